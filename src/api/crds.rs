@@ -1,0 +1,63 @@
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
+    CustomResourceDefinition, JSON, JSONSchemaProps, JSONSchemaPropsOrArray, JSONSchemaPropsOrBool,
+};
+use kube::CustomResourceExt;
+use serde_json::json;
+
+use super::{Reason, Task, TaskQueue, TaskType};
+
+/// The CustomResourceDefinitions, as `crds/` holds them and `task-manager crd` prints them.
+pub fn crds() -> Vec<CustomResourceDefinition> {
+    [with_first_status(Task::crd()), TaskType::crd(), TaskQueue::crd()].map(with_unwrapped_descriptions).into()
+}
+
+/// The CustomResourceDefinitions as YAML documents, for `kubectl apply -f -`.
+pub fn crds_as_yaml() -> Result<String, serde_saphyr::ser::Error> {
+    crds().iter().map(|crd| Ok(format!("---\n{}", serde_saphyr::to_string(crd)?))).collect()
+}
+
+/// Gives a new Task its first status without a write: the API server itself says Queued, and kstatus sees
+/// that nobody has looked at the present generation.
+fn with_first_status(mut crd: CustomResourceDefinition) -> CustomResourceDefinition {
+    let first = json!({
+        "observedGeneration": -1,
+        "state": "Queued",
+        "reason": Reason::Queued.as_str(),
+        "conditions": [{
+            "type": "Reconciling",
+            "status": "True",
+            "reason": Reason::Queued.as_str(),
+            "message": Reason::Queued.sentence(),
+        }],
+    });
+    for schema in schemas(&mut crd) {
+        if let Some(status) = schema.properties.as_mut().and_then(|properties| properties.get_mut("status")) {
+            status.default = Some(JSON(first.clone()));
+        }
+    }
+    crd
+}
+
+fn schemas(crd: &mut CustomResourceDefinition) -> impl Iterator<Item = &mut JSONSchemaProps> {
+    crd.spec.versions.iter_mut().filter_map(|version| version.schema.as_mut()?.open_api_v3_schema.as_mut())
+}
+
+/// Doc comments are wrapped for the source's width; kubectl wraps for the terminal's.
+fn with_unwrapped_descriptions(mut crd: CustomResourceDefinition) -> CustomResourceDefinition {
+    schemas(&mut crd).for_each(unwrap_descriptions);
+    crd
+}
+
+fn unwrap_descriptions(schema: &mut JSONSchemaProps) {
+    if let Some(description) = &mut schema.description {
+        *description =
+            description.split("\n\n").map(|paragraph| paragraph.replace('\n', " ")).collect::<Vec<_>>().join("\n\n");
+    }
+    schema.properties.iter_mut().flat_map(|properties| properties.values_mut()).for_each(unwrap_descriptions);
+    if let Some(JSONSchemaPropsOrBool::Schema(values)) = &mut schema.additional_properties {
+        unwrap_descriptions(values);
+    }
+    if let Some(JSONSchemaPropsOrArray::Schema(items)) = &mut schema.items {
+        unwrap_descriptions(items);
+    }
+}

@@ -1,0 +1,27 @@
+//! The resources that people write: `Task`, `TaskType`, `TaskQueue`.
+//!
+//! Doc comments here are what `kubectl explain` prints, so they speak to a user at a terminal:
+//! meaning, unit, default, example. Nothing in this module decides anything.
+
+mod crds;
+mod priority;
+mod quantity;
+mod reason;
+mod schema;
+mod task;
+mod task_queue;
+mod task_type;
+
+pub use crds::{crds, crds_as_yaml};
+pub use priority::Priority;
+pub use quantity::{Amount, ParseQuantityError, Quantity};
+pub use reason::Reason;
+pub use schema::Payload;
+pub use task::{
+    Admitted, AttemptOutcome, AttemptRecord, Condition, Progress, Resources, Retry, State, Task, TaskSpec, TaskStatus,
+};
+pub use task_queue::{Capacity, Ceilings, TaskQueue, TaskQueueSpec};
+pub use task_type::{Defaults, Executor, FailureAction, FailureRule, Maximum, TaskType, TaskTypeSpec};
+
+pub const GROUP: &str = "taskmanager.dev";
+pub const VERSION: &str = "v1alpha1";

@@ -1,0 +1,213 @@
+//! Kubernetes quantities ("500m", "1Gi", 2): how they are written, and what they amount to.
+
+use std::fmt;
+
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::{Deserialize, Deserializer, Serialize};
+
+/// A quantity as a person wrote it. Manifests may hold a number where others write a string.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(transparent)]
+pub struct Quantity(pub String);
+
+impl<'de> Deserialize<'de> for Quantity {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        #[derive(Deserialize)]
+        #[serde(untagged)]
+        enum Written {
+            Text(String),
+            Whole(i64),
+            Fraction(f64),
+        }
+        Ok(Self(match Written::deserialize(deserializer)? {
+            Written::Text(text) => text,
+            Written::Whole(number) => number.to_string(),
+            Written::Fraction(number) => number.to_string(),
+        }))
+    }
+}
+
+impl JsonSchema for Quantity {
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "Quantity".into()
+    }
+
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({
+            "x-kubernetes-int-or-string": true,
+            "maxLength": 32,
+            "x-kubernetes-validations": [{
+                "rule": "type(self) == string ? isQuantity(self) && !quantity(self).isLessThan(quantity('0')) : self >= 0",
+                "message": "write a quantity that is not negative, such as 500m, 2 or 1Gi",
+            }],
+        })
+    }
+}
+
+/// What a quantity amounts to, in thousandths, rounded up: the unit in which admission counts.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Amount(pub i128);
+
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0:?} is not a quantity; write one such as 500m, 2 or 1Gi")]
+pub struct ParseQuantityError(pub String);
+
+impl Amount {
+    pub const fn whole(units: i64) -> Self {
+        Self(units as i128 * 1000)
+    }
+
+    pub fn scaled(self, factor: f64) -> Self {
+        Self((self.0 as f64 * factor).ceil() as i128)
+    }
+
+    /// Rounded up to whole units: nobody wants to read a memory limit in thousandths of a byte.
+    pub fn whole_units(self) -> Self {
+        Self((self.0 + 999).div_euclid(1000) * 1000)
+    }
+
+    /// `percent` of this amount, rounded up.
+    pub fn percent(self, percent: i32) -> Self {
+        Self((self.0 * i128::from(percent) + 99).div_euclid(100))
+    }
+}
+
+impl std::ops::Add for Amount {
+    type Output = Self;
+    fn add(self, other: Self) -> Self {
+        Self(self.0.saturating_add(other.0))
+    }
+}
+
+impl std::ops::Sub for Amount {
+    type Output = Self;
+    fn sub(self, other: Self) -> Self {
+        Self(self.0.saturating_sub(other.0))
+    }
+}
+
+impl fmt::Display for Amount {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.0 % 1000 == 0 { write!(f, "{}", self.0 / 1000) } else { write!(f, "{}m", self.0) }
+    }
+}
+
+impl From<Amount> for Quantity {
+    fn from(amount: Amount) -> Self {
+        Self(amount.to_string())
+    }
+}
+
+/// Greater than any amount of a real machine, so sums of many stay far from overflow.
+const LARGEST: f64 = 1e30;
+
+impl Quantity {
+    pub fn amount(&self) -> Result<Amount, ParseQuantityError> {
+        let text = self.0.trim();
+        let unreadable = || ParseQuantityError(self.0.clone());
+        let split = text.find(|c: char| !(c.is_ascii_digit() || matches!(c, '.' | '+' | '-'))).unwrap_or(text.len());
+        let (digits, suffix) = text.split_at(split);
+        let (thousandths_per_unit, divisor) = scale(suffix).ok_or_else(unreadable)?;
+        exact(digits, thousandths_per_unit, divisor).ok_or_else(unreadable)
+    }
+}
+
+/// A suffix as a fraction: how many thousandths one unit of it is.
+fn scale(suffix: &str) -> Option<(i128, i128)> {
+    let binary = |power: u32| Some((1000 * (1i128 << (10 * power)), 1));
+    let decimal = |power: u32| Some((10i128.pow(power + 3), 1));
+    match suffix {
+        "n" => Some((1, 1_000_000)),
+        "u" => Some((1, 1_000)),
+        "m" => Some((1, 1)),
+        "" => decimal(0),
+        "k" => decimal(3),
+        "M" => decimal(6),
+        "G" => decimal(9),
+        "T" => decimal(12),
+        "P" => decimal(15),
+        "E" => decimal(18),
+        "Ki" => binary(1),
+        "Mi" => binary(2),
+        "Gi" => binary(3),
+        "Ti" => binary(4),
+        "Pi" => binary(5),
+        "Ei" => binary(6),
+        _ => exponent(suffix),
+    }
+}
+
+/// "e3" and "E-2": the decimal exponent form.
+fn exponent(suffix: &str) -> Option<(i128, i128)> {
+    let power: i32 = suffix.strip_prefix(['e', 'E'])?.parse().ok()?;
+    match power {
+        0..=18 => Some((10i128.pow(power as u32 + 3), 1)),
+        -3..=-1 => Some((10i128.pow((power + 3) as u32), 1)),
+        -18..=-4 => Some((1, 10i128.pow((-power - 3) as u32))),
+        _ => None,
+    }
+}
+
+/// `digits` × `numerator` / `divisor`, rounded up, without going through floating point.
+fn exact(digits: &str, numerator: i128, divisor: i128) -> Option<Amount> {
+    let (whole, fraction) = digits.split_once('.').unwrap_or((digits, ""));
+    let places = u32::try_from(fraction.len()).ok().filter(|places| *places <= 9)?;
+    if whole.trim_start_matches(['+', '-']).len() > 20 || whole.len() + fraction.len() == 0 {
+        return None;
+    }
+    let digits: i128 = format!("{whole}{fraction}").parse().ok()?;
+    let divisor = divisor * 10i128.pow(places);
+    let scaled = digits.checked_mul(numerator)?;
+    let amount = scaled.div_euclid(divisor) + i128::from(scaled.rem_euclid(divisor) != 0);
+    (amount as f64 <= LARGEST).then_some(Amount(amount))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn amount(text: &str) -> Option<i128> {
+        Quantity(text.into()).amount().ok().map(|amount| amount.0)
+    }
+
+    #[test]
+    fn quantities_are_read_as_kubernetes_reads_them() {
+        for (text, thousandths) in [
+            ("500m", 500),
+            ("2", 2000),
+            ("1.5", 1500),
+            (".5", 500),
+            ("1Ki", 1_024_000),
+            ("1.5Gi", 1_610_612_736_000),
+            ("1k", 1_000_000),
+            ("1e3", 1_000_000),
+            ("1E3", 1_000_000),
+            ("2E", 2_000_000_000_000_000_000_000),
+            ("100u", 1),
+            ("1n", 1),
+            ("-1", -1000),
+            ("0", 0),
+        ] {
+            assert_eq!(amount(text), Some(thousandths), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_quantity_is_refused() {
+        for text in ["", "m", "1 Gi", "1gi", "ten", "1.2.3", "--1", "1e99", "99999999999999999999999999"] {
+            assert_eq!(amount(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn amounts_print_as_quantities_that_read_back_the_same() {
+        for thousandths in [0, 1, 500, 1000, 1500, 1_024_000] {
+            let printed = Quantity::from(Amount(thousandths));
+            assert_eq!(printed.amount(), Ok(Amount(thousandths)));
+        }
+    }
+}

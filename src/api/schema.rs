@@ -1,0 +1,93 @@
+//! Pieces of schema that several resources share, and the payload's own type.
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{MicroTime, Time};
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde_json::{Map, Value};
+
+/// What a task carries to its work: any JSON object.
+///
+/// The operator's caches keep only its size: the content is read again to launch or to show.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Payload {
+    Whole(Map<String, Value>),
+    /// The content was dropped; so many bytes it had as compact JSON.
+    Measured {
+        bytes: usize,
+    },
+}
+
+impl Payload {
+    /// The size as compact JSON, which is what limits speak of.
+    pub fn bytes(&self) -> usize {
+        match self {
+            Self::Whole(content) => serde_json::to_string(content).map_or(0, |json| json.len()),
+            Self::Measured { bytes } => *bytes,
+        }
+    }
+
+    pub fn measured(&self) -> Self {
+        Self::Measured { bytes: self.bytes() }
+    }
+}
+
+impl Serialize for Payload {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Self::Whole(content) => content.serialize(serializer),
+            Self::Measured { .. } => {
+                Err(serde::ser::Error::custom("a payload whose content was dropped cannot be written"))
+            }
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for Payload {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Map::deserialize(deserializer).map(Self::Whole)
+    }
+}
+
+impl JsonSchema for Payload {
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "Payload".into()
+    }
+
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        any_object_schema()
+    }
+}
+
+fn any_object_schema() -> Schema {
+    json_schema!({
+        "type": "object",
+        "x-kubernetes-preserve-unknown-fields": true,
+        "x-kubernetes-map-type": "atomic",
+    })
+}
+
+pub(super) fn any_object(_: &mut SchemaGenerator) -> Schema {
+    any_object_schema()
+}
+
+pub(super) fn any_value(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({ "x-kubernetes-preserve-unknown-fields": true })
+}
+
+pub(super) fn time(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({ "type": "string", "format": "date-time" })
+}
+
+/// Reads a time, and takes one that Kubernetes lets in but this program cannot read as absent:
+/// one odd date must not make the whole object unreadable.
+pub(super) fn lenient_time<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Time>, D::Error> {
+    Ok(Option::<String>::deserialize(deserializer)?.and_then(|text| text.parse().ok().map(Time)))
+}
+
+pub(super) fn lenient_micro_time<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<MicroTime>, D::Error> {
+    Ok(Option::<String>::deserialize(deserializer)?.and_then(|text| text.parse().ok().map(MicroTime)))
+}

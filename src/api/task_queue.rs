@@ -1,0 +1,92 @@
+use std::collections::BTreeMap;
+
+use kube::{CustomResource, KubeSchema};
+use serde::{Deserialize, Serialize};
+
+use super::{Priority, Quantity};
+
+/// How much may run at once. A queue named "default" need not be created.
+#[derive(CustomResource, KubeSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[kube(
+    group = "taskmanager.dev",
+    version = "v1alpha1",
+    kind = "TaskQueue",
+    namespaced,
+    derive = "PartialEq",
+    category = "taskmanager",
+    doc = "How many tasks may run at once, and what they may use together.",
+    printcolumn(
+        name = "Tasks",
+        type_ = "integer",
+        json_path = ".spec.capacity.tasks",
+        description = "How many tasks may run at once."
+    ),
+    printcolumn(name = "Suspended", type_ = "boolean", json_path = ".spec.suspend"),
+    printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp")
+)]
+#[serde(rename_all = "camelCase")]
+pub struct TaskQueueSpec {
+    /// What the queue's running tasks may use together. What is not named is unbounded. Lowering it ends
+    /// nothing that runs.
+    #[serde(default)]
+    pub capacity: Capacity,
+
+    /// Per priority, the percentage of the capacity that this priority and all below it may fill together, so
+    /// that room stays for what is urgent. Rounded up, at least one task. Example: {low: 50, normal: 90}.
+    #[serde(default)]
+    pub ceilings: Ceilings,
+
+    /// True starts nothing more from this queue. It does not stop what already runs. Default: false.
+    #[serde(default)]
+    pub suspend: bool,
+}
+
+/// What the running tasks of a queue may use together.
+#[derive(KubeSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Capacity {
+    /// How many tasks may run at once. Default: any number.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0, max = 1000000))]
+    pub tasks: Option<i32>,
+
+    /// The sum of what the running tasks request, by resource. Example: {cpu: 16, memory: 32Gi, nvidia.com/gpu: 4}.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[schemars(extend("maxProperties" = 16))]
+    pub resources: BTreeMap<String, Quantity>,
+}
+
+/// Percentages of the capacity, 1 to 100, by priority.
+#[derive(KubeSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Ceilings {
+    /// What low alone may fill. Default: 100.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 100))]
+    pub low: Option<i32>,
+    /// What normal and low may fill together. Default: 100.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 100))]
+    pub normal: Option<i32>,
+    /// What high, normal and low may fill together. Default: 100.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 100))]
+    pub high: Option<i32>,
+    /// What all priorities may fill together. Default: 100.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 100))]
+    pub critical: Option<i32>,
+}
+
+impl Ceilings {
+    /// The percentage of the capacity that `priority` and all below it may fill together.
+    pub fn percent(&self, priority: Priority) -> i32 {
+        match priority {
+            Priority::Low => self.low,
+            Priority::Normal => self.normal,
+            Priority::High => self.high,
+            Priority::Critical => self.critical,
+        }
+        .unwrap_or(100)
+    }
+}

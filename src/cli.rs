@@ -1,0 +1,113 @@
+//! The command line: every flag with its default and its environment variable.
+
+use std::net::SocketAddr;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+use crate::api::Quantity;
+use crate::core::Settings;
+use crate::follow::FollowOptions;
+
+/// Runs asynchronous tasks on Kubernetes.
+///
+/// Uses the kubeconfig that KUBECONFIG names (else ~/.kube/config), or the in-cluster service account.
+#[derive(Debug, Parser)]
+#[command(version, max_term_width = 100)]
+pub struct Cli {
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Run the operator until SIGTERM or Ctrl-C.
+    Run(RunOptions),
+    /// Print the CustomResourceDefinitions as YAML documents, for kubectl apply -f -.
+    Crd,
+    /// Follow the tasks of a namespace in a live table until all are final.
+    Follow(FollowOptions),
+}
+
+#[derive(Debug, Args)]
+pub struct RunOptions {
+    /// Where /healthz, /readyz and /metrics are served.
+    #[arg(long, env = "TASK_MANAGER_HEALTH_ADDR", default_value = "0.0.0.0:8081")]
+    pub health_addr: SocketAddr,
+
+    /// How many tasks may run at once in a queue named "default" that nobody created.
+    #[arg(long, env = "TASK_MANAGER_DEFAULT_QUEUE_TASKS", default_value_t = 50, value_parser = clap::value_parser!(i32).range(0..))]
+    pub default_queue_tasks: i32,
+
+    /// How many tasks of all queues together may run at once [default: no limit].
+    #[arg(long, env = "TASK_MANAGER_MAX_RUNNING_TASKS", value_parser = clap::value_parser!(i32).range(1..))]
+    pub max_running_tasks: Option<i32>,
+
+    /// Memory limit of a work container for which neither task, type nor template set one.
+    #[arg(long, env = "TASK_MANAGER_DEFAULT_MEMORY_LIMIT", default_value = "1Gi", value_parser = quantity)]
+    pub default_memory_limit: Quantity,
+
+    /// Seconds for which the Job of a finished task is kept, for its logs.
+    #[arg(long, env = "TASK_MANAGER_KEEP_FINISHED_SECONDS", default_value_t = 3600, value_parser = clap::value_parser!(i64).range(0..))]
+    pub keep_finished_seconds: i64,
+
+    /// How the log is written.
+    #[arg(long, env = "TASK_MANAGER_LOG_FORMAT", value_enum, default_value_t = LogFormat::Text)]
+    pub log_format: LogFormat,
+
+    /// What is logged, such as "info", "debug" or "task_manager=debug,kube=info".
+    #[arg(long, env = "TASK_MANAGER_LOG", default_value = "info,kube_runtime=warn")]
+    pub log: String,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum LogFormat {
+    /// Lines for people.
+    Text,
+    /// One JSON object per line.
+    Json,
+}
+
+fn quantity(text: &str) -> Result<Quantity, String> {
+    let quantity = Quantity(text.into());
+    match quantity.amount() {
+        Ok(amount) if amount.0 > 0 => Ok(quantity),
+        Ok(_) => Err("it must be more than nothing".into()),
+        Err(error) => Err(error.to_string()),
+    }
+}
+
+impl RunOptions {
+    pub fn settings(&self) -> Settings {
+        Settings {
+            default_memory_limit: self.default_memory_limit.clone(),
+            default_queue_tasks: self.default_queue_tasks,
+            max_running_tasks: self.max_running_tasks,
+            keep_finished_seconds: self.keep_finished_seconds,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn the_flags_defaults_are_the_built_in_settings() {
+        let cli = Cli::try_parse_from(["task-manager", "run"]).expect("no flag is needed");
+        let Command::Run(options) = cli.command else { panic!("the subcommand is run") };
+        assert_eq!(options.settings(), Settings::default());
+    }
+
+    #[test]
+    fn a_memory_limit_that_is_no_quantity_is_refused() {
+        for text in ["lots", "0", "-1Gi"] {
+            assert!(Cli::try_parse_from(["task-manager", "run", "--default-memory-limit", text]).is_err(), "{text}");
+        }
+    }
+}

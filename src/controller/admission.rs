@@ -1,0 +1,112 @@
+//! Gives out slots: passes over the board, one at a time, and a write-ahead for each slot given.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::{SignedDuration, Timestamp};
+use kube::{Api, ResourceExt};
+use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use super::calls::{CallError, within};
+use super::{CONCURRENCY, Context};
+use crate::api::Task;
+use crate::core::lifecycle::{self, Admission};
+use crate::core::queue::Candidate;
+
+/// How long to wait before asking again for what the API server did not answer.
+const ASK_AGAIN: Duration = Duration::from_secs(1);
+/// How long a task whose admission the API server refused waits before it is a candidate again.
+const AFTER_A_REFUSAL: Duration = Duration::from_secs(10);
+
+/// Runs until `shutdown`; then finishes the writes that have begun.
+pub async fn run(context: Arc<Context>, shutdown: CancellationToken) {
+    let mut ready = context.ready.clone();
+    let in_flight = Arc::new(Semaphore::new(CONCURRENCY.into()));
+    let writes = TaskTracker::new();
+    let passes = async {
+        if ready.wait_for(|ready| *ready).await.is_err() {
+            return;
+        }
+        loop {
+            let wake = pass(&context, &in_flight, &writes);
+            tokio::select! {
+                () = context.cache.admission_may_go_on() => {}
+                () = sleep_until(wake) => {}
+            }
+        }
+    };
+    shutdown.run_until_cancelled(passes).await;
+    writes.close();
+    writes.wait().await;
+}
+
+/// One pass; returns when the next one is due even if nothing rings.
+fn pass(context: &Arc<Context>, in_flight: &Arc<Semaphore>, writes: &TaskTracker) -> Option<Timestamp> {
+    let now = Timestamp::now();
+    let pass = context.cache.admit(now);
+    for (place, candidate) in pass.admitted.into_iter().enumerate() {
+        let context = context.clone();
+        let in_flight = in_flight.clone();
+        // A microsecond apart, so that the order in which slots were given can be read back.
+        let at = now + SignedDuration::from_micros(place as i64);
+        writes.spawn(async move {
+            let _permit = in_flight.acquire().await;
+            admit(&context, &candidate, at).await;
+        });
+    }
+    if pass.unfinished {
+        context.cache.ring_admission();
+    }
+    let (queued, running) = context.cache.depth();
+    context.metrics.depth(queued, running);
+    pass.wake
+}
+
+async fn sleep_until(wake: Option<Timestamp>) {
+    match wake {
+        Some(wake) => tokio::time::sleep(Duration::try_from(wake.duration_since(Timestamp::now())).unwrap_or_default()).await,
+        None => std::future::pending().await,
+    }
+}
+
+/// Writes one admission. The slot stays assumed until it is known whether the write took place.
+async fn admit(context: &Context, candidate: &Candidate, now: Timestamp) {
+    let uid = candidate.order.uid();
+    let task = context.cache.reference(uid).and_then(|reference| context.cache.task(&reference));
+    let Some(task) = task.filter(|task| task.metadata.uid.as_deref() == Some(uid)) else {
+        // It went while it was being admitted; its slot goes with it.
+        return context.cache.task_gone(uid);
+    };
+    let Some(kind) = context.cache.kind_of(&task) else { return context.cache.not_admitted(&task) };
+    let admission = Admission {
+        arrival: candidate.order.arrival(),
+        holds: lifecycle::holdings(&candidate.queue.1, &candidate.asks),
+    };
+    match context.status.write(&task, lifecycle::admitted(&task, &kind, &admission, now)).await {
+        Ok(written) => context.cache.task_written(&written),
+        Err(CallError::Conflict | CallError::NotFound) => context.cache.task_outdated(&task),
+        Err(CallError::Deadline | CallError::Failed(_)) => find_out(context, &task).await,
+        Err(error) => {
+            tracing::error!(task = task.name_any(), namespace = task.namespace(), %error, "failed to admit; will try again");
+            tokio::time::sleep(AFTER_A_REFUSAL).await;
+            context.cache.not_admitted(&task);
+        }
+    }
+}
+
+/// The write may have taken place or not: asks until the API server says.
+async fn find_out(context: &Context, task: &Task) {
+    let tasks = Api::<Task>::namespaced(context.client.clone(), &task.namespace().unwrap_or_default());
+    loop {
+        match within(tasks.get(&task.name_any())).await {
+            Ok(now) if now.metadata.uid == task.metadata.uid => return context.cache.task_written(&now),
+            Ok(_) | Err(CallError::NotFound) => return context.cache.task_outdated(task),
+            Err(error) => {
+                tracing::warn!(task = task.name_any(), namespace = task.namespace(), %error, "does not know whether it was admitted; asks again");
+                tokio::time::sleep(ASK_AGAIN).await;
+            }
+        }
+    }
+}

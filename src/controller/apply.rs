@@ -1,0 +1,144 @@
+//! Carries out what was decided. Each effect may be repeated without harm: a stop right after it costs
+//! nothing but a repetition.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use k8s_openapi::api::batch::v1::Job;
+use k8s_openapi::api::core::v1::Pod;
+use kube::api::{DeleteParams, PostParams, Preconditions};
+use kube::{Api, Resource, ResourceExt};
+use serde::de::DeserializeOwned;
+
+use super::Context;
+use super::calls::{CallError, outcome, within};
+use crate::api::{State, Task};
+use crate::core::lifecycle::Action;
+use crate::core::observe::{self, Trouble};
+use crate::core::{Kind, Reason, TemplateError, pod};
+
+/// When to look again after an effect whose trace the watches should show, in case they do not.
+const TRACE_EXPECTED_WITHIN: Duration = Duration::from_secs(30);
+/// When to look again while an old Job of the same name is still being removed.
+const NAME_FREE_WITHIN: Duration = Duration::from_secs(1);
+
+/// Carries out `action`; returns when to look again at the latest.
+pub async fn carry_out(task: &Task, action: Action, context: &Context) -> Result<Option<Duration>, CallError> {
+    match action {
+        Action::Rest => Ok(None),
+        Action::Write(status) => match context.status.write(task, *status).await {
+            Ok(written) => {
+                context.cache.task_written(&written);
+                Ok(Some(TRACE_EXPECTED_WITHIN))
+            }
+            Err(CallError::Conflict) => {
+                context.cache.task_outdated(task);
+                Ok(None)
+            }
+            Err(CallError::NotFound) => Ok(None),
+            Err(error) => Err(error),
+        },
+        Action::Launch => launch(task, context).await,
+        Action::DeleteJob { name, uid, why } => {
+            let again = delete::<Job>(task, &name, uid.clone(), why, context).await?;
+            context.cache.job_deleted(task, &uid);
+            Ok(again)
+        }
+        Action::DeletePod { name, uid, why } => delete::<Pod>(task, &name, uid, why, context).await,
+        Action::DeleteTask => {
+            let uid = task.uid().unwrap_or_default();
+            let why = task.status.as_ref().map(|status| status.reason).unwrap_or_default();
+            delete::<Task>(task, &task.name_any(), uid, why, context).await
+        }
+    }
+}
+
+/// Creates the present attempt's Job from the task as it is now: the cache holds no payloads.
+async fn launch(task: &Task, context: &Context) -> Result<Option<Duration>, CallError> {
+    let Some(kind) = context.cache.kind_of(task) else { return Ok(Some(Duration::ZERO)) };
+    let whole = match within(tasks(task, context).get(&task.name_any())).await {
+        Ok(whole) if is_still(task, &whole) => whole,
+        Ok(_) | Err(CallError::NotFound) => return Ok(None),
+        Err(error) => return Err(error),
+    };
+    match build(&whole, &kind, context) {
+        Ok(job) => create(task, &job, context).await,
+        Err(error) => refused(task, Trouble { reason: Reason::TypeNotReady, message: error.to_string() }, context),
+    }
+}
+
+/// The task that was decided on, and not one that meanwhile took another turn or its name.
+fn is_still(decided_on: &Task, whole: &Task) -> bool {
+    let turn = |task: &Task| task.status.as_ref().map(|status| (status.state, status.run_id.clone(), status.attempt));
+    let same = whole.metadata.uid == decided_on.metadata.uid && turn(whole) == turn(decided_on);
+    same && whole.metadata.deletion_timestamp.is_none() && turn(whole).is_some_and(|(state, ..)| state == State::Processing)
+}
+
+fn build(task: &Task, kind: &Arc<Kind>, context: &Context) -> Result<Job, TemplateError> {
+    pod::job(task, &task.status.clone().unwrap_or_default(), kind, &context.settings)
+}
+
+async fn create(task: &Task, job: &Job, context: &Context) -> Result<Option<Duration>, CallError> {
+    let jobs = Api::<Job>::namespaced(context.client.clone(), &task.namespace().unwrap_or_default());
+    let created = within(jobs.create(&PostParams::default(), job)).await;
+    context.metrics.wrote("create_job", outcome(&created));
+    match created {
+        Ok(job) => {
+            context.cache.job_seen(&job);
+            Ok(Some(TRACE_EXPECTED_WITHIN))
+        }
+        Err(CallError::AlreadyExists) => whose(task, &jobs, &job.name_any(), context).await,
+        Err(CallError::Refused(status)) => refused(task, observe::no_pod(&status.message), context),
+        // The namespace takes its tasks along.
+        Err(CallError::Terminating | CallError::NotFound) => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// A Job of that name exists: ours from an earlier try, an old one of ours that is being removed, or a
+/// stranger's, which is left alone.
+async fn whose(task: &Task, jobs: &Api<Job>, name: &str, context: &Context) -> Result<Option<Duration>, CallError> {
+    let job = match within(jobs.get(name)).await {
+        Ok(job) => job,
+        Err(CallError::NotFound) => return Ok(Some(NAME_FREE_WITHIN)),
+        Err(error) => return Err(error),
+    };
+    let ours = job.owner_references().iter().any(|owner| Some(&owner.uid) == task.metadata.uid.as_ref());
+    if !ours {
+        let message = format!("a Job {name} exists that belongs to somebody else");
+        return refused(task, Trouble { reason: Reason::LaunchRefused, message }, context);
+    }
+    if job.metadata.deletion_timestamp.is_some() {
+        return Ok(Some(NAME_FREE_WITHIN));
+    }
+    context.cache.job_seen(&job);
+    Ok(Some(TRACE_EXPECTED_WITHIN))
+}
+
+/// The refusal is a fact like any other: the next look decides what follows from it.
+fn refused(task: &Task, why: Trouble, context: &Context) -> Result<Option<Duration>, CallError> {
+    context.cache.launch_refused(task, why);
+    Ok(Some(Duration::ZERO))
+}
+
+fn tasks(task: &Task, context: &Context) -> Api<Task> {
+    Api::namespaced(context.client.clone(), &task.namespace().unwrap_or_default())
+}
+
+/// Deletes exactly this object, and what it owns with it.
+async fn delete<K>(task: &Task, name: &str, uid: String, why: Reason, context: &Context) -> Result<Option<Duration>, CallError>
+where
+    K: Resource<Scope = k8s_openapi::NamespaceResourceScope, DynamicType = ()> + Clone + DeserializeOwned + std::fmt::Debug,
+{
+    let namespace = task.namespace().unwrap_or_default();
+    let objects = Api::<K>::namespaced(context.client.clone(), &namespace);
+    let only_this = Preconditions { uid: Some(uid), resource_version: None };
+    let deleted = within(objects.delete(name, &DeleteParams::background().preconditions(only_this))).await;
+    context.metrics.wrote("delete", outcome(&deleted));
+    tracing::info!(namespace, task = task.name_any(), kind = %K::kind(&()), name, reason = %why, "delete");
+    match deleted {
+        // Gone, or another one of that name: what was to be deleted is not there.
+        Ok(_) | Err(CallError::NotFound | CallError::Conflict) => Ok(Some(TRACE_EXPECTED_WITHIN)),
+        Err(error) => Err(error),
+    }
+}

@@ -1,0 +1,435 @@
+//! What the operator knows of the cluster, kept up to date by the watches.
+//!
+//! Whole Tasks (without their payloads) are in the reflector's store; here are the facts about their
+//! children, the types and queues, and the admission board. Every method is short and none waits, so one
+//! plain lock is enough.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use jiff::Timestamp;
+use k8s_openapi::api::batch::v1::Job;
+use k8s_openapi::api::core::v1::Pod;
+use kube::runtime::reflector::{ObjectRef, Store};
+use kube::ResourceExt;
+use tokio::sync::Notify;
+
+use crate::api::{Priority, State, Task, TaskQueue, TaskType};
+use crate::core::observe::{JobFacts, Observed, PodFacts, Trouble};
+use crate::core::queue::{Board, Capacity, Holding, Key, Pass, Standing, standing};
+use crate::core::{Kind, Settings, Surroundings, names};
+
+pub type Uid = Arc<str>;
+
+/// The queue that need not be created.
+const DEFAULT_QUEUE: &str = "default";
+
+pub struct Cache {
+    tasks: Store<Task>,
+    settings: Settings,
+    inner: Mutex<Inner>,
+    /// Rung when admission may find something to do.
+    admission: Arc<Notify>,
+}
+
+struct Inner {
+    board: Board,
+    kinds: HashMap<Key, Arc<Kind>>,
+    known: HashMap<Uid, Known>,
+    children: HashMap<Uid, Children>,
+}
+
+/// What is remembered of a task beside the task itself.
+struct Known {
+    task: ObjectRef<Task>,
+    /// The resourceVersion with which it was first seen.
+    first_seen: u64,
+    /// What is older than this is past: we know of something newer, our own last write mostly.
+    not_before: u64,
+}
+
+/// A task's children, by uid.
+#[derive(Default)]
+struct Children {
+    jobs: HashMap<String, JobFacts>,
+    pods: HashMap<String, PodFacts>,
+    /// The API server's refusal of the present attempt's Job.
+    refused: Option<Trouble>,
+}
+
+/// A Job that belongs to no task any more.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Orphan {
+    pub namespace: String,
+    pub job: String,
+    pub uid: String,
+}
+
+/// What a decision about a task is based on.
+pub struct Gathered {
+    pub kind: Option<Arc<Kind>>,
+    pub queue: Option<Capacity>,
+    pub observed: Observed,
+    first_seen: u64,
+}
+
+impl Gathered {
+    pub fn surroundings<'a>(&'a self, settings: &'a Settings) -> Surroundings<'a> {
+        Surroundings {
+            kind: self.kind.as_deref(),
+            queue: self.queue.as_ref(),
+            observed: &self.observed,
+            first_seen: self.first_seen,
+            settings,
+        }
+    }
+}
+
+/// The object's resourceVersion; they are compared as integers.
+fn version(task: &Task) -> u64 {
+    task.metadata.resource_version.as_deref().and_then(|version| version.parse().ok()).unwrap_or_default()
+}
+
+fn uid_of(task: &Task) -> Uid {
+    task.metadata.uid.as_deref().unwrap_or_default().into()
+}
+
+pub fn key_of(object: &impl ResourceExt) -> Key {
+    (object.namespace().unwrap_or_default().into(), object.name_any().into())
+}
+
+fn key_beside(task: &Task, name: &str) -> Key {
+    (task.namespace().unwrap_or_default().into(), name.into())
+}
+
+/// The task that a Job or pod belongs to, by the label that we put there.
+pub fn task_uid(child: &impl ResourceExt) -> Option<Uid> {
+    child.labels().get(names::LABEL_TASK_UID).map(|uid| uid.as_str().into())
+}
+
+impl Cache {
+    pub fn new(tasks: Store<Task>, settings: Settings) -> Self {
+        let inner = Inner {
+            board: Board::new(settings.max_running_tasks),
+            kinds: HashMap::new(),
+            known: HashMap::new(),
+            children: HashMap::new(),
+        };
+        Self { tasks, settings, inner: Mutex::new(inner), admission: Arc::default() }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Resolves when admission may find something to do.
+    pub async fn admission_may_go_on(&self) {
+        self.admission.notified().await;
+    }
+
+    pub fn ring_admission(&self) {
+        self.admission.notify_one();
+    }
+
+    pub fn task(&self, task: &ObjectRef<Task>) -> Option<Arc<Task>> {
+        self.tasks.get(task)
+    }
+
+    /// A task as the watch shows it.
+    pub fn task_seen(&self, task: &Task) {
+        let mut inner = self.lock();
+        let known = inner.known.entry(uid_of(task)).or_insert_with(|| Known {
+            task: ObjectRef::from_obj(task),
+            first_seen: version(task),
+            not_before: 0,
+        });
+        if version(task) >= known.not_before {
+            self.place(&mut inner, task);
+        }
+    }
+
+    /// A task as the API server returned it from a write of ours: the watch will show it later.
+    pub fn task_written(&self, task: &Task) {
+        let mut inner = self.lock();
+        if let Some(known) = inner.known.get_mut(&uid_of(task)) {
+            known.not_before = known.not_before.max(version(task));
+            self.place(&mut inner, task);
+        }
+    }
+
+    /// The task changed since it was seen so; until the watch shows how, it is no candidate.
+    pub fn task_outdated(&self, task: &Task) {
+        let mut inner = self.lock();
+        let uid = uid_of(task);
+        if let Some(known) = inner.known.get_mut(&uid) {
+            known.not_before = known.not_before.max(version(task) + 1);
+            if self.task(&known.task).is_none_or(|seen| version(&seen) <= version(task)) {
+                inner.board.place(&uid, Standing::Neither);
+            }
+        }
+        // The watch may have shown it already.
+        if let Some(seen) = inner.known.get(&uid).and_then(|known| self.task(&known.task)).filter(|seen| version(seen) > version(task)) {
+            self.place(&mut inner, &seen);
+        }
+    }
+
+    /// Takes back a slot that was assumed and never written.
+    pub fn not_admitted(&self, task: &Task) {
+        self.place(&mut self.lock(), task);
+    }
+
+    pub fn task_gone(&self, uid: &Uid) {
+        let mut inner = self.lock();
+        inner.known.remove(uid);
+        inner.forget_gone_children(uid);
+        inner.place_orphan(uid);
+        self.ring_admission();
+    }
+
+    /// The list of tasks is complete and in the store: all on it are placed, and what is not on it is gone.
+    pub fn tasks_listed(&self) -> Vec<ObjectRef<Task>> {
+        let tasks = self.tasks.state();
+        let listed: HashSet<Uid> = tasks.iter().map(|task| uid_of(task)).collect();
+        let gone: Vec<Uid> = {
+            let inner = self.lock();
+            let all = inner.known.keys().chain(inner.children.keys());
+            all.filter(|uid| !listed.contains(*uid)).cloned().collect()
+        };
+        gone.iter().for_each(|uid| self.task_gone(uid));
+        tasks.iter().for_each(|task| self.task_seen(task));
+        tasks.iter().map(|task| ObjectRef::from_obj(task.as_ref())).collect()
+    }
+
+    /// Puts a task where it stands, and rings admission where that may open a door.
+    fn place(&self, inner: &mut Inner, task: &Task) {
+        let uid = uid_of(task);
+        inner.ensure_default_queue(task, &self.settings);
+        let kind = inner.kinds.get(&key_beside(task, &task.spec.type_)).cloned();
+        let first_seen = inner.known.get(&uid).map_or_else(|| version(task), |known| known.first_seen);
+        let standing = standing(task, kind.as_deref(), first_seen, &self.settings);
+        inner.board.place(&uid, standing);
+        if task.status.as_ref().map(|status| status.state) != Some(State::Processing) {
+            inner.forget_gone_children(&uid);
+        }
+        self.ring_admission();
+    }
+
+    /// What a decision about `task` is based on; `None` while the watch still shows the past.
+    pub fn gather(&self, task: &Task) -> Option<Gathered> {
+        let inner = self.lock();
+        let uid = uid_of(task);
+        let known = inner.known.get(&uid).filter(|known| version(task) >= known.not_before)?;
+        let children = inner.children.get(&uid);
+        Some(Gathered {
+            kind: inner.kinds.get(&key_beside(task, &task.spec.type_)).cloned(),
+            queue: inner.board.capacity(&key_beside(task, &task.spec.queue)).cloned(),
+            observed: children.map(Children::observed).unwrap_or_default(),
+            first_seen: known.first_seen,
+        })
+    }
+
+    pub fn type_changed(&self, key: Key, kind: Option<&TaskType>) -> Vec<ObjectRef<Task>> {
+        let mut inner = self.lock();
+        let spec = kind.map(|kind| &kind.spec);
+        inner.board.bound_type(
+            key.clone(),
+            spec.and_then(|spec| spec.max_concurrent),
+            spec.and_then(|spec| spec.max_concurrent_per_kb_id),
+        );
+        match spec {
+            Some(spec) => inner.kinds.insert(key.clone(), Arc::new(Kind::read(spec))),
+            None => inner.kinds.remove(&key),
+        };
+        self.replace(&mut inner, |task| key == key_beside(task, &task.spec.type_))
+    }
+
+    pub fn queue_changed(&self, key: Key, queue: Option<&TaskQueue>) -> Vec<ObjectRef<Task>> {
+        let mut inner = self.lock();
+        let capacity = queue.map(|queue| Capacity::of(&queue.spec)).or_else(|| {
+            (&*key.1 == DEFAULT_QUEUE).then(|| Capacity::of_tasks(self.settings.default_queue_tasks))
+        });
+        inner.board.bound_queue(key.clone(), capacity);
+        self.replace(&mut inner, |task| key == key_beside(task, &task.spec.queue))
+    }
+
+    /// The types or queues that exist, after their initial list; for finding out which are gone.
+    pub fn known_types(&self) -> Vec<Key> {
+        self.lock().kinds.keys().cloned().collect()
+    }
+
+    pub fn known_queues(&self) -> Vec<Key> {
+        self.lock().board.queues().cloned().collect()
+    }
+
+    /// Places anew all unfinished tasks that something they depend on has changed for.
+    fn replace(&self, inner: &mut Inner, concerned: impl Fn(&Task) -> bool) -> Vec<ObjectRef<Task>> {
+        let tasks = self.tasks.state();
+        let unfinished = |task: &Task| !task.status.as_ref().is_some_and(|status| status.state.is_final());
+        let concerned: Vec<_> = tasks.iter().filter(|task| unfinished(task) && concerned(task)).collect();
+        for task in &concerned {
+            let current = inner.known.get(&uid_of(task)).is_some_and(|known| version(task) >= known.not_before);
+            if current {
+                self.place(inner, task);
+            }
+        }
+        self.ring_admission();
+        concerned.into_iter().map(|task| ObjectRef::from_obj(task.as_ref())).collect()
+    }
+
+    pub fn job_seen(&self, job: &Job) -> Option<ObjectRef<Task>> {
+        let facts = JobFacts::of(job);
+        self.child_changed(job, |children| drop(children.jobs.insert(facts.uid.clone(), facts)))
+    }
+
+    pub fn pod_seen(&self, pod: &Pod) -> Option<ObjectRef<Task>> {
+        let facts = PodFacts::of(pod);
+        self.child_changed(pod, |children| drop(children.pods.insert(facts.uid.clone(), facts)))
+    }
+
+    pub fn job_gone(&self, job: &Job) -> Option<ObjectRef<Task>> {
+        let facts = JobFacts { gone: true, ..JobFacts::of(job) };
+        self.child_changed(job, |children| drop(children.jobs.insert(facts.uid.clone(), facts)))
+    }
+
+    pub fn pod_gone(&self, pod: &Pod) -> Option<ObjectRef<Task>> {
+        let facts = PodFacts { gone: true, ..PodFacts::of(pod) };
+        self.child_changed(pod, |children| drop(children.pods.insert(facts.uid.clone(), facts)))
+    }
+
+    /// The initial list of Jobs is complete: what is not on it is gone.
+    pub fn jobs_listed(&self, listed: &HashSet<String>) -> Vec<ObjectRef<Task>> {
+        self.children_listed(|children| {
+            let gone = children.jobs.values_mut().filter(|job| !job.gone && !listed.contains(&job.uid));
+            gone.map(|job| job.gone = true).count() > 0
+        })
+    }
+
+    pub fn pods_listed(&self, listed: &HashSet<String>) -> Vec<ObjectRef<Task>> {
+        self.children_listed(|children| {
+            let gone = children.pods.values_mut().filter(|pod| !pod.gone && !listed.contains(&pod.uid));
+            gone.map(|pod| pod.gone = true).count() > 0
+        })
+    }
+
+    fn children_listed(&self, change: impl Fn(&mut Children) -> bool) -> Vec<ObjectRef<Task>> {
+        let mut inner = self.lock();
+        let changed: Vec<Uid> =
+            inner.children.iter_mut().filter_map(|(uid, children)| change(children).then(|| uid.clone())).collect();
+        changed.iter().filter_map(|uid| self.after_child(&mut inner, uid)).collect()
+    }
+
+    fn child_changed(&self, child: &impl ResourceExt, change: impl FnOnce(&mut Children)) -> Option<ObjectRef<Task>> {
+        let uid = task_uid(child)?;
+        let mut inner = self.lock();
+        change(inner.children.entry(uid.clone()).or_default());
+        self.after_child(&mut inner, &uid)
+    }
+
+    fn after_child(&self, inner: &mut Inner, uid: &Uid) -> Option<ObjectRef<Task>> {
+        match inner.known.get(uid).map(|known| known.task.clone()) {
+            Some(task) => {
+                let processing = self.task(&task).is_some_and(|task| task.status.as_ref().is_some_and(|status| status.state == State::Processing));
+                if !processing && !inner.board.holds(uid) {
+                    inner.forget_gone_children(uid);
+                }
+                Some(task)
+            }
+            None => {
+                inner.forget_gone_children(uid);
+                inner.place_orphan(uid);
+                self.ring_admission();
+                None
+            }
+        }
+    }
+
+    /// We had this Job of the task's deleted; the watch will show it later.
+    pub fn job_deleted(&self, task: &Task, uid: &str) {
+        let mut inner = self.lock();
+        let job = inner.children.get_mut(&uid_of(task)).and_then(|children| children.jobs.get_mut(uid));
+        if let Some(job) = job {
+            job.deleting = true;
+        }
+    }
+
+    /// The API server refused the Job of the task's present attempt.
+    pub fn launch_refused(&self, task: &Task, why: Trouble) {
+        self.lock().children.entry(uid_of(task)).or_default().refused = Some(why);
+    }
+
+    pub fn admit(&self, now: Timestamp) -> Pass {
+        self.lock().board.admit(now)
+    }
+
+    pub fn kind_of(&self, task: &Task) -> Option<Arc<Kind>> {
+        self.lock().kinds.get(&key_beside(task, &task.spec.type_)).cloned()
+    }
+
+    pub fn reference(&self, uid: &str) -> Option<ObjectRef<Task>> {
+        self.lock().known.get(uid).map(|known| known.task.clone())
+    }
+
+    /// How many wait, by priority, and how many hold a slot.
+    pub fn depth(&self) -> ([usize; Priority::COUNT], usize) {
+        let inner = self.lock();
+        (inner.board.depth(), inner.board.running())
+    }
+
+    /// Jobs that are there and whose task is not.
+    pub fn orphans(&self) -> HashSet<Orphan> {
+        let inner = self.lock();
+        let strangers = inner.children.iter().filter(|(uid, _)| !inner.known.contains_key(*uid));
+        let jobs = strangers.flat_map(|(_, children)| children.jobs.values()).filter(|job| !job.gone && !job.deleting);
+        jobs.map(|job| Orphan { namespace: job.namespace.clone(), job: job.name.clone(), uid: job.uid.clone() }).collect()
+    }
+}
+
+impl Children {
+    fn observed(&self) -> Observed {
+        Observed {
+            jobs: self.jobs.values().cloned().collect(),
+            pods: self.pods.values().cloned().collect(),
+            refused: self.refused.clone(),
+            no_pod: None,
+        }
+    }
+
+    fn is_empty(&self) -> bool {
+        self.jobs.is_empty() && self.pods.is_empty()
+    }
+
+    /// What a child that may still run holds, by its own word.
+    fn holding(&self) -> Option<Holding> {
+        let observed = self.observed();
+        let of_job = observed.jobs.iter().find(|job| observed.may_run(job)).and_then(|job| Some((&job.namespace, job.holds.as_ref()?)));
+        let of_pod = || observed.pods.iter().find(|pod| !pod.has_ended()).and_then(|pod| Some((&pod.namespace, pod.holds.as_ref()?)));
+        of_job.or_else(of_pod).map(|(namespace, holds)| Holding::of_orphan(namespace, holds))
+    }
+}
+
+impl Inner {
+    /// What was and is gone matters only while its task holds a slot.
+    fn forget_gone_children(&mut self, uid: &Uid) {
+        if let Some(children) = self.children.get_mut(uid) {
+            children.jobs.retain(|_, job| !job.gone);
+            children.pods.retain(|_, pod| !pod.gone);
+            children.refused = None;
+            if children.is_empty() {
+                self.children.remove(uid);
+            }
+        }
+    }
+
+    /// A slot is held until the pod has ended or is gone, also when its task is no more.
+    fn place_orphan(&mut self, uid: &Uid) {
+        let holding = self.children.get(uid).and_then(Children::holding);
+        self.board.place(uid, holding.map_or(Standing::Neither, Standing::Holder));
+    }
+
+    fn ensure_default_queue(&mut self, task: &Task, settings: &Settings) {
+        let key = key_beside(task, &task.spec.queue);
+        if &*key.1 == DEFAULT_QUEUE && !self.board.knows_queue(&key) {
+            self.board.bound_queue(key, Some(Capacity::of_tasks(settings.default_queue_tasks)));
+        }
+    }
+}

@@ -1,0 +1,88 @@
+//! Every request to the API server goes through here: with a deadline, and with errors that say what to do.
+
+use std::time::Duration;
+
+use kube::core::Status;
+
+/// No request of ours may take longer; the client itself would wait for ever.
+const DEADLINE: Duration = Duration::from_secs(10);
+
+/// Why a request failed, by what the caller should do about it.
+#[derive(Debug, thiserror::Error)]
+pub enum CallError {
+    /// The object is not there (any more): nothing is left to do.
+    #[error("not found")]
+    NotFound,
+    /// The object changed meanwhile: look again.
+    #[error("it changed meanwhile")]
+    Conflict,
+    /// An object of that name exists: look whose it is.
+    #[error("it exists already")]
+    AlreadyExists,
+    /// The namespace is being deleted: nothing new can be made in it.
+    #[error("the namespace is being deleted")]
+    Terminating,
+    /// The API server will not have it: trying again changes nothing by itself.
+    #[error("refused: {}", .0.message)]
+    Refused(Box<Status>),
+    /// The outcome is not known: look, then try again.
+    #[error("no answer within {} s", DEADLINE.as_secs())]
+    Deadline,
+    /// Try again.
+    #[error("failed to reach the API server: {0}")]
+    Failed(#[source] Box<kube::Error>),
+}
+
+impl CallError {
+    /// A label for metrics.
+    fn kind(&self) -> &'static str {
+        match self {
+            Self::NotFound => "not_found",
+            Self::Conflict => "conflict",
+            Self::AlreadyExists => "already_exists",
+            Self::Terminating => "terminating",
+            Self::Refused(_) => "refused",
+            Self::Deadline => "deadline",
+            Self::Failed(_) => "failed",
+        }
+    }
+}
+
+impl From<kube::Error> for CallError {
+    fn from(error: kube::Error) -> Self {
+        match error {
+            kube::Error::Api(status) => status.into(),
+            error => Self::Failed(Box::new(error)),
+        }
+    }
+}
+
+impl From<Box<Status>> for CallError {
+    fn from(status: Box<Status>) -> Self {
+        let terminating = || {
+            let causes = status.details.iter().flat_map(|details| &details.causes);
+            causes.into_iter().any(|cause| cause.reason == "NamespaceTerminating")
+        };
+        match (status.code, status.reason.as_str()) {
+            (404, _) => Self::NotFound,
+            (409, "AlreadyExists") => Self::AlreadyExists,
+            (409, _) => Self::Conflict,
+            (403, _) if terminating() => Self::Terminating,
+            (400 | 403 | 405 | 413 | 422, _) => Self::Refused(status),
+            _ => Self::Failed(Box::new(kube::Error::Api(status))),
+        }
+    }
+}
+
+/// What became of a request: a label for metrics.
+pub fn outcome<T>(answer: &Result<T, CallError>) -> &'static str {
+    answer.as_ref().map_or_else(CallError::kind, |_| "ok")
+}
+
+/// Awaits a request, but no longer than the deadline.
+pub async fn within<T>(request: impl Future<Output = kube::Result<T>>) -> Result<T, CallError> {
+    match tokio::time::timeout(DEADLINE, request).await {
+        Ok(answer) => answer.map_err(CallError::from),
+        Err(_) => Err(CallError::Deadline),
+    }
+}

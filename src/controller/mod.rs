@@ -1,0 +1,92 @@
+//! Does what `core` decides: watches, gathers, carries out, writes. Decides nothing about a task.
+//!
+//! ```text
+//! watch ──► cache ──► reconcile: gather → decide → carry out     one per task at a time
+//!             └─────► admission: admit → write                   one pass at a time
+//! ```
+
+mod admission;
+mod apply;
+mod cache;
+mod calls;
+mod gather;
+mod orphans;
+mod reconcile;
+mod status;
+mod watch;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::channel::mpsc;
+use futures::{FutureExt, StreamExt};
+use kube::Client;
+use kube::runtime::controller::{self, applier};
+use kube::runtime::reflector;
+use tokio_util::sync::CancellationToken;
+
+use crate::api::Task;
+use crate::core::Settings;
+use crate::metrics::Metrics;
+use cache::Cache;
+use status::StatusWriter;
+
+/// How many tasks are reconciled, and how many admissions written, at once. More gains the API server nothing
+/// and makes everyone wait longer.
+const CONCURRENCY: u16 = 32;
+/// How long what has begun may go on after the operator was asked to stop.
+const DRAIN: Duration = Duration::from_secs(10);
+/// Reconcile requests that may wait to be taken up before the watches are slowed down.
+const WAKES: usize = 1024;
+
+/// What every part of the controller shares.
+pub struct Context {
+    client: Client,
+    cache: Cache,
+    status: StatusWriter,
+    settings: Settings,
+    metrics: Arc<Metrics>,
+    /// True once the caches hold everything.
+    ready: tokio::sync::watch::Receiver<bool>,
+}
+
+/// Runs the controller until `shutdown`, then drains it. `ready` is told when the caches hold everything.
+pub async fn run(
+    client: Client,
+    settings: Settings,
+    metrics: Arc<Metrics>,
+    ready: tokio::sync::watch::Sender<bool>,
+    shutdown: CancellationToken,
+) {
+    let (tasks, writer) = reflector::store::<Task>();
+    let context = Arc::new(Context {
+        cache: Cache::new(tasks.clone(), settings.clone()),
+        status: StatusWriter::new(client.clone(), metrics.clone()),
+        ready: ready.subscribe(),
+        client,
+        settings,
+        metrics,
+    });
+    let (wake, wakes) = mpsc::channel(WAKES);
+    let reconciler = applier(
+        |task, context| reconcile::reconcile(task, context).boxed(),
+        reconcile::on_error,
+        context.clone(),
+        tasks,
+        wakes.map(Ok::<_, std::convert::Infallible>),
+        controller::Config::default().concurrency(CONCURRENCY),
+    )
+    .for_each(|_| std::future::ready(()));
+
+    let watching = tokio::spawn(shutdown.clone().run_until_cancelled_owned(watch::run(context.clone(), writer, wake, ready)));
+    let admitting = tokio::spawn(admission::run(context.clone(), shutdown.clone()));
+    let sweeping = tokio::spawn(shutdown.clone().run_until_cancelled_owned(orphans::run(context)));
+    let reconciling = tokio::spawn(reconciler);
+
+    shutdown.cancelled().await;
+    // The watches end first: with them the reconciler's queue closes, and what has begun is finished.
+    let drained = async { tokio::join!(watching, sweeping, admitting, reconciling) };
+    if tokio::time::timeout(DRAIN, drained).await.is_err() {
+        tracing::warn!(seconds = DRAIN.as_secs(), "stopped before all that had begun was finished");
+    }
+}

@@ -1,0 +1,44 @@
+//! Removes Jobs whose task is gone. Their owner references do that in the ordinary case; this is for a task
+//! that was deleted with its children spared.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use k8s_openapi::api::batch::v1::Job;
+use kube::Api;
+use kube::api::{DeleteParams, Preconditions};
+
+use super::Context;
+use super::cache::Orphan;
+use super::calls::{outcome, within};
+
+/// An orphan that is seen twice, so far apart, is one that the garbage collector does not take.
+const BETWEEN_SWEEPS: Duration = Duration::from_secs(10);
+
+pub async fn run(context: Arc<Context>) {
+    let mut ready = context.ready.clone();
+    if ready.wait_for(|ready| *ready).await.is_err() {
+        return;
+    }
+    let mut seen_before = HashSet::new();
+    loop {
+        let seen = context.cache.orphans();
+        for orphan in seen.intersection(&seen_before) {
+            remove(orphan, &context).await;
+        }
+        seen_before = seen;
+        tokio::time::sleep(BETWEEN_SWEEPS).await;
+    }
+}
+
+async fn remove(orphan: &Orphan, context: &Context) {
+    let jobs = Api::<Job>::namespaced(context.client.clone(), &orphan.namespace);
+    let only_this = Preconditions { uid: Some(orphan.uid.clone()), resource_version: None };
+    let deleted = within(jobs.delete(&orphan.job, &DeleteParams::background().preconditions(only_this))).await;
+    context.metrics.wrote("delete", outcome(&deleted));
+    match deleted {
+        Ok(_) => tracing::info!(namespace = orphan.namespace, job = orphan.job, "removed a Job whose task is gone"),
+        Err(error) => tracing::warn!(namespace = orphan.namespace, job = orphan.job, %error, "failed to remove a Job whose task is gone; will try again"),
+    }
+}

@@ -1,0 +1,64 @@
+//! One look at one task: gather, decide, carry out.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use jiff::Timestamp;
+use kube::runtime::controller::Action as Requeue;
+
+use super::calls::CallError;
+use super::{Context, apply, gather};
+use crate::api::Task;
+use crate::core::decide;
+
+/// How long a look that failed waits before the next one.
+const AFTER_AN_ERROR: Duration = Duration::from_secs(2);
+
+/// Which step of a look failed; the driver only asks whether to look again soon.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    #[error("failed to gather what the decision depends on: {0}")]
+    Gather(#[source] CallError),
+    #[error("failed to carry out the decision: {0}")]
+    Apply(#[source] CallError),
+}
+
+impl Error {
+    pub fn step(&self) -> &'static str {
+        match self {
+            Self::Gather(_) => "gather",
+            Self::Apply(_) => "apply",
+        }
+    }
+}
+
+pub async fn reconcile(task: Arc<Task>, context: Arc<Context>) -> Result<Requeue, Error> {
+    // Before everything is known, what is missing may only not have been seen.
+    if context.ready.clone().wait_for(|ready| *ready).await.is_err() {
+        return Ok(Requeue::await_change());
+    }
+    let began = Instant::now();
+    let looked = look(&task, &context).await;
+    context.metrics.reconciled(began.elapsed(), looked.as_ref().err().map(Error::step));
+    looked
+}
+
+async fn look(task: &Task, context: &Context) -> Result<Requeue, Error> {
+    let now = Timestamp::now();
+    let Some(gathered) = gather::gather(task, context, now).await.map_err(Error::Gather)? else {
+        return Ok(Requeue::await_change());
+    };
+    let decision = decide(task, &gathered.surroundings(&context.settings), now);
+    let again = apply::carry_out(task, decision.action, context).await.map_err(Error::Apply)?;
+    Ok(again.or(decision.wake.map(until)).map_or_else(Requeue::await_change, Requeue::requeue))
+}
+
+fn until(time: Timestamp) -> Duration {
+    Duration::try_from(time.duration_since(Timestamp::now())).unwrap_or_default()
+}
+
+pub fn on_error(task: Arc<Task>, error: &Error, _: Arc<Context>) -> Requeue {
+    let metadata = &task.metadata;
+    tracing::warn!(namespace = metadata.namespace, task = metadata.name, step = error.step(), %error, "will look again");
+    Requeue::requeue(AFTER_AN_ERROR)
+}

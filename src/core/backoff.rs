@@ -1,0 +1,60 @@
+//! How long a failed task pauses before its next attempt.
+
+use jiff::SignedDuration;
+use sha2::{Digest, Sha256};
+
+use super::policy::RetryPolicy;
+
+/// min(maxSeconds, initialSeconds × factor^(failures−1)), give or take a tenth, never above maxSeconds.
+///
+/// The tenth follows from uid and attempt, so that tasks which failed together do not come back together,
+/// and yet the same failure always gives the same pause.
+pub fn pause(retry: &RetryPolicy, failures: i32, uid: &str, attempt: i32) -> SignedDuration {
+    let exponent = failures.saturating_sub(1).max(0);
+    let most = f64::from(retry.max_seconds.max(0));
+    let plain = (f64::from(retry.initial_seconds) * retry.factor.powi(exponent)).min(most);
+    let jittered = (plain * (1.0 + 0.1 * jitter(uid, attempt))).min(most);
+    SignedDuration::from_millis((jittered * 1000.0) as i64)
+}
+
+/// A number from −1 to 1 that follows from uid and attempt.
+fn jitter(uid: &str, attempt: i32) -> f64 {
+    let digest = Sha256::digest(format!("{uid}/{attempt}"));
+    let drawn = digest.iter().take(4).fold(0u32, |number, byte| number << 8 | u32::from(*byte));
+    f64::from(drawn) / f64::from(u32::MAX) * 2.0 - 1.0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{api::TaskSpec, core::Policy};
+    use proptest::prelude::*;
+
+    fn retry(initial_seconds: i32, factor: f64, max_seconds: i32) -> RetryPolicy {
+        RetryPolicy { initial_seconds, factor, max_seconds, ..Policy::of(&TaskSpec::default(), None).retry }
+    }
+
+    #[test]
+    fn the_pause_doubles_up_to_the_cap() {
+        let retry = retry(10, 2.0, 60);
+        for (failures, seconds) in [(1, 10.0), (2, 20.0), (3, 40.0), (4, 60.0), (50, 60.0)] {
+            let pause = pause(&retry, failures, "uid", 1).as_secs_f64();
+            assert!((pause - seconds).abs() <= seconds / 10.0, "{failures}: {pause}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn a_pause_is_within_a_tenth_repeatable_and_never_above_the_cap(
+            initial in 0..86_400i32, factor in 1.0..10.0f64, most in 0..86_400i32, failures in 1..101i32, uid in "[a-f0-9]{8}", attempt in 1..200i32,
+        ) {
+            let retry = retry(initial, factor, most);
+            let got = pause(&retry, failures, &uid, attempt);
+            let plain = (f64::from(initial) * factor.powi(failures - 1)).min(f64::from(most));
+            prop_assert!(got.as_secs_f64() <= f64::from(most));
+            prop_assert!(got.as_secs_f64() >= plain * 0.9 - 0.001);
+            prop_assert!(got.as_secs_f64() <= plain * 1.1 + 0.001);
+            prop_assert_eq!(got, pause(&retry, failures, &uid, attempt));
+        }
+    }
+}

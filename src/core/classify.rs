@@ -1,0 +1,222 @@
+//! How an attempt ended, and what follows: the one place where a failure is told apart from a disruption,
+//! and an error that is worth another try from one that is not.
+
+use jiff::{SignedDuration, Timestamp};
+use serde_json::Value;
+
+use super::Reason;
+use super::observe::{JobFacts, Phase, PodFacts, Work};
+use crate::api::{FailureAction, FailureRule};
+
+/// A pod that is still there so long after it should be gone is given up: its node does not answer.
+pub const LOST_AFTER: SignedDuration = SignedDuration::from_secs(60);
+/// The longest result that a task keeps: the kubelet's own limit on a termination message.
+pub const RESULT_BYTES: usize = 4096;
+
+/// How an attempt ended, before anyone judges it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Ended {
+    pub reason: Reason,
+    pub message: String,
+    pub exit_code: Option<i32>,
+    pub at: Option<Timestamp>,
+    /// What the work itself said of its error.
+    pub reported: Option<Reported>,
+    /// What stood in the result file.
+    pub left: Option<String>,
+}
+
+/// `{"error": {"type": …, "message": …, "retryable": …}}` in the result file.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Reported {
+    pub type_: Option<String>,
+    pub message: Option<String>,
+    pub retryable: Option<bool>,
+}
+
+/// What follows from an ended attempt.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    Succeeded,
+    /// Try again; it counts against retry.limit.
+    Failed,
+    /// Try again; it counts against retry.disruptionLimit only.
+    Disrupted,
+    /// Do not try again.
+    FailedForGood,
+}
+
+/// How the pod ended, if it has: the same for every executor, from the pod and never from the Job's own
+/// conditions.
+pub fn ended(pod: &PodFacts, job: Option<&JobFacts>, now: Timestamp) -> Option<Ended> {
+    if !pod.has_ended() && !is_lost(pod, now) {
+        return None;
+    }
+    Some(
+        out_of_memory(pod)
+            .or_else(|| success(pod))
+            .or_else(|| overdue(pod))
+            .or_else(|| disrupted(pod))
+            .or_else(|| lost(pod))
+            .or_else(|| refused_by_node(pod))
+            .or_else(|| exited(pod))
+            .or_else(|| failed_init(pod))
+            .unwrap_or_else(|| deleted(pod, job)),
+    )
+}
+
+fn is_lost(pod: &PodFacts, now: Timestamp) -> bool {
+    pod.due_gone_at.is_some_and(|due| now > due + LOST_AFTER)
+}
+
+impl Ended {
+    fn new(pod: &PodFacts, reason: Reason, message: impl Into<String>) -> Self {
+        let (exit_code, at, left) = match &pod.work {
+            Work::Ended { exit_code, at, left } => (Some(*exit_code), *at, left.clone()),
+            _ => (None, None, None),
+        };
+        Self { reason, message: message.into(), exit_code, at, reported: None, left }
+    }
+}
+
+fn out_of_memory(pod: &PodFacts) -> Option<Ended> {
+    let container = pod.out_of_memory.as_ref()?;
+    Some(Ended::new(pod, Reason::OOMKilled, format!("container {container} was killed for using more memory than its limit")))
+}
+
+/// Exit 0 is success, whatever happened to the pod around it.
+fn success(pod: &PodFacts) -> Option<Ended> {
+    let exited_well = matches!(pod.work, Work::Ended { exit_code: 0, .. });
+    let succeeded_unseen = pod.phase == Phase::Succeeded && pod.work == Work::NotStarted;
+    (exited_well || succeeded_unseen).then(|| Ended::new(pod, Reason::Succeeded, "the work ended with exit code 0"))
+}
+
+fn overdue(pod: &PodFacts) -> Option<Ended> {
+    let by_kubelet = pod.reason.as_deref() == Some("DeadlineExceeded");
+    // Ours to end when the kubelet did not: see `lifecycle`.
+    let by_us = pod.deleted_at.zip(due_to_end(pod)).is_some_and(|(deleted, due)| deleted >= due);
+    let seconds = pod.timeout_seconds.unwrap_or_default();
+    (by_kubelet || by_us).then(|| Ended::new(pod, Reason::Timeout, format!("ran longer than its timeout of {seconds} s")))
+}
+
+/// When the attempt's timeout runs out.
+pub fn due_to_end(pod: &PodFacts) -> Option<Timestamp> {
+    Some(pod.started_at? + SignedDuration::from_secs(pod.timeout_seconds?))
+}
+
+fn disrupted(pod: &PodFacts) -> Option<Ended> {
+    let (by, message) = pod.disruption.as_ref()?;
+    let reason = match by.as_str() {
+        "PreemptionByScheduler" => Reason::Preempted,
+        "DeletionByTaintManager" | "DeletionByPodGC" => Reason::NodeLost,
+        _ => Reason::Evicted,
+    };
+    Some(Ended::new(pod, reason, format!("{by}: {message}")))
+}
+
+fn lost(pod: &PodFacts) -> Option<Ended> {
+    let node = pod.node.as_deref().unwrap_or("no node");
+    let unanswered = !pod.has_ended() || pod.reason.as_deref() == Some("NodeLost");
+    unanswered.then(|| Ended::new(pod, Reason::NodeLost, format!("the pod on {node} should be gone and is not: its node does not answer")))
+}
+
+/// The kubelet ended the pod, or would not take it.
+fn refused_by_node(pod: &PodFacts) -> Option<Ended> {
+    let word = pod.reason.as_deref()?;
+    let message = format!("{word}: {}", pod.message.as_deref().unwrap_or_default());
+    match word {
+        "Evicted" => Some(Ended::new(pod, Reason::DiskLimit, message)),
+        _ if pod.phase == Phase::Failed && !pod.has_started() => Some(Ended::new(pod, Reason::Evicted, message)),
+        "Terminated" | "NodeShutdown" | "Preempting" | "Shutdown" => Some(Ended::new(pod, Reason::Evicted, message)),
+        _ => None,
+    }
+}
+
+/// The work ended by itself. A signal that followed somebody's deletion of the pod is told by `deleted`.
+fn exited(pod: &PodFacts) -> Option<Ended> {
+    let Work::Ended { exit_code, at, left } = &pod.work else { return None };
+    if pod.deleted_at.zip(*at).is_some_and(|(deleted, ended)| ended >= deleted) {
+        return None;
+    }
+    let plain = format!("the work ended with exit code {exit_code}");
+    let Some(reported) = left.as_deref().and_then(reported) else {
+        let message = left.as_deref().map_or(plain.clone(), |left| format!("{plain}: {}", brief(left)));
+        return Some(Ended::new(pod, Reason::ExitCode, message));
+    };
+    let said = [reported.type_.as_deref(), reported.message.as_deref()].into_iter().flatten().collect::<Vec<_>>().join(": ");
+    let message = if said.is_empty() { plain } else { said };
+    Some(Ended { reported: Some(reported), ..Ended::new(pod, Reason::ReportedError, message) })
+}
+
+fn failed_init(pod: &PodFacts) -> Option<Ended> {
+    let (container, code) = pod.failed_init.as_ref().filter(|_| pod.deleted_at.is_none())?;
+    let message = format!("init container {container} ended with exit code {code}");
+    Some(Ended { exit_code: Some(*code), ..Ended::new(pod, Reason::ExitCode, message) })
+}
+
+fn deleted(pod: &PodFacts, job: Option<&JobFacts>) -> Ended {
+    match job {
+        Some(job) if job.gone || job.deleting => Ended::new(pod, Reason::JobDeleted, format!("somebody deleted the Job {}", job.name)),
+        _ => Ended::new(pod, Reason::PodDeleted, format!("somebody deleted the pod {}", pod.name)),
+    }
+}
+
+fn reported(left: &str) -> Option<Reported> {
+    let left: Value = serde_json::from_str(left).ok()?;
+    let error = left.get("error")?.as_object()?;
+    let text = |key: &str| error.get(key).and_then(Value::as_str).map(str::to_owned);
+    Some(Reported { type_: text("type"), message: text("message"), retryable: error.get("retryable").and_then(Value::as_bool) })
+}
+
+const BRIEF: usize = 200;
+
+fn brief(text: &str) -> String {
+    let line = text.trim().lines().next_back().unwrap_or_default();
+    line.chars().take(BRIEF).collect()
+}
+
+/// What the result file's content is: JSON, else text; and whether it was cut off.
+pub fn result(left: &str) -> (Value, bool) {
+    if let Ok(value) = serde_json::from_str(left) {
+        return (value, false);
+    }
+    (Value::String(left.trim_end_matches('\n').to_owned()), left.len() >= RESULT_BYTES)
+}
+
+/// The type's rules first; then what the work reported; then the built-in judgement.
+pub fn judge(ended: &Ended, rules: &[FailureRule]) -> Verdict {
+    if matches!(ended.reason, Reason::Succeeded | Reason::ResultLost) {
+        return Verdict::Succeeded;
+    }
+    let by_rule = rules.iter().find(|rule| matches(rule, ended)).map(|rule| match rule.action {
+        FailureAction::Fail => Verdict::FailedForGood,
+        FailureAction::Retry => Verdict::Failed,
+        FailureAction::Ignore => Verdict::Disrupted,
+    });
+    by_rule.or_else(|| by_report(ended)).unwrap_or_else(|| built_in(ended.reason))
+}
+
+fn matches(rule: &FailureRule, ended: &Ended) -> bool {
+    let type_ = ended.reported.as_ref().and_then(|reported| reported.type_.as_ref());
+    let exit_code = rule.exit_codes.as_ref().is_none_or(|codes| ended.exit_code.is_some_and(|code| codes.contains(&code)));
+    let reason = rule.reasons.as_ref().is_none_or(|reasons| reasons.contains(&ended.reason));
+    let error_type = rule.error_types.as_ref().is_none_or(|types| type_.is_some_and(|type_| types.contains(type_)));
+    exit_code && reason && error_type
+}
+
+fn by_report(ended: &Ended) -> Option<Verdict> {
+    Some(if ended.reported.as_ref()?.retryable? { Verdict::Failed } else { Verdict::FailedForGood })
+}
+
+fn built_in(reason: Reason) -> Verdict {
+    match reason {
+        Reason::Evicted
+        | Reason::Preempted
+        | Reason::NodeLost
+        | Reason::PodDeleted
+        | Reason::JobDeleted
+        | Reason::WorkerLost => Verdict::Disrupted,
+        Reason::ImageUnavailable | Reason::ContainerConfig => Verdict::FailedForGood,
+        _ => Verdict::Failed,
+    }
+}

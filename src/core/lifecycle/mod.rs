@@ -1,0 +1,180 @@
+//! The life of a task: what is to be done next, given all that is known.
+//!
+//! One decision names at most one action. Once it has been carried out and shows in what is observed, the
+//! next decision follows; so a stop between any two lines loses nothing, and deciding twice is harmless.
+
+mod finished;
+mod processing;
+mod queued;
+mod record;
+
+
+
+use jiff::{SignedDuration, Timestamp};
+use kube::ResourceExt;
+
+use super::observe::Observed;
+use super::queue::Capacity;
+use super::{Kind, Policy, Reason, Settings, names};
+use crate::api::{Admitted, State, Task, TaskStatus};
+
+pub use record::Admission;
+
+/// All that is known beside the task itself, read beforehand.
+pub struct Surroundings<'a> {
+    /// The TaskType that the task names; `None` while there is no such type.
+    pub kind: Option<&'a Kind>,
+    /// The TaskQueue that the task names; `None` while there is no such queue.
+    pub queue: Option<&'a Capacity>,
+    pub observed: &'a Observed,
+    /// The resourceVersion with which the task was first seen in this run, untouched: its arrival.
+    pub first_seen: u64,
+    pub settings: &'a Settings,
+}
+
+/// What is to be done, why, and when to look again even if nothing changes.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Decision {
+    pub action: Action,
+    pub wake: Option<Timestamp>,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub enum Action {
+    /// Nothing to do.
+    Rest,
+    /// Write this status.
+    Write(Box<TaskStatus>),
+    /// Create the present attempt's Job.
+    Launch,
+    /// Delete this Job and its pod. `why` is for people.
+    DeleteJob { name: String, uid: String, why: Reason },
+    /// Delete this pod alone.
+    DeletePod { name: String, uid: String, why: Reason },
+    /// Delete the task itself: its time to live is over.
+    DeleteTask,
+}
+
+impl Decision {
+    fn rest() -> Self {
+        Self { action: Action::Rest, wake: None }
+    }
+
+    fn wake_at(wake: Option<Timestamp>) -> Self {
+        Self { action: Action::Rest, wake }
+    }
+
+    fn act(action: Action) -> Self {
+        Self { action, wake: None }
+    }
+
+    fn write(status: TaskStatus) -> Self {
+        Self::act(Action::Write(Box::new(status)))
+    }
+
+    /// Look again no later than `wake`.
+    fn no_later_than(mut self, wake: Option<Timestamp>) -> Self {
+        self.wake = earliest([self.wake, wake]);
+        self
+    }
+}
+
+/// What is to be done about `task`.
+pub fn decide(task: &Task, around: &Surroundings, now: Timestamp) -> Decision {
+    if task.metadata.deletion_timestamp.is_some() {
+        // Whoever deletes a task cancels it; its Job and pod go with it by their owner references.
+        return Decision::rest();
+    }
+    let view = View::new(task, around, now);
+    match view.status.state {
+        State::Queued => queued::decide(&view),
+        State::Processing => processing::decide(&view),
+        State::Completed | State::Failed | State::Cancelled => finished::decide(&view),
+    }
+}
+
+/// A task with everything that decisions about it ask for again and again.
+struct View<'a> {
+    task: &'a Task,
+    status: TaskStatus,
+    around: &'a Surroundings<'a>,
+    policy: Policy,
+    now: Timestamp,
+}
+
+impl<'a> View<'a> {
+    fn new(task: &'a Task, around: &'a Surroundings<'a>, now: Timestamp) -> Self {
+        let policy = Policy::of(&task.spec, around.kind.map(|kind| &kind.spec));
+        Self { task, status: task.status.clone().unwrap_or_default(), around, policy, now }
+    }
+
+    /// The operator has written to this task before.
+    fn is_touched(&self) -> bool {
+        self.status.run_id.is_some()
+    }
+
+    /// Somebody asked for another run than the one that the status speaks of.
+    fn wants_new_run(&self) -> bool {
+        self.status.run_id.as_ref().is_some_and(|run| *run != self.task.spec.run_id)
+    }
+
+    fn uid(&self) -> &str {
+        self.task.metadata.uid.as_deref().unwrap_or_default()
+    }
+
+    fn job_name(&self) -> String {
+        job_name(self.task)
+    }
+
+    /// When this run entered the queue.
+    fn queued_at(&self) -> Timestamp {
+        queued_at(self.task, &self.status)
+    }
+
+    fn deadline(&self) -> Option<Timestamp> {
+        let seconds = self.task.spec.deadline_seconds?;
+        Some(self.queued_at() + SignedDuration::from_secs(seconds.into()))
+    }
+
+    fn is_past(&self, time: Option<Timestamp>) -> bool {
+        time.is_some_and(|time| time <= self.now)
+    }
+
+    /// `time`, if it lies ahead.
+    fn ahead(&self, time: Option<Timestamp>) -> Option<Timestamp> {
+        time.filter(|time| *time > self.now)
+    }
+
+    /// Writes `status` if it says anything new.
+    fn say(&self, status: TaskStatus) -> Decision {
+        if status == self.status { Decision::rest() } else { Decision::write(status) }
+    }
+}
+
+fn queued_at(task: &Task, status: &TaskStatus) -> Timestamp {
+    let created = task.metadata.creation_timestamp.as_ref().map(|time| time.0);
+    status.queued_at.as_ref().map(|time| time.0).or(created).unwrap_or(Timestamp::UNIX_EPOCH)
+}
+
+fn earliest(times: impl IntoIterator<Item = Option<Timestamp>>) -> Option<Timestamp> {
+    times.into_iter().flatten().min()
+}
+
+/// The name of the present attempt's Job.
+pub fn job_name(task: &Task) -> String {
+    let status = task.status.as_ref();
+    let run_id = status.and_then(|status| status.run_id.as_deref()).unwrap_or(&task.spec.run_id);
+    let attempt = status.map(|status| status.attempt).unwrap_or_default();
+    names::job(&task.name_any(), task.metadata.uid.as_deref().unwrap_or_default(), run_id, attempt)
+}
+
+/// The status that admits a task: written before anything is launched, so that a stop in between leaves a
+/// trace of the slot, never a pod that nobody counts.
+pub fn admitted(task: &Task, kind: &Kind, admission: &Admission, now: Timestamp) -> TaskStatus {
+    record::admitted(task, kind, admission, now)
+}
+
+/// What an admission reserves.
+pub fn holdings(queue: &str, resources: &super::resources::Amounts) -> Admitted {
+    Admitted { queue: queue.into(), resources: super::pod::shown(resources) }
+}

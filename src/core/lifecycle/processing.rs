@@ -1,0 +1,322 @@
+//! A task that holds a slot: its Job is launched, followed, ended when it is to end, and judged when it has.
+//!
+//! The slot is given back, and the next state written, only when the pod has ended or is gone.
+
+use jiff::{SignedDuration, Timestamp};
+
+use super::super::classify::{self, Ended, LOST_AFTER, Verdict};
+use super::super::observe::{JobFacts, NO_POD_TOLD_AFTER, PodFacts, Trouble};
+use super::super::{Reason, pod};
+use super::record::because;
+use super::{Action, Decision, View, earliest, queued};
+use crate::api::{FailureRule, State, TaskStatus};
+
+/// A start, or a run, that takes longer than this is told.
+const TOLD_AFTER: SignedDuration = SignedDuration::from_secs(10);
+/// A pod that runs so long past its timeout is ended by us: its kubelet did not do it.
+const OVERDUE_AFTER: SignedDuration = SignedDuration::from_secs(60);
+/// A Job without a pod is given up after this.
+const NO_POD_GIVEN_UP_AFTER: SignedDuration = SignedDuration::from_secs(60);
+/// How long a finished Job's pod may be unseen before it is taken to be gone: two watches keep no common time.
+const POD_UNSEEN_FOR: SignedDuration = SignedDuration::from_secs(5);
+/// The pause after a slot was given back with nothing counted.
+const GIVEN_BACK_FOR: SignedDuration = SignedDuration::from_secs(30);
+
+pub(super) fn decide(view: &View) -> Decision {
+    let attempt = Attempt::of(view);
+    if let Some(stop) = Stop::wanted(view) {
+        return stopping(view, &attempt, stop);
+    }
+    if let Some(leftover) = attempt.leftover(view) {
+        return leftover;
+    }
+    match attempt.pod {
+        Some(pod) => with_pod(view, &attempt, pod),
+        None => without_pod(view, &attempt),
+    }
+    .no_later_than(view.ahead(view.deadline()))
+}
+
+/// The children of the present attempt.
+struct Attempt<'a> {
+    job: Option<&'a JobFacts>,
+    /// The newest one, where the Job controller made several.
+    pod: Option<&'a PodFacts>,
+}
+
+impl<'a> Attempt<'a> {
+    fn of(view: &View<'a>) -> Self {
+        let name = view.job_name();
+        let observed = view.around.observed;
+        let pods = observed.pods.iter().filter(|pod| pod.job == name);
+        Self {
+            job: observed.jobs.iter().find(|job| job.name == name),
+            pod: pods.max_by_key(|pod| (!pod.gone, pod.created_at, &pod.uid)),
+        }
+    }
+
+    /// Nothing of it can run any more.
+    fn is_over(&self, now: Timestamp) -> bool {
+        match self.pod {
+            Some(pod) => classify::ended(pod, self.job, now).is_some(),
+            None => self.job.is_none_or(|job| !job.is_live()),
+        }
+    }
+
+    /// Deletes its Job, or waits until that is gone.
+    fn delete_job(&self, why: Reason) -> Decision {
+        match self.job {
+            Some(job) if !job.gone && !job.deleting => {
+                Decision::act(Action::DeleteJob { name: job.name.clone(), uid: job.uid.clone(), why })
+            }
+            _ => self.delete_pod(why),
+        }
+    }
+
+    fn delete_pod(&self, why: Reason) -> Decision {
+        match self.pod {
+            Some(pod) if !pod.gone && pod.due_gone_at.is_none() => {
+                Decision::act(Action::DeletePod { name: pod.name.clone(), uid: pod.uid.clone(), why })
+            }
+            pod => Decision::wake_at(pod.and_then(|pod| pod.due_gone_at).map(just_lost)),
+        }
+    }
+
+    /// The Job of an attempt before, which this one's launch leaves to be removed.
+    fn leftover(&self, view: &View) -> Option<Decision> {
+        let present = self.job.filter(|job| !job.gone)?;
+        let mut jobs = view.around.observed.jobs.iter();
+        let leftover = jobs.find(|job| !job.gone && !job.deleting && job.name != present.name)?;
+        let why = view.status.attempts.last().map_or(Reason::Superseded, |attempt| attempt.reason);
+        Some(Decision::act(Action::DeleteJob { name: leftover.name.clone(), uid: leftover.uid.clone(), why }))
+    }
+}
+
+/// The first moment at which a pod that should be gone counts as lost.
+fn just_lost(due: Timestamp) -> Timestamp {
+    due + LOST_AFTER + SignedDuration::from_secs(1)
+}
+
+/// Why a task is to end though its work has not.
+#[derive(Clone, Copy, PartialEq)]
+enum Stop {
+    NewRun,
+    Cancel,
+    Deadline,
+}
+
+impl Stop {
+    fn wanted(view: &View) -> Option<Self> {
+        if view.wants_new_run() {
+            Some(Self::NewRun)
+        } else if view.task.spec.cancel {
+            Some(Self::Cancel)
+        } else {
+            view.is_past(view.deadline()).then_some(Self::Deadline)
+        }
+    }
+
+    fn why(self, view: &View) -> Trouble {
+        match self {
+            Self::NewRun => because(Reason::Superseded, format!("runId is now {}", view.task.spec.run_id)),
+            Self::Cancel => because(Reason::Cancelled, "cancelled while it was processing"),
+            Self::Deadline => queued::overdue(view),
+        }
+    }
+}
+
+/// Ends what runs, and only then writes what follows.
+fn stopping(view: &View, attempt: &Attempt, stop: Stop) -> Decision {
+    if !attempt.is_over(view.now) {
+        return end_then_tell(view, attempt, stop);
+    }
+    let why = stop.why(view);
+    let succeeded = attempt.pod.and_then(|pod| classify::ended(pod, attempt.job, view.now)).filter(|ended| ended.reason == Reason::Succeeded);
+    match (stop, succeeded) {
+        (Stop::NewRun, _) => Decision::write(view.new_run()),
+        // Work that was done in time is not thrown away for a deadline.
+        (Stop::Deadline, Some(ended)) => Decision::write(view.attempt_ended(&ended, Verdict::Succeeded, attempt.pod)),
+        (Stop::Deadline, None) => Decision::write(stopped(view, attempt, State::Failed, &why)),
+        (Stop::Cancel, _) => Decision::write(stopped(view, attempt, State::Cancelled, &why)),
+    }
+}
+
+/// Says first that it is stopping, so that a person who asked for it sees that it was heard.
+fn end_then_tell(view: &View, attempt: &Attempt, stop: Stop) -> Decision {
+    let deleting = attempt.delete_job(stop.why(view).reason);
+    if deleting.action != Action::Rest {
+        return deleting;
+    }
+    let why = because(Reason::Stopping, format!("{}; waiting for its pod to end", stop.why(view).message));
+    view.say(view.processing(&why, attempt.pod)).no_later_than(deleting.wake)
+}
+
+fn stopped(view: &View, attempt: &Attempt, state: State, why: &Trouble) -> TaskStatus {
+    let was_launched = attempt.pod.is_some() || attempt.job.is_some();
+    let attempts = if was_launched { view.attempt_stopped(why, attempt.pod) } else { view.status.attempts.clone() };
+    TaskStatus { attempts, ..view.finished(state, why) }
+}
+
+fn with_pod(view: &View, attempt: &Attempt, pod: &PodFacts) -> Decision {
+    if let Some(late) = late_start(view, pod) {
+        return given_up(view, attempt, pod, late);
+    }
+    match classify::ended(pod, attempt.job, view.now) {
+        Some(ended) => Decision::write(judged(view, &ended, Some(pod))),
+        None => live(view, attempt, pod),
+    }
+}
+
+fn judged(view: &View, ended: &Ended, pod: Option<&PodFacts>) -> TaskStatus {
+    view.attempt_ended(ended, classify::judge(ended, rules(view)), pod)
+}
+
+fn rules<'a>(view: &View<'a>) -> &'a [FailureRule] {
+    view.around.kind.map(|kind| kind.spec.failure_rules.as_slice()).unwrap_or_default()
+}
+
+/// When the present attempt must have started.
+fn start_deadline(view: &View) -> Option<Timestamp> {
+    let admitted = view.status.admitted_at.as_ref()?.0;
+    Some(admitted + SignedDuration::from_secs(view.policy.start_deadline_seconds))
+}
+
+/// Why the container has not started though its time to start is over.
+fn late_start<'a>(view: &View, pod: &'a PodFacts) -> Option<&'a Trouble> {
+    let waiting = pod.waiting.as_ref().filter(|_| !pod.has_started() && pod.disruption.is_none())?;
+    view.is_past(start_deadline(view)).then_some(waiting)
+}
+
+/// The container did not start in time: the Job goes; then the task goes back to the queue, where no node
+/// had room, or fails for good, where trying again would not help.
+fn given_up(view: &View, attempt: &Attempt, pod: &PodFacts, why: &Trouble) -> Decision {
+    let job_is_there = attempt.job.is_some_and(|job| !job.gone);
+    if job_is_there || !(pod.has_ended() || classify::ended(pod, attempt.job, view.now).is_some()) {
+        return attempt.delete_job(why.reason);
+    }
+    if why.reason == Reason::Unschedulable {
+        return Decision::write(view.given_back(why, GIVEN_BACK_FOR, true));
+    }
+    let ended = Ended { reason: why.reason, message: why.message.clone(), exit_code: None, at: None, reported: None, left: None };
+    Decision::write(judged(view, &ended, Some(pod)))
+}
+
+/// The pod is on its way or at work.
+fn live(view: &View, attempt: &Attempt, pod: &PodFacts) -> Decision {
+    let overdue = classify::due_to_end(pod).map(|due| due + OVERDUE_AFTER);
+    if view.is_past(overdue) && pod.due_gone_at.is_none() {
+        return attempt.delete_pod(Reason::Timeout);
+    }
+    let lost = pod.due_gone_at.map(just_lost);
+    let (told, told_at) = if pod.has_started() { running(view, pod) } else { starting(view, pod) };
+    let told = told.map_or_else(Decision::rest, |status| view.say(status));
+    let start = (!pod.has_started()).then(|| start_deadline(view)).flatten();
+    let wake = earliest([told_at, overdue, lost, start].map(|time| view.ahead(time)));
+    told.no_later_than(wake)
+}
+
+/// A run longer than ten seconds is written once: its pod and when it started. Anything shorter is told by
+/// the final write.
+fn running(view: &View, pod: &PodFacts) -> (Option<TaskStatus>, Option<Timestamp>) {
+    let tell_at = pod.started_at.unwrap_or(pod.created_at) + TOLD_AFTER;
+    let node = pod.node.as_deref().unwrap_or("its node");
+    let told = (view.status.reason != Reason::Running && view.is_past(Some(tell_at)))
+        .then(|| view.processing(&because(Reason::Running, format!("on {node}")), Some(pod)));
+    (told, Some(tell_at))
+}
+
+/// A start that takes longer than ten seconds is written with what it waits for.
+fn starting(view: &View, pod: &PodFacts) -> (Option<TaskStatus>, Option<Timestamp>) {
+    let tell_at = view.status.admitted_at.as_ref().map(|time| time.0 + TOLD_AFTER);
+    if !view.is_past(tell_at) {
+        return (None, tell_at);
+    }
+    let why = pod.waiting.clone().unwrap_or_else(|| because(Reason::Starting, "its container is being made"));
+    // An image that cannot be pulled alternates between two wordings: the first one is told.
+    let told = (view.status.reason != why.reason).then(|| view.processing(&why, Some(pod)));
+    (told, tell_at)
+}
+
+fn without_pod(view: &View, attempt: &Attempt) -> Decision {
+    match attempt.job {
+        None if view.status.started_at.is_some() => {
+            // It ran, as the status says, and nothing of it is left.
+            let message = format!("the Job {} and its pod are gone", view.job_name());
+            Decision::write(judged(view, &vanished(Reason::JobDeleted, message), None))
+        }
+        None => launch(view),
+        Some(job) if job.gone || job.deleting => job_gone(view, job),
+        Some(JobFacts { finished: Some(end), name, .. }) => {
+            if view.now < end.at + POD_UNSEEN_FOR {
+                return Decision::wake_at(Some(end.at + POD_UNSEEN_FOR));
+            }
+            let (reason, message) = if end.succeeded {
+                (Reason::ResultLost, format!("the Job {name} succeeded, but its pod was gone before the result could be read"))
+            } else {
+                (Reason::PodDeleted, format!("the pod of the Job {name} is gone"))
+            };
+            Decision::write(judged(view, &vanished(reason, message), None))
+        }
+        Some(job) => no_pod_yet(view, attempt, job),
+    }
+}
+
+fn vanished(reason: Reason, message: String) -> Ended {
+    Ended { reason, message, exit_code: None, at: None, reported: None, left: None }
+}
+
+/// Launches what was admitted; or gives the slot back when that cannot be.
+fn launch(view: &View) -> Decision {
+    if let Some(refused) = &view.around.observed.refused {
+        return Decision::write(view.given_back(refused, GIVEN_BACK_FOR, false));
+    }
+    let Some(kind) = view.around.kind else {
+        let why = because(Reason::TypeMissing, format!("TaskType {} is gone", view.task.spec.type_));
+        return Decision::write(view.given_back(&why, SignedDuration::ZERO, false));
+    };
+    let counted = match pod::counted(view.task, kind, view.around.settings) {
+        Ok(counted) => pod::shown(&counted),
+        Err(error) => {
+            let why = because(Reason::TypeNotReady, queued::not_ready(&view.task.spec.type_, &error));
+            return Decision::write(view.given_back(&why, SignedDuration::ZERO, false));
+        }
+    };
+    // What runs is what was admitted: a change in between goes through admission again.
+    if view.status.admitted.as_ref().is_some_and(|admitted| admitted.resources != counted) {
+        let why = because(Reason::SpecChanged, "what it asks for changed between admission and launch");
+        return Decision::write(view.given_back(&why, SignedDuration::ZERO, false));
+    }
+    Decision::act(Action::Launch)
+}
+
+/// The Job is gone and no pod of it was seen: by our hand, because no pod came; or by somebody else's.
+fn job_gone(view: &View, job: &JobFacts) -> Decision {
+    if !job.gone {
+        return Decision::rest();
+    }
+    match no_pod_told(view) {
+        Some(why) if view.is_past(Some(job.created_at + NO_POD_GIVEN_UP_AFTER)) => Decision::write(view.given_back(&why, GIVEN_BACK_FOR, true)),
+        _ => Decision::write(judged(view, &vanished(Reason::JobDeleted, format!("somebody deleted the Job {}", job.name)), None)),
+    }
+}
+
+/// What the status says of the missing pod, written before the Job was given up.
+fn no_pod_told(view: &View) -> Option<Trouble> {
+    let told = matches!(view.status.reason, Reason::PodNotCreated | Reason::QuotaExceeded | Reason::LaunchRefused);
+    told.then(|| because(view.status.reason, view.status.message.clone().unwrap_or_default()))
+}
+
+/// A Job whose pod has not appeared: looked into, told, and in the end given up with nothing counted.
+fn no_pod_yet(view: &View, attempt: &Attempt, job: &JobFacts) -> Decision {
+    let tell_at = job.created_at + NO_POD_TOLD_AFTER;
+    let give_up_at = job.created_at + NO_POD_GIVEN_UP_AFTER;
+    if view.now < tell_at {
+        return Decision::wake_at(Some(tell_at));
+    }
+    let found = view.around.observed.no_pod.clone();
+    let why = found.unwrap_or_else(|| because(Reason::PodNotCreated, format!("the Job {} has no pod yet", job.name)));
+    if no_pod_told(view).is_none_or(|told| told.reason != why.reason) {
+        return view.say(view.processing(&why, None)).no_later_than(Some(give_up_at));
+    }
+    if view.is_past(Some(give_up_at)) { attempt.delete_job(why.reason) } else { Decision::wake_at(Some(give_up_at)) }
+}

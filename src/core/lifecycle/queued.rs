@@ -1,0 +1,98 @@
+//! A task in the queue. Admission takes it out; here it is cancelled, refused, overdue, or told what it
+//! waits for.
+
+use jiff::{SignedDuration, Timestamp};
+
+use super::super::observe::Trouble;
+use super::super::policy::{self, Refusal};
+use super::super::{Kind, Reason, TemplateError};
+use super::record::because;
+use super::{Decision, View};
+use crate::api::State;
+
+/// How long a task whose pause is over may still be shown as waiting for its retry: usually it is admitted
+/// at once, and then nobody needs to be told that it waited for room.
+const RETRY_SHOWN_FOR: SignedDuration = SignedDuration::from_secs(2);
+
+pub(super) fn decide(view: &View) -> Decision {
+    if view.wants_new_run() {
+        return Decision::write(view.new_run());
+    }
+    if view.task.spec.cancel {
+        return Decision::write(view.finished(State::Cancelled, &because(Reason::Cancelled, "cancelled while it was queued")));
+    }
+    if view.is_past(view.deadline()) {
+        return Decision::write(view.finished(State::Failed, &overdue(view)));
+    }
+    match refused(view) {
+        Some(refusal) => Decision::write(view.finished(State::Failed, &because(refusal.reason, refusal.message))),
+        None => told(view),
+    }
+    .no_later_than(view.ahead(view.deadline()))
+}
+
+pub(super) fn overdue(view: &View) -> Trouble {
+    let seconds = view.task.spec.deadline_seconds.unwrap_or_default();
+    because(Reason::DeadlineExceeded, format!("not final within deadlineSeconds, {seconds} s after its arrival"))
+}
+
+fn refused(view: &View) -> Option<Refusal> {
+    policy::refusal(view.task, &view.around.kind?.spec)
+}
+
+/// Tells what the task waits for. A task that simply waits its turn, and that nobody has touched, needs no
+/// word: its first status says Queued already.
+fn told(view: &View) -> Decision {
+    let (why, wake) = reason_to_wait(view);
+    let arrival_is_safe = view.task.metadata.resource_version.as_ref().is_none_or(|version| *version == view.around.first_seen.to_string());
+    if why.reason == Reason::Queued && !view.is_touched() && arrival_is_safe {
+        return Decision::wake_at(wake);
+    }
+    view.say(view.waiting(&why)).no_later_than(wake)
+}
+
+/// Why the task is not even a candidate, and until when; `Queued` where it is one.
+fn reason_to_wait(view: &View) -> (Trouble, Option<Timestamp>) {
+    let spec = &view.task.spec;
+    let start_after = spec.start_after.as_ref().map(|time| time.0);
+    if spec.suspend {
+        return (because(Reason::Suspended, "held by spec.suspend"), None);
+    }
+    if let Some(start) = view.ahead(start_after) {
+        return (because(Reason::NotYetDue, format!("not started before {start}")), Some(start));
+    }
+    if let Some(missing) = missing(view) {
+        return (missing, None);
+    }
+    waiting_for_next_attempt(view).unwrap_or_else(|| (too_large(view).unwrap_or_else(|| because(Reason::Queued, "")), None))
+}
+
+fn missing(view: &View) -> Option<Trouble> {
+    let spec = &view.task.spec;
+    let Some(kind) = view.around.kind else {
+        return Some(because(Reason::TypeMissing, format!("there is no TaskType {} in this namespace", spec.type_)));
+    };
+    if let Err(error) = &kind.template {
+        return Some(because(Reason::TypeNotReady, not_ready(&spec.type_, error)));
+    }
+    let missing = view.around.queue.is_none();
+    missing.then(|| because(Reason::QueueMissing, format!("there is no TaskQueue {} in this namespace", spec.queue)))
+}
+
+pub(super) fn not_ready(type_: &str, error: &TemplateError) -> String {
+    format!("TaskType {type_} cannot be used: {error}")
+}
+
+/// Between attempts the status keeps saying what happened, until the pause is well over.
+fn waiting_for_next_attempt(view: &View) -> Option<(Trouble, Option<Timestamp>)> {
+    let shown_until = view.status.next_attempt_at.as_ref()?.0 + RETRY_SHOWN_FOR;
+    let told = because(view.status.reason, view.status.message.clone().unwrap_or_default());
+    view.ahead(Some(shown_until)).map(|until| (told, Some(until)))
+}
+
+fn too_large(view: &View) -> Option<Trouble> {
+    let kind: &Kind = view.around.kind?;
+    let amounts = super::super::pod::counted(view.task, kind, view.around.settings).ok()?;
+    let bound = view.around.queue?.never_fits(view.policy.priority, &amounts)?;
+    Some(because(Reason::TooLargeForQueue, format!("queue {}: {bound}", view.task.spec.queue)))
+}

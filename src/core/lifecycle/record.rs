@@ -1,0 +1,213 @@
+//! The transitions of a task's status. Each returns the whole status that is to be written.
+
+use jiff::{SignedDuration, Timestamp};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
+
+use super::super::classify::{self, Ended, Verdict};
+use super::super::conditions::{self, Said};
+use super::super::observe::{PodFacts, Trouble};
+use super::super::{Kind, Policy, Reason, backoff};
+use super::{View, queued_at};
+use crate::api::{Admitted, AttemptOutcome, AttemptRecord, State, Task, TaskStatus};
+
+/// How many ended attempts a status keeps.
+const ATTEMPTS_KEPT: usize = 10;
+/// The longest message that a status keeps, in characters.
+const LONGEST_MESSAGE: usize = 1024;
+
+/// What admission found out about a task.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Admission {
+    pub arrival: u64,
+    pub holds: Admitted,
+}
+
+/// Puts state, reason, message and conditions into `status`: the end of every transition.
+fn told(mut status: TaskStatus, task: &Task, state: State, why: &Trouble, now: Timestamp) -> TaskStatus {
+    let message: String = why.message.chars().take(LONGEST_MESSAGE).collect();
+    let said = Said { state, reason: why.reason, message: &message };
+    status.conditions = conditions::of_task(&said, &status.conditions, now);
+    status.observed_generation = task.metadata.generation.unwrap_or_default();
+    status.run_id.get_or_insert_with(|| task.spec.run_id.clone());
+    status.state = state;
+    status.reason = why.reason;
+    status.message = Some(message).filter(|message| !message.is_empty());
+    status
+}
+
+pub(super) fn because(reason: Reason, message: impl Into<String>) -> Trouble {
+    Trouble { reason, message: message.into() }
+}
+
+pub(super) fn admitted(task: &Task, kind: &Kind, admission: &Admission, now: Timestamp) -> TaskStatus {
+    let before = task.status.clone().unwrap_or_default();
+    let status = TaskStatus {
+        priority: Some(Policy::of(&task.spec, Some(&kind.spec)).priority),
+        arrival: Some(before.arrival.clone().unwrap_or_else(|| admission.arrival.to_string())),
+        attempt: before.attempt + 1,
+        queued_at: Some(MicroTime(queued_at(task, &before))),
+        admitted: Some(admission.holds.clone()),
+        admitted_at: Some(MicroTime(now)),
+        started_at: None,
+        next_attempt_at: None,
+        worker: None,
+        progress: None,
+        ..before
+    };
+    told(status, task, State::Processing, &because(Reason::Admitted, ""), now)
+}
+
+impl View<'_> {
+    /// It waits, for `why`.
+    pub(super) fn waiting(&self, why: &Trouble) -> TaskStatus {
+        let status = TaskStatus {
+            priority: Some(self.policy.priority),
+            arrival: Some(self.status.arrival.clone().unwrap_or_else(|| self.around.first_seen.to_string())),
+            queued_at: Some(MicroTime(self.queued_at())),
+            ..self.status.clone()
+        };
+        told(status, self.task, State::Queued, why, self.now)
+    }
+
+    /// It holds its slot, and this is what its pod is about.
+    pub(super) fn processing(&self, why: &Trouble, pod: Option<&PodFacts>) -> TaskStatus {
+        let started = pod.filter(|pod| pod.has_started());
+        let status = TaskStatus {
+            started_at: started.and_then(|pod| pod.started_at).map(MicroTime).or_else(|| self.status.started_at.clone()),
+            worker: pod.map(|pod| pod.name.clone()).or_else(|| self.status.worker.clone()),
+            ..self.status.clone()
+        };
+        told(status, self.task, State::Processing, why, self.now)
+    }
+
+    /// It is final, with `why` as its last word.
+    pub(super) fn finished(&self, state: State, why: &Trouble) -> TaskStatus {
+        let status = TaskStatus {
+            priority: Some(self.policy.priority),
+            queued_at: Some(MicroTime(self.queued_at())),
+            finished_at: Some(MicroTime(self.now)),
+            admitted: None,
+            next_attempt_at: None,
+            ..self.status.clone()
+        };
+        told(status, self.task, state, why, self.now)
+    }
+
+    /// A new run: everything starts anew, and arrival is when it was seen.
+    pub(super) fn new_run(&self) -> TaskStatus {
+        let status = TaskStatus {
+            run_id: Some(self.task.spec.run_id.clone()),
+            priority: Some(self.policy.priority),
+            arrival: self.task.metadata.resource_version.clone(),
+            queued_at: Some(MicroTime(self.now)),
+            conditions: self.status.conditions.clone(),
+            ..TaskStatus::default()
+        };
+        told(status, self.task, State::Queued, &because(Reason::Queued, ""), self.now)
+    }
+
+    /// The slot is given back and nothing is counted; the task waits a while before it is admitted again.
+    pub(super) fn given_back(&self, why: &Trouble, pause: SignedDuration, was_launched: bool) -> TaskStatus {
+        let status = TaskStatus {
+            // What never became a Job was no attempt.
+            attempt: self.status.attempt - i32::from(!was_launched),
+            next_attempt_at: Some(MicroTime(self.now + pause)),
+            ..self.slotless()
+        };
+        told(status, self.task, State::Queued, why, self.now)
+    }
+
+    fn slotless(&self) -> TaskStatus {
+        TaskStatus { admitted: None, started_at: None, worker: None, progress: None, ..self.status.clone() }
+    }
+
+    /// The present attempt ended, and `verdict` is what follows.
+    pub(super) fn attempt_ended(&self, ended: &Ended, verdict: Verdict, pod: Option<&PodFacts>) -> TaskStatus {
+        let view = Self { status: self.counted(ended, verdict, pod), task: self.task, around: self.around, policy: self.policy.clone(), now: self.now };
+        let status = &view.status;
+        let why = because(ended.reason, ended.message.clone());
+        match verdict {
+            Verdict::Succeeded => view.completed(ended, &why),
+            Verdict::FailedForGood => view.finished(State::Failed, &explained(&why, "not tried again")),
+            Verdict::Failed if status.failures > self.policy.retry.limit => {
+                let tries = status.failures;
+                let times = if tries == 1 { "once".into() } else { format!("{tries} times") };
+                view.finished(State::Failed, &explained(&why, &format!("failed {times}, retries used up")))
+            }
+            Verdict::Disrupted if status.disruptions > self.policy.retry.disruption_limit => {
+                let limit = self.policy.retry.disruption_limit;
+                view.finished(State::Failed, &explained(&why, &format!("lost more than {limit} times to the cluster")))
+            }
+            Verdict::Failed => view.retrying(&why, status.failures),
+            Verdict::Disrupted => view.retrying(&why, status.disruptions),
+        }
+    }
+
+    /// The status with the ended attempt on its list and counted once.
+    fn counted(&self, ended: &Ended, verdict: Verdict, pod: Option<&PodFacts>) -> TaskStatus {
+        let (outcome, failures, disruptions) = match verdict {
+            Verdict::Succeeded => (AttemptOutcome::Succeeded, 0, 0),
+            Verdict::Disrupted => (AttemptOutcome::Disrupted, 0, 1),
+            Verdict::Failed | Verdict::FailedForGood => (AttemptOutcome::Failed, 1, 0),
+        };
+        TaskStatus {
+            failures: self.status.failures + failures,
+            disruptions: self.status.disruptions + disruptions,
+            attempts: self.attempts_with(ended, outcome, pod),
+            worker: pod.map(|pod| pod.name.clone()).or_else(|| self.status.worker.clone()),
+            started_at: pod.and_then(|pod| pod.started_at).map(MicroTime).or_else(|| self.status.started_at.clone()),
+            ..self.status.clone()
+        }
+    }
+
+    /// The attempt was ended because somebody asked for it.
+    pub(super) fn attempt_stopped(&self, why: &Trouble, pod: Option<&PodFacts>) -> Vec<AttemptRecord> {
+        let ended = Ended {
+            reason: why.reason,
+            message: why.message.clone(),
+            exit_code: None,
+            at: None,
+            reported: None,
+            left: None,
+        };
+        self.attempts_with(&ended, AttemptOutcome::Cancelled, pod)
+    }
+
+    fn attempts_with(&self, ended: &Ended, outcome: AttemptOutcome, pod: Option<&PodFacts>) -> Vec<AttemptRecord> {
+        let record = AttemptRecord {
+            number: self.status.attempt,
+            started_at: pod.and_then(|pod| pod.started_at).map(MicroTime),
+            finished_at: Some(MicroTime(ended.at.unwrap_or(self.now))),
+            outcome,
+            reason: ended.reason,
+            message: (outcome != AttemptOutcome::Succeeded).then(|| ended.message.chars().take(LONGEST_MESSAGE).collect()),
+            exit_code: ended.exit_code,
+            pod: pod.map(|pod| pod.name.clone()),
+            node: pod.and_then(|pod| pod.node.clone()),
+        };
+        let mut attempts = self.status.attempts.clone();
+        attempts.push(record);
+        attempts.split_off(attempts.len().saturating_sub(ATTEMPTS_KEPT))
+    }
+
+    fn completed(&self, ended: &Ended, why: &Trouble) -> TaskStatus {
+        let (result, result_truncated) = ended.left.as_deref().map(classify::result).unzip();
+        TaskStatus {
+            result,
+            result_truncated: result_truncated.unwrap_or_default(),
+            ..self.finished(State::Completed, &because(why.reason, if why.reason == Reason::Succeeded { "" } else { &why.message }))
+        }
+    }
+
+    fn retrying(&self, why: &Trouble, times: i32) -> TaskStatus {
+        let pause = backoff::pause(&self.policy.retry, times, self.uid(), self.status.attempt);
+        let seconds = pause.as_secs_f64().round();
+        let status = TaskStatus { next_attempt_at: Some(MicroTime(self.now + pause)), ..self.slotless() };
+        let message = format!("attempt {}: {}: {}; tried again after {seconds} s", self.status.attempt, why.reason, why.message);
+        told(status, self.task, State::Queued, &because(Reason::WaitingForRetry, message), self.now)
+    }
+}
+
+fn explained(why: &Trouble, how: &str) -> Trouble {
+    because(why.reason, format!("{}; {how}", why.message))
+}

@@ -1,0 +1,62 @@
+//! The one place where a child's name, and the labels that find it again, are made.
+
+use sha2::{Digest, Sha256};
+
+/// On every Job and pod of ours: the uid of its Task.
+pub const LABEL_TASK_UID: &str = "taskmanager.dev/task-uid";
+/// On every Job and pod of ours: the name of its TaskType, as far as it fits a label.
+pub const LABEL_TYPE: &str = "taskmanager.dev/type";
+/// On every Job and pod of ours: the number of its attempt.
+pub const LABEL_ATTEMPT: &str = "taskmanager.dev/attempt";
+/// What the attempt holds of its queue, for counting it when its Task is gone.
+pub const ANNOTATION_HOLDS: &str = "taskmanager.dev/holds";
+/// The payload, which the downward API turns into a file.
+pub const ANNOTATION_PAYLOAD: &str = "taskmanager.dev/payload";
+/// Prefix of all that is ours among labels and annotations.
+pub const PREFIX: &str = "taskmanager.dev/";
+/// Set by the Job controller on its pods.
+pub const LABEL_JOB_NAME: &str = "batch.kubernetes.io/job-name";
+
+const LONGEST: usize = 63;
+const HASH_DIGITS: usize = 16;
+
+/// The name of the Job that runs one attempt. It follows from the attempt alone, so that creating twice is
+/// harmless; and from the uid, so that a task that was deleted and created again never takes over old children.
+pub fn job(task_name: &str, uid: &str, run_id: &str, attempt: i32) -> String {
+    let digest = Sha256::digest(format!("{uid}/{run_id}/{attempt}"));
+    let hash: String = digest.iter().map(|byte| format!("{byte:02x}")).collect::<String>()[..HASH_DIGITS].into();
+    let stem: String = task_name.replace('.', "-").chars().take(LONGEST - HASH_DIGITS - 1).collect();
+    format!("{}-{hash}", stem.trim_end_matches('-'))
+}
+
+/// `text` as a label value: cut to what fits, never ending in a separator.
+pub fn label_value(text: &str) -> String {
+    let cut: String = text.chars().take(LONGEST).collect();
+    cut.trim_end_matches(['-', '.', '_']).into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn another_uid_run_or_attempt_gives_another_name() {
+        let first = job("report", "uid", "1", 1);
+        assert!(first.starts_with("report-"));
+        for other in [job("report", "other", "1", 1), job("report", "uid", "2", 1), job("report", "uid", "1", 2)] {
+            assert_ne!(first, other);
+        }
+        assert_eq!(first, job("report", "uid", "1", 1));
+    }
+
+    proptest! {
+        #[test]
+        fn names_are_valid_dns_labels_of_at_most_63_characters(name in "[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?", attempt in 1..1000) {
+            let job = job(&name, "0b6f", "1", attempt);
+            prop_assert!(job.len() <= 63);
+            prop_assert!(job.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-'));
+            prop_assert!(!job.starts_with('-') && !job.ends_with('-'));
+        }
+    }
+}

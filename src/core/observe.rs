@@ -1,0 +1,265 @@
+//! What matters of a Job and of a pod, read out of the whole objects. The caches keep these facts only.
+
+use jiff::{SignedDuration, Timestamp};
+use k8s_openapi::api::batch::v1::Job;
+use k8s_openapi::api::core::v1::{ContainerState, ContainerStatus, Pod};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use kube::ResourceExt;
+
+use super::pod::Holds;
+use super::{Reason, names};
+
+/// A Job without a pod is looked into after this.
+pub const NO_POD_TOLD_AFTER: SignedDuration = SignedDuration::from_secs(10);
+
+/// Everything of a task's children that a decision depends on.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Observed {
+    /// The Jobs of this task, of every run and attempt.
+    pub jobs: Vec<JobFacts>,
+    /// The pods of this task, of every run and attempt.
+    pub pods: Vec<PodFacts>,
+    /// The API server's refusal of the present attempt's Job, if it refused.
+    pub refused: Option<Trouble>,
+    /// Why the present attempt's Job has no pod, where that was looked into.
+    pub no_pod: Option<Trouble>,
+}
+
+impl Observed {
+    /// A Job of this name whose pod has not appeared for so long that somebody should look why.
+    pub fn without_pod(&self, name: &str, now: Timestamp) -> Option<&JobFacts> {
+        let job = self.jobs.iter().find(|job| job.name == name && job.is_live() && !job.deleting)?;
+        let appeared = self.pods.iter().any(|pod| pod.job == name);
+        (!appeared && now >= job.created_at + NO_POD_TOLD_AFTER).then_some(job)
+    }
+
+
+    /// The Job may still make or run a pod. One whose pod has ended cannot, whatever the Job itself says yet.
+    pub fn may_run(&self, job: &JobFacts) -> bool {
+        let mut pods = self.pods.iter().filter(|pod| pod.job == job.name).peekable();
+        job.is_live() && (pods.peek().is_none() || !pods.all(PodFacts::has_ended))
+    }
+}
+
+/// Something that went wrong, in a word and a sentence.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Trouble {
+    pub reason: Reason,
+    pub message: String,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct JobFacts {
+    pub namespace: String,
+    pub name: String,
+    pub uid: String,
+    pub created_at: Timestamp,
+    pub deleting: bool,
+    /// It was there and is gone.
+    pub gone: bool,
+    pub finished: Option<JobEnd>,
+    pub holds: Option<Holds>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct JobEnd {
+    pub succeeded: bool,
+    pub at: Timestamp,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct PodFacts {
+    pub namespace: String,
+    pub name: String,
+    pub uid: String,
+    /// The Job that made it.
+    pub job: String,
+    pub node: Option<String>,
+    pub created_at: Timestamp,
+    /// When its node took it on; its timeout counts from here.
+    pub started_at: Option<Timestamp>,
+    pub timeout_seconds: Option<i64>,
+    pub phase: Phase,
+    /// The pod's own reason and message, such as Evicted or DeadlineExceeded.
+    pub reason: Option<String>,
+    pub message: Option<String>,
+    /// deletionTimestamp: when it should be gone, its grace included.
+    pub due_gone_at: Option<Timestamp>,
+    /// When its deletion was asked for.
+    pub deleted_at: Option<Timestamp>,
+    /// It was there and is gone; the rest is what was last seen.
+    pub gone: bool,
+    /// The DisruptionTarget condition: who disturbed the pod, and in which words.
+    pub disruption: Option<(String, String)>,
+    /// Why its container has not started.
+    pub waiting: Option<Trouble>,
+    pub work: Work,
+    /// A container that was killed for its use of memory.
+    pub out_of_memory: Option<String>,
+    /// An init container that failed, with its exit code.
+    pub failed_init: Option<(String, i32)>,
+    pub holds: Option<Holds>,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub enum Phase {
+    #[default]
+    Pending,
+    Running,
+    Succeeded,
+    Failed,
+}
+
+/// The first container.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub enum Work {
+    #[default]
+    NotStarted,
+    Running,
+    Ended {
+        exit_code: i32,
+        at: Option<Timestamp>,
+        /// What it left in its result file.
+        left: Option<String>,
+    },
+}
+
+impl JobFacts {
+    pub fn of(job: &Job) -> Self {
+        let status = job.status.clone().unwrap_or_default();
+        let ended = |condition: &str| {
+            status.conditions.iter().flatten().find(|seen| seen.type_ == condition && seen.status == "True").map(|seen| JobEnd {
+                succeeded: condition == "Complete",
+                at: seen.last_transition_time.as_ref().or(job.metadata.creation_timestamp.as_ref()).map_or(Timestamp::UNIX_EPOCH, |time| time.0),
+            })
+        };
+        Self {
+            namespace: job.namespace().unwrap_or_default(),
+            name: job.name_any(),
+            uid: job.uid().unwrap_or_default(),
+            created_at: created_at(job.metadata.creation_timestamp.as_ref()),
+            deleting: job.metadata.deletion_timestamp.is_some(),
+            gone: false,
+            finished: ended("Complete").or_else(|| ended("Failed")),
+            holds: holds(job.annotations().get(names::ANNOTATION_HOLDS)),
+        }
+    }
+
+    /// It is there and may still make or run a pod.
+    pub fn is_live(&self) -> bool {
+        !self.gone && self.finished.is_none()
+    }
+}
+
+fn created_at(time: Option<&Time>) -> Timestamp {
+    time.map_or(Timestamp::UNIX_EPOCH, |time| time.0)
+}
+
+fn holds(annotation: Option<&String>) -> Option<Holds> {
+    serde_json::from_str(annotation?).ok()
+}
+
+impl PodFacts {
+    pub fn of(pod: &Pod) -> Self {
+        let status = pod.status.clone().unwrap_or_default();
+        let spec = pod.spec.as_ref();
+        let due_gone_at = pod.metadata.deletion_timestamp.as_ref().map(|time| time.0);
+        let grace = jiff::SignedDuration::from_secs(pod.metadata.deletion_grace_period_seconds.unwrap_or(0));
+        let containers = status.container_statuses.as_deref().unwrap_or_default();
+        let init_containers = status.init_container_statuses.as_deref().unwrap_or_default();
+        let work_name = spec.and_then(|spec| spec.containers.first()).map(|container| container.name.as_str());
+        let work = containers.iter().find(|container| Some(container.name.as_str()) == work_name);
+        let condition = |type_: &str, value: &str| {
+            status.conditions.iter().flatten().find(|seen| seen.type_ == type_ && seen.status == value)
+        };
+        let waiting = init_containers.iter().chain(containers).find_map(waiting).or_else(|| {
+            condition("PodScheduled", "False").map(|seen| Trouble {
+                reason: Reason::Unschedulable,
+                message: seen.message.clone().unwrap_or_default(),
+            })
+        });
+        Self {
+            namespace: pod.namespace().unwrap_or_default(),
+            name: pod.name_any(),
+            uid: pod.uid().unwrap_or_default(),
+            job: pod.labels().get(names::LABEL_JOB_NAME).cloned().unwrap_or_default(),
+            node: spec.and_then(|spec| spec.node_name.clone()),
+            created_at: created_at(pod.metadata.creation_timestamp.as_ref()),
+            started_at: status.start_time.as_ref().map(|time| time.0),
+            timeout_seconds: spec.and_then(|spec| spec.active_deadline_seconds),
+            phase: phase(status.phase.as_deref()),
+            reason: status.reason.clone(),
+            message: status.message.clone(),
+            due_gone_at,
+            deleted_at: due_gone_at.and_then(|due| due.checked_sub(grace).ok()),
+            gone: false,
+            disruption: condition("DisruptionTarget", "True")
+                .map(|seen| (seen.reason.clone().unwrap_or_default(), seen.message.clone().unwrap_or_default())),
+            waiting,
+            work: work.map(work_state).unwrap_or_default(),
+            out_of_memory: init_containers.iter().chain(containers).find(|seen| was_oom_killed(seen)).map(|seen| seen.name.clone()),
+            failed_init: init_containers.iter().find_map(|seen| {
+                let code = seen.state.as_ref()?.terminated.as_ref()?.exit_code;
+                (code != 0).then(|| (seen.name.clone(), code))
+            }),
+            holds: holds(pod.annotations().get(names::ANNOTATION_HOLDS)),
+        }
+    }
+
+    /// Its containers have all ended, or it is gone.
+    pub fn has_ended(&self) -> bool {
+        self.gone || matches!(self.phase, Phase::Succeeded | Phase::Failed)
+    }
+
+    /// Its work has begun.
+    pub fn has_started(&self) -> bool {
+        self.work != Work::NotStarted
+    }
+}
+
+fn phase(phase: Option<&str>) -> Phase {
+    match phase {
+        Some("Running") => Phase::Running,
+        Some("Succeeded") => Phase::Succeeded,
+        Some("Failed") => Phase::Failed,
+        _ => Phase::Pending,
+    }
+}
+
+fn work_state(container: &ContainerStatus) -> Work {
+    match &container.state {
+        Some(ContainerState { terminated: Some(ended), .. }) => Work::Ended {
+            exit_code: ended.exit_code,
+            at: ended.finished_at.as_ref().map(|time| time.0),
+            left: ended.message.clone().filter(|left| !left.is_empty()),
+        },
+        Some(ContainerState { running: Some(_), .. }) => Work::Running,
+        _ => Work::NotStarted,
+    }
+}
+
+fn was_oom_killed(container: &ContainerStatus) -> bool {
+    let ended = container.state.as_ref().and_then(|state| state.terminated.as_ref());
+    ended.is_some_and(|ended| ended.reason.as_deref() == Some("OOMKilled"))
+}
+
+/// Why a container waits, where that is more than the usual moment of being made.
+fn waiting(container: &ContainerStatus) -> Option<Trouble> {
+    let waiting = container.state.as_ref()?.waiting.as_ref()?;
+    let reason = match waiting.reason.as_deref()? {
+        "ErrImagePull" | "ImagePullBackOff" | "InvalidImageName" | "ErrImageNeverPull" | "ImageInspectError"
+        | "RegistryUnavailable" | "SignatureValidationFailed" => Reason::ImageUnavailable,
+        "CreateContainerConfigError" | "CreateContainerError" | "RunContainerError" | "PreCreateHookError"
+        | "PreStartHookError" | "PostStartHookError" => Reason::ContainerConfig,
+        _ => return None,
+    };
+    let said = waiting.message.as_deref().unwrap_or_default();
+    let word = waiting.reason.as_deref().unwrap_or_default();
+    Some(Trouble { reason, message: format!("container {}: {word}: {said}", container.name) })
+}
+
+/// Why a Job has no pod, by the last words of the Job controller: the messages of its FailedCreate events.
+pub fn no_pod(last_words: &str) -> Trouble {
+    let reason = if last_words.contains("exceeded quota") { Reason::QuotaExceeded } else { Reason::LaunchRefused };
+    Trouble { reason, message: last_words.into() }
+}

@@ -1,0 +1,284 @@
+//! Builds the Job that runs one attempt. Says what the work sees, and lets nothing of a task's metadata but
+//! its name reach the pod.
+
+use std::collections::BTreeMap;
+
+use k8s_openapi::api::batch::v1::{Job, JobSpec};
+use k8s_openapi::api::core::v1::{
+    Container, DownwardAPIVolumeFile, DownwardAPIVolumeSource, EmptyDirVolumeSource, EnvVar, ObjectFieldSelector,
+    PodTemplateSpec, ResourceRequirements, Volume, VolumeMount,
+};
+use k8s_openapi::apimachinery::pkg::api::resource::Quantity as PodQuantity;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use kube::{Resource, ResourceExt};
+use serde::{Deserialize, Serialize};
+
+use super::{Kind, Policy, Settings, TemplateError, kind, names, resources};
+use crate::api::{Amount, Payload, Quantity, Resources, Task, TaskStatus};
+
+const FILES: &str = "task-manager-files";
+const SCRATCH: &str = "task-manager-scratch";
+const SCRATCH_MOUNT: &str = "/task-scratch";
+const PAYLOAD_FILE: &str = "/task/payload.json";
+const RESULT_FILE: &str = "/dev/termination-log";
+const PROGRESS_FILE: &str = "/task-scratch/progress.json";
+
+/// What an attempt holds of its queue. It travels on the pod, so that the slot is still counted when the
+/// Task is gone and its pod is not.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Holds {
+    pub queue: String,
+    #[serde(rename = "type")]
+    pub type_: String,
+    pub kb_id: Option<String>,
+    pub priority: crate::api::Priority,
+    pub resources: BTreeMap<String, Quantity>,
+}
+
+/// What an attempt of `task` would count for, as the scheduler counts its pod.
+pub fn counted(task: &Task, kind: &Kind, settings: &Settings) -> Result<resources::Amounts, TemplateError> {
+    let mut spec = kind.template.clone()?.spec.unwrap_or_default();
+    if let Some(work) = spec.containers.first_mut() {
+        work.resources = Some(requirements(&resources::of_work(task, kind, work, settings)));
+    }
+    Ok(resources::of_pod(&spec))
+}
+
+/// The Job of the attempt that `status` speaks of. `task` holds its whole payload.
+pub fn job(task: &Task, status: &TaskStatus, kind: &Kind, settings: &Settings) -> Result<Job, TemplateError> {
+    let uid = task.uid().unwrap_or_default();
+    let run_id = status.run_id.as_deref().unwrap_or(&task.spec.run_id);
+    let labels = labels(task, &uid, status.attempt);
+    Ok(Job {
+        metadata: ObjectMeta {
+            name: Some(names::job(&task.name_any(), &uid, run_id, status.attempt)),
+            namespace: task.namespace(),
+            labels: Some(labels.clone()),
+            annotations: Some([(names::ANNOTATION_HOLDS.to_owned(), holds(task, status))].into()),
+            owner_references: Some(task.controller_owner_ref(&()).into_iter().collect()),
+            ..ObjectMeta::default()
+        },
+        spec: Some(JobSpec {
+            backoff_limit: Some(0),
+            template: template(task, status, kind, settings, labels)?,
+            ..JobSpec::default()
+        }),
+        status: None,
+    })
+}
+
+fn labels(task: &Task, uid: &str, attempt: i32) -> BTreeMap<String, String> {
+    [
+        (names::LABEL_TASK_UID, uid.to_owned()),
+        (names::LABEL_TYPE, names::label_value(&task.spec.type_)),
+        (names::LABEL_ATTEMPT, attempt.to_string()),
+    ]
+    .map(|(key, value)| (key.to_owned(), value))
+    .into()
+}
+
+fn holds(task: &Task, status: &TaskStatus) -> String {
+    let admitted = status.admitted.clone().unwrap_or_default();
+    let holds = Holds {
+        queue: admitted.queue,
+        type_: task.spec.type_.clone(),
+        kb_id: task.spec.kb_id.clone(),
+        priority: status.priority.unwrap_or_default(),
+        resources: admitted.resources,
+    };
+    serde_json::to_string(&holds).unwrap_or_default()
+}
+
+fn template(
+    task: &Task,
+    status: &TaskStatus,
+    kind: &Kind,
+    settings: &Settings,
+    labels: BTreeMap<String, String>,
+) -> Result<PodTemplateSpec, TemplateError> {
+    let mut template = kind.template.clone()?;
+    let metadata = template.metadata.get_or_insert_default();
+    metadata.labels.get_or_insert_default().extend(labels);
+    let annotations = metadata.annotations.get_or_insert_default();
+    annotations.insert(names::ANNOTATION_HOLDS.into(), holds(task, status));
+    annotations.insert(names::ANNOTATION_PAYLOAD.into(), payload(task.spec.payload.as_ref()));
+
+    let spec = template.spec.get_or_insert_default();
+    spec.restart_policy = Some("Never".into());
+    spec.active_deadline_seconds = Some(Policy::of(&task.spec, Some(&kind.spec)).timeout_seconds);
+    spec.volumes.get_or_insert_default().extend([files_volume(), scratch_volume()]);
+    if let Some(work) = spec.containers.first_mut() {
+        work.resources = Some(requirements(&resources::of_work(task, kind, work, settings)));
+        work.termination_message_path = Some(RESULT_FILE.into());
+        work.termination_message_policy = Some("File".into());
+        fit_out(work, task, status);
+    }
+    Ok(template)
+}
+
+fn payload(payload: Option<&Payload>) -> String {
+    payload.and_then(|payload| serde_json::to_string(payload).ok()).unwrap_or_else(|| "{}".into())
+}
+
+fn requirements(work: &Resources) -> ResourceRequirements {
+    let write = |quantities: &BTreeMap<String, Quantity>| {
+        let written: BTreeMap<_, _> =
+            quantities.iter().map(|(name, quantity)| (name.clone(), PodQuantity(quantity.0.clone()))).collect();
+        (!written.is_empty()).then_some(written)
+    };
+    ResourceRequirements { requests: write(&work.requests), limits: write(&work.limits), claims: None }
+}
+
+/// What the work sees.
+fn fit_out(work: &mut Container, task: &Task, status: &TaskStatus) {
+    let variables = [
+        ("TASK_ID", task.uid().unwrap_or_default()),
+        ("TASK_NAME", task.name_any()),
+        ("TASK_TYPE", task.spec.type_.clone()),
+        ("TASK_ATTEMPT", status.attempt.to_string()),
+        ("TASK_KB_ID", task.spec.kb_id.clone().unwrap_or_default()),
+        ("TASK_PAYLOAD_FILE", PAYLOAD_FILE.into()),
+        ("TASK_RESULT_FILE", RESULT_FILE.into()),
+        ("TASK_PROGRESS_FILE", PROGRESS_FILE.into()),
+    ];
+    // Ours come first, so that the template's own variables may refer to them.
+    let theirs = work.env.take().unwrap_or_default();
+    let ours = variables.map(|(name, value)| EnvVar { name: name.into(), value: Some(literal(&value)), value_from: None });
+    work.env = Some(ours.into_iter().chain(theirs).collect());
+    work.volume_mounts.get_or_insert_default().extend([mount(FILES, kind::OUR_MOUNT, true), mount(SCRATCH, SCRATCH_MOUNT, false)]);
+}
+
+/// `$(NAME)` in a value would be replaced by that variable, a Secret's perhaps: `$$` stands for itself.
+fn literal(value: &str) -> String {
+    value.replace('$', "$$")
+}
+
+fn mount(volume: &str, path: &str, read_only: bool) -> VolumeMount {
+    VolumeMount { name: volume.into(), mount_path: path.into(), read_only: Some(read_only), ..VolumeMount::default() }
+}
+
+fn files_volume() -> Volume {
+    let payload = DownwardAPIVolumeFile {
+        path: "payload.json".into(),
+        field_ref: Some(ObjectFieldSelector {
+            field_path: format!("metadata.annotations['{}']", names::ANNOTATION_PAYLOAD),
+            ..ObjectFieldSelector::default()
+        }),
+        ..DownwardAPIVolumeFile::default()
+    };
+    Volume {
+        name: FILES.into(),
+        downward_api: Some(DownwardAPIVolumeSource { items: Some(vec![payload]), ..DownwardAPIVolumeSource::default() }),
+        ..Volume::default()
+    }
+}
+
+fn scratch_volume() -> Volume {
+    let small = EmptyDirVolumeSource { size_limit: Some(PodQuantity("16Mi".into())), ..EmptyDirVolumeSource::default() };
+    Volume { name: SCRATCH.into(), empty_dir: Some(small), ..Volume::default() }
+}
+
+/// Amounts as a status shows them.
+pub fn shown(amounts: &resources::Amounts) -> BTreeMap<String, Quantity> {
+    amounts.iter().map(|(name, amount)| (name.clone(), Quantity::from(*amount))).collect()
+}
+
+/// Amounts as admission counts them.
+pub fn read(shown: &BTreeMap<String, Quantity>) -> BTreeMap<String, Amount> {
+    shown.iter().map(|(name, quantity)| (name.clone(), resources::amount(quantity))).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::api::{Admitted, TaskSpec, TaskTypeSpec};
+    use serde_json::json;
+
+    fn built(spec: TaskSpec) -> Job {
+        let mut task = Task::new("report-7", TaskSpec { type_: "reports".into(), ..spec });
+        task.metadata.uid = Some("uid-1".into());
+        task.metadata.namespace = Some("docs".into());
+        task.metadata.labels = Some([("secret".to_owned(), "label".to_owned())].into());
+        let status = TaskStatus {
+            attempt: 2,
+            admitted: Some(Admitted { queue: "default".into(), ..Admitted::default() }),
+            ..TaskStatus::default()
+        };
+        let template = json!({"spec": {"containers": [
+            {"name": "work", "image": "busybox", "env": [{"name": "TOKEN", "value": "s3cr3t"}]},
+            {"name": "beside", "image": "busybox"},
+        ]}});
+        let kind = Kind::read(&TaskTypeSpec { template, ..TaskTypeSpec::default() });
+        job(&task, &status, &kind, &Settings::default()).expect("a Job")
+    }
+
+    fn work(job: &Job) -> Container {
+        job.spec.clone().expect("a spec").template.spec.expect("a pod").containers[0].clone()
+    }
+
+    fn variable(job: &Job, name: &str) -> Option<String> {
+        work(job).env.into_iter().flatten().find(|variable| variable.name == name)?.value
+    }
+
+    #[test]
+    fn an_attempt_is_a_job_that_never_retries_by_itself() {
+        let job = built(TaskSpec { timeout_seconds: Some(90), ..TaskSpec::default() });
+        let spec = job.spec.clone().expect("a spec");
+        assert_eq!((spec.backoff_limit, spec.ttl_seconds_after_finished, spec.active_deadline_seconds), (Some(0), None, None));
+        let pod = spec.template.spec.expect("a pod");
+        assert_eq!((pod.restart_policy.as_deref(), pod.active_deadline_seconds), (Some("Never"), Some(90)));
+        let owner = &job.metadata.owner_references.expect("owners")[0];
+        assert_eq!((owner.kind.as_str(), owner.uid.as_str(), owner.controller), ("Task", "uid-1", Some(true)));
+    }
+
+    #[test]
+    fn the_work_is_told_who_it_is() {
+        let job = built(TaskSpec { kb_id: Some("kb-42".into()), ..TaskSpec::default() });
+        for (name, value) in [
+            ("TASK_ID", "uid-1"),
+            ("TASK_NAME", "report-7"),
+            ("TASK_TYPE", "reports"),
+            ("TASK_ATTEMPT", "2"),
+            ("TASK_KB_ID", "kb-42"),
+            ("TASK_PAYLOAD_FILE", "/task/payload.json"),
+            ("TOKEN", "s3cr3t"),
+        ] {
+            assert_eq!(variable(&job, name).as_deref(), Some(value), "{name}");
+        }
+    }
+
+    #[test]
+    fn a_kb_id_cannot_read_a_secret_out_of_the_environment() {
+        let job = built(TaskSpec { kb_id: Some("$(TOKEN)".into()), ..TaskSpec::default() });
+        assert_eq!(variable(&job, "TASK_KB_ID").as_deref(), Some("$$(TOKEN)"));
+    }
+
+    #[test]
+    fn nothing_of_the_tasks_metadata_but_its_name_reaches_the_pod() {
+        let job = built(TaskSpec::default());
+        let metadata = job.spec.expect("a spec").template.metadata.expect("metadata");
+        assert!(!metadata.labels.expect("labels").contains_key("secret"));
+    }
+
+    #[test]
+    fn the_payload_comes_as_compact_json_by_the_downward_api() {
+        let payload = serde_json::from_value(json!({"uri": "s3://in", "n": 1})).expect("an object");
+        let job = built(TaskSpec { payload: Some(payload), ..TaskSpec::default() });
+        let annotations = job.spec.expect("a spec").template.metadata.expect("metadata").annotations.expect("annotations");
+        assert_eq!(annotations[names::ANNOTATION_PAYLOAD], r#"{"n":1,"uri":"s3://in"}"#);
+    }
+
+    #[test]
+    fn only_the_first_container_is_the_work() {
+        let job = built(TaskSpec::default());
+        let beside = job.spec.expect("a spec").template.spec.expect("a pod").containers[1].clone();
+        assert!(beside.env.is_none() && beside.resources.is_none());
+    }
+
+    #[test]
+    fn work_without_a_memory_limit_gets_the_default_one() {
+        let limits = work(&built(TaskSpec::default())).resources.expect("resources").limits.expect("limits");
+        assert_eq!(limits["memory"].0, "1Gi");
+    }
+}

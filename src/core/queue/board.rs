@@ -1,0 +1,193 @@
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BinaryHeap, HashMap, btree_map};
+use std::sync::Arc;
+
+use jiff::Timestamp;
+
+use super::capacity::Capacity;
+use super::ledger::{Key, Ledger, Room};
+use super::order::Order;
+use super::standing::{Candidate, Holding, Standing};
+use crate::api::Priority;
+
+/// A pass admits at most so many; the next one goes on.
+const MOST_PER_PASS: usize = 256;
+
+/// Who waits, who holds what, and what bounds them.
+#[derive(Debug, Default)]
+pub struct Board {
+    lines: HashMap<Key, BTreeMap<Order, Candidate>>,
+    /// Where in the lines a waiting task stands, by uid.
+    places: HashMap<Arc<str>, (Key, Order)>,
+    holders: HashMap<Arc<str>, Holding>,
+    depth: [usize; Priority::COUNT],
+    ledger: Ledger,
+}
+
+/// What a pass came to.
+#[derive(Debug, Default, PartialEq)]
+pub struct Pass {
+    /// In the order in which they got their slots.
+    pub admitted: Vec<Candidate>,
+    /// When a task that waits for its time becomes ready.
+    pub wake: Option<Timestamp>,
+    /// The pass reached its bound: there may be room for more.
+    pub unfinished: bool,
+}
+
+impl Board {
+    pub fn new(most_running: Option<i32>) -> Self {
+        Self { ledger: Ledger::new(most_running), ..Self::default() }
+    }
+
+    /// Sets what bounds a queue; `None` when there is no such queue, which admits nobody.
+    pub fn bound_queue(&mut self, queue: Key, capacity: Option<Capacity>) {
+        self.ledger.queues.entry(queue).or_default().capacity = capacity;
+    }
+
+    pub fn capacity(&self, queue: &Key) -> Option<&Capacity> {
+        self.ledger.queues.get(queue)?.capacity.as_ref()
+    }
+
+    pub fn knows_queue(&self, queue: &Key) -> bool {
+        self.ledger.queues.contains_key(queue)
+    }
+
+    /// Sets how many tasks of a type, and of a type with one kbId, may run at once.
+    pub fn bound_type(&mut self, kind: Key, most: Option<i32>, most_per_key: Option<i32>) {
+        self.ledger.bound_type(kind, most, most_per_key);
+    }
+
+    /// Puts a task where it stands now.
+    pub fn place(&mut self, uid: &Arc<str>, standing: Standing) {
+        self.remove(uid);
+        match standing {
+            Standing::Candidate(candidate) => self.enqueue(candidate),
+            Standing::Holder(holding) => self.hold(uid.clone(), holding),
+            Standing::Neither => {}
+        }
+    }
+
+    fn enqueue(&mut self, candidate: Candidate) {
+        let place = (candidate.queue.clone(), candidate.order.clone());
+        self.depth[candidate.order.priority().index()] += 1;
+        self.places.insert(candidate.order.uid().clone(), place);
+        self.lines.entry(candidate.queue.clone()).or_default().insert(candidate.order.clone(), candidate);
+    }
+
+    fn dequeue(&mut self, uid: &Arc<str>) {
+        let Some((queue, order)) = self.places.remove(uid) else { return };
+        self.depth[order.priority().index()] -= 1;
+        if let Some(line) = self.lines.get_mut(&queue) {
+            line.remove(&order);
+            if line.is_empty() {
+                self.lines.remove(&queue);
+            }
+        }
+    }
+
+    fn hold(&mut self, uid: Arc<str>, holding: Holding) {
+        self.ledger.take(&holding);
+        self.holders.insert(uid, holding);
+    }
+
+    /// Forgets a task: it neither waits nor holds anything.
+    pub fn remove(&mut self, uid: &Arc<str>) {
+        self.dequeue(uid);
+        if let Some(holding) = self.holders.remove(uid) {
+            self.ledger.give_back(&holding);
+        }
+    }
+
+    pub fn holds(&self, uid: &str) -> bool {
+        self.holders.contains_key(uid)
+    }
+
+    pub fn queues(&self) -> impl Iterator<Item = &Key> {
+        self.ledger.queues.keys()
+    }
+
+    /// How many candidates wait, by priority.
+    pub fn depth(&self) -> [usize; Priority::COUNT] {
+        self.depth
+    }
+
+    pub fn running(&self) -> usize {
+        self.holders.len()
+    }
+
+    /// Gives out slots in order while there is room, and counts each one at once: who got one is a holder
+    /// from here on.
+    pub fn admit(&mut self, now: Timestamp) -> Pass {
+        let pass = self.choose(now);
+        for candidate in &pass.admitted {
+            let uid = candidate.order.uid().clone();
+            self.dequeue(&uid);
+            self.holders.insert(uid, candidate.holding());
+        }
+        pass
+    }
+
+    /// Walks the heads of all lines in the one order. Books the slots it gives; leaves the lines alone.
+    fn choose(&mut self, now: Timestamp) -> Pass {
+        let mut pass = Pass::default();
+        let mut heads: BinaryHeap<Reverse<Head>> = self.lines.values().filter_map(|line| Head::next(line.iter())).map(Reverse).collect();
+        while let Some(Reverse(head)) = heads.pop() {
+            if pass.admitted.len() == MOST_PER_PASS {
+                pass.unfinished = true;
+                break;
+            }
+            let candidate = head.candidate;
+            let room = match candidate.ready_at.filter(|ready| *ready > now) {
+                Some(ready) => {
+                    pass.wake = Some(pass.wake.map_or(ready, |wake| wake.min(ready)));
+                    Room::HeldBack
+                }
+                None => self.ledger.room(candidate),
+            };
+            match room {
+                Room::AllFull => break,
+                Room::QueueFull => continue,
+                Room::HeldBack => {}
+                Room::Yes => {
+                    self.ledger.take(&candidate.holding());
+                    pass.admitted.push(candidate.clone());
+                }
+            }
+            heads.extend(Head::next(head.rest).map(Reverse));
+        }
+        pass
+    }
+}
+
+/// The first of a line that has not been looked at, and the rest behind it.
+struct Head<'a> {
+    candidate: &'a Candidate,
+    rest: btree_map::Iter<'a, Order, Candidate>,
+}
+
+impl<'a> Head<'a> {
+    fn next(mut rest: btree_map::Iter<'a, Order, Candidate>) -> Option<Self> {
+        rest.next().map(|(_, candidate)| Self { candidate, rest })
+    }
+}
+
+impl PartialEq for Head<'_> {
+    fn eq(&self, other: &Self) -> bool {
+        self.candidate.order == other.candidate.order
+    }
+}
+
+impl Eq for Head<'_> {}
+
+impl PartialOrd for Head<'_> {
+    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for Head<'_> {
+    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
+        self.candidate.order.cmp(&other.candidate.order)
+    }
+}

@@ -1,0 +1,30 @@
+use std::cmp::Reverse;
+use std::sync::Arc;
+
+use crate::api::Priority;
+
+/// The one order of tasks: priority, then arrival, then uid, so that no two tasks tie. Least is first.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Order {
+    priority: Reverse<Priority>,
+    arrival: u64,
+    uid: Arc<str>,
+}
+
+impl Order {
+    pub fn new(priority: Priority, arrival: u64, uid: Arc<str>) -> Self {
+        Self { priority: Reverse(priority), arrival, uid }
+    }
+
+    pub fn priority(&self) -> Priority {
+        self.priority.0
+    }
+
+    pub fn arrival(&self) -> u64 {
+        self.arrival
+    }
+
+    pub fn uid(&self) -> &Arc<str> {
+        &self.uid
+    }
+}

@@ -1,0 +1,117 @@
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use kube::ResourceExt;
+
+use super::super::pod::{self, Holds};
+use super::super::resources::Amounts;
+use super::super::{Kind, Settings, policy};
+use super::ledger::Key;
+use super::order::Order;
+use crate::api::{Priority, State, Task};
+
+/// A task that may be admitted when there is room.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Candidate {
+    pub name: Arc<str>,
+    pub queue: Key,
+    pub kind: Key,
+    pub kb_id: Option<Arc<str>>,
+    pub order: Order,
+    pub asks: Amounts,
+    /// Not before this time.
+    pub ready_at: Option<Timestamp>,
+}
+
+/// What somebody holds of a queue, a type and a key.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Holding {
+    pub queue: Key,
+    pub kind: Key,
+    pub kb_id: Option<Arc<str>>,
+    pub priority: Priority,
+    pub holds: Amounts,
+}
+
+/// Where a task stands with admission.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Standing {
+    Candidate(Candidate),
+    Holder(Holding),
+    /// Final, held by something that admission does not weigh, or not to be admitted at all.
+    Neither,
+}
+
+/// Where `task` stands. `first_seen` is its arrival where the status names none.
+pub fn standing(task: &Task, kind: Option<&Kind>, first_seen: u64, settings: &Settings) -> Standing {
+    let status = task.status.as_ref();
+    match status.map(|status| status.state).unwrap_or_default() {
+        State::Processing => Standing::Holder(holding(task)),
+        State::Queued => candidate(task, kind, first_seen, settings).map_or(Standing::Neither, Standing::Candidate),
+        State::Completed | State::Failed | State::Cancelled => Standing::Neither,
+    }
+}
+
+fn key(namespace: &str, name: &str) -> Key {
+    (namespace.into(), name.into())
+}
+
+fn holding(task: &Task) -> Holding {
+    let namespace = task.namespace().unwrap_or_default();
+    let status = task.status.clone().unwrap_or_default();
+    let admitted = status.admitted.unwrap_or_default();
+    Holding {
+        queue: key(&namespace, &admitted.queue),
+        kind: key(&namespace, &task.spec.type_),
+        kb_id: task.spec.kb_id.as_deref().map(Arc::from),
+        priority: status.priority.unwrap_or_default(),
+        holds: pod::read(&admitted.resources),
+    }
+}
+
+fn candidate(task: &Task, kind: Option<&Kind>, first_seen: u64, settings: &Settings) -> Option<Candidate> {
+    let kind = kind?;
+    let status = task.status.clone().unwrap_or_default();
+    let superseded = status.run_id.as_ref().is_some_and(|run| *run != task.spec.run_id);
+    let withheld = task.spec.suspend || task.spec.cancel || superseded || task.metadata.deletion_timestamp.is_some();
+    if withheld || policy::refusal(task, &kind.spec).is_some() {
+        return None;
+    }
+    let namespace = task.namespace()?;
+    let arrival = status.arrival.as_ref().and_then(|arrival| arrival.parse().ok()).unwrap_or(first_seen);
+    let start_after = task.spec.start_after.as_ref().map(|time| time.0);
+    Some(Candidate {
+        name: task.name_any().into(),
+        queue: key(&namespace, &task.spec.queue),
+        kind: key(&namespace, &task.spec.type_),
+        kb_id: task.spec.kb_id.as_deref().map(Arc::from),
+        order: Order::new(policy::priority(&task.spec, Some(&kind.spec)), arrival, task.uid()?.into()),
+        asks: pod::counted(task, kind, settings).ok()?,
+        ready_at: start_after.max(status.next_attempt_at.map(|time| time.0)),
+    })
+}
+
+impl Candidate {
+    pub fn holding(&self) -> Holding {
+        Holding {
+            queue: self.queue.clone(),
+            kind: self.kind.clone(),
+            kb_id: self.kb_id.clone(),
+            priority: self.order.priority(),
+            holds: self.asks.clone(),
+        }
+    }
+}
+
+impl Holding {
+    /// What a Job or pod holds, by its own word: its Task is gone.
+    pub fn of_orphan(namespace: &str, holds: &Holds) -> Self {
+        Self {
+            queue: key(namespace, &holds.queue),
+            kind: key(namespace, &holds.type_),
+            kb_id: holds.kb_id.as_deref().map(Arc::from),
+            priority: holds.priority,
+            holds: pod::read(&holds.resources),
+        }
+    }
+}

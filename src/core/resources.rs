@@ -1,0 +1,220 @@
+//! What a work container asks for, and what a pod counts for: as the scheduler counts it.
+
+use std::collections::BTreeMap;
+
+use k8s_openapi::api::core::v1::{Container, PodSpec, ResourceRequirements};
+use k8s_openapi::apimachinery::pkg::api::resource::Quantity as PodQuantity;
+
+use super::{Kind, Settings};
+use crate::api::{Amount, Quantity, Resources, Task, TaskSpec, TaskTypeSpec};
+use crate::core::{Policy, Reason};
+
+const MEMORY: &str = "memory";
+/// What a task may set though its type's maximum does not name it.
+const FREE: [&str; 2] = ["cpu", MEMORY];
+
+/// Amounts by resource name. Sorted, so that equal sums print equally.
+pub type Amounts = BTreeMap<String, Amount>;
+
+/// Requests and limits of the work container: task over type over template, key by key; memory grown by what
+/// earlier attempts ran out of; a request above its limit lowered to it.
+pub fn of_work(task: &Task, kind: &Kind, template: &Container, settings: &Settings) -> Resources {
+    let mut work = from_template(template.resources.as_ref());
+    for layer in [kind.spec.defaults.resources.as_ref(), task.spec.resources.as_ref()].into_iter().flatten() {
+        work.requests.extend(layer.requests.clone());
+        work.limits.extend(layer.limits.clone());
+    }
+    work.limits.entry(MEMORY.into()).or_insert_with(|| settings.default_memory_limit.clone());
+    grow_memory(&mut work, task, &kind.spec);
+    for (resource, limit) in &work.limits {
+        let request = work.requests.entry(resource.clone()).or_insert_with(|| limit.clone());
+        if amount(request) > amount(limit) {
+            *request = limit.clone();
+        }
+    }
+    work
+}
+
+fn from_template(resources: Option<&ResourceRequirements>) -> Resources {
+    let read = |quantities: Option<&BTreeMap<String, PodQuantity>>| {
+        quantities.into_iter().flatten().map(|(name, quantity)| (name.clone(), Quantity(quantity.0.clone()))).collect()
+    };
+    Resources {
+        requests: read(resources.and_then(|resources| resources.requests.as_ref())),
+        limits: read(resources.and_then(|resources| resources.limits.as_ref())),
+    }
+}
+
+/// After an attempt that ran out of memory, request and limit grow by `oomMemoryFactor`, up to the maximum.
+fn grow_memory(work: &mut Resources, task: &Task, kind: &TaskTypeSpec) {
+    let attempts = task.status.as_ref().map(|status| status.attempts.as_slice()).unwrap_or_default();
+    let times = attempts.iter().filter(|attempt| attempt.reason == Reason::OOMKilled).count();
+    let factor = Policy::of(&task.spec, Some(kind)).retry.oom_memory_factor.powi(times as i32);
+    if factor <= 1.0 {
+        return;
+    }
+    let most = kind.maximum.resources.get(MEMORY).map(amount);
+    for quantities in [&mut work.requests, &mut work.limits] {
+        if let Some(quantity) = quantities.get_mut(MEMORY) {
+            let plain = amount(quantity);
+            // A template above the type's own maximum is not shrunk by growing.
+            let grown = most.map_or(plain.scaled(factor), |most| plain.scaled(factor).min(most.max(plain)));
+            *quantity = grown.whole_units().into();
+        }
+    }
+}
+
+/// What a whole pod requests, as the scheduler counts it: the containers together, or the largest moment of
+/// the init containers where that is more; sidecars run beside both; overhead on top.
+pub fn of_pod(spec: &PodSpec) -> Amounts {
+    let mut beside = sum(spec.containers.iter().map(requests));
+    let mut starting = Amounts::new();
+    let mut sidecars = Amounts::new();
+    for container in spec.init_containers.iter().flatten() {
+        if container.restart_policy.as_deref() == Some("Always") {
+            sidecars = sum([sidecars, requests(container)]);
+            starting = largest(starting, sidecars.clone());
+        } else {
+            starting = largest(starting, sum([sidecars.clone(), requests(container)]));
+        }
+    }
+    beside = sum([beside, sidecars]);
+    let overhead = spec.overhead.iter().flatten().map(|(name, quantity)| (name.clone(), pod_amount(quantity))).collect();
+    sum([largest(beside, starting), overhead])
+}
+
+/// A container that names a limit but no request requests its limit.
+fn requests(container: &Container) -> Amounts {
+    let Some(resources) = &container.resources else { return Amounts::new() };
+    let read = |quantities: &Option<BTreeMap<String, PodQuantity>>| -> Amounts {
+        quantities.iter().flatten().map(|(name, quantity)| (name.clone(), pod_amount(quantity))).collect()
+    };
+    let mut amounts = read(&resources.limits);
+    amounts.extend(read(&resources.requests));
+    amounts
+}
+
+pub fn sum(parts: impl IntoIterator<Item = Amounts>) -> Amounts {
+    parts.into_iter().flatten().fold(Amounts::new(), |mut total, (name, amount)| {
+        let entry = total.entry(name).or_default();
+        *entry = *entry + amount;
+        total
+    })
+}
+
+fn largest(mut one: Amounts, other: Amounts) -> Amounts {
+    for (name, amount) in other {
+        let entry = one.entry(name).or_default();
+        *entry = (*entry).max(amount);
+    }
+    one
+}
+
+/// What cannot be read counts for nothing here: the API server refuses the pod that asks for it, in words.
+pub fn amount(quantity: &Quantity) -> Amount {
+    quantity.amount().unwrap_or_default()
+}
+
+fn pod_amount(quantity: &PodQuantity) -> Amount {
+    amount(&Quantity(quantity.0.clone()))
+}
+
+/// Why a task's resources are more than its type allows, in a sentence.
+pub fn above_maximum(task: &TaskSpec, kind: &TaskTypeSpec) -> Option<String> {
+    let resources = task.resources.as_ref()?;
+    let asked = [("requests", &resources.requests), ("limits", &resources.limits)];
+    asked.into_iter().flat_map(|(field, map)| map.iter().map(move |entry| (field, entry))).find_map(
+        |(field, (name, quantity))| match kind.maximum.resources.get(name) {
+            Some(most) if amount(quantity) > amount(most) => Some(format!(
+                "spec.resources.{field}.{name} is {}, above {}, the most that type {} allows",
+                quantity.0, most.0, task.type_
+            )),
+            None if !FREE.contains(&name.as_str()) => Some(format!(
+                "spec.resources.{field}.{name}: a task of type {} may set cpu and memory only, and what the type's maximum names",
+                task.type_
+            )),
+            _ => None,
+        },
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::api::{AttemptRecord, Defaults, Maximum, Retry, TaskStatus};
+    use serde_json::json;
+
+    fn quantities(entries: &[(&str, &str)]) -> BTreeMap<String, Quantity> {
+        entries.iter().map(|(name, text)| ((*name).to_owned(), Quantity((*text).to_owned()))).collect()
+    }
+
+    fn kind(spec: TaskTypeSpec) -> Kind {
+        let template = json!({"spec": {"containers": [{"name": "work", "image": "busybox",
+            "resources": {"requests": {"cpu": "100m"}, "limits": {"memory": "64Mi"}}}]}});
+        Kind::read(&TaskTypeSpec { template, ..spec })
+    }
+
+    fn work(task: &Task, kind: &Kind) -> Resources {
+        let template = kind.template.as_ref().expect("a template").spec.as_ref().expect("a spec");
+        of_work(task, kind, &template.containers[0], &Settings::default())
+    }
+
+    #[test]
+    fn task_goes_over_type_over_template_key_by_key() {
+        let kind = kind(TaskTypeSpec {
+            defaults: Defaults {
+                resources: Some(Resources { requests: quantities(&[("cpu", "200m")]), limits: quantities(&[("cpu", "2")]) }),
+                ..Defaults::default()
+            },
+            ..TaskTypeSpec::default()
+        });
+        let resources = Some(Resources { requests: quantities(&[("memory", "32Mi")]), ..Resources::default() });
+        let task = Task::new("t", TaskSpec { resources, ..TaskSpec::default() });
+        let work = work(&task, &kind);
+        assert_eq!(work.requests, quantities(&[("cpu", "200m"), ("memory", "32Mi")]));
+        assert_eq!(work.limits, quantities(&[("cpu", "2"), ("memory", "64Mi")]));
+    }
+
+    #[test]
+    fn a_request_above_its_limit_is_lowered_to_it() {
+        let resources = Some(Resources { requests: quantities(&[("memory", "1Gi")]), ..Resources::default() });
+        let task = Task::new("t", TaskSpec { resources, ..TaskSpec::default() });
+        assert_eq!(work(&task, &kind(TaskTypeSpec::default())).requests["memory"].0, "64Mi");
+    }
+
+    #[test]
+    fn memory_grows_with_each_time_out_of_memory_up_to_the_maximum() {
+        let kind = kind(TaskTypeSpec {
+            maximum: Maximum { resources: quantities(&[("memory", "200Mi")]), ..Maximum::default() },
+            ..TaskTypeSpec::default()
+        });
+        let after = |times: usize| {
+            let retry = Some(Retry { oom_memory_factor: Some(2.0), ..Retry::default() });
+            let mut task = Task::new("t", TaskSpec { retry, ..TaskSpec::default() });
+            let killed = AttemptRecord { reason: Reason::OOMKilled, ..AttemptRecord::default() };
+            task.status = Some(TaskStatus { attempts: vec![killed; times], ..TaskStatus::default() });
+            let mib = 1024 * 1024 * 1000;
+            amount(&work(&task, &kind).limits["memory"]).0 / mib
+        };
+        assert_eq!([after(0), after(1), after(2)], [64, 128, 200]);
+    }
+
+    #[test]
+    fn a_pod_counts_as_the_scheduler_counts_it() {
+        let spec: PodSpec = serde_json::from_value(json!({
+            "containers": [
+                {"name": "work", "resources": {"requests": {"cpu": "1"}, "limits": {"memory": "1Gi"}}},
+                {"name": "beside", "resources": {"requests": {"cpu": "500m"}}},
+            ],
+            "initContainers": [
+                {"name": "sidecar", "restartPolicy": "Always", "resources": {"requests": {"cpu": "250m"}}},
+                {"name": "prepare", "resources": {"requests": {"cpu": "3"}}},
+            ],
+            "overhead": {"cpu": "10m"},
+        }))
+        .expect("a pod spec");
+        let amounts = of_pod(&spec);
+        assert_eq!(amounts["cpu"], Amount(3260), "prepare beside the sidecar is the largest moment");
+        assert_eq!(amounts["memory"].to_string(), "1073741824");
+    }
+}

@@ -1,0 +1,218 @@
+//! The last words: every result, why each failed task failed, and a picture of the run. Pure.
+
+use jiff::Timestamp;
+
+use super::{
+    board::Board,
+    text::{self, Line, Tone, clean},
+    timeline::timeline,
+    view::{self, Counts, Stage},
+};
+use crate::api::{AttemptRecord, State, Task};
+
+/// A report stays readable: of each kind so many tasks at most.
+const MOST: usize = 50;
+const RESULT_LINES: usize = 3;
+const WIDEST_NAME: usize = 28;
+/// Below this many columns a text stands under its name instead of beside it.
+const NARROW: usize = 70;
+
+pub fn report(board: &Board, namespace: &str, now: Timestamp, columns: usize) -> Vec<Line> {
+    let tasks = board.tasks();
+    let mut lines = vec![Line::default(), summary(&tasks, namespace)];
+    let of =
+        |state: State| tasks.iter().copied().filter(move |task| Stage::of(task).state == state).collect::<Vec<_>>();
+    lines.extend(section("Results", &of(State::Completed), |task| completed(task, columns)));
+    lines.extend(section("Failures", &of(State::Failed), |task| failed(task, columns)));
+    lines.extend(section("Cancelled", &of(State::Cancelled), |task| ended_otherwise(task, columns)));
+    let open: Vec<&Task> = tasks.iter().copied().filter(|task| !view::is_final(task)).collect();
+    lines.extend(section("Not final", &open, |task| unfinished(task, now)));
+    let absent = board.awaited().map(|name| Line::of(Tone::Caution, format!("  {}", clean(name)))).collect::<Vec<_>>();
+    if !absent.is_empty() {
+        lines.extend([Line::default(), Line::of(Tone::Strong, "Never appeared")]);
+        lines.extend(absent);
+    }
+
+    let picture = timeline(&tasks[..tasks.len().min(MOST)], now, columns);
+    if !picture.is_empty() {
+        lines.push(Line::default());
+        lines.extend(picture);
+    }
+    lines.into_iter().map(|line| line.cut(columns)).collect()
+}
+
+/// "14 tasks in docs: 9 completed, 5 failed"
+fn summary(tasks: &[&Task], namespace: &str) -> Line {
+    let counts = Counts::of(tasks.iter().copied());
+    let noun = if counts.total() == 1 { "task" } else { "tasks" };
+    let mut line = Line::of(Tone::Strong, format!("{} {noun} in {}", counts.total(), clean(namespace)));
+    for (at, (tone, text)) in counts.named().enumerate() {
+        line = line.and(Tone::Plain, if at == 0 { ": " } else { ", " }).and(tone, text);
+    }
+    line
+}
+
+fn section(title: &str, tasks: &[&Task], describe: impl Fn(&Task) -> Vec<Line>) -> Vec<Line> {
+    if tasks.is_empty() {
+        return Vec::new();
+    }
+    let mut lines = vec![Line::default(), Line::of(Tone::Strong, title)];
+    lines.extend(tasks.iter().take(MOST).flat_map(|task| describe(task)));
+    let left = tasks.len().saturating_sub(MOST);
+    lines.extend((left > 0).then(|| Line::of(Tone::Dim, format!("  … and {left} more"))));
+    lines
+}
+
+fn completed(task: &Task, columns: usize) -> Vec<Line> {
+    let status = task.status.clone().unwrap_or_default();
+    let told = view::result(&status).or_else(|| status.message.as_deref().map(clean)).unwrap_or_default();
+    let after = if status.attempt > 1 { format!("after attempt {}: ", status.attempt) } else { String::new() };
+    hanging(&view::name(task), &format!("{after}{told}"), Tone::Good, columns)
+}
+
+/// The name, and beside it a text of a few lines; below it where the terminal is narrow.
+fn hanging(name: &str, told: &str, tone: Tone, columns: usize) -> Vec<Line> {
+    let beside = columns >= NARROW;
+    let indent = if beside { 2 + WIDEST_NAME + 2 } else { 4 };
+    let mut pieces = text::wrap(told, columns.saturating_sub(indent), RESULT_LINES).into_iter();
+    let first = Line::of(tone, format!("  {}  ", text::pad(name, WIDEST_NAME)));
+    let first = if beside { first.and(Tone::Plain, pieces.next().unwrap_or_default()) } else { first };
+    let rest = pieces.map(|piece| Line::of(Tone::Plain, " ".repeat(indent)).and(Tone::Plain, piece));
+    std::iter::once(first).chain(rest).collect()
+}
+
+fn failed(task: &Task, columns: usize) -> Vec<Line> {
+    let status = task.status.clone().unwrap_or_default();
+    let message = clean(status.message.as_deref().unwrap_or_default());
+    let why = if message.is_empty() { status.reason.to_string() } else { format!("{}: {message}", status.reason) };
+    let mut lines = hanging(&view::name(task), &why, Tone::Bad, columns);
+    lines.extend(status.attempts.iter().map(|attempt| attempt_line(attempt, &message)));
+    lines
+}
+
+/// "    attempt 1  ExitCode, exit code 1, ran 3s: its own message"
+fn attempt_line(attempt: &AttemptRecord, told_already: &str) -> Line {
+    let code = attempt.exit_code.map(|code| format!(", exit code {code}")).unwrap_or_default();
+    let ran = match (&attempt.started_at, &attempt.finished_at) {
+        (Some(started), Some(finished)) => format!(", ran {}", text::duration(finished.0.duration_since(started.0))),
+        _ => ", never started".into(),
+    };
+    let message = clean(attempt.message.as_deref().unwrap_or_default());
+    let message = if message.is_empty() || message == told_already { String::new() } else { format!(": {message}") };
+    Line::of(Tone::Dim, format!("    attempt {}  ", attempt.number))
+        .and(Tone::Plain, format!("{}{code}{ran}", attempt.reason))
+        .and(Tone::Dim, message)
+}
+
+fn ended_otherwise(task: &Task, columns: usize) -> Vec<Line> {
+    let message = task.status.as_ref().and_then(|status| status.message.as_deref()).map(clean);
+    hanging(&view::name(task), &message.unwrap_or_default(), Tone::Caution, columns)
+}
+
+fn unfinished(task: &Task, now: Timestamp) -> Vec<Line> {
+    let detail = view::detail(task, now);
+    let detail = if detail.is_empty() { detail } else { format!(": {detail}") };
+    let name = format!("  {}  ", text::pad(&view::name(task), WIDEST_NAME));
+    vec![Line::of(Tone::Caution, name).and(Tone::Plain, Stage::of(task).told()).and(Tone::Dim, detail)]
+}
+
+#[cfg(test)]
+mod tests {
+    use kube::runtime::watcher::Event;
+    use serde_json::json;
+
+    use super::*;
+    use crate::{
+        api::AttemptOutcome,
+        follow::fixtures::{Story, at, task},
+    };
+
+    fn told(names: &[&str], tasks: impl IntoIterator<Item = Task>, columns: usize) -> Vec<String> {
+        let mut board = Board::new(&names.iter().map(ToString::to_string).collect::<Vec<_>>());
+        board.apply(Event::Init);
+        for task in tasks {
+            board.apply(Event::InitApply(task));
+        }
+        board.apply(Event::InitDone);
+        report(&board, "docs", at(20), columns).iter().map(Line::plain).collect()
+    }
+
+    #[test]
+    fn a_report_tells_results_failures_and_what_is_not_final() {
+        let bad = AttemptOutcome::Failed;
+        let lines = told(
+            &[],
+            [
+                task("counts")
+                    .was_queued(0)
+                    .tried(1, 2, bad)
+                    .tried(3, 5, AttemptOutcome::Succeeded)
+                    .ended(State::Completed, 5)
+                    .with_result(json!({"words": 7})),
+                task("dies")
+                    .was_queued(0)
+                    .tried(1, 4, bad)
+                    .with_exit(1, "it ended with exit code 1")
+                    .tried(6, 7, bad)
+                    .with_exit(137, "killed")
+                    .ended(State::Failed, 7)
+                    .saying("killed"),
+                task("gone").was_queued(0).ended(State::Cancelled, 3).saying("spec.cancel ended it."),
+                task("waits").was_queued(0).waits_for_retry(30).saying("exit code 1"),
+            ],
+            100,
+        );
+        let expected = [
+            "",
+            "4 tasks in docs: 1 queued, 1 completed, 1 failed, 1 cancelled",
+            "",
+            "Results",
+            "  counts                        after attempt 2: {\"words\":7}",
+            "",
+            "Failures",
+            "  dies                          ExitCode: killed",
+            "    attempt 1  ExitCode, exit code 1, ran 3s: it ended with exit code 1",
+            "    attempt 2  ExitCode, exit code 137, ran 1s",
+            "",
+            "Cancelled",
+            "  gone                          spec.cancel ended it.",
+            "",
+            "Not final",
+            "  waits                         Queued (WaitingForRetry): again in 10s: exit code 1",
+        ];
+        assert_eq!(lines[..expected.len()], expected);
+        assert!(lines.iter().any(|line| line.starts_with("Timeline")), "{lines:?}");
+    }
+
+    #[test]
+    fn a_long_result_is_cut_after_a_few_lines() {
+        let lines = told(&[], [task("a").ended(State::Completed, 1).with_result(json!("x".repeat(4000)))], 80);
+        assert_eq!(lines.iter().filter(|line| line.contains("xxx")).count(), RESULT_LINES);
+        assert!(lines.iter().any(|line| line.ends_with("xx…")));
+    }
+
+    #[test]
+    fn thousands_of_tasks_give_a_short_report() {
+        let lines = told(&[], (0..3000).map(|n| task(&format!("t-{n}")).ended(State::Completed, 1)), 80);
+        assert!(lines.len() < 3 * MOST, "{}", lines.len());
+        assert!(lines.iter().any(|line| line.contains("and 2950 more")));
+    }
+
+    #[test]
+    fn a_task_that_never_appeared_is_named() {
+        assert!(told(&["lost"], [], 80).ends_with(&["Never appeared".to_owned(), "  lost".to_owned()]));
+    }
+
+    #[test]
+    fn a_narrow_terminal_gets_a_narrow_report() {
+        for columns in 0..100 {
+            for line in told(
+                &[],
+                [task("dies").tried(1, 4, AttemptOutcome::Failed).ended(State::Failed, 7).saying("日本語")],
+                columns,
+            ) {
+                assert!(text::width(&line) <= columns, "{line:?} in {columns}");
+            }
+        }
+    }
+}

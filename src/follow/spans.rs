@@ -1,0 +1,103 @@
+//! How a task spent its time: waiting and running, from arrival to its end. Pure.
+
+use jiff::{SignedDuration, Timestamp};
+
+use crate::api::{AttemptOutcome, Reason, State, Task, TaskStatus};
+
+/// From when to when a task ran.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Run {
+    pub from: Timestamp,
+    pub to: Timestamp,
+    /// How the attempt ended; none while it runs.
+    pub outcome: Option<AttemptOutcome>,
+}
+
+/// A task's whole time: between its runs it waited.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Spans {
+    pub from: Timestamp,
+    pub to: Timestamp,
+    pub runs: Vec<Run>,
+}
+
+impl Spans {
+    pub fn of(task: &Task, now: Timestamp) -> Self {
+        let unseen = TaskStatus::default();
+        let status = task.status.as_ref().unwrap_or(&unseen);
+        let created = task.metadata.creation_timestamp.as_ref().map(|time| time.0);
+        let from = status.queued_at.as_ref().map(|time| time.0).or(created).unwrap_or(now);
+        let finished = status.finished_at.as_ref().map(|time| time.0).filter(|_| status.state.is_final());
+        let to = finished.unwrap_or(now).max(from);
+
+        let mut spans = Self { from, to, runs: Vec::new() };
+        for attempt in &status.attempts {
+            if let (Some(started), Some(finished)) = (&attempt.started_at, &attempt.finished_at) {
+                spans.push(started.0, finished.0, Some(attempt.outcome));
+            }
+        }
+        if let Some(started) = running_since(status) {
+            spans.push(started, to, None);
+        }
+        spans
+    }
+
+    /// The kubelet tells whole seconds, so a run may seem to begin before the task arrived: keep to the order.
+    fn push(&mut self, from: Timestamp, to: Timestamp, outcome: Option<AttemptOutcome>) {
+        let earliest = self.runs.last().map_or(self.from, |run| run.to);
+        let from = from.clamp(earliest, self.to.max(earliest));
+        let to = to.clamp(from, self.to.max(from));
+        self.runs.push(Run { from, to, outcome });
+    }
+
+    pub fn ran(&self) -> SignedDuration {
+        self.runs.iter().map(|run| run.to.duration_since(run.from)).fold(SignedDuration::ZERO, |sum, one| sum + one)
+    }
+
+    pub fn waited(&self) -> SignedDuration {
+        self.to.duration_since(self.from) - self.ran()
+    }
+}
+
+/// Short runs are told by the final status only: until then admission is the best guess.
+fn running_since(status: &TaskStatus) -> Option<Timestamp> {
+    if status.state != State::Processing || status.reason == Reason::Starting {
+        return None;
+    }
+    status.started_at.as_ref().or(status.admitted_at.as_ref()).map(|time| time.0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::follow::fixtures::{Story, at, task};
+
+    #[test]
+    fn a_task_that_waits_has_waited_since_it_was_queued() {
+        let spans = Spans::of(&task("a").was_queued(10), at(25));
+        assert_eq!((spans.waited().as_secs(), spans.ran().as_secs()), (15, 0));
+    }
+
+    #[test]
+    fn retries_and_pauses_add_up() {
+        let failed = AttemptOutcome::Failed;
+        let task = task("a").was_queued(0).tried(2, 5, failed).tried(7, 9, failed).processes_since(12);
+        let spans = Spans::of(&task, at(20));
+        assert_eq!((spans.ran().as_secs(), spans.waited().as_secs()), (3 + 2 + 8, 7));
+    }
+
+    #[test]
+    fn clocks_that_disagree_never_make_time_run_backwards() {
+        let task = task("a").was_queued(10).tried(8, 11, AttemptOutcome::Failed).tried(9, 9, AttemptOutcome::Failed);
+        let spans = Spans::of(&task.processes_since(5), at(3));
+        assert!(spans.runs.iter().all(|run| run.from <= run.to && run.from >= spans.from));
+        assert!(!spans.waited().is_negative());
+    }
+
+    #[test]
+    fn the_time_of_a_finished_task_stands_still() {
+        let task = task("a").was_queued(0).tried(3, 8, AttemptOutcome::Succeeded).ended(State::Completed, 9);
+        assert_eq!(Spans::of(&task, at(100)), Spans::of(&task, at(900)));
+        assert_eq!(Spans::of(&task, at(100)).waited().as_secs(), 4);
+    }
+}

@@ -1,0 +1,169 @@
+//! What the operator counts, in Prometheus' terms. Names and uids belong in logs, never in labels.
+
+use std::time::Duration;
+
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::encoding::text::encode;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
+use prometheus_client::registry::{Registry, Unit};
+use strum::IntoEnumIterator;
+
+use crate::api::{AttemptOutcome, Priority, State, Task, TaskStatus};
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Finished {
+    state: String,
+    reason: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Attempt {
+    outcome: String,
+    reason: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ByPriority {
+    priority: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Write {
+    operation: &'static str,
+    result: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Step {
+    step: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Watched {
+    kind: String,
+}
+
+pub struct Metrics {
+    registry: Registry,
+    finished: Family<Finished, Counter>,
+    attempts: Family<Attempt, Counter>,
+    queued: Family<ByPriority, Gauge>,
+    running: Gauge,
+    queue_wait: Family<ByPriority, Histogram, fn() -> Histogram>,
+    run_time: Histogram,
+    reconcile_time: Histogram,
+    reconcile_errors: Family<Step, Counter>,
+    writes: Family<Write, Counter>,
+    watch_failures: Family<Watched, Counter>,
+}
+
+/// From 10 ms to about 18 h.
+fn waits() -> Histogram {
+    Histogram::new(exponential_buckets(0.01, 3.0, 15))
+}
+
+/// From 0.1 ms to about 1.6 s.
+fn looks() -> Histogram {
+    Histogram::new(exponential_buckets(0.0001, 4.0, 8))
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        let metrics = Self {
+            registry: Registry::with_prefix("task_manager"),
+            finished: Family::default(),
+            attempts: Family::default(),
+            queued: Family::default(),
+            running: Gauge::default(),
+            queue_wait: Family::new_with_constructor(waits),
+            run_time: waits(),
+            reconcile_time: looks(),
+            reconcile_errors: Family::default(),
+            writes: Family::default(),
+            watch_failures: Family::default(),
+        };
+        metrics.registered()
+    }
+}
+
+impl Metrics {
+    fn registered(mut self) -> Self {
+        let registry = &mut self.registry;
+        registry.register("tasks_finished", "Tasks that reached a final state", self.finished.clone());
+        registry.register("attempts_ended", "Attempts that ended", self.attempts.clone());
+        registry.register("tasks_queued", "Tasks that wait for room, by priority", self.queued.clone());
+        registry.register("tasks_running", "Tasks that hold a slot", self.running.clone());
+        registry.register_with_unit("queue_wait", "Time from arrival to the first admission", Unit::Seconds, self.queue_wait.clone());
+        registry.register_with_unit("attempt_run", "Time from a pod's start to the end of its attempt", Unit::Seconds, self.run_time.clone());
+        registry.register_with_unit("reconcile", "Time of one look at one task", Unit::Seconds, self.reconcile_time.clone());
+        registry.register("reconcile_errors", "Looks that failed, by step", self.reconcile_errors.clone());
+        registry.register("api_writes", "Mutating requests to the API server, by what became of them", self.writes.clone());
+        registry.register("watch_failures", "Watches that ended with an error", self.watch_failures.clone());
+        self
+    }
+
+    /// In the OpenMetrics text format.
+    pub fn text(&self) -> String {
+        let mut text = String::new();
+        // Writing to a String does not fail.
+        let _ = encode(&mut text, &self.registry);
+        text
+    }
+
+    pub fn depth(&self, queued: [usize; Priority::COUNT], running: usize) {
+        for priority in Priority::iter() {
+            let label = ByPriority { priority: priority.into() };
+            self.queued.get_or_create(&label).set(queued[priority.index()] as i64);
+        }
+        self.running.set(running as i64);
+    }
+
+    pub fn reconciled(&self, took: Duration, failed: Option<&'static str>) {
+        self.reconcile_time.observe(took.as_secs_f64());
+        if let Some(step) = failed {
+            self.reconcile_errors.get_or_create(&Step { step }).inc();
+        }
+    }
+
+    pub fn wrote(&self, operation: &'static str, result: &'static str) {
+        self.writes.get_or_create(&Write { operation, result }).inc();
+    }
+
+    pub fn watch_failed(&self, kind: &str) {
+        self.watch_failures.get_or_create(&Watched { kind: kind.into() }).inc();
+    }
+
+    /// Counts what a successful status write says happened.
+    pub fn task_moved(&self, before: &Task, after: &Task) {
+        let was = before.status.clone().unwrap_or_default();
+        let is = after.status.clone().unwrap_or_default();
+        if is.state.is_final() && !was.state.is_final() {
+            self.finished.get_or_create(&Finished { state: is.state.to_string(), reason: is.reason.as_str() }).inc();
+        }
+        if is.state == State::Processing && was.state == State::Queued && is.attempt == 1 {
+            self.waited(&is);
+        }
+        if is.attempts.last() != was.attempts.last() {
+            self.attempt_ended(&is);
+        }
+    }
+
+    fn waited(&self, status: &TaskStatus) {
+        let label = ByPriority { priority: status.priority.unwrap_or_default().into() };
+        if let Some((queued, admitted)) = status.queued_at.as_ref().zip(status.admitted_at.as_ref()) {
+            self.queue_wait.get_or_create(&label).observe(admitted.0.duration_since(queued.0).as_secs_f64().max(0.0));
+        }
+    }
+
+    fn attempt_ended(&self, status: &TaskStatus) {
+        let Some(attempt) = status.attempts.last() else { return };
+        let outcome: AttemptOutcome = attempt.outcome;
+        self.attempts.get_or_create(&Attempt { outcome: outcome.to_string(), reason: attempt.reason.as_str() }).inc();
+        if let Some((started, finished)) = attempt.started_at.as_ref().zip(attempt.finished_at.as_ref()) {
+            self.run_time.observe(finished.0.duration_since(started.0).as_secs_f64().max(0.0));
+        }
+    }
+}

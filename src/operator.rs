@@ -1,0 +1,53 @@
+//! Wires the parts of a running operator, and ends them in order.
+
+use std::sync::Arc;
+
+use kube::Client;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+use crate::cli::RunOptions;
+use crate::controller;
+use crate::health::{self, ListenError};
+use crate::metrics::Metrics;
+
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    #[error("failed to find a cluster: {0}; set KUBECONFIG to a kubeconfig file, or run inside a cluster")]
+    Config(#[from] kube::Error),
+    #[error(transparent)]
+    Listen(#[from] ListenError),
+    #[error("failed to listen for signals: {0}")]
+    Signals(#[source] std::io::Error),
+}
+
+pub async fn run(options: RunOptions) -> Result<(), Error> {
+    let client = Client::try_default().await?;
+    let metrics = Arc::new(Metrics::default());
+    let (ready, is_ready) = watch::channel(false);
+    let shutdown = CancellationToken::new();
+    let health = health::serve(options.health_addr, is_ready, metrics.clone(), shutdown.clone()).await?;
+    cancel_on_signal(shutdown.clone()).map_err(Error::Signals)?;
+
+    tracing::info!(version = env!("CARGO_PKG_VERSION"), health = %options.health_addr, "task-manager starts");
+    let controller = controller::run(client, options.settings(), metrics, ready, shutdown);
+    tokio::join!(controller, health);
+    tracing::info!("task-manager has stopped");
+    Ok(())
+}
+
+/// SIGTERM and Ctrl-C stop intake, and what has begun is finished.
+fn cancel_on_signal(shutdown: CancellationToken) -> std::io::Result<()> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    tokio::spawn(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+        tracing::info!("asked to stop");
+        shutdown.cancel();
+    });
+    Ok(())
+}
