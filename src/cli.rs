@@ -1,6 +1,7 @@
 //! The command line: every flag with its default and its environment variable.
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
@@ -23,9 +24,16 @@ pub enum Command {
     /// Run the operator until SIGTERM or Ctrl-C.
     Run(RunOptions),
     /// Print the CustomResourceDefinitions as YAML documents, for kubectl apply -f -.
-    Crd,
+    Crd(CrdOptions),
     /// Follow the tasks of a namespace in a live table until all are final.
     Follow(FollowOptions),
+}
+
+#[derive(Debug, Args)]
+pub struct CrdOptions {
+    /// Write one file per resource into this folder instead.
+    #[arg(long, value_name = "FOLDER")]
+    pub dir: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]
@@ -33,6 +41,10 @@ pub struct RunOptions {
     /// Where /healthz, /readyz and /metrics are served.
     #[arg(long, env = "TASK_MANAGER_HEALTH_ADDR", default_value = "0.0.0.0:8081")]
     pub health_addr: SocketAddr,
+
+    /// Look after this namespace alone [default: all namespaces].
+    #[arg(long, env = "TASK_MANAGER_WATCH_NAMESPACE", value_name = "NAMESPACE")]
+    pub watch_namespace: Option<String>,
 
     /// How many tasks may run at once in a queue named "default" that nobody created.
     #[arg(long, env = "TASK_MANAGER_DEFAULT_QUEUE_TASKS", default_value_t = 50, value_parser = clap::value_parser!(i32).range(0..))]

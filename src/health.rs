@@ -52,7 +52,11 @@ pub async fn serve(
 }
 
 async fn readyz(State(health): State<Health>) -> impl IntoResponse {
-    if *health.ready.borrow() { (StatusCode::OK, "ok") } else { (StatusCode::SERVICE_UNAVAILABLE, "still learning what is in the cluster") }
+    if *health.ready.borrow() {
+        (StatusCode::OK, "ok")
+    } else {
+        (StatusCode::SERVICE_UNAVAILABLE, "still learning what is in the cluster")
+    }
 }
 
 async fn metrics_text(State(health): State<Health>) -> impl IntoResponse {

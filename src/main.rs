@@ -1,5 +1,6 @@
 //! Chooses a subcommand.
 
+use std::path::Path;
 use std::process::ExitCode;
 
 use clap::Parser;
@@ -23,11 +24,21 @@ async fn run(command: Command) -> Result<ExitCode, Box<dyn std::error::Error>> {
             telemetry::start(options.log_format, &options.log)?;
             operator::run(options).await?;
         }
-        Command::Crd => print!("{}", api::crds_as_yaml()?),
+        Command::Crd(options) => print_crds(options.dir.as_deref())?,
         Command::Follow(options) => {
             let client = kube::Client::try_default().await.map_err(operator::Error::Config)?;
             return Ok(follow::follow(client, &options).await?.exit_code().into());
         }
     }
     Ok(ExitCode::SUCCESS)
+}
+
+fn print_crds(dir: Option<&Path>) -> Result<(), Box<dyn std::error::Error>> {
+    for (name, yaml) in api::crd_files()? {
+        match dir {
+            Some(dir) => std::fs::write(dir.join(name), yaml)?,
+            None => print!("{yaml}"),
+        }
+    }
+    Ok(())
 }

@@ -96,11 +96,30 @@ impl Metrics {
         registry.register("attempts_ended", "Attempts that ended", self.attempts.clone());
         registry.register("tasks_queued", "Tasks that wait for room, by priority", self.queued.clone());
         registry.register("tasks_running", "Tasks that hold a slot", self.running.clone());
-        registry.register_with_unit("queue_wait", "Time from arrival to the first admission", Unit::Seconds, self.queue_wait.clone());
-        registry.register_with_unit("attempt_run", "Time from a pod's start to the end of its attempt", Unit::Seconds, self.run_time.clone());
-        registry.register_with_unit("reconcile", "Time of one look at one task", Unit::Seconds, self.reconcile_time.clone());
+        registry.register_with_unit(
+            "queue_wait",
+            "Time from arrival to the first admission",
+            Unit::Seconds,
+            self.queue_wait.clone(),
+        );
+        registry.register_with_unit(
+            "attempt_run",
+            "Time from a pod's start to the end of its attempt",
+            Unit::Seconds,
+            self.run_time.clone(),
+        );
+        registry.register_with_unit(
+            "reconcile",
+            "Time of one look at one task",
+            Unit::Seconds,
+            self.reconcile_time.clone(),
+        );
         registry.register("reconcile_errors", "Looks that failed, by step", self.reconcile_errors.clone());
-        registry.register("api_writes", "Mutating requests to the API server, by what became of them", self.writes.clone());
+        registry.register(
+            "api_writes",
+            "Mutating requests to the API server, by what became of them",
+            self.writes.clone(),
+        );
         registry.register("watch_failures", "Watches that ended with an error", self.watch_failures.clone());
         self
     }

@@ -31,7 +31,8 @@ pub async fn run(options: RunOptions) -> Result<(), Error> {
     cancel_on_signal(shutdown.clone()).map_err(Error::Signals)?;
 
     tracing::info!(version = env!("CARGO_PKG_VERSION"), health = %options.health_addr, "task-manager starts");
-    let controller = controller::run(client, options.settings(), metrics, ready, shutdown);
+    let scope = controller::Scope { client, namespace: options.watch_namespace.clone() };
+    let controller = controller::run(scope, options.settings(), metrics, ready, shutdown);
     tokio::join!(controller, health);
     tracing::info!("task-manager has stopped");
     Ok(())

@@ -11,9 +11,15 @@ pub fn crds() -> Vec<CustomResourceDefinition> {
     [with_first_status(Task::crd()), TaskType::crd(), TaskQueue::crd()].map(with_unwrapped_descriptions).into()
 }
 
-/// The CustomResourceDefinitions as YAML documents, for `kubectl apply -f -`.
-pub fn crds_as_yaml() -> Result<String, serde_saphyr::ser::Error> {
-    crds().iter().map(|crd| Ok(format!("---\n{}", serde_saphyr::to_string(crd)?))).collect()
+/// The CustomResourceDefinitions as YAML documents, each with its file name in `crds/`.
+pub fn crd_files() -> Result<Vec<(String, String)>, serde_saphyr::ser::Error> {
+    crds()
+        .iter()
+        .map(|crd| {
+            let yaml = serde_saphyr::to_string(crd)?;
+            Ok((format!("{}.yaml", crd.spec.names.plural), format!("---\n{yaml}")))
+        })
+        .collect()
 }
 
 /// Gives a new Task its first status without a write: the API server itself says Queued, and kstatus sees
@@ -59,5 +65,26 @@ fn unwrap_descriptions(schema: &mut JSONSchemaProps) {
     }
     if let Some(JSONSchemaPropsOrArray::Schema(items)) = &mut schema.items {
         unwrap_descriptions(items);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_files_in_crds_are_what_the_types_say() {
+        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/crds");
+        for (name, yaml) in crd_files().expect("YAML") {
+            let file = std::fs::read_to_string(format!("{folder}/{name}")).unwrap_or_default();
+            assert!(file == yaml, "crds/{name} is stale: run `make generate`");
+        }
+    }
+
+    #[test]
+    fn the_definitions_are_small_enough_for_kubectl_apply() {
+        for (name, yaml) in crd_files().expect("YAML") {
+            assert!(yaml.len() < 256 * 1024, "{name} has {} bytes", yaml.len());
+        }
     }
 }

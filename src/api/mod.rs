@@ -12,7 +12,7 @@ mod task;
 mod task_queue;
 mod task_type;
 
-pub use crds::{crds, crds_as_yaml};
+pub use crds::{crd_files, crds};
 pub use priority::Priority;
 pub use quantity::{Amount, ParseQuantityError, Quantity};
 pub use reason::Reason;

@@ -66,7 +66,9 @@ fn pass(context: &Arc<Context>, in_flight: &Arc<Semaphore>, writes: &TaskTracker
 
 async fn sleep_until(wake: Option<Timestamp>) {
     match wake {
-        Some(wake) => tokio::time::sleep(Duration::try_from(wake.duration_since(Timestamp::now())).unwrap_or_default()).await,
+        Some(wake) => {
+            tokio::time::sleep(Duration::try_from(wake.duration_since(Timestamp::now())).unwrap_or_default()).await
+        }
         None => std::future::pending().await,
     }
 }

@@ -71,7 +71,8 @@ async fn launch(task: &Task, context: &Context) -> Result<Option<Duration>, Call
 fn is_still(decided_on: &Task, whole: &Task) -> bool {
     let turn = |task: &Task| task.status.as_ref().map(|status| (status.state, status.run_id.clone(), status.attempt));
     let same = whole.metadata.uid == decided_on.metadata.uid && turn(whole) == turn(decided_on);
-    same && whole.metadata.deletion_timestamp.is_none() && turn(whole).is_some_and(|(state, ..)| state == State::Processing)
+    same && whole.metadata.deletion_timestamp.is_none()
+        && turn(whole).is_some_and(|(state, ..)| state == State::Processing)
 }
 
 fn build(task: &Task, kind: &Arc<Kind>, context: &Context) -> Result<Job, TemplateError> {
@@ -126,9 +127,18 @@ fn tasks(task: &Task, context: &Context) -> Api<Task> {
 }
 
 /// Deletes exactly this object, and what it owns with it.
-async fn delete<K>(task: &Task, name: &str, uid: String, why: Reason, context: &Context) -> Result<Option<Duration>, CallError>
+async fn delete<K>(
+    task: &Task,
+    name: &str,
+    uid: String,
+    why: Reason,
+    context: &Context,
+) -> Result<Option<Duration>, CallError>
 where
-    K: Resource<Scope = k8s_openapi::NamespaceResourceScope, DynamicType = ()> + Clone + DeserializeOwned + std::fmt::Debug,
+    K: Resource<Scope = k8s_openapi::NamespaceResourceScope, DynamicType = ()>
+        + Clone
+        + DeserializeOwned
+        + std::fmt::Debug,
 {
     let namespace = task.namespace().unwrap_or_default();
     let objects = Api::<K>::namespaced(context.client.clone(), &namespace);

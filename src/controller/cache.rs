@@ -10,8 +10,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use jiff::Timestamp;
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::Pod;
-use kube::runtime::reflector::{ObjectRef, Store};
 use kube::ResourceExt;
+use kube::runtime::reflector::{ObjectRef, Store};
 use tokio::sync::Notify;
 
 use crate::api::{Priority, State, Task, TaskQueue, TaskType};
@@ -168,7 +168,9 @@ impl Cache {
             }
         }
         // The watch may have shown it already.
-        if let Some(seen) = inner.known.get(&uid).and_then(|known| self.task(&known.task)).filter(|seen| version(seen) > version(task)) {
+        if let Some(seen) =
+            inner.known.get(&uid).and_then(|known| self.task(&known.task)).filter(|seen| version(seen) > version(task))
+        {
             self.place(&mut inner, &seen);
         }
     }
@@ -245,9 +247,9 @@ impl Cache {
 
     pub fn queue_changed(&self, key: Key, queue: Option<&TaskQueue>) -> Vec<ObjectRef<Task>> {
         let mut inner = self.lock();
-        let capacity = queue.map(|queue| Capacity::of(&queue.spec)).or_else(|| {
-            (&*key.1 == DEFAULT_QUEUE).then(|| Capacity::of_tasks(self.settings.default_queue_tasks))
-        });
+        let capacity = queue
+            .map(|queue| Capacity::of(&queue.spec))
+            .or_else(|| (&*key.1 == DEFAULT_QUEUE).then(|| Capacity::of_tasks(self.settings.default_queue_tasks)));
         inner.board.bound_queue(key.clone(), capacity);
         self.replace(&mut inner, |task| key == key_beside(task, &task.spec.queue))
     }
@@ -328,7 +330,9 @@ impl Cache {
     fn after_child(&self, inner: &mut Inner, uid: &Uid) -> Option<ObjectRef<Task>> {
         match inner.known.get(uid).map(|known| known.task.clone()) {
             Some(task) => {
-                let processing = self.task(&task).is_some_and(|task| task.status.as_ref().is_some_and(|status| status.state == State::Processing));
+                let processing = self
+                    .task(&task)
+                    .is_some_and(|task| task.status.as_ref().is_some_and(|status| status.state == State::Processing));
                 if !processing && !inner.board.holds(uid) {
                     inner.forget_gone_children(uid);
                 }
@@ -380,7 +384,8 @@ impl Cache {
         let inner = self.lock();
         let strangers = inner.children.iter().filter(|(uid, _)| !inner.known.contains_key(*uid));
         let jobs = strangers.flat_map(|(_, children)| children.jobs.values()).filter(|job| !job.gone && !job.deleting);
-        jobs.map(|job| Orphan { namespace: job.namespace.clone(), job: job.name.clone(), uid: job.uid.clone() }).collect()
+        jobs.map(|job| Orphan { namespace: job.namespace.clone(), job: job.name.clone(), uid: job.uid.clone() })
+            .collect()
     }
 }
 
@@ -401,8 +406,18 @@ impl Children {
     /// What a child that may still run holds, by its own word.
     fn holding(&self) -> Option<Holding> {
         let observed = self.observed();
-        let of_job = observed.jobs.iter().find(|job| observed.may_run(job)).and_then(|job| Some((&job.namespace, job.holds.as_ref()?)));
-        let of_pod = || observed.pods.iter().find(|pod| !pod.has_ended()).and_then(|pod| Some((&pod.namespace, pod.holds.as_ref()?)));
+        let of_job = observed
+            .jobs
+            .iter()
+            .find(|job| observed.may_run(job))
+            .and_then(|job| Some((&job.namespace, job.holds.as_ref()?)));
+        let of_pod = || {
+            observed
+                .pods
+                .iter()
+                .find(|pod| !pod.has_ended())
+                .and_then(|pod| Some((&pod.namespace, pod.holds.as_ref()?)))
+        };
         of_job.or_else(of_pod).map(|(namespace, holds)| Holding::of_orphan(namespace, holds))
     }
 }

@@ -39,9 +39,17 @@ const DRAIN: Duration = Duration::from_secs(10);
 /// Reconcile requests that may wait to be taken up before the watches are slowed down.
 const WAKES: usize = 1024;
 
+/// Where the controller looks.
+pub struct Scope {
+    pub client: Client,
+    /// This namespace alone; `None` for all.
+    pub namespace: Option<String>,
+}
+
 /// What every part of the controller shares.
 pub struct Context {
     client: Client,
+    namespace: Option<String>,
     cache: Cache,
     status: StatusWriter,
     settings: Settings,
@@ -52,7 +60,7 @@ pub struct Context {
 
 /// Runs the controller until `shutdown`, then drains it. `ready` is told when the caches hold everything.
 pub async fn run(
-    client: Client,
+    scope: Scope,
     settings: Settings,
     metrics: Arc<Metrics>,
     ready: tokio::sync::watch::Sender<bool>,
@@ -61,9 +69,10 @@ pub async fn run(
     let (tasks, writer) = reflector::store::<Task>();
     let context = Arc::new(Context {
         cache: Cache::new(tasks.clone(), settings.clone()),
-        status: StatusWriter::new(client.clone(), metrics.clone()),
+        status: StatusWriter::new(scope.client.clone(), metrics.clone()),
         ready: ready.subscribe(),
-        client,
+        client: scope.client,
+        namespace: scope.namespace,
         settings,
         metrics,
     });
@@ -78,7 +87,8 @@ pub async fn run(
     )
     .for_each(|_| std::future::ready(()));
 
-    let watching = tokio::spawn(shutdown.clone().run_until_cancelled_owned(watch::run(context.clone(), writer, wake, ready)));
+    let watching =
+        tokio::spawn(shutdown.clone().run_until_cancelled_owned(watch::run(context.clone(), writer, wake, ready)));
     let admitting = tokio::spawn(admission::run(context.clone(), shutdown.clone()));
     let sweeping = tokio::spawn(shutdown.clone().run_until_cancelled_owned(orphans::run(context)));
     let reconciling = tokio::spawn(reconciler);

@@ -39,6 +39,8 @@ async fn remove(orphan: &Orphan, context: &Context) {
     context.metrics.wrote("delete", outcome(&deleted));
     match deleted {
         Ok(_) => tracing::info!(namespace = orphan.namespace, job = orphan.job, "removed a Job whose task is gone"),
-        Err(error) => tracing::warn!(namespace = orphan.namespace, job = orphan.job, %error, "failed to remove a Job whose task is gone; will try again"),
+        Err(error) => {
+            tracing::warn!(namespace = orphan.namespace, job = orphan.job, %error, "failed to remove a Job whose task is gone; will try again")
+        }
     }
 }

@@ -5,16 +5,16 @@ use std::collections::HashSet;
 use std::fmt::Debug;
 use std::sync::Arc;
 
+use futures::SinkExt;
 use futures::channel::mpsc;
 use futures::stream::{BoxStream, StreamExt, select_all};
-use futures::SinkExt;
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::Pod;
 use kube::core::{DeserializeGuard, NamespaceResourceScope};
+use kube::runtime::WatchStreamExt;
 use kube::runtime::reflector::ObjectRef;
 use kube::runtime::reflector::store::Writer;
 use kube::runtime::watcher::{self, Event, watcher};
-use kube::runtime::WatchStreamExt;
 use kube::{Api, Resource, ResourceExt};
 use serde::de::DeserializeOwned;
 
@@ -26,6 +26,7 @@ use crate::core::names;
 type Wake = mpsc::Sender<ObjectRef<Task>>;
 
 /// One change of one kind of object.
+#[allow(clippy::large_enum_variant, reason = "one exists at a time, and only until it is taken in")]
 enum Change {
     Task(Event<Task>),
     Type(Event<TaskType>),
@@ -56,7 +57,11 @@ fn watch<K>(context: &Context, config: &watcher::Config, change: fn(Event<K>) ->
 where
     K: Resource<Scope = NamespaceResourceScope, DynamicType = ()> + Clone + Debug + DeserializeOwned + Send + 'static,
 {
-    let api = Api::<DeserializeGuard<K>>::all(context.client.clone());
+    let client = context.client.clone();
+    let api = match &context.namespace {
+        Some(namespace) => Api::<DeserializeGuard<K>>::namespaced(client, namespace),
+        None => Api::all(client),
+    };
     let metrics = context.metrics.clone();
     watcher(api, config.clone())
         .default_backoff()

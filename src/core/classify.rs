@@ -5,7 +5,7 @@ use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
 
 use super::Reason;
-use super::observe::{JobFacts, Phase, PodFacts, Work};
+use super::observe::{JobEnd, JobFacts, Phase, PodFacts, Work};
 use crate::api::{FailureAction, FailureRule};
 
 /// A pod that is still there so long after it should be gone is given up: its node does not answer.
@@ -61,7 +61,7 @@ pub fn ended(pod: &PodFacts, job: Option<&JobFacts>, now: Timestamp) -> Option<E
             .or_else(|| refused_by_node(pod))
             .or_else(|| exited(pod))
             .or_else(|| failed_init(pod))
-            .unwrap_or_else(|| deleted(pod, job)),
+            .unwrap_or_else(|| silent(pod, job)),
     )
 }
 
@@ -81,7 +81,11 @@ impl Ended {
 
 fn out_of_memory(pod: &PodFacts) -> Option<Ended> {
     let container = pod.out_of_memory.as_ref()?;
-    Some(Ended::new(pod, Reason::OOMKilled, format!("container {container} was killed for using more memory than its limit")))
+    Some(Ended::new(
+        pod,
+        Reason::OOMKilled,
+        format!("container {container} was killed for using more memory than its limit"),
+    ))
 }
 
 /// Exit 0 is success, whatever happened to the pod around it.
@@ -94,9 +98,11 @@ fn success(pod: &PodFacts) -> Option<Ended> {
 fn overdue(pod: &PodFacts) -> Option<Ended> {
     let by_kubelet = pod.reason.as_deref() == Some("DeadlineExceeded");
     // Ours to end when the kubelet did not: see `lifecycle`.
-    let by_us = pod.deleted_at.zip(due_to_end(pod)).is_some_and(|(deleted, due)| deleted >= due);
+    let by_us =
+        pod.deleted_at.zip(due_to_end(pod)).is_some_and(|(deleted, due)| deleted >= due) && !ended_by_itself(pod);
     let seconds = pod.timeout_seconds.unwrap_or_default();
-    (by_kubelet || by_us).then(|| Ended::new(pod, Reason::Timeout, format!("ran longer than its timeout of {seconds} s")))
+    (by_kubelet || by_us)
+        .then(|| Ended::new(pod, Reason::Timeout, format!("ran longer than its timeout of {seconds} s")))
 }
 
 /// When the attempt's timeout runs out.
@@ -117,7 +123,13 @@ fn disrupted(pod: &PodFacts) -> Option<Ended> {
 fn lost(pod: &PodFacts) -> Option<Ended> {
     let node = pod.node.as_deref().unwrap_or("no node");
     let unanswered = !pod.has_ended() || pod.reason.as_deref() == Some("NodeLost");
-    unanswered.then(|| Ended::new(pod, Reason::NodeLost, format!("the pod on {node} should be gone and is not: its node does not answer")))
+    unanswered.then(|| {
+        Ended::new(
+            pod,
+            Reason::NodeLost,
+            format!("the pod on {node} should be gone and is not: its node does not answer"),
+        )
+    })
 }
 
 /// The kubelet ended the pod, or would not take it.
@@ -132,10 +144,16 @@ fn refused_by_node(pod: &PodFacts) -> Option<Ended> {
     }
 }
 
-/// The work ended by itself. A signal that followed somebody's deletion of the pod is told by `deleted`.
+/// Its work ended before anybody asked for the pod's deletion.
+fn ended_by_itself(pod: &PodFacts) -> bool {
+    let Work::Ended { at, .. } = &pod.work else { return false };
+    pod.deleted_at.zip(*at).is_none_or(|(deleted, ended)| ended < deleted)
+}
+
+/// The work ended by itself. A signal that followed somebody's deletion of the pod is told by `silent`.
 fn exited(pod: &PodFacts) -> Option<Ended> {
-    let Work::Ended { exit_code, at, left } = &pod.work else { return None };
-    if pod.deleted_at.zip(*at).is_some_and(|(deleted, ended)| ended >= deleted) {
+    let Work::Ended { exit_code, left, .. } = &pod.work else { return None };
+    if !ended_by_itself(pod) {
         return None;
     }
     let plain = format!("the work ended with exit code {exit_code}");
@@ -143,7 +161,8 @@ fn exited(pod: &PodFacts) -> Option<Ended> {
         let message = left.as_deref().map_or(plain.clone(), |left| format!("{plain}: {}", brief(left)));
         return Some(Ended::new(pod, Reason::ExitCode, message));
     };
-    let said = [reported.type_.as_deref(), reported.message.as_deref()].into_iter().flatten().collect::<Vec<_>>().join(": ");
+    let said =
+        [reported.type_.as_deref(), reported.message.as_deref()].into_iter().flatten().collect::<Vec<_>>().join(": ");
     let message = if said.is_empty() { plain } else { said };
     Some(Ended { reported: Some(reported), ..Ended::new(pod, Reason::ReportedError, message) })
 }
@@ -154,9 +173,20 @@ fn failed_init(pod: &PodFacts) -> Option<Ended> {
     Some(Ended { exit_code: Some(*code), ..Ended::new(pod, Reason::ExitCode, message) })
 }
 
-fn deleted(pod: &PodFacts, job: Option<&JobFacts>) -> Ended {
+/// The pod says nothing of its end.
+fn silent(pod: &PodFacts, job: Option<&JobFacts>) -> Ended {
     match job {
-        Some(job) if job.gone || job.deleting => Ended::new(pod, Reason::JobDeleted, format!("somebody deleted the Job {}", job.name)),
+        Some(JobFacts { finished: Some(JobEnd { succeeded: true, .. }), name, .. }) if pod.gone => Ended::new(
+            pod,
+            Reason::ResultLost,
+            format!("the Job {name} succeeded, but its pod was gone before the result could be read"),
+        ),
+        _ if !pod.gone && pod.deleted_at.is_none() => {
+            Ended::new(pod, Reason::NodeLost, format!("the pod {} failed, and its node does not say why", pod.name))
+        }
+        Some(job) if job.gone || job.deleting => {
+            Ended::new(pod, Reason::JobDeleted, format!("somebody deleted the Job {}", job.name))
+        }
         _ => Ended::new(pod, Reason::PodDeleted, format!("somebody deleted the pod {}", pod.name)),
     }
 }
@@ -165,7 +195,11 @@ fn reported(left: &str) -> Option<Reported> {
     let left: Value = serde_json::from_str(left).ok()?;
     let error = left.get("error")?.as_object()?;
     let text = |key: &str| error.get(key).and_then(Value::as_str).map(str::to_owned);
-    Some(Reported { type_: text("type"), message: text("message"), retryable: error.get("retryable").and_then(Value::as_bool) })
+    Some(Reported {
+        type_: text("type"),
+        message: text("message"),
+        retryable: error.get("retryable").and_then(Value::as_bool),
+    })
 }
 
 const BRIEF: usize = 200;
@@ -198,7 +232,8 @@ pub fn judge(ended: &Ended, rules: &[FailureRule]) -> Verdict {
 
 fn matches(rule: &FailureRule, ended: &Ended) -> bool {
     let type_ = ended.reported.as_ref().and_then(|reported| reported.type_.as_ref());
-    let exit_code = rule.exit_codes.as_ref().is_none_or(|codes| ended.exit_code.is_some_and(|code| codes.contains(&code)));
+    let exit_code =
+        rule.exit_codes.as_ref().is_none_or(|codes| ended.exit_code.is_some_and(|code| codes.contains(&code)));
     let reason = rule.reasons.as_ref().is_none_or(|reasons| reasons.contains(&ended.reason));
     let error_type = rule.error_types.as_ref().is_none_or(|types| type_.is_some_and(|type_| types.contains(type_)));
     exit_code && reason && error_type
@@ -220,3 +255,7 @@ fn built_in(reason: Reason) -> Verdict {
         _ => Verdict::Failed,
     }
 }
+
+#[cfg(test)]
+#[path = "classify_tests.rs"]
+mod tests;

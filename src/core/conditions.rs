@@ -43,7 +43,9 @@ fn condition(type_: &str, status: &str, said: &Said, before: &[Condition], now: 
         status: status.into(),
         reason: said.reason.as_str().into(),
         message: said.message.into(),
-        last_transition_time: unchanged.and_then(|seen| seen.last_transition_time.clone()).or_else(|| Some(Time(whole_seconds(now)))),
+        last_transition_time: unchanged
+            .and_then(|seen| seen.last_transition_time.clone())
+            .or_else(|| Some(Time(whole_seconds(now)))),
     }
 }
 

@@ -2,7 +2,7 @@
 
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::batch::v1::Job;
-use k8s_openapi::api::core::v1::{ContainerState, ContainerStatus, Pod};
+use k8s_openapi::api::core::v1::{ContainerState, ContainerStateTerminated, ContainerStatus, Pod};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::ResourceExt;
 
@@ -32,7 +32,6 @@ impl Observed {
         let appeared = self.pods.iter().any(|pod| pod.job == name);
         (!appeared && now >= job.created_at + NO_POD_TOLD_AFTER).then_some(job)
     }
-
 
     /// The Job may still make or run a pod. One whose pod has ended cannot, whatever the Job itself says yet.
     pub fn may_run(&self, job: &JobFacts) -> bool {
@@ -128,10 +127,16 @@ impl JobFacts {
     pub fn of(job: &Job) -> Self {
         let status = job.status.clone().unwrap_or_default();
         let ended = |condition: &str| {
-            status.conditions.iter().flatten().find(|seen| seen.type_ == condition && seen.status == "True").map(|seen| JobEnd {
-                succeeded: condition == "Complete",
-                at: seen.last_transition_time.as_ref().or(job.metadata.creation_timestamp.as_ref()).map_or(Timestamp::UNIX_EPOCH, |time| time.0),
-            })
+            status.conditions.iter().flatten().find(|seen| seen.type_ == condition && seen.status == "True").map(
+                |seen| JobEnd {
+                    succeeded: condition == "Complete",
+                    at: seen
+                        .last_transition_time
+                        .as_ref()
+                        .or(job.metadata.creation_timestamp.as_ref())
+                        .map_or(Timestamp::UNIX_EPOCH, |time| time.0),
+                },
+            )
         };
         Self {
             namespace: job.namespace().unwrap_or_default(),
@@ -197,10 +202,19 @@ impl PodFacts {
                 .map(|seen| (seen.reason.clone().unwrap_or_default(), seen.message.clone().unwrap_or_default())),
             waiting,
             work: work.map(work_state).unwrap_or_default(),
-            out_of_memory: init_containers.iter().chain(containers).find(|seen| was_oom_killed(seen)).map(|seen| seen.name.clone()),
+            out_of_memory: init_containers
+                .iter()
+                .chain(containers)
+                .find(|seen| was_oom_killed(seen))
+                .map(|seen| seen.name.clone()),
             failed_init: init_containers.iter().find_map(|seen| {
-                let code = seen.state.as_ref()?.terminated.as_ref()?.exit_code;
-                (code != 0).then(|| (seen.name.clone(), code))
+                let ended = seen
+                    .state
+                    .as_ref()?
+                    .terminated
+                    .as_ref()
+                    .filter(|ended| ended.exit_code != 0 && !is_unknown(ended))?;
+                Some((seen.name.clone(), ended.exit_code))
             }),
             holds: holds(pod.annotations().get(names::ANNOTATION_HOLDS)),
         }
@@ -228,7 +242,7 @@ fn phase(phase: Option<&str>) -> Phase {
 
 fn work_state(container: &ContainerStatus) -> Work {
     match &container.state {
-        Some(ContainerState { terminated: Some(ended), .. }) => Work::Ended {
+        Some(ContainerState { terminated: Some(ended), .. }) if !is_unknown(ended) => Work::Ended {
             exit_code: ended.exit_code,
             at: ended.finished_at.as_ref().map(|time| time.0),
             left: ended.message.clone().filter(|left| !left.is_empty()),
@@ -236,6 +250,12 @@ fn work_state(container: &ContainerStatus) -> Work {
         Some(ContainerState { running: Some(_), .. }) => Work::Running,
         _ => Work::NotStarted,
     }
+}
+
+/// The kubelet did not find the container when it ended the pod: its exit code is made up. It says so of every
+/// container that never started, too.
+fn is_unknown(ended: &ContainerStateTerminated) -> bool {
+    ended.reason.as_deref() == Some("ContainerStatusUnknown")
 }
 
 fn was_oom_killed(container: &ContainerStatus) -> bool {
@@ -247,10 +267,19 @@ fn was_oom_killed(container: &ContainerStatus) -> bool {
 fn waiting(container: &ContainerStatus) -> Option<Trouble> {
     let waiting = container.state.as_ref()?.waiting.as_ref()?;
     let reason = match waiting.reason.as_deref()? {
-        "ErrImagePull" | "ImagePullBackOff" | "InvalidImageName" | "ErrImageNeverPull" | "ImageInspectError"
-        | "RegistryUnavailable" | "SignatureValidationFailed" => Reason::ImageUnavailable,
-        "CreateContainerConfigError" | "CreateContainerError" | "RunContainerError" | "PreCreateHookError"
-        | "PreStartHookError" | "PostStartHookError" => Reason::ContainerConfig,
+        "ErrImagePull"
+        | "ImagePullBackOff"
+        | "InvalidImageName"
+        | "ErrImageNeverPull"
+        | "ImageInspectError"
+        | "RegistryUnavailable"
+        | "SignatureValidationFailed" => Reason::ImageUnavailable,
+        "CreateContainerConfigError"
+        | "CreateContainerError"
+        | "RunContainerError"
+        | "PreCreateHookError"
+        | "PreStartHookError"
+        | "PostStartHookError" => Reason::ContainerConfig,
         _ => return None,
     };
     let said = waiting.message.as_deref().unwrap_or_default();
@@ -263,3 +292,7 @@ pub fn no_pod(last_words: &str) -> Trouble {
     let reason = if last_words.contains("exceeded quota") { Reason::QuotaExceeded } else { Reason::LaunchRefused };
     Trouble { reason, message: last_words.into() }
 }
+
+#[cfg(test)]
+#[path = "observe_tests.rs"]
+mod tests;

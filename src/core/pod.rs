@@ -144,9 +144,12 @@ fn fit_out(work: &mut Container, task: &Task, status: &TaskStatus) {
     ];
     // Ours come first, so that the template's own variables may refer to them.
     let theirs = work.env.take().unwrap_or_default();
-    let ours = variables.map(|(name, value)| EnvVar { name: name.into(), value: Some(literal(&value)), value_from: None });
+    let ours =
+        variables.map(|(name, value)| EnvVar { name: name.into(), value: Some(literal(&value)), value_from: None });
     work.env = Some(ours.into_iter().chain(theirs).collect());
-    work.volume_mounts.get_or_insert_default().extend([mount(FILES, kind::OUR_MOUNT, true), mount(SCRATCH, SCRATCH_MOUNT, false)]);
+    work.volume_mounts
+        .get_or_insert_default()
+        .extend([mount(FILES, kind::OUR_MOUNT, true), mount(SCRATCH, SCRATCH_MOUNT, false)]);
 }
 
 /// `$(NAME)` in a value would be replaced by that variable, a Secret's perhaps: `$$` stands for itself.
@@ -169,13 +172,17 @@ fn files_volume() -> Volume {
     };
     Volume {
         name: FILES.into(),
-        downward_api: Some(DownwardAPIVolumeSource { items: Some(vec![payload]), ..DownwardAPIVolumeSource::default() }),
+        downward_api: Some(DownwardAPIVolumeSource {
+            items: Some(vec![payload]),
+            ..DownwardAPIVolumeSource::default()
+        }),
         ..Volume::default()
     }
 }
 
 fn scratch_volume() -> Volume {
-    let small = EmptyDirVolumeSource { size_limit: Some(PodQuantity("16Mi".into())), ..EmptyDirVolumeSource::default() };
+    let small =
+        EmptyDirVolumeSource { size_limit: Some(PodQuantity("16Mi".into())), ..EmptyDirVolumeSource::default() };
     Volume { name: SCRATCH.into(), empty_dir: Some(small), ..Volume::default() }
 }
 
@@ -225,7 +232,10 @@ mod tests {
     fn an_attempt_is_a_job_that_never_retries_by_itself() {
         let job = built(TaskSpec { timeout_seconds: Some(90), ..TaskSpec::default() });
         let spec = job.spec.clone().expect("a spec");
-        assert_eq!((spec.backoff_limit, spec.ttl_seconds_after_finished, spec.active_deadline_seconds), (Some(0), None, None));
+        assert_eq!(
+            (spec.backoff_limit, spec.ttl_seconds_after_finished, spec.active_deadline_seconds),
+            (Some(0), None, None)
+        );
         let pod = spec.template.spec.expect("a pod");
         assert_eq!((pod.restart_policy.as_deref(), pod.active_deadline_seconds), (Some("Never"), Some(90)));
         let owner = &job.metadata.owner_references.expect("owners")[0];
@@ -265,7 +275,8 @@ mod tests {
     fn the_payload_comes_as_compact_json_by_the_downward_api() {
         let payload = serde_json::from_value(json!({"uri": "s3://in", "n": 1})).expect("an object");
         let job = built(TaskSpec { payload: Some(payload), ..TaskSpec::default() });
-        let annotations = job.spec.expect("a spec").template.metadata.expect("metadata").annotations.expect("annotations");
+        let annotations =
+            job.spec.expect("a spec").template.metadata.expect("metadata").annotations.expect("annotations");
         assert_eq!(annotations[names::ANNOTATION_PAYLOAD], r#"{"n":1,"uri":"s3://in"}"#);
     }
 

@@ -118,7 +118,10 @@ mod tests {
     #[test]
     fn built_in_defaults_hold_where_nobody_speaks() {
         let policy = Policy::of(&TaskSpec::default(), None);
-        assert_eq!((policy.priority, policy.timeout_seconds, policy.start_deadline_seconds), (Priority::Normal, 3600, 600));
+        assert_eq!(
+            (policy.priority, policy.timeout_seconds, policy.start_deadline_seconds),
+            (Priority::Normal, 3600, 600)
+        );
         let retry = policy.retry;
         assert_eq!((retry.limit, retry.initial_seconds, retry.max_seconds, retry.disruption_limit), (3, 10, 300, 20));
         assert_eq!((retry.factor, retry.oom_memory_factor), (2.0, 1.0));
@@ -146,7 +149,8 @@ mod tests {
         };
         let of = |value: serde_json::Value| {
             let payload = serde_json::from_value(value).expect("an object");
-            refusal(&task(TaskSpec { payload: Some(payload), ..TaskSpec::default() }), &kind).map(|refusal| refusal.reason)
+            refusal(&task(TaskSpec { payload: Some(payload), ..TaskSpec::default() }), &kind)
+                .map(|refusal| refusal.reason)
         };
         assert_eq!(of(json!({"a": "bc"})), Some(Reason::PayloadTooLarge));
         assert_eq!(of(json!({"a": "b"})), None);

@@ -79,7 +79,8 @@ pub fn of_pod(spec: &PodSpec) -> Amounts {
         }
     }
     beside = sum([beside, sidecars]);
-    let overhead = spec.overhead.iter().flatten().map(|(name, quantity)| (name.clone(), pod_amount(quantity))).collect();
+    let overhead =
+        spec.overhead.iter().flatten().map(|(name, quantity)| (name.clone(), pod_amount(quantity))).collect();
     sum([largest(beside, starting), overhead])
 }
 
@@ -163,7 +164,10 @@ mod tests {
     fn task_goes_over_type_over_template_key_by_key() {
         let kind = kind(TaskTypeSpec {
             defaults: Defaults {
-                resources: Some(Resources { requests: quantities(&[("cpu", "200m")]), limits: quantities(&[("cpu", "2")]) }),
+                resources: Some(Resources {
+                    requests: quantities(&[("cpu", "200m")]),
+                    limits: quantities(&[("cpu", "2")]),
+                }),
                 ..Defaults::default()
             },
             ..TaskTypeSpec::default()

@@ -8,8 +8,6 @@ mod processing;
 mod queued;
 mod record;
 
-
-
 use jiff::{SignedDuration, Timestamp};
 use kube::ResourceExt;
 

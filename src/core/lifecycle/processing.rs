@@ -131,7 +131,10 @@ fn stopping(view: &View, attempt: &Attempt, stop: Stop) -> Decision {
         return end_then_tell(view, attempt, stop);
     }
     let why = stop.why(view);
-    let succeeded = attempt.pod.and_then(|pod| classify::ended(pod, attempt.job, view.now)).filter(|ended| ended.reason == Reason::Succeeded);
+    let succeeded = attempt
+        .pod
+        .and_then(|pod| classify::ended(pod, attempt.job, view.now))
+        .filter(|ended| ended.reason == Reason::Succeeded);
     match (stop, succeeded) {
         (Stop::NewRun, _) => Decision::write(view.new_run()),
         // Work that was done in time is not thrown away for a deadline.
@@ -197,7 +200,14 @@ fn given_up(view: &View, attempt: &Attempt, pod: &PodFacts, why: &Trouble) -> De
     if why.reason == Reason::Unschedulable {
         return Decision::write(view.given_back(why, GIVEN_BACK_FOR, true));
     }
-    let ended = Ended { reason: why.reason, message: why.message.clone(), exit_code: None, at: None, reported: None, left: None };
+    let ended = Ended {
+        reason: why.reason,
+        message: why.message.clone(),
+        exit_code: None,
+        at: None,
+        reported: None,
+        left: None,
+    };
     Decision::write(judged(view, &ended, Some(pod)))
 }
 
@@ -251,7 +261,10 @@ fn without_pod(view: &View, attempt: &Attempt) -> Decision {
                 return Decision::wake_at(Some(end.at + POD_UNSEEN_FOR));
             }
             let (reason, message) = if end.succeeded {
-                (Reason::ResultLost, format!("the Job {name} succeeded, but its pod was gone before the result could be read"))
+                (
+                    Reason::ResultLost,
+                    format!("the Job {name} succeeded, but its pod was gone before the result could be read"),
+                )
             } else {
                 (Reason::PodDeleted, format!("the pod of the Job {name} is gone"))
             };
@@ -295,8 +308,14 @@ fn job_gone(view: &View, job: &JobFacts) -> Decision {
         return Decision::rest();
     }
     match no_pod_told(view) {
-        Some(why) if view.is_past(Some(job.created_at + NO_POD_GIVEN_UP_AFTER)) => Decision::write(view.given_back(&why, GIVEN_BACK_FOR, true)),
-        _ => Decision::write(judged(view, &vanished(Reason::JobDeleted, format!("somebody deleted the Job {}", job.name)), None)),
+        Some(why) if view.is_past(Some(job.created_at + NO_POD_GIVEN_UP_AFTER)) => {
+            Decision::write(view.given_back(&why, GIVEN_BACK_FOR, true))
+        }
+        _ => Decision::write(judged(
+            view,
+            &vanished(Reason::JobDeleted, format!("somebody deleted the Job {}", job.name)),
+            None,
+        )),
     }
 }
 

@@ -19,7 +19,9 @@ pub(super) fn decide(view: &View) -> Decision {
         return Decision::write(view.new_run());
     }
     if view.task.spec.cancel {
-        return Decision::write(view.finished(State::Cancelled, &because(Reason::Cancelled, "cancelled while it was queued")));
+        return Decision::write(
+            view.finished(State::Cancelled, &because(Reason::Cancelled, "cancelled while it was queued")),
+        );
     }
     if view.is_past(view.deadline()) {
         return Decision::write(view.finished(State::Failed, &overdue(view)));
@@ -44,7 +46,12 @@ fn refused(view: &View) -> Option<Refusal> {
 /// word: its first status says Queued already.
 fn told(view: &View) -> Decision {
     let (why, wake) = reason_to_wait(view);
-    let arrival_is_safe = view.task.metadata.resource_version.as_ref().is_none_or(|version| *version == view.around.first_seen.to_string());
+    let arrival_is_safe = view
+        .task
+        .metadata
+        .resource_version
+        .as_ref()
+        .is_none_or(|version| *version == view.around.first_seen.to_string());
     if why.reason == Reason::Queued && !view.is_touched() && arrival_is_safe {
         return Decision::wake_at(wake);
     }
@@ -64,7 +71,8 @@ fn reason_to_wait(view: &View) -> (Trouble, Option<Timestamp>) {
     if let Some(missing) = missing(view) {
         return (missing, None);
     }
-    waiting_for_next_attempt(view).unwrap_or_else(|| (too_large(view).unwrap_or_else(|| because(Reason::Queued, "")), None))
+    waiting_for_next_attempt(view)
+        .unwrap_or_else(|| (too_large(view).unwrap_or_else(|| because(Reason::Queued, "")), None))
 }
 
 fn missing(view: &View) -> Option<Trouble> {

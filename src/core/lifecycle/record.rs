@@ -73,7 +73,10 @@ impl View<'_> {
     pub(super) fn processing(&self, why: &Trouble, pod: Option<&PodFacts>) -> TaskStatus {
         let started = pod.filter(|pod| pod.has_started());
         let status = TaskStatus {
-            started_at: started.and_then(|pod| pod.started_at).map(MicroTime).or_else(|| self.status.started_at.clone()),
+            started_at: started
+                .and_then(|pod| pod.started_at)
+                .map(MicroTime)
+                .or_else(|| self.status.started_at.clone()),
             worker: pod.map(|pod| pod.name.clone()).or_else(|| self.status.worker.clone()),
             ..self.status.clone()
         };
@@ -123,7 +126,13 @@ impl View<'_> {
 
     /// The present attempt ended, and `verdict` is what follows.
     pub(super) fn attempt_ended(&self, ended: &Ended, verdict: Verdict, pod: Option<&PodFacts>) -> TaskStatus {
-        let view = Self { status: self.counted(ended, verdict, pod), task: self.task, around: self.around, policy: self.policy.clone(), now: self.now };
+        let view = Self {
+            status: self.counted(ended, verdict, pod),
+            task: self.task,
+            around: self.around,
+            policy: self.policy.clone(),
+            now: self.now,
+        };
         let status = &view.status;
         let why = because(ended.reason, ended.message.clone());
         match verdict {
@@ -180,7 +189,8 @@ impl View<'_> {
             finished_at: Some(MicroTime(ended.at.unwrap_or(self.now))),
             outcome,
             reason: ended.reason,
-            message: (outcome != AttemptOutcome::Succeeded).then(|| ended.message.chars().take(LONGEST_MESSAGE).collect()),
+            message: (outcome != AttemptOutcome::Succeeded)
+                .then(|| ended.message.chars().take(LONGEST_MESSAGE).collect()),
             exit_code: ended.exit_code,
             pod: pod.map(|pod| pod.name.clone()),
             node: pod.and_then(|pod| pod.node.clone()),
@@ -195,7 +205,10 @@ impl View<'_> {
         TaskStatus {
             result,
             result_truncated: result_truncated.unwrap_or_default(),
-            ..self.finished(State::Completed, &because(why.reason, if why.reason == Reason::Succeeded { "" } else { &why.message }))
+            ..self.finished(
+                State::Completed,
+                &because(why.reason, if why.reason == Reason::Succeeded { "" } else { &why.message }),
+            )
         }
     }
 
@@ -203,7 +216,8 @@ impl View<'_> {
         let pause = backoff::pause(&self.policy.retry, times, self.uid(), self.status.attempt);
         let seconds = pause.as_secs_f64().round();
         let status = TaskStatus { next_attempt_at: Some(MicroTime(self.now + pause)), ..self.slotless() };
-        let message = format!("attempt {}: {}: {}; tried again after {seconds} s", self.status.attempt, why.reason, why.message);
+        let message =
+            format!("attempt {}: {}: {}; tried again after {seconds} s", self.status.attempt, why.reason, why.message);
         told(status, self.task, State::Queued, &because(Reason::WaitingForRetry, message), self.now)
     }
 }

@@ -131,7 +131,8 @@ impl Board {
     /// Walks the heads of all lines in the one order. Books the slots it gives; leaves the lines alone.
     fn choose(&mut self, now: Timestamp) -> Pass {
         let mut pass = Pass::default();
-        let mut heads: BinaryHeap<Reverse<Head>> = self.lines.values().filter_map(|line| Head::next(line.iter())).map(Reverse).collect();
+        let mut heads: BinaryHeap<Reverse<Head>> =
+            self.lines.values().filter_map(|line| Head::next(line.iter())).map(Reverse).collect();
         while let Some(Reverse(head)) = heads.pop() {
             if pass.admitted.len() == MOST_PER_PASS {
                 pass.unfinished = true;

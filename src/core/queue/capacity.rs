@@ -61,15 +61,18 @@ impl Capacity {
     /// Which bound of `level` would be exceeded by `asked` on top of `together`, in words.
     fn exceeded(&self, level: Priority, together: &Usage, asked: &Amounts) -> Option<String> {
         let percent = self.ceilings.percent(level);
-        if let Some(tasks) = self.tasks.map(|tasks| if tasks == 0 { 0 } else { ((tasks * i64::from(percent) + 99) / 100).max(1) })
+        if let Some(tasks) =
+            self.tasks.map(|tasks| if tasks == 0 { 0 } else { ((tasks * i64::from(percent) + 99) / 100).max(1) })
             && together.tasks > tasks
         {
             return Some(format!("its capacity of {tasks} tasks leaves no room for one"));
         }
-        asked.iter().find_map(|(name, amount)| {
+        // What is not asked for needs no room, however much of it is overdrawn.
+        asked.iter().filter(|(_, amount)| amount.0 > 0).find_map(|(name, amount)| {
             let most = self.resources.get(name)?.percent(percent);
             let held = together.resources.get(name).copied().unwrap_or_default();
-            (held + *amount > most).then(|| format!("{name} of {amount} is more than the {most} that priority {level} and below may use"))
+            (held + *amount > most)
+                .then(|| format!("{name} of {amount} is more than the {most} that priority {level} and below may use"))
         })
     }
 }

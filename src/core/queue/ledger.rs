@@ -60,7 +60,9 @@ impl Ledger {
             return Room::AllFull;
         }
         let Some(queue) = self.queues.get(&candidate.queue) else { return Room::HeldBack };
-        let Some(capacity) = queue.capacity.as_ref().filter(|capacity| !capacity.suspended) else { return Room::HeldBack };
+        let Some(capacity) = queue.capacity.as_ref().filter(|capacity| !capacity.suspended) else {
+            return Room::HeldBack;
+        };
         if self.type_is_full(candidate) || capacity.never_fits(candidate.order.priority(), &candidate.asks).is_some() {
             return Room::HeldBack;
         }

@@ -9,7 +9,8 @@ mod capacity;
 mod ledger;
 mod order;
 mod standing;
-
+#[cfg(test)]
+mod tests;
 
 pub use board::{Board, Pass};
 pub use capacity::Capacity;

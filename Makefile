@@ -1,0 +1,50 @@
+# The commands of this project. `make` alone lists them.
+
+SHELL       := /bin/bash
+CLUSTER     := e2e/cluster/cluster
+KUBECONFIG_ := $(CURDIR)/target/cluster/kubeconfig
+
+.DEFAULT_GOAL := help
+.PHONY: help demo demo-down test lint test-unit test-api test-e2e bench generate cluster cluster-down run
+
+help: ## Show this list.
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+demo: ## See it work: a real single-node Kubernetes, the operator, and sample tasks followed live. CONTEXT=name uses a cluster of yours.
+	@e2e/demo
+
+demo-down: ## Take the demo down.
+	@e2e/demo down
+
+test: ## Everything: format, lints, unit and property tests, tests against a real API server and on a real node.
+	@tests/run all
+
+lint: ## Format and lints alone.
+	@tests/run lint
+
+test-unit: ## Unit and property tests alone.
+	@tests/run unit
+
+test-api: ## Tests against a real etcd and kube-apiserver alone.
+	@tests/run api
+
+test-e2e: ## Tests on a real node alone (as root).
+	@tests/run e2e
+
+bench: ## Benchmarks.
+	cargo bench
+
+generate: ## Write the CustomResourceDefinitions into crds/.
+	cargo run --quiet -- crd --dir crds
+
+cluster: ## Bring up a local Kubernetes node for experiments (as root).
+	@$(CLUSTER) packages
+	@$(CLUSTER) build
+	@$(CLUSTER) up
+
+cluster-down: ## Take the local node down.
+	@$(CLUSTER) down
+
+run: ## Install the CRDs and run the operator against KUBECONFIG, else against the local node.
+	@export KUBECONFIG="$${KUBECONFIG:-$(KUBECONFIG_)}" && export PATH="$(CURDIR)/target/cluster/bin:$$PATH" \
+	&& kubectl apply --server-side -f crds && cargo run --quiet -- run

@@ -1,0 +1,1 @@
+//! The life of tasks on a real node.

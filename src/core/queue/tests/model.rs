@@ -1,0 +1,316 @@
+//! Admission once more, in the most obvious way, and a comparison of both over random boards.
+
+use std::collections::BTreeSet;
+
+use proptest::collection::vec;
+use proptest::prelude::*;
+use strum::IntoEnumIterator;
+
+use super::*;
+
+const QUEUES: [&str; 3] = ["q", "r", "s"];
+const TYPES: [&str; 3] = ["t", "u", "v"];
+const KEYS: [&str; 2] = ["kb-1", "kb-2"];
+const RESOURCES: [&str; 2] = ["cpu", "nvidia.com/gpu"];
+const PEOPLE: u8 = 24;
+
+#[derive(Clone, Debug, Default)]
+struct Bounds {
+    queue: Option<QueueBounds>,
+}
+
+#[derive(Clone, Debug, Default)]
+struct QueueBounds {
+    tasks: Option<i64>,
+    resources: Vec<(&'static str, i64)>,
+    percents: [Option<i64>; 4],
+    suspend: bool,
+}
+
+impl QueueBounds {
+    fn percent(&self, level: Priority) -> i64 {
+        self.percents[level.index()].unwrap_or(100)
+    }
+
+    fn most_tasks(&self, level: Priority) -> Option<i64> {
+        let share = |tasks: i64| (tasks as f64 * self.percent(level) as f64 / 100.0).ceil() as i64;
+        Some(match self.tasks? {
+            0 => 0,
+            tasks => share(tasks).max(1),
+        })
+    }
+
+    /// Whether tasks with these priorities and requests may hold the queue together, as far as `newcomer` is
+    /// concerned: the last one.
+    fn has_room(&self, held: &[(Priority, Amounts)], newcomer: &(Priority, Amounts)) -> bool {
+        Priority::iter().filter(|level| *level >= newcomer.0).all(|level| {
+            let together: Vec<_> = held.iter().filter(|(priority, _)| *priority <= level).chain([newcomer]).collect();
+            let tasks_fit = self.most_tasks(level).is_none_or(|most| together.len() as i64 <= most);
+            let resources_fit = self.resources.iter().filter(|(name, _)| asks(&newcomer.1, name) > 0).all(|(name, most)| {
+                let sum: i128 = together.iter().map(|(_, amounts)| asks(amounts, name)).sum();
+                sum * 100 <= i128::from(*most) * 1000 * i128::from(self.percent(level))
+            });
+            tasks_fit && resources_fit
+        })
+    }
+
+    fn spec(&self) -> Value {
+        let resources: BTreeMap<_, _> = self.resources.iter().copied().collect();
+        let [low, normal, high, critical] = self.percents;
+        json!({
+            "capacity": {"tasks": self.tasks, "resources": resources},
+            "ceilings": {"low": low, "normal": normal, "high": high, "critical": critical},
+            "suspend": self.suspend,
+        })
+    }
+}
+
+fn asks(amounts: &Amounts, name: &str) -> i128 {
+    amounts.get(name).map_or(0, |amount| amount.0)
+}
+
+#[derive(Clone, Debug, Default)]
+struct Model {
+    most_running: Option<i32>,
+    queues: BTreeMap<Key, QueueBounds>,
+    types: BTreeMap<Key, (Option<i32>, Option<i32>)>,
+    waiting: Vec<Candidate>,
+    held: Vec<(Arc<str>, Holding)>,
+}
+
+impl Model {
+    fn remove(&mut self, uid: &Arc<str>) {
+        self.waiting.retain(|candidate| candidate.order.uid() != uid);
+        self.held.retain(|(held, _)| held != uid);
+    }
+
+    fn place(&mut self, uid: &Arc<str>, standing: Standing) {
+        self.remove(uid);
+        match standing {
+            Standing::Candidate(candidate) => self.waiting.push(candidate),
+            Standing::Holder(holding) => self.held.push((uid.clone(), holding)),
+            Standing::Neither => {}
+        }
+    }
+
+    /// Who gets a slot, in order; and when somebody who was looked at becomes ready.
+    fn admit(&mut self, now: Timestamp) -> (Vec<Candidate>, Option<Timestamp>) {
+        let mut everybody = self.waiting.clone();
+        everybody.sort_by_key(|candidate| candidate.order.clone());
+        let (mut chosen, mut wake, mut blocked) = (Vec::new(), None::<Timestamp>, BTreeSet::new());
+        for candidate in everybody {
+            if blocked.contains(&candidate.queue) {
+                continue;
+            }
+            if let Some(ready) = candidate.ready_at.filter(|ready| *ready > now) {
+                wake = Some(wake.map_or(ready, |wake| wake.min(ready)));
+                continue;
+            }
+            if self.most_running.is_some_and(|most| self.held.len() >= most as usize) {
+                break;
+            }
+            let Some(queue) = self.queues.get(&candidate.queue).filter(|queue| !queue.suspend) else { continue };
+            let newcomer = (candidate.order.priority(), candidate.asks.clone());
+            if self.type_is_full(&candidate) || !queue.has_room(&[], &newcomer) {
+                continue;
+            }
+            if queue.has_room(&self.held_in(&candidate.queue), &newcomer) {
+                self.place(&candidate.order.uid().clone(), Standing::Holder(candidate.holding()));
+                chosen.push(candidate);
+            } else {
+                blocked.insert(candidate.queue);
+            }
+        }
+        (chosen, wake)
+    }
+
+    fn held_in(&self, queue: &Key) -> Vec<(Priority, Amounts)> {
+        self.held.iter().filter(|(_, held)| held.queue == *queue).map(|(_, held)| (held.priority, held.holds.clone())).collect()
+    }
+
+    fn type_is_full(&self, candidate: &Candidate) -> bool {
+        let Some((most, most_per_key)) = self.types.get(&candidate.kind) else { return false };
+        let of_type = || self.held.iter().filter(|(_, held)| held.kind == candidate.kind);
+        let of_key = of_type().filter(|(_, held)| held.kb_id == candidate.kb_id).count();
+        most.is_some_and(|most| of_type().count() >= most as usize)
+            || (candidate.kb_id.is_some() && most_per_key.is_some_and(|most| of_key >= most as usize))
+    }
+}
+
+#[derive(Clone, Debug)]
+enum Step {
+    Arrive(Candidate),
+    /// It stands as a holder, as after a restart or a write of another leader.
+    Hold(Candidate),
+    Finish(u8),
+    Remove(u8),
+    Queue(&'static str, Bounds),
+    Type(&'static str, Option<i32>, Option<i32>),
+    Admit(i64),
+}
+
+fn uid(number: u8) -> Arc<str> {
+    format!("uid-{number:02}").into()
+}
+
+fn some_candidate() -> impl Strategy<Value = Candidate> {
+    let place = (0..PEOPLE, 0..6u64, 0..4usize, prop::sample::select(QUEUES.as_slice()), prop::sample::select(TYPES.as_slice()));
+    let rest = (prop::option::of(prop::sample::select(KEYS.as_slice())), vec(0..5i128, RESOURCES.len()), prop::option::weighted(0.2, 0..60i64));
+    (place, rest).prop_map(|((number, arrival, priority, queue, kind), (kb_id, asked, ready))| {
+        let priority = Priority::iter().nth(priority).expect("one of four");
+        Candidate {
+            name: uid(number),
+            queue: key(queue),
+            kind: key(kind),
+            kb_id: kb_id.map(Into::into),
+            order: Order::new(priority, arrival, uid(number)),
+            asks: RESOURCES.into_iter().map(str::to_owned).zip(asked.into_iter().map(|half| Amount(half * 500))).collect(),
+            ready_at: ready.map(at),
+        }
+    })
+}
+
+fn some_queue() -> impl Strategy<Value = QueueBounds> {
+    let percents = prop::array::uniform4(prop::option::of(1..=100i64));
+    (prop::option::of(0..6i64), vec((prop::sample::select(RESOURCES.as_slice()), 0..5i64), 0..2), percents, prop::bool::weighted(0.1))
+        .prop_map(|(tasks, resources, percents, suspend)| QueueBounds { tasks, resources, percents, suspend })
+}
+
+fn some_step() -> impl Strategy<Value = Step> {
+    let bounds = prop::option::weighted(0.9, some_queue()).prop_map(|queue| Bounds { queue });
+    prop_oneof![
+        8 => some_candidate().prop_map(Step::Arrive),
+        1 => some_candidate().prop_map(Step::Hold),
+        3 => (0..PEOPLE).prop_map(Step::Finish),
+        1 => (0..PEOPLE).prop_map(Step::Remove),
+        1 => (prop::sample::select(QUEUES.as_slice()), bounds).prop_map(|(queue, bounds)| Step::Queue(queue, bounds)),
+        1 => (prop::sample::select(TYPES.as_slice()), prop::option::of(1..4i32), prop::option::of(1..3i32)).prop_map(|(kind, most, per_key)| Step::Type(kind, most, per_key)),
+        5 => (0..80i64).prop_map(Step::Admit),
+    ]
+}
+
+struct Both {
+    board: Board,
+    model: Model,
+}
+
+impl Both {
+    fn new(most_running: Option<i32>, queues: Vec<QueueBounds>) -> Self {
+        let model = Model { most_running, ..Model::default() };
+        let mut both = Self { board: Board::new(most_running), model };
+        for (name, queue) in QUEUES.into_iter().zip(queues) {
+            both.bound_queue(name, Some(queue));
+        }
+        both
+    }
+
+    fn bound_queue(&mut self, name: &str, bounds: Option<QueueBounds>) {
+        self.board.bound_queue(key(name), bounds.as_ref().map(|bounds| queue(bounds.spec())));
+        match bounds {
+            Some(bounds) => self.model.queues.insert(key(name), bounds),
+            None => self.model.queues.remove(&key(name)),
+        };
+    }
+
+    fn place(&mut self, uid: &Arc<str>, standing: Standing) {
+        self.board.place(uid, standing.clone());
+        self.model.place(uid, standing);
+    }
+
+    fn take(&mut self, step: Step) -> Result<(), TestCaseError> {
+        match step {
+            Step::Arrive(candidate) => self.place(&candidate.order.uid().clone(), Standing::Candidate(candidate)),
+            Step::Hold(candidate) => self.place(&candidate.order.uid().clone(), Standing::Holder(candidate.holding())),
+            Step::Finish(number) => self.place(&uid(number), Standing::Neither),
+            Step::Remove(number) => {
+                self.board.remove(&uid(number));
+                self.model.remove(&uid(number));
+            }
+            Step::Queue(name, bounds) => self.bound_queue(name, bounds.queue),
+            Step::Type(name, most, per_key) => {
+                self.board.bound_type(key(name), most, per_key);
+                self.model.types.insert(key(name), (most, per_key));
+            }
+            Step::Admit(second) => {
+                let pass = self.board.admit(at(second));
+                let expected = self.model.admit(at(second));
+                prop_assert_eq!((pass.admitted, pass.wake), expected);
+            }
+        }
+        self.agree()
+    }
+
+    fn agree(&self) -> Result<(), TestCaseError> {
+        let waiting = |priority: Priority| self.model.waiting.iter().filter(|candidate| candidate.order.priority() == priority).count();
+        let depth: Vec<usize> = Priority::iter().map(waiting).collect();
+        prop_assert_eq!(self.board.depth().to_vec(), depth);
+        prop_assert_eq!(self.board.running(), self.model.held.len());
+        prop_assert!(self.model.held.iter().all(|(uid, _)| self.board.holds(uid)));
+        Ok(())
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 300, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn the_board_admits_whom_the_obvious_way_admits(
+        most_running in prop::option::weighted(0.3, 0..8i32),
+        queues in vec(some_queue(), QUEUES.len()),
+        steps in vec(some_step(), 1..80),
+    ) {
+        let mut both = Both::new(most_running, queues);
+        for step in steps {
+            both.take(step)?;
+        }
+    }
+
+    #[test]
+    fn no_queue_ever_holds_more_than_its_capacity(
+        queues in vec(some_queue(), QUEUES.len()),
+        arrivals in vec(some_candidate(), 1..40),
+        ends in vec(0..PEOPLE, 0..40),
+    ) {
+        let mut both = Both::new(None, queues.clone());
+        let mut ends = ends.into_iter();
+        for (second, candidate) in arrivals.into_iter().enumerate() {
+            let standing = Standing::Candidate(candidate.clone());
+            if !both.board.holds(candidate.order.uid()) {
+                both.board.place(candidate.order.uid(), standing.clone());
+                both.model.place(candidate.order.uid(), standing);
+            }
+            for admitted in both.board.admit(at(second as i64)).admitted {
+                both.model.place(admitted.order.uid(), Standing::Holder(admitted.holding()));
+            }
+            for (name, bounds) in QUEUES.iter().zip(&queues) {
+                let held = both.model.held_in(&key(name));
+                for level in Priority::iter() {
+                    let below = held.iter().filter(|(priority, _)| *priority <= level).count() as i64;
+                    prop_assert!(bounds.most_tasks(level).is_none_or(|most| below <= most), "{} of {}", below, name);
+                }
+                for (resource, most) in &bounds.resources {
+                    let sum: i128 = held.iter().map(|(_, amounts)| asks(amounts, resource)).sum();
+                    prop_assert!(sum <= i128::from(*most) * 1000, "{} of {}", sum, name);
+                }
+            }
+            if let Some(ended) = ends.next() {
+                both.place(&uid(ended), Standing::Neither);
+            }
+        }
+    }
+
+    #[test]
+    fn within_one_queue_nobody_overtakes(mut arrivals in vec(some_candidate(), 1..40), tasks in 1..10i64) {
+        for candidate in &mut arrivals {
+            *candidate = Candidate { queue: key("q"), ready_at: None, ..candidate.clone() };
+        }
+        let mut both = Both::new(None, vec![QueueBounds { tasks: Some(tasks), ..QueueBounds::default() }]);
+        place(&mut both.board, arrivals.clone());
+        let pass = both.board.admit(at(0));
+        prop_assert!(pass.admitted.is_sorted_by(|one, other| one.order < other.order));
+        let last: BTreeMap<_, _> = arrivals.into_iter().map(|candidate| (candidate.order.uid().clone(), candidate.order)).collect();
+        let passed_over = last.values().filter(|order| !both.board.holds(order.uid()));
+        prop_assert!(passed_over.clone().all(|order| pass.admitted.iter().all(|admitted| admitted.order < *order)));
+        prop_assert_eq!(pass.admitted.len(), last.len().min(tasks as usize));
+    }
+}
