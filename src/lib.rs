@@ -9,3 +9,71 @@ pub mod health;
 pub mod metrics;
 pub mod operator;
 pub mod telemetry;
+
+#[cfg(test)]
+mod structure {
+    //! Keeps the direction of dependencies, and the purity of `core`, true.
+
+    use std::fs;
+    use std::path::{Path, PathBuf};
+
+    const ALL: [&str; 9] = ["api", "cli", "controller", "core", "follow", "health", "metrics", "operator", "telemetry"];
+
+    /// What each part may use beside itself.
+    const MAY_USE: [(&str, &[&str]); 6] = [
+        ("api", &[]),
+        ("core", &["api"]),
+        ("metrics", &["api", "core"]),
+        ("controller", &["api", "core", "metrics"]),
+        ("follow", &["api"]),
+        ("health", &["metrics"]),
+    ];
+
+    fn sources(part: &str) -> Vec<(PathBuf, String)> {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+        let mut pending = vec![root.join(part), root.join(format!("{part}.rs"))];
+        let mut found = Vec::new();
+        while let Some(path) = pending.pop() {
+            if path.is_dir() {
+                pending.extend(fs::read_dir(&path).expect("a folder").map(|entry| entry.expect("an entry").path()));
+            } else if let Ok(text) = fs::read_to_string(&path) {
+                found.push((path, text));
+            }
+        }
+        assert!(!found.is_empty(), "there is no part {part}");
+        found
+    }
+
+    #[test]
+    fn dependencies_point_one_way() {
+        for (part, allowed) in MAY_USE {
+            for (path, text) in sources(part) {
+                for other in ALL.iter().filter(|other| **other != part && !allowed.contains(other)) {
+                    let uses =
+                        text.contains(&format!("crate::{other}::")) || text.contains(&format!("crate::{{{other}::"));
+                    assert!(!uses, "{} uses {other}, which {part} must not", path.display());
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn the_core_has_no_clock_client_randomness_or_log() {
+        let forbidden = [
+            "async ",
+            ".await",
+            "tokio::",
+            "tracing::",
+            "kube::Client",
+            "Timestamp::now",
+            "SystemTime",
+            "Instant::",
+            "rand::",
+        ];
+        for (path, text) in sources("core") {
+            for word in forbidden {
+                assert!(!text.contains(word), "{} contains {word}", path.display());
+            }
+        }
+    }
+}

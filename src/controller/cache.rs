@@ -225,7 +225,7 @@ impl Cache {
         Some(Gathered {
             kind: inner.kinds.get(&key_beside(task, &task.spec.type_)).cloned(),
             queue: inner.board.capacity(&key_beside(task, &task.spec.queue)).cloned(),
-            observed: children.map(Children::observed).unwrap_or_default(),
+            observed: children.map(|children| children.observed(&uid)).unwrap_or_default(),
             first_seen: known.first_seen,
         })
     }
@@ -390,35 +390,26 @@ impl Cache {
 }
 
 impl Children {
-    fn observed(&self) -> Observed {
-        Observed {
-            jobs: self.jobs.values().cloned().collect(),
-            pods: self.pods.values().cloned().collect(),
-            refused: self.refused.clone(),
-            no_pod: None,
-        }
+    fn observed(&self, task_uid: &str) -> Observed {
+        let jobs = self.jobs.values().cloned().collect();
+        let pods = self.pods.values().cloned().collect();
+        Observed { refused: self.refused.clone(), ..Observed::of(task_uid, jobs, pods) }
     }
 
     fn is_empty(&self) -> bool {
         self.jobs.is_empty() && self.pods.is_empty()
     }
 
-    /// What a child that may still run holds, by its own word.
+    /// What a child that may still run holds, by its own word. Its owner reference may be gone with its task.
     fn holding(&self) -> Option<Holding> {
-        let observed = self.observed();
-        let of_job = observed
-            .jobs
-            .iter()
-            .find(|job| observed.may_run(job))
-            .and_then(|job| Some((&job.namespace, job.holds.as_ref()?)));
-        let of_pod = || {
-            observed
-                .pods
-                .iter()
-                .find(|pod| !pod.has_ended())
-                .and_then(|pod| Some((&pod.namespace, pod.holds.as_ref()?)))
-        };
-        of_job.or_else(of_pod).map(|(namespace, holds)| Holding::of_orphan(namespace, holds))
+        let live_pods = self.pods.values().filter(|pod| !pod.has_ended()).map(|pod| (&pod.namespace, &pod.holds));
+        let live_jobs = self.jobs.values().filter(|job| self.may_run(job)).map(|job| (&job.namespace, &job.holds));
+        live_pods.chain(live_jobs).find_map(|(namespace, holds)| Some(Holding::of_orphan(namespace, holds.as_ref()?)))
+    }
+
+    /// Without a pod yet, a Job that has not finished may still make one.
+    fn may_run(&self, job: &JobFacts) -> bool {
+        job.is_live() && !self.pods.values().any(|pod| pod.job == job.name)
     }
 }
 

@@ -10,26 +10,29 @@ use super::cache::Gathered;
 use super::calls::{CallError, within};
 use crate::api::Task;
 use crate::core::lifecycle;
-use crate::core::observe::{self, JobFacts, Trouble};
+use crate::core::observe::{Puzzle, Trouble};
 
-/// How many of a Job's events are looked at for its last words.
+/// How many of an object's warnings are looked at for the last one.
 const EVENTS: u32 = 20;
 
 /// `None` while the watch still shows the task as it was before our own last write.
 pub async fn gather(task: &Task, context: &Context, now: Timestamp) -> Result<Option<Gathered>, CallError> {
     let Some(mut gathered) = context.cache.gather(task) else { return Ok(None) };
-    if let Some(job) = gathered.observed.without_pod(&lifecycle::job_name(task), now) {
-        gathered.observed.no_pod = why_no_pod(task, job, context).await?;
-    }
+    let job = lifecycle::job_name(task);
+    let explained = match gathered.observed.puzzle(&job, now) {
+        Some(puzzle) => explain(task, puzzle, context).await?,
+        None => None,
+    };
+    gathered.observed.explained = explained;
     Ok(Some(gathered))
 }
 
-/// The Job controller tells only in events why it could not make a pod.
-async fn why_no_pod(task: &Task, job: &JobFacts, context: &Context) -> Result<Option<Trouble>, CallError> {
+/// Job controller and kubelet tell only in events why they cannot make a pod or a container.
+async fn explain(task: &Task, puzzle: Puzzle<'_>, context: &Context) -> Result<Option<Trouble>, CallError> {
     let namespace = task.namespace().unwrap_or_default();
     let events = Api::<Event>::namespaced(context.client.clone(), &namespace);
-    let fields = format!("involvedObject.uid={},reason=FailedCreate", job.uid);
+    let fields = format!("involvedObject.uid={},type=Warning", puzzle.uid());
     let found = within(events.list(&ListParams::default().fields(&fields).limit(EVENTS))).await?;
     let last = found.items.into_iter().max_by_key(ResourceExt::creation_timestamp);
-    Ok(last.and_then(|event| event.message).map(|words| observe::no_pod(&words)))
+    Ok(last.and_then(|event| event.message).map(|words| puzzle.explained(&words)))
 }

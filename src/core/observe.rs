@@ -9,8 +9,8 @@ use kube::ResourceExt;
 use super::pod::Holds;
 use super::{Reason, names};
 
-/// A Job without a pod is looked into after this.
-pub const NO_POD_TOLD_AFTER: SignedDuration = SignedDuration::from_secs(10);
+/// What does not come along for so long is looked into and told.
+pub const TOLD_AFTER: SignedDuration = SignedDuration::from_secs(10);
 
 /// Everything of a task's children that a decision depends on.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -21,22 +21,63 @@ pub struct Observed {
     pub pods: Vec<PodFacts>,
     /// The API server's refusal of the present attempt's Job, if it refused.
     pub refused: Option<Trouble>,
-    /// Why the present attempt's Job has no pod, where that was looked into.
-    pub no_pod: Option<Trouble>,
+    /// What the events say of what does not come along, where that was looked into.
+    pub explained: Option<Trouble>,
 }
 
 impl Observed {
-    /// A Job of this name whose pod has not appeared for so long that somebody should look why.
-    pub fn without_pod(&self, name: &str, now: Timestamp) -> Option<&JobFacts> {
-        let job = self.jobs.iter().find(|job| job.name == name && job.is_live() && !job.deleting)?;
-        let appeared = self.pods.iter().any(|pod| pod.job == name);
-        (!appeared && now >= job.created_at + NO_POD_TOLD_AFTER).then_some(job)
+    /// What of these belongs to the task: Jobs that it owns, and pods that such a Job owns. A label alone proves
+    /// nothing: anybody may set it. A pod whose Job nobody remembers is taken by its Job's name.
+    pub fn of(task_uid: &str, jobs: Vec<JobFacts>, pods: Vec<PodFacts>) -> Self {
+        let jobs: Vec<_> = jobs.into_iter().filter(|job| job.owner.as_deref() == Some(task_uid)).collect();
+        let owned = |pod: &PodFacts| match jobs.iter().find(|job| job.name == pod.job) {
+            Some(_) => jobs.iter().any(|job| pod.owner.as_ref() == Some(&job.uid)),
+            None => pod.owner.is_some(),
+        };
+        let pods = pods.into_iter().filter(|pod| owned(pod)).collect();
+        Self { jobs, pods, ..Self::default() }
+    }
+
+    /// What of this Job does not come along without saying why.
+    pub fn puzzle(&self, job: &str, now: Timestamp) -> Option<Puzzle<'_>> {
+        let pods: Vec<_> = self.pods.iter().filter(|pod| pod.job == job).collect();
+        let due = |since: Timestamp| now >= since + TOLD_AFTER;
+        if let Some(pod) = pods.iter().find(|pod| pod.is_silent() && due(pod.created_at)) {
+            return Some(Puzzle::PodNotStarted(pod));
+        }
+        let job = self.jobs.iter().find(|seen| seen.name == job && seen.is_live() && !seen.deleting)?;
+        (pods.is_empty() && due(job.created_at)).then_some(Puzzle::JobWithoutPod(job))
     }
 
     /// The Job may still make or run a pod. One whose pod has ended cannot, whatever the Job itself says yet.
     pub fn may_run(&self, job: &JobFacts) -> bool {
         let mut pods = self.pods.iter().filter(|pod| pod.job == job.name).peekable();
         job.is_live() && (pods.peek().is_none() || !pods.all(PodFacts::has_ended))
+    }
+}
+
+/// Something that does not come along and does not say why: its events may.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Puzzle<'a> {
+    JobWithoutPod(&'a JobFacts),
+    PodNotStarted(&'a PodFacts),
+}
+
+impl Puzzle<'_> {
+    /// Whose events to ask.
+    pub fn uid(&self) -> &str {
+        match self {
+            Self::JobWithoutPod(job) => &job.uid,
+            Self::PodNotStarted(pod) => &pod.uid,
+        }
+    }
+
+    /// What the last of its warnings means.
+    pub fn explained(&self, last_words: &str) -> Trouble {
+        match self {
+            Self::JobWithoutPod(_) => no_pod(last_words),
+            Self::PodNotStarted(_) => Trouble { reason: Reason::ContainerConfig, message: last_words.into() },
+        }
     }
 }
 
@@ -52,6 +93,8 @@ pub struct JobFacts {
     pub namespace: String,
     pub name: String,
     pub uid: String,
+    /// The uid of the Task that owns it.
+    pub owner: Option<String>,
     pub created_at: Timestamp,
     pub deleting: bool,
     /// It was there and is gone.
@@ -71,8 +114,10 @@ pub struct PodFacts {
     pub namespace: String,
     pub name: String,
     pub uid: String,
-    /// The Job that made it.
+    /// The name of the Job that made it.
     pub job: String,
+    /// The uid of the Job that owns it.
+    pub owner: Option<String>,
     pub node: Option<String>,
     pub created_at: Timestamp,
     /// When its node took it on; its timeout counts from here.
@@ -93,6 +138,8 @@ pub struct PodFacts {
     /// Why its container has not started.
     pub waiting: Option<Trouble>,
     pub work: Work,
+    /// An init container runs or has run.
+    pub preparing: bool,
     /// A container that was killed for its use of memory.
     pub out_of_memory: Option<String>,
     /// An init container that failed, with its exit code.
@@ -142,6 +189,7 @@ impl JobFacts {
             namespace: job.namespace().unwrap_or_default(),
             name: job.name_any(),
             uid: job.uid().unwrap_or_default(),
+            owner: controller_uid(job),
             created_at: created_at(job.metadata.creation_timestamp.as_ref()),
             deleting: job.metadata.deletion_timestamp.is_some(),
             gone: false,
@@ -154,6 +202,10 @@ impl JobFacts {
     pub fn is_live(&self) -> bool {
         !self.gone && self.finished.is_none()
     }
+}
+
+fn controller_uid(child: &impl ResourceExt) -> Option<String> {
+    child.owner_references().iter().find(|owner| owner.controller == Some(true)).map(|owner| owner.uid.clone())
 }
 
 fn created_at(time: Option<&Time>) -> Timestamp {
@@ -187,6 +239,7 @@ impl PodFacts {
             namespace: pod.namespace().unwrap_or_default(),
             name: pod.name_any(),
             uid: pod.uid().unwrap_or_default(),
+            owner: controller_uid(pod),
             job: pod.labels().get(names::LABEL_JOB_NAME).cloned().unwrap_or_default(),
             node: spec.and_then(|spec| spec.node_name.clone()),
             created_at: created_at(pod.metadata.creation_timestamp.as_ref()),
@@ -202,6 +255,7 @@ impl PodFacts {
                 .map(|seen| (seen.reason.clone().unwrap_or_default(), seen.message.clone().unwrap_or_default())),
             waiting,
             work: work.map(work_state).unwrap_or_default(),
+            preparing: init_containers.iter().any(|container| work_state(container) != Work::NotStarted),
             out_of_memory: init_containers
                 .iter()
                 .chain(containers)
@@ -225,9 +279,14 @@ impl PodFacts {
         self.gone || matches!(self.phase, Phase::Succeeded | Phase::Failed)
     }
 
-    /// Its work has begun.
+    /// A container of it has begun: its work, or what prepares that.
     pub fn has_started(&self) -> bool {
-        self.work != Work::NotStarted
+        self.work != Work::NotStarted || self.preparing
+    }
+
+    /// It has a node, and does not say why its container has not started.
+    fn is_silent(&self) -> bool {
+        self.node.is_some() && self.waiting.is_none() && !self.has_started() && !self.has_ended()
     }
 }
 

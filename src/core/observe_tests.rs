@@ -283,11 +283,11 @@ fn a_job_is_read_with_what_it_holds() {
 fn a_job_without_a_pod_is_looked_into_after_ten_seconds() {
     let job = job(json!({}));
     let observed = Observed { jobs: vec![job], ..Observed::default() };
-    assert_eq!(observed.without_pod("report-7-0f3a", at("2026-03-01T10:00:09Z")), None);
-    assert!(observed.without_pod("report-7-0f3a", at("2026-03-01T10:00:10Z")).is_some());
-    assert_eq!(observed.without_pod("another", at("2026-03-01T10:01:00Z")), None);
+    assert_eq!(observed.puzzle("report-7-0f3a", at("2026-03-01T10:00:09Z")), None);
+    assert!(observed.puzzle("report-7-0f3a", at("2026-03-01T10:00:10Z")).is_some());
+    assert_eq!(observed.puzzle("another", at("2026-03-01T10:01:00Z")), None);
     let observed = Observed { pods: vec![pod(json!({}))], ..observed };
-    assert_eq!(observed.without_pod("report-7-0f3a", at("2026-03-01T10:01:00Z")), None);
+    assert_eq!(observed.puzzle("report-7-0f3a", at("2026-03-01T10:01:00Z")), None);
 }
 
 #[test]

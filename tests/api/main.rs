@@ -1,1 +1,13 @@
-//! Tests against a real etcd and kube-apiserver.
+//! Tests against a real etcd and kube-apiserver. Job controller, kubelet and garbage collector are played.
+
+mod admission;
+mod cancelling;
+mod lifecycle;
+mod order;
+mod process;
+mod retries;
+mod schema;
+mod schema_changes;
+mod stage;
+mod waiting;
+mod writes;

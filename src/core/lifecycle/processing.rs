@@ -5,14 +5,12 @@
 use jiff::{SignedDuration, Timestamp};
 
 use super::super::classify::{self, Ended, LOST_AFTER, Verdict};
-use super::super::observe::{JobFacts, NO_POD_TOLD_AFTER, PodFacts, Trouble};
+use super::super::observe::{JobFacts, PodFacts, TOLD_AFTER, Trouble};
 use super::super::{Reason, pod};
 use super::record::because;
 use super::{Action, Decision, View, earliest, queued};
 use crate::api::{FailureRule, State, TaskStatus};
 
-/// A start, or a run, that takes longer than this is told.
-const TOLD_AFTER: SignedDuration = SignedDuration::from_secs(10);
 /// A pod that runs so long past its timeout is ended by us: its kubelet did not do it.
 const OVERDUE_AFTER: SignedDuration = SignedDuration::from_secs(60);
 /// A Job without a pod is given up after this.
@@ -30,9 +28,10 @@ pub(super) fn decide(view: &View) -> Decision {
     if let Some(leftover) = attempt.leftover(view) {
         return leftover;
     }
-    match attempt.pod {
-        Some(pod) => with_pod(view, &attempt, pod),
-        None => without_pod(view, &attempt),
+    match (late_start(view, &attempt), attempt.pod) {
+        (Some(why), _) => given_up(view, &attempt, &why),
+        (None, Some(pod)) => with_pod(view, &attempt, pod),
+        (None, None) => without_pod(view, &attempt),
     }
     .no_later_than(view.ahead(view.deadline()))
 }
@@ -161,9 +160,6 @@ fn stopped(view: &View, attempt: &Attempt, state: State, why: &Trouble) -> TaskS
 }
 
 fn with_pod(view: &View, attempt: &Attempt, pod: &PodFacts) -> Decision {
-    if let Some(late) = late_start(view, pod) {
-        return given_up(view, attempt, pod, late);
-    }
     match classify::ended(pod, attempt.job, view.now) {
         Some(ended) => Decision::write(judged(view, &ended, Some(pod))),
         None => live(view, attempt, pod),
@@ -184,31 +180,49 @@ fn start_deadline(view: &View) -> Option<Timestamp> {
     Some(admitted + SignedDuration::from_secs(view.policy.start_deadline_seconds))
 }
 
-/// Why the container has not started though its time to start is over.
-fn late_start<'a>(view: &View, pod: &'a PodFacts) -> Option<&'a Trouble> {
-    let waiting = pod.waiting.as_ref().filter(|_| !pod.has_started() && pod.disruption.is_none())?;
-    view.is_past(start_deadline(view)).then_some(waiting)
+/// Why the container has not started though its time to start is over. Once that is told it stands, for a
+/// pod that is being deleted says nothing of it any more.
+fn late_start(view: &View, attempt: &Attempt) -> Option<Trouble> {
+    if !view.is_past(start_deadline(view)) {
+        return None;
+    }
+    let Some(pod) = attempt.pod else { return start_trouble_told(view) };
+    if pod.has_started() || pod.disruption.is_some() {
+        return None;
+    }
+    let seconds = view.policy.start_deadline_seconds;
+    let unexplained = || because(Reason::ContainerConfig, format!("its container was not made within {seconds} s"));
+    let waits = start_trouble_told(view).or_else(|| waits_for(view, pod));
+    match pod.has_ended() {
+        true => waits,
+        false => Some(waits.unwrap_or_else(unexplained)),
+    }
 }
 
-/// The container did not start in time: the Job goes; then the task goes back to the queue, where no node
-/// had room, or fails for good, where trying again would not help.
-fn given_up(view: &View, attempt: &Attempt, pod: &PodFacts, why: &Trouble) -> Decision {
-    let job_is_there = attempt.job.is_some_and(|job| !job.gone);
-    if job_is_there || !(pod.has_ended() || classify::ended(pod, attempt.job, view.now).is_some()) {
-        return attempt.delete_job(why.reason);
+/// What the status says of a start that takes long.
+fn start_trouble_told(view: &View) -> Option<Trouble> {
+    let told = matches!(view.status.reason, Reason::ImageUnavailable | Reason::ContainerConfig | Reason::Unschedulable);
+    told.then(|| because(view.status.reason, view.status.message.clone().unwrap_or_default()))
+}
+
+/// What a container that has not started waits for, by the pod's own word or by its events.
+fn waits_for(view: &View, pod: &PodFacts) -> Option<Trouble> {
+    pod.waiting.clone().or_else(|| view.around.observed.explained.clone())
+}
+
+/// The container did not start in time. That is told first, then the Job goes; then the task goes back to
+/// the queue, where no node had room, or fails for good, where trying again would not help.
+fn given_up(view: &View, attempt: &Attempt, why: &Trouble) -> Decision {
+    if attempt.job.is_some_and(|job| !job.gone) || !attempt.is_over(view.now) {
+        return match start_trouble_told(view) {
+            Some(_) => attempt.delete_job(why.reason),
+            None => view.say(view.processing(why, attempt.pod)),
+        };
     }
     if why.reason == Reason::Unschedulable {
         return Decision::write(view.given_back(why, GIVEN_BACK_FOR, true));
     }
-    let ended = Ended {
-        reason: why.reason,
-        message: why.message.clone(),
-        exit_code: None,
-        at: None,
-        reported: None,
-        left: None,
-    };
-    Decision::write(judged(view, &ended, Some(pod)))
+    Decision::write(judged(view, &vanished(why.reason, why.message.clone()), attempt.pod))
 }
 
 /// The pod is on its way or at work.
@@ -241,7 +255,7 @@ fn starting(view: &View, pod: &PodFacts) -> (Option<TaskStatus>, Option<Timestam
     if !view.is_past(tell_at) {
         return (None, tell_at);
     }
-    let why = pod.waiting.clone().unwrap_or_else(|| because(Reason::Starting, "its container is being made"));
+    let why = waits_for(view, pod).unwrap_or_else(|| because(Reason::Starting, "its container is being made"));
     // An image that cannot be pulled alternates between two wordings: the first one is told.
     let told = (view.status.reason != why.reason).then(|| view.processing(&why, Some(pod)));
     (told, tell_at)
@@ -327,12 +341,12 @@ fn no_pod_told(view: &View) -> Option<Trouble> {
 
 /// A Job whose pod has not appeared: looked into, told, and in the end given up with nothing counted.
 fn no_pod_yet(view: &View, attempt: &Attempt, job: &JobFacts) -> Decision {
-    let tell_at = job.created_at + NO_POD_TOLD_AFTER;
+    let tell_at = job.created_at + TOLD_AFTER;
     let give_up_at = job.created_at + NO_POD_GIVEN_UP_AFTER;
     if view.now < tell_at {
         return Decision::wake_at(Some(tell_at));
     }
-    let found = view.around.observed.no_pod.clone();
+    let found = view.around.observed.explained.clone();
     let why = found.unwrap_or_else(|| because(Reason::PodNotCreated, format!("the Job {} has no pod yet", job.name)));
     if no_pod_told(view).is_none_or(|told| told.reason != why.reason) {
         return view.say(view.processing(&why, None)).no_later_than(Some(give_up_at));

@@ -20,7 +20,9 @@ fn key(name: &str) -> Key {
 }
 
 fn amounts(of: &[(&str, &str)]) -> Amounts {
-    of.iter().map(|(name, text)| ((*name).to_owned(), Quantity((*text).to_owned()).amount().expect("a quantity"))).collect()
+    of.iter()
+        .map(|(name, text)| ((*name).to_owned(), Quantity((*text).to_owned()).amount().expect("a quantity")))
+        .collect()
 }
 
 fn queue(spec: Value) -> Capacity {
@@ -147,7 +149,13 @@ fn a_more_urgent_task_goes_before_a_blocked_one() {
     let mut board = board(json!({"resources": {"cpu": 4}}));
     place(&mut board, [waiting("runs", 1).asking(&[("cpu", "3")])]);
     assert_eq!(admitted(&mut board), ["runs"]);
-    place(&mut board, [waiting("large", 2).asking(&[("cpu", "2")]), waiting("urgent", 9).of_priority(Priority::High).asking(&[("cpu", "1")])]);
+    place(
+        &mut board,
+        [
+            waiting("large", 2).asking(&[("cpu", "2")]),
+            waiting("urgent", 9).of_priority(Priority::High).asking(&[("cpu", "1")]),
+        ],
+    );
     assert_eq!(admitted(&mut board), ["urgent"]);
 }
 
@@ -346,7 +354,13 @@ fn a_missing_queue_starts_nothing_and_goes_on_when_it_appears() {
 #[test]
 fn what_could_never_fit_holds_back_nobody() {
     let mut board = board(json!({"tasks": 9, "resources": {"cpu": 4}}));
-    place(&mut board, [waiting("huge", 1).of_priority(Priority::Critical).asking(&[("cpu", "5")]), waiting("small", 2).asking(&[("cpu", "1")])]);
+    place(
+        &mut board,
+        [
+            waiting("huge", 1).of_priority(Priority::Critical).asking(&[("cpu", "5")]),
+            waiting("small", 2).asking(&[("cpu", "1")]),
+        ],
+    );
     assert_eq!(admitted(&mut board), ["small"]);
     let capacity = queue(json!({"capacity": {"resources": {"cpu": 4}}, "ceilings": {"low": 50}}));
     let three = amounts(&[("cpu", "3")]);
@@ -442,7 +456,8 @@ fn a_task_is_ready_when_both_its_start_and_its_next_attempt_are() {
     let ready = |start_after: Option<i64>, next: Option<i64>| {
         let spec = start_after.map_or(json!({}), |second| json!({"startAfter": at(second).to_string()}));
         let next_attempt_at = next.map(|second| k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime(at(second)));
-        candidate(&Task { status: Some(TaskStatus { next_attempt_at, ..TaskStatus::default() }), ..task(spec) }).ready_at
+        candidate(&Task { status: Some(TaskStatus { next_attempt_at, ..TaskStatus::default() }), ..task(spec) })
+            .ready_at
     };
     assert_eq!(ready(None, None), None);
     assert_eq!(ready(Some(5), None), Some(at(5)));
@@ -452,19 +467,31 @@ fn a_task_is_ready_when_both_its_start_and_its_next_attempt_are() {
 
 #[test]
 fn what_is_withheld_is_no_candidate() {
-    for spec in [json!({"suspend": true}), json!({"cancel": true}), json!({"priority": "low", "retry": {"limit": 9}, "timeoutSeconds": 99})] {
+    for spec in [
+        json!({"suspend": true}),
+        json!({"cancel": true}),
+        json!({"priority": "low", "retry": {"limit": 9}, "timeoutSeconds": 99}),
+    ] {
         let mut kind = reports();
         kind.spec.maximum.retry_limit = Some(8);
         assert_eq!(standing(&task(spec.clone()), Some(&kind), 1, &Settings::default()), Standing::Neither, "{spec}");
     }
     assert_eq!(standing(&task(json!({})), None, 1, &Settings::default()), Standing::Neither, "its type is missing");
     let unusable = Kind::read(&TaskTypeSpec::default());
-    assert_eq!(standing(&task(json!({})), Some(&unusable), 1, &Settings::default()), Standing::Neither, "its type is not ready");
+    assert_eq!(
+        standing(&task(json!({})), Some(&unusable), 1, &Settings::default()),
+        Standing::Neither,
+        "its type is not ready"
+    );
     let mut deleted = task(json!({}));
     deleted.metadata.deletion_timestamp = Some(k8s_openapi::apimachinery::pkg::apis::meta::v1::Time(at(0)));
     assert_eq!(stands(&deleted), Standing::Neither);
     let status = TaskStatus { run_id: Some("1".into()), ..TaskStatus::default() };
-    assert_eq!(stands(&Task { status: Some(status), ..task(json!({"runId": "2"})) }), Standing::Neither, "its new run has not begun");
+    assert_eq!(
+        stands(&Task { status: Some(status), ..task(json!({"runId": "2"})) }),
+        Standing::Neither,
+        "its new run has not begun"
+    );
 }
 
 #[test]
@@ -472,7 +499,8 @@ fn a_task_holds_what_was_admitted_until_it_is_final_whatever_its_spec_says_later
     for state in [State::Queued, State::Processing, State::Completed, State::Failed, State::Cancelled] {
         let resources = BTreeMap::from([("cpu".to_owned(), Quantity("2".into()))]);
         let admitted = crate::api::Admitted { queue: "before".into(), resources };
-        let status = TaskStatus { state, admitted: Some(admitted), priority: Some(Priority::Low), ..TaskStatus::default() };
+        let status =
+            TaskStatus { state, admitted: Some(admitted), priority: Some(Priority::Low), ..TaskStatus::default() };
         let mut task = Task { status: Some(status), ..task(json!({"priority": "high", "cancel": true, "kbId": "kb"})) };
         task.metadata.deletion_timestamp = Some(k8s_openapi::apimachinery::pkg::apis::meta::v1::Time(at(0)));
         let holding = Holding {

@@ -46,10 +46,11 @@ impl QueueBounds {
         Priority::iter().filter(|level| *level >= newcomer.0).all(|level| {
             let together: Vec<_> = held.iter().filter(|(priority, _)| *priority <= level).chain([newcomer]).collect();
             let tasks_fit = self.most_tasks(level).is_none_or(|most| together.len() as i64 <= most);
-            let resources_fit = self.resources.iter().filter(|(name, _)| asks(&newcomer.1, name) > 0).all(|(name, most)| {
-                let sum: i128 = together.iter().map(|(_, amounts)| asks(amounts, name)).sum();
-                sum * 100 <= i128::from(*most) * 1000 * i128::from(self.percent(level))
-            });
+            let resources_fit =
+                self.resources.iter().filter(|(name, _)| asks(&newcomer.1, name) > 0).all(|(name, most)| {
+                    let sum: i128 = together.iter().map(|(_, amounts)| asks(amounts, name)).sum();
+                    sum * 100 <= i128::from(*most) * 1000 * i128::from(self.percent(level))
+                });
             tasks_fit && resources_fit
         })
     }
@@ -125,7 +126,11 @@ impl Model {
     }
 
     fn held_in(&self, queue: &Key) -> Vec<(Priority, Amounts)> {
-        self.held.iter().filter(|(_, held)| held.queue == *queue).map(|(_, held)| (held.priority, held.holds.clone())).collect()
+        self.held
+            .iter()
+            .filter(|(_, held)| held.queue == *queue)
+            .map(|(_, held)| (held.priority, held.holds.clone()))
+            .collect()
     }
 
     fn type_is_full(&self, candidate: &Candidate) -> bool {
@@ -154,8 +159,18 @@ fn uid(number: u8) -> Arc<str> {
 }
 
 fn some_candidate() -> impl Strategy<Value = Candidate> {
-    let place = (0..PEOPLE, 0..6u64, 0..4usize, prop::sample::select(QUEUES.as_slice()), prop::sample::select(TYPES.as_slice()));
-    let rest = (prop::option::of(prop::sample::select(KEYS.as_slice())), vec(0..5i128, RESOURCES.len()), prop::option::weighted(0.2, 0..60i64));
+    let place = (
+        0..PEOPLE,
+        0..6u64,
+        0..4usize,
+        prop::sample::select(QUEUES.as_slice()),
+        prop::sample::select(TYPES.as_slice()),
+    );
+    let rest = (
+        prop::option::of(prop::sample::select(KEYS.as_slice())),
+        vec(0..5i128, RESOURCES.len()),
+        prop::option::weighted(0.2, 0..60i64),
+    );
     (place, rest).prop_map(|((number, arrival, priority, queue, kind), (kb_id, asked, ready))| {
         let priority = Priority::iter().nth(priority).expect("one of four");
         Candidate {
@@ -164,7 +179,11 @@ fn some_candidate() -> impl Strategy<Value = Candidate> {
             kind: key(kind),
             kb_id: kb_id.map(Into::into),
             order: Order::new(priority, arrival, uid(number)),
-            asks: RESOURCES.into_iter().map(str::to_owned).zip(asked.into_iter().map(|half| Amount(half * 500))).collect(),
+            asks: RESOURCES
+                .into_iter()
+                .map(str::to_owned)
+                .zip(asked.into_iter().map(|half| Amount(half * 500)))
+                .collect(),
             ready_at: ready.map(at),
         }
     })
@@ -172,7 +191,12 @@ fn some_candidate() -> impl Strategy<Value = Candidate> {
 
 fn some_queue() -> impl Strategy<Value = QueueBounds> {
     let percents = prop::array::uniform4(prop::option::of(1..=100i64));
-    (prop::option::of(0..6i64), vec((prop::sample::select(RESOURCES.as_slice()), 0..5i64), 0..2), percents, prop::bool::weighted(0.1))
+    (
+        prop::option::of(0..6i64),
+        vec((prop::sample::select(RESOURCES.as_slice()), 0..5i64), 0..2),
+        percents,
+        prop::bool::weighted(0.1),
+    )
         .prop_map(|(tasks, resources, percents, suspend)| QueueBounds { tasks, resources, percents, suspend })
 }
 
@@ -241,7 +265,9 @@ impl Both {
     }
 
     fn agree(&self) -> Result<(), TestCaseError> {
-        let waiting = |priority: Priority| self.model.waiting.iter().filter(|candidate| candidate.order.priority() == priority).count();
+        let waiting = |priority: Priority| {
+            self.model.waiting.iter().filter(|candidate| candidate.order.priority() == priority).count()
+        };
         let depth: Vec<usize> = Priority::iter().map(waiting).collect();
         prop_assert_eq!(self.board.depth().to_vec(), depth);
         prop_assert_eq!(self.board.running(), self.model.held.len());

@@ -1,0 +1,244 @@
+//! What the API server accepts, refuses and fills in by itself: no operator runs here.
+
+use std::process::Stdio;
+
+use harness::*;
+use serde_json::{Value, json};
+use tokio::io::AsyncWriteExt;
+use tokio::process::Command;
+
+use crate::stage::{manifest, object_version, refusal};
+
+/// Creates each manifest, and wants each refused with its words.
+async fn all_refused(ns: &Namespace, kind: &str, cases: &[(Value, &str)]) {
+    for (number, (spec, words)) in cases.iter().enumerate() {
+        let answer = ns.create_raw(manifest(kind, &format!("wrong-{number}"), spec.clone())).await;
+        let said = refusal(answer, &spec.to_string());
+        assert!(said.contains(words), "{spec}\n  says   {said}\n  not    {words}");
+    }
+}
+
+#[tokio::test]
+async fn a_wrong_task_is_refused_with_words_that_say_what_to_write() {
+    let quantity = "write a quantity that is not negative, such as 500m, 2 or 1Gi";
+    in_namespace("wrong-task", async |ns| {
+        let cases = [
+            (json!({}), "spec.type: Required value"),
+            (json!({"type": ""}), "spec.type in body should be at least 1 chars long"),
+            (json!({"type": "w", "priority": "urgent"}), r#"supported values: "low", "normal", "high", "critical""#),
+            (json!({"type": "w", "timeoutSeconds": -1}), "spec.timeoutSeconds in body should be greater than or equal to 1"),
+            (json!({"type": "w", "timeoutSeconds": 0}), "spec.timeoutSeconds in body should be greater than or equal to 1"),
+            (json!({"type": "w", "timeoutSeconds": 604_801}), "should be less than or equal to 604800"),
+            (json!({"type": "w", "timeoutSeconds": "10m"}), "spec.timeoutSeconds in body must be of type integer"),
+            (json!({"type": "w", "deadlineSeconds": 0}), "spec.deadlineSeconds in body should be greater than or equal to 1"),
+            (json!({"type": "w", "retry": {"limit": 101}}), "spec.retry.limit in body should be less than or equal to 100"),
+            (json!({"type": "w", "retry": {"limit": -1}}), "spec.retry.limit in body should be greater than or equal to 0"),
+            (json!({"type": "w", "retry": {"factor": 0.5}}), "spec.retry.factor in body should be greater than or equal to 1"),
+            (json!({"type": "w", "retry": {"oomMemoryFactor": 5}}), "should be less than or equal to 4"),
+            (json!({"type": "w", "resources": {"requests": {"cpu": "lots"}}}), quantity),
+            (json!({"type": "w", "resources": {"limits": {"memory": "-1Gi"}}}), quantity),
+            (json!({"type": "w", "resources": {"limits": {"memory": -5}}}), quantity),
+            (json!({"type": "w", "startAfter": "tomorrow"}), "spec.startAfter in body must be of type date-time"),
+            (json!({"type": "w", "payload": "text"}), "spec.payload in body must be of type object"),
+            (json!({"type": "w", "payload": [1]}), "spec.payload in body must be of type object"),
+            (json!({"type": "w", "runId": ""}), "spec.runId in body should be at least 1 chars long"),
+            (json!({"type": "w", "ttlSecondsAfterFinished": -1}), "should be greater than or equal to 0"),
+            (json!({"type": "w", "suspend": "yes"}), "spec.suspend in body must be of type boolean"),
+        ];
+        all_refused(&ns, "Task", &cases).await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_wrong_type_is_refused_with_words_that_say_what_to_write() {
+    let no_matcher = "a failure rule needs at least one of exitCodes, reasons and errorTypes";
+    let with = |more: Value| {
+        let mut spec = json!({"template": {"spec": {"containers": []}}});
+        spec.as_object_mut().expect("an object").extend(more.as_object().cloned().unwrap_or_default());
+        spec
+    };
+    in_namespace("wrong-type", async |ns| {
+        let cases = [
+            (json!({}), "spec.template: Required value"),
+            (json!({"template": "busybox"}), "spec.template in body must be of type object"),
+            (with(json!({"executor": "Cron"})), r#"spec.executor: Unsupported value: "Cron""#),
+            (with(json!({"failureRules": [{"action": "Fail"}]})), no_matcher),
+            (with(json!({"failureRules": [{"exitCodes": [0], "action": "Fail"}]})), "should be greater than or equal to 1"),
+            (with(json!({"failureRules": [{"exitCodes": [256], "action": "Fail"}]})), "should be less than or equal to 255"),
+            (with(json!({"failureRules": [{"exitCodes": [], "action": "Fail"}]})), "should have at least 1 items"),
+            (with(json!({"failureRules": [{"exitCodes": [1], "action": "Explode"}]})), r#"Unsupported value: "Explode""#),
+            (with(json!({"failureRules": [{"reasons": ["BadLuck"], "action": "Fail"}]})), r#"Unsupported value: "BadLuck""#),
+            (with(json!({"failureRules": [{"exitCodes": [1]}]})), "action: Required value"),
+            (with(json!({"maximum": {"payloadBytes": 131_073}})), "should be less than or equal to 131072"),
+            (with(json!({"maximum": {"resources": {"cpu": "many"}}})), "write a quantity"),
+            (with(json!({"maxConcurrent": 0})), "spec.maxConcurrent in body should be greater than or equal to 1"),
+            (with(json!({"startDeadlineSeconds": 0})), "should be greater than or equal to 1"),
+            (with(json!({"defaults": {"priority": "urgent"}})), r#"Unsupported value: "urgent""#),
+        ];
+        all_refused(&ns, "TaskType", &cases).await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_wrong_queue_is_refused_with_words_that_say_what_to_write() {
+    in_namespace("wrong-queue", async |ns| {
+        let cases = [
+            (json!({"capacity": {"tasks": -1}}), "spec.capacity.tasks in body should be greater than or equal to 0"),
+            (json!({"capacity": {"resources": {"cpu": "many"}}}), "write a quantity"),
+            (json!({"ceilings": {"low": 0}}), "spec.ceilings.low in body should be greater than or equal to 1"),
+            (json!({"ceilings": {"normal": 101}}), "spec.ceilings.normal in body should be less than or equal to 100"),
+        ];
+        all_refused(&ns, "TaskQueue", &cases).await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_typing_error_in_a_field_name_is_refused_by_kubectl() {
+    in_namespace("typo", async |ns| {
+        let file = target().join("test-logs").join(format!("{}.json", ns.name));
+        let wrong = manifest("Task", "typo", json!({"type": "w", "prioritty": "high"}));
+        std::fs::write(&file, wrong.to_string()).expect("a manifest");
+        let said = ns.kubectl(&["apply", "-f", &file.to_string_lossy()]).await;
+        assert!(!said.status.success());
+        assert!(String::from_utf8_lossy(&said.stderr).contains(r#"unknown field "spec.prioritty""#), "{said:?}");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn the_least_that_a_person_can_write_is_filled_in() {
+    in_namespace("least", async |ns| {
+        let task = ns.create_raw(manifest("Task", "least", json!({"type": "w"}))).await.expect("accepted");
+        let defaults = json!({"type": "w", "queue": "default", "runId": "1", "suspend": false, "cancel": false, "once": false});
+        assert_eq!(task.data["spec"], defaults);
+        let queue = ns.create_raw(manifest("TaskQueue", "least", json!({}))).await.expect("accepted");
+        assert_eq!(queue.data["spec"]["suspend"], json!(false));
+        let template = json!({"template": {"spec": {"containers": []}}});
+        let kind = ns.create_raw(manifest("TaskType", "least", template)).await.expect("accepted");
+        assert_eq!(kind.data["spec"]["executor"], json!("Job"));
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_new_task_says_queued_before_any_operator_has_seen_it() {
+    in_namespace("first-status", async |ns| {
+        let mut written = manifest("Task", "new", json!({"type": "w"}));
+        written["status"] = json!({"state": "Completed", "observedGeneration": 1});
+        let task = ns.create_raw(written).await.expect("accepted");
+        assert_eq!(task.data["status"]["state"], json!("Queued"), "what a person writes there is not taken");
+        assert_eq!(task.data["status"]["observedGeneration"], json!(-1), "kstatus: nobody has looked yet");
+        let condition = &task.data["status"]["conditions"][0];
+        assert_eq!((&condition["type"], &condition["status"]), (&json!("Reconciling"), &json!("True")));
+        assert_eq!((&condition["reason"], &task.data["status"]["reason"]), (&json!("Queued"), &json!("Queued")));
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn applying_the_same_again_changes_nothing() {
+    in_namespace("again", async |ns| {
+        let task = manifest("Task", "again", json!({"type": "w", "priority": "high", "payload": {"a": {"b": [1, null]}},
+            "resources": {"requests": {"cpu": 1}, "limits": {"memory": "1Gi"}}, "retry": {"factor": 1.5}}));
+        let kind = manifest("TaskType", "again", json!({"template": {"spec": {"containers": [{"name": "w", "image": "i"}]}},
+            "maximum": {"resources": {"cpu": 4}}}));
+        let queue = manifest("TaskQueue", "again", json!({"capacity": {"tasks": 3, "resources": {"nvidia.com/gpu": 4}}}));
+        for written in [task, kind, queue] {
+            let first = ns.apply(written.clone()).await.expect("accepted");
+            let second = ns.apply(written).await.expect("accepted again");
+            assert_eq!(object_version(&first), object_version(&second), "{second:?}");
+            assert_eq!(first.metadata.generation, second.metadata.generation);
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_payload_and_a_template_are_replaced_whole_by_whoever_applies_next() {
+    in_namespace("atomic", async |ns| {
+        let task = |run: &str, payload: Value| manifest("Task", "one", json!({"type": "w", "runId": run, "payload": payload}));
+        ns.apply(task("1", json!({"a": 1, "deep": {"x": 1}}))).await.expect("accepted");
+        let second = ns.apply(task("2", json!({"deep": {"y": 2}}))).await.expect("accepted");
+        assert_eq!(second.data["spec"]["payload"], json!({"deep": {"y": 2}}));
+        let kind = |template: Value| manifest("TaskType", "w", json!({"template": template}));
+        ns.apply(kind(json!({"metadata": {"labels": {"a": "b"}}, "spec": {"containers": []}}))).await.expect("accepted");
+        let second = ns.apply(kind(json!({"spec": {"containers": [{"name": "w"}]}}))).await.expect("accepted");
+        assert_eq!(second.data["spec"]["template"], json!({"spec": {"containers": [{"name": "w"}]}}));
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn numbers_are_kept_as_they_were_written() {
+    in_namespace("numbers", async |ns| {
+        let payload = json!({"n": 9_007_199_254_740_993_i64, "f": 0.1, "deep": {"null": null, "empty": {}, "list": []}});
+        let task = ns.create_raw(manifest("Task", "n", json!({"type": "w", "payload": payload}))).await.expect("accepted");
+        assert_eq!(task.data["spec"]["payload"], payload);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn kubectl_explains_the_fields_in_sentences() {
+    in_namespace("explain", async |ns| {
+        for (field, words) in [
+            ("task", "One piece of work"),
+            ("task.spec.retry", "How failures are tried again"),
+            ("task.spec.retry.limit", "Default: 3"),
+            ("task.spec.timeoutSeconds", "Seconds that one attempt may run"),
+            ("task.status.state", "final for this run"),
+            ("tasktype.spec.failureRules", "first match wins"),
+            ("taskqueue.spec.ceilings", "percentage of the capacity"),
+        ] {
+            let said = ns.kubectl(&["explain", field]).await;
+            let text = String::from_utf8_lossy(&said.stdout).split_whitespace().collect::<Vec<_>>().join(" ");
+            assert!(text.contains(words), "{field}: {text} {}", String::from_utf8_lossy(&said.stderr));
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn kubectl_get_shows_what_a_person_wants_to_know() {
+    in_namespace("columns", async |ns| {
+        ns.create(&task("a").with(|spec| spec.priority = Some(task_manager::api::Priority::High))).await;
+        ns.create(&task_queue("q", 7)).await;
+        ns.create(&task_type("work")).await;
+        for (arguments, header, row) in [
+            (vec!["get", "tasks"], "NAME TYPE PRIORITY STATE ATTEMPT PROGRESS AGE", "a work high Queued"),
+            (vec!["get", "tasks", "-o", "wide"], "NAME TYPE PRIORITY STATE ATTEMPT PROGRESS REASON EFFECTIVE QUEUE WORKER AGE", "a work high Queued Queued default"),
+            (vec!["get", "taskqueues"], "NAME TASKS SUSPENDED AGE", "q 7 false"),
+            (vec!["get", "tasktypes"], "NAME EXECUTOR MAX AGE", "work Job"),
+            (vec!["get", "tasks", "--field-selector", "spec.type=work,status.state=Queued"], "NAME TYPE PRIORITY STATE ATTEMPT PROGRESS AGE", "a work high Queued"),
+        ] {
+            let said = ns.kubectl(&arguments).await;
+            let text = String::from_utf8_lossy(&said.stdout).to_string();
+            let lines: Vec<String> = text.lines().map(|line| line.split_whitespace().collect::<Vec<_>>().join(" ")).collect();
+            assert_eq!(lines.first().map(String::as_str), Some(header), "{arguments:?}");
+            assert!(lines.get(1).is_some_and(|line| line.starts_with(row)), "{arguments:?}: {text}");
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn the_printed_definitions_go_through_kubectl_apply() {
+    in_namespace("crds", async |ns| {
+        let printed = Command::new(Operator::binary()).arg("crd").output().await.expect("it runs");
+        let yaml = String::from_utf8(printed.stdout).expect("text");
+        for document in yaml.split("---\n").filter(|document| !document.trim().is_empty()) {
+            assert!(document.len() < 256 * 1024, "{} bytes", document.len());
+        }
+        let mut kubectl = ns.cluster.kubectl();
+        kubectl.args(["apply", "--dry-run=server", "-f", "-"]).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = kubectl.spawn().expect("kubectl runs");
+        child.stdin.take().expect("its input").write_all(yaml.as_bytes()).await.expect("kubectl reads");
+        let said = child.wait_with_output().await.expect("kubectl ends");
+        assert!(said.status.success(), "{}", String::from_utf8_lossy(&said.stderr));
+        assert_eq!(String::from_utf8_lossy(&said.stdout).lines().count(), 3);
+    })
+    .await;
+}

@@ -1,0 +1,62 @@
+//! What most stories begin with.
+
+use std::time::Duration;
+
+use harness::{FakeNode, Namespace, Operator, eventually, task_type};
+use jiff::Timestamp;
+use kube::api::{DynamicObject, ObjectMeta};
+use serde_json::{Value, json};
+use task_manager::api::{Reason, Task, TaskStatus};
+
+/// A type "work", somebody to run its pods, and an operator.
+pub async fn set(ns: &Namespace, flags: &[&str]) -> (FakeNode, Operator) {
+    ns.create(&task_type("work")).await;
+    let node = ns.fake_node();
+    (node, ns.operator(flags).await)
+}
+
+pub fn status(task: &Task) -> TaskStatus {
+    task.status.clone().unwrap_or_default()
+}
+
+/// State, reason and attempt in one.
+pub fn told(task: &Task) -> (String, Reason, i32) {
+    let status = status(task);
+    (status.state.to_string(), status.reason, status.attempt)
+}
+
+/// A manifest of one of our kinds, as a person writes it.
+pub fn manifest(kind: &str, name: &str, spec: Value) -> Value {
+    json!({"apiVersion": "taskmanager.dev/v1alpha1", "kind": kind, "metadata": {"name": name}, "spec": spec})
+}
+
+/// What the API server says to a manifest or change that it refuses.
+pub fn refusal<T>(answer: kube::Result<T>, what: &str) -> String {
+    match answer {
+        Err(kube::Error::Api(status)) => status.message,
+        Err(error) => panic!("{what}: no answer: {error}"),
+        Ok(_) => panic!("{what}: it was accepted"),
+    }
+}
+
+pub fn version(metadata: &ObjectMeta) -> String {
+    metadata.resource_version.clone().unwrap_or_default()
+}
+
+pub fn object_version(object: &DynamicObject) -> String {
+    version(&object.metadata)
+}
+
+/// Waits until this task's pod has been started so many times.
+pub async fn started(node: &FakeNode, task: &str, times: usize) {
+    let what = format!("the pod of {task} is started for the {times}. time");
+    eventually(&what, harness::SOON, async || (node.starts_of(task) >= times).then_some(())).await;
+}
+
+pub fn ago(seconds: i64) -> Timestamp {
+    Timestamp::now() - jiff::SignedDuration::from_secs(seconds)
+}
+
+pub fn seconds(number: u64) -> Duration {
+    Duration::from_secs(number)
+}

@@ -1,0 +1,172 @@
+//! What the players do: each reacts to one kind of change.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use futures::StreamExt;
+use futures::stream::{BoxStream, select_all};
+use jiff::Timestamp;
+use k8s_openapi::api::batch::v1::Job;
+use k8s_openapi::api::core::v1::{Event, Pod};
+use kube::api::{DeleteParams, ListParams, Patch, PatchParams, PostParams};
+use kube::runtime::watcher::{self, Event as Change};
+use kube::{Resource, ResourceExt};
+use serde_json::{Value, json};
+use task_manager::api::Task;
+use tokio::task::JoinSet;
+
+use super::{Outcome, Stage, Start, pods};
+
+const TASK_UID: &str = "taskmanager.dev/task-uid";
+const JOB_NAME: &str = "batch.kubernetes.io/job-name";
+
+enum Seen {
+    Job(Change<Job>),
+    Pod(Change<Pod>),
+    Task(Change<Task>),
+}
+
+/// Runs until it is aborted, and then takes all acts along.
+pub async fn play(stage: Arc<Stage>) {
+    let mut seen = changes(&stage);
+    let mut acts = JoinSet::new();
+    let mut jobs = HashSet::new();
+    let mut ending = HashSet::new();
+    while let Some(change) = seen.next().await {
+        match change {
+            Seen::Job(Change::Apply(job) | Change::InitApply(job)) => {
+                if jobs.insert(job.uid()) && job.metadata.deletion_timestamp.is_none() {
+                    acts.spawn(run(stage.clone(), job));
+                }
+            }
+            Seen::Job(Change::Delete(job)) => drop(acts.spawn(take_pods_along(stage.clone(), job))),
+            Seen::Pod(Change::Apply(pod) | Change::InitApply(pod)) => {
+                if pod.metadata.deletion_timestamp.is_some() && ending.insert(pod.uid()) {
+                    acts.spawn(end(stage.clone(), pod));
+                }
+            }
+            Seen::Task(Change::Delete(task)) => drop(acts.spawn(take_jobs_along(stage.clone(), task))),
+            _ => {}
+        }
+        while acts.try_join_next().is_some() {}
+    }
+}
+
+fn changes(stage: &Stage) -> futures::stream::SelectAll<BoxStream<'static, Seen>> {
+    let ours = watcher::Config::default().labels(TASK_UID);
+    let namespace = &stage.namespace;
+    let all = watcher::Config::default();
+    select_all([
+        told(watcher::watcher(namespace.jobs(), ours.clone()), Seen::Job),
+        told(watcher::watcher(namespace.pods(), ours), Seen::Pod),
+        told(watcher::watcher(namespace.tasks(), all), Seen::Task),
+    ])
+}
+
+fn told<K: Send + 'static>(
+    stream: impl futures::Stream<Item = watcher::Result<Change<K>>> + Send + 'static,
+    seen: fn(Change<K>) -> Seen,
+) -> BoxStream<'static, Seen> {
+    stream.filter_map(move |change| std::future::ready(change.ok().map(seen))).boxed()
+}
+
+/// The Job controller makes the pod, the kubelet runs it, and the Job controller sees its end.
+async fn run(stage: Arc<Stage>, job: Job) {
+    let task = job.owner_references().first().map(|owner| owner.name.clone()).unwrap_or_default();
+    let outcome = stage.next_outcome(&task);
+    if let Outcome::NoPod(why) = &outcome {
+        return cannot_make_pod(&stage, &job, why).await;
+    }
+    let unscheduled = outcome == Outcome::Unschedulable;
+    let pod = pods::of_job(&job, !unscheduled);
+    let Ok(pod) = stage.namespace.pods().create(&PostParams::default(), &pod).await else { return };
+    let (job_name, pod_name) = (job.name_any(), pod.name_any());
+    stage.script().starts.push(Start { task: task.clone(), job: job_name, pod: pod_name, at: Timestamp::now() });
+    let outcome = perform(&stage, &task, &pod, outcome).await;
+    if report(&stage, &pod, pods::ended(&pod, &outcome)).await {
+        finish(&stage, &job, matches!(outcome, Outcome::Succeed(_))).await;
+    }
+}
+
+/// Plays what comes before the end; returns the end.
+async fn perform(stage: &Stage, task: &str, pod: &Pod, outcome: Outcome) -> Outcome {
+    match outcome {
+        Outcome::Hold => {
+            report(stage, pod, pods::running(pod)).await;
+            stage.told(task).await
+        }
+        Outcome::After(time, then) => {
+            report(stage, pod, pods::running(pod)).await;
+            tokio::time::sleep(time).await;
+            *then
+        }
+        Outcome::Waiting(reason) => {
+            report(stage, pod, pods::waiting(pod, &reason)).await;
+            stage.told(task).await
+        }
+        Outcome::Unschedulable => {
+            report(stage, pod, pods::unschedulable()).await;
+            stage.told(task).await
+        }
+        outcome => outcome,
+    }
+}
+
+/// The kubelet writes a pod's status; false when the pod is gone or another of its name.
+async fn report(stage: &Stage, pod: &Pod, status: Value) -> bool {
+    let patch = json!({"metadata": {"uid": pod.uid()}, "status": status});
+    stage.namespace.pods().patch_status(&pod.name_any(), &PatchParams::default(), &Patch::Merge(patch)).await.is_ok()
+}
+
+/// The Job controller writes its verdict.
+async fn finish(stage: &Stage, job: &Job, succeeded: bool) {
+    let patch = json!({"metadata": {"uid": job.uid()}, "status": pods::job_status(succeeded)});
+    let _ = stage.namespace.jobs().patch_status(&job.name_any(), &PatchParams::default(), &Patch::Merge(patch)).await;
+}
+
+async fn cannot_make_pod(stage: &Stage, job: &Job, why: &str) {
+    let event: Event = serde_json::from_value(json!({
+        "metadata": {"name": format!("{}.no-pod", job.name_any()), "namespace": stage.namespace.name},
+        "involvedObject": {"apiVersion": "batch/v1", "kind": "Job", "name": job.name_any(), "uid": job.uid(),
+            "namespace": stage.namespace.name},
+        "reason": "FailedCreate", "message": why, "type": "Warning",
+        "firstTimestamp": pods::now(), "lastTimestamp": pods::now(), "count": 1,
+        "source": {"component": "job-controller"},
+    }))
+    .expect("an event");
+    let _ = stage.namespace.api::<Event>().create(&PostParams::default(), &event).await;
+}
+
+/// The kubelet ends a pod that was deleted, and removes it.
+async fn end(stage: Arc<Stage>, pod: Pod) {
+    let owner = pod.annotations().get(pods::TASK_NAME).cloned().unwrap_or_default();
+    stage.no_longer_lingering(&owner).await;
+    let phase = pod.status.as_ref().and_then(|status| status.phase.clone()).unwrap_or_default();
+    if phase == "Running" {
+        report(&stage, &pod, pods::ended(&pod, &Outcome::exit(143))).await;
+    }
+    let at_once = DeleteParams { grace_period_seconds: Some(0), ..DeleteParams::default() };
+    let _ = stage.namespace.pods().delete(&pod.name_any(), &at_once).await;
+}
+
+/// The garbage collector.
+async fn take_pods_along(stage: Arc<Stage>, job: Job) {
+    let of_job = ListParams::default().labels(&format!("{JOB_NAME}={}", job.name_any()));
+    let Ok(pods) = stage.namespace.pods().list(&of_job).await else { return };
+    for pod in pods.items.iter().filter(|pod| is_owned_by(*pod, &job)) {
+        let _ = stage.namespace.pods().delete(&pod.name_any(), &DeleteParams::default()).await;
+    }
+}
+
+async fn take_jobs_along(stage: Arc<Stage>, task: Task) {
+    let of_task = ListParams::default().labels(&format!("{TASK_UID}={}", task.uid().unwrap_or_default()));
+    let Ok(jobs) = stage.namespace.jobs().list(&of_task).await else { return };
+    for job in jobs.items.iter().filter(|job| is_owned_by(*job, &task)) {
+        let _ = stage.namespace.jobs().delete(&job.name_any(), &DeleteParams::background()).await;
+    }
+}
+
+fn is_owned_by(child: &impl Resource, owner: &impl Resource) -> bool {
+    let mut owners = child.meta().owner_references.iter().flatten();
+    owners.any(|reference| Some(&reference.uid) == owner.meta().uid.as_ref())
+}

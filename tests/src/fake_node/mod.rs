@@ -1,0 +1,177 @@
+//! Plays the Job controller, the kubelet and the garbage collector for one namespace, by a script.
+//!
+//! For each Job it makes the pod, and lets it end as the script says for that task's next attempt; what no
+//! script speaks of succeeds at once. A pod that is deleted ends by SIGTERM and goes; a Job that is deleted
+//! takes its pods along, and a Task its Jobs.
+
+mod acts;
+mod pods;
+
+use std::collections::{HashMap, HashSet, VecDeque};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use jiff::Timestamp;
+use tokio::sync::Notify;
+use tokio::task::JoinHandle;
+
+use crate::namespace::Namespace;
+
+/// What becomes of an attempt.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Outcome {
+    /// Exit code 0, with this in the result file.
+    Succeed(Option<String>),
+    /// Another exit code, with this in the result file.
+    Exit(i32, Option<String>),
+    /// A container is killed for its use of memory.
+    OutOfMemory,
+    /// The kubelet ends it for its timeout.
+    DeadlineExceeded,
+    /// An eviction by the API, as a drain makes it.
+    Evicted,
+    /// The kubelet evicts it for its use of disk.
+    DiskPressure,
+    /// It runs until [`FakeNode::end`] says how it ends.
+    Hold,
+    /// It runs so long, and then this becomes of it.
+    After(Duration, Box<Outcome>),
+    /// Its container does not start, for this reason of the kubelet's; until [`FakeNode::end`].
+    Waiting(String),
+    /// No node takes it; until [`FakeNode::end`].
+    Unschedulable,
+    /// The Job controller cannot make the pod, and says so in an event.
+    NoPod(String),
+}
+
+impl Outcome {
+    pub fn succeed() -> Self {
+        Self::Succeed(None)
+    }
+
+    pub fn result(result: &str) -> Self {
+        Self::Succeed(Some(result.into()))
+    }
+
+    pub fn exit(code: i32) -> Self {
+        Self::Exit(code, None)
+    }
+
+    pub fn after(time: Duration, then: Self) -> Self {
+        Self::After(time, Box::new(then))
+    }
+}
+
+/// A pod that was started.
+#[derive(Clone, Debug)]
+pub struct Start {
+    pub task: String,
+    pub job: String,
+    pub pod: String,
+    pub at: Timestamp,
+}
+
+pub struct FakeNode {
+    stage: Arc<Stage>,
+    actor: JoinHandle<()>,
+}
+
+/// What the actors share.
+struct Stage {
+    namespace: Namespace,
+    script: Mutex<Script>,
+    /// Rung when the test has told something new.
+    told: Notify,
+}
+
+#[derive(Default)]
+struct Script {
+    outcomes: HashMap<String, VecDeque<Outcome>>,
+    otherwise: Option<Outcome>,
+    told: HashMap<String, Outcome>,
+    lingering: HashSet<String>,
+    starts: Vec<Start>,
+}
+
+impl FakeNode {
+    pub(crate) fn start(namespace: &Namespace) -> Self {
+        let stage = Arc::new(Stage { namespace: namespace.clone(), script: Mutex::default(), told: Notify::new() });
+        let actor = tokio::spawn(acts::play(stage.clone()));
+        Self { stage, actor }
+    }
+
+    /// What becomes of this task's attempts, one after another.
+    pub fn script(&self, task: &str, outcomes: impl IntoIterator<Item = Outcome>) {
+        self.stage.script().outcomes.entry(task.into()).or_default().extend(outcomes);
+    }
+
+    /// What becomes of every attempt that no script speaks of. Default: it succeeds at once.
+    pub fn otherwise(&self, outcome: Outcome) {
+        self.stage.script().otherwise = Some(outcome);
+    }
+
+    /// Lets the attempt of this task end that is held.
+    pub fn end(&self, task: &str, outcome: Outcome) {
+        self.stage.script().told.insert(task.into(), outcome);
+        self.stage.told.notify_waiters();
+    }
+
+    /// Pods of this task do not end when they are deleted, until `let_go`.
+    pub fn linger(&self, task: &str) {
+        self.stage.script().lingering.insert(task.into());
+    }
+
+    pub fn let_go(&self, task: &str) {
+        self.stage.script().lingering.remove(task);
+        self.stage.told.notify_waiters();
+    }
+
+    /// The pods started so far, in the order of their Jobs.
+    pub fn starts(&self) -> Vec<Start> {
+        self.stage.script().starts.clone()
+    }
+
+    pub fn starts_of(&self, task: &str) -> usize {
+        self.starts().iter().filter(|start| start.task == task).count()
+    }
+}
+
+impl Drop for FakeNode {
+    fn drop(&mut self) {
+        self.actor.abort();
+    }
+}
+
+impl Stage {
+    fn script(&self) -> MutexGuard<'_, Script> {
+        self.script.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn next_outcome(&self, task: &str) -> Outcome {
+        let mut script = self.script();
+        let scripted = script.outcomes.get_mut(task).and_then(VecDeque::pop_front);
+        scripted.or_else(|| script.otherwise.clone()).unwrap_or_else(Outcome::succeed)
+    }
+
+    /// Waits until the test says how the held attempt of this task ends.
+    async fn told(&self, task: &str) -> Outcome {
+        self.once(|script| script.told.remove(task)).await
+    }
+
+    async fn no_longer_lingering(&self, task: &str) {
+        self.once(|script| (!script.lingering.contains(task)).then_some(())).await;
+    }
+
+    async fn once<T>(&self, mut look: impl FnMut(&mut Script) -> Option<T>) -> T {
+        loop {
+            let told = self.told.notified();
+            tokio::pin!(told);
+            // Registered before looking, so that nothing is missed.
+            told.as_mut().enable();
+            if let Some(found) = look(&mut self.script()) {
+                return found;
+            }
+            told.await;
+        }
+    }
+}

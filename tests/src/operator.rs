@@ -1,0 +1,153 @@
+//! The operator under test, as a process: started with flags, asked over HTTP, ended in every way there is.
+
+use std::fs::File;
+use std::net::{SocketAddr, TcpListener};
+use std::path::PathBuf;
+use std::process::{ExitStatus, Stdio};
+use std::time::{Duration, Instant};
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::process::{Child, Command};
+
+use crate::cluster::target;
+use crate::metrics::Metrics;
+use crate::namespace::Namespace;
+use crate::patience::{SOON, eventually};
+
+/// How long the operator may take to end after SIGTERM.
+const ENDS_WITHIN: Duration = Duration::from_secs(12);
+const ANSWERS_WITHIN: Duration = Duration::from_secs(5);
+
+pub struct Operator {
+    namespace: Namespace,
+    flags: Vec<String>,
+    child: Child,
+    pub health: SocketAddr,
+    pub log: PathBuf,
+}
+
+/// How an operator ended that was asked to.
+#[derive(Debug)]
+pub struct Ended {
+    pub status: ExitStatus,
+    pub took: Duration,
+}
+
+impl Operator {
+    /// The program: TASK_MANAGER_BIN, else the debug build of this checkout.
+    pub fn binary() -> PathBuf {
+        let named = std::env::var_os("TASK_MANAGER_BIN").map(PathBuf::from);
+        let binary = named.unwrap_or_else(|| target().join("debug/task-manager"));
+        assert!(binary.exists(), "there is no {}: run `cargo build`", binary.display());
+        binary
+    }
+
+    /// An operator for this namespace alone, ready.
+    pub async fn start(namespace: &Namespace, flags: &[&str]) -> Self {
+        let flags = flags.iter().map(ToString::to_string).collect();
+        let operator = Self::spawn(namespace.clone(), flags, free_address());
+        operator.is_ready().await;
+        operator
+    }
+
+    fn spawn(namespace: Namespace, flags: Vec<String>, health: SocketAddr) -> Self {
+        let log = new_log(&namespace);
+        let file = File::create(&log).expect("a log file");
+        let child = Command::new(Self::binary())
+            .args(["run", "--watch-namespace", &namespace.name, "--health-addr", &health.to_string()])
+            .args(&flags)
+            .env("KUBECONFIG", namespace.cluster.kubeconfig())
+            .stdin(Stdio::null())
+            .stdout(file.try_clone().expect("the log file again"))
+            .stderr(file)
+            .kill_on_drop(true)
+            .spawn()
+            .expect("the operator can be started");
+        Self { namespace, flags, child, health, log }
+    }
+
+    async fn is_ready(&self) {
+        eventually("the operator is ready", SOON, async || {
+            http_get(self.health, "/readyz").await.filter(|(status, _)| *status == 200).map(drop)
+        })
+        .await;
+    }
+
+    pub fn pid(&self) -> Option<u32> {
+        self.child.id()
+    }
+
+    /// Asks it to end (SIGTERM) and waits until it has.
+    pub async fn stop(&mut self) -> Ended {
+        let pid = self.child.id().expect("the operator runs").to_string();
+        let began = Instant::now();
+        Command::new("kill").args(["-TERM", &pid]).status().await.expect("a signal can be sent");
+        let ended = tokio::time::timeout(ENDS_WITHIN, self.child.wait()).await;
+        let status = ended.unwrap_or_else(|_| panic!("the operator has not ended {ENDS_WITHIN:?} after SIGTERM"));
+        Ended { status: status.expect("an exit status"), took: began.elapsed() }
+    }
+
+    /// Ends it in the middle of whatever it does (SIGKILL).
+    pub async fn kill(&mut self) {
+        self.child.kill().await.expect("the operator can be killed");
+    }
+
+    /// Starts it again with the same flags, after `stop` or `kill`.
+    pub async fn start_again(&mut self) {
+        let flags = std::mem::take(&mut self.flags);
+        *self = Self::spawn(self.namespace.clone(), flags, free_address());
+        self.is_ready().await;
+    }
+
+    /// SIGKILL, and a new one.
+    pub async fn crash(&mut self) {
+        self.kill().await;
+        self.start_again().await;
+    }
+
+    pub async fn metrics(&self) -> Metrics {
+        let (_, text) = http_get(self.health, "/metrics").await.expect("the operator answers");
+        Metrics { text }
+    }
+
+    /// All successful writes to the API server so far.
+    pub async fn writes(&self) -> u64 {
+        self.metrics().await.count("task_manager_api_writes_total", &[("result", "ok")])
+    }
+
+    /// What it has logged so far.
+    pub fn logged(&self) -> String {
+        std::fs::read_to_string(&self.log).unwrap_or_default()
+    }
+}
+
+fn new_log(namespace: &Namespace) -> PathBuf {
+    let folder = target().join("test-logs").join("operators");
+    std::fs::create_dir_all(&folder).expect("a folder for logs");
+    let number = namespace.logs().len() + 1;
+    let log = folder.join(format!("{}-{number}.log", namespace.name));
+    namespace.keep_log(log.clone());
+    log
+}
+
+/// A port that was free a moment ago.
+fn free_address() -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    listener.local_addr().expect("its address")
+}
+
+/// Status and body of an answer; `None` where nobody answers.
+pub async fn http_get(address: SocketAddr, path: &str) -> Option<(u16, String)> {
+    let asked = async {
+        let mut stream = TcpStream::connect(address).await.ok()?;
+        let request = format!("GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n");
+        stream.write_all(request.as_bytes()).await.ok()?;
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await.ok()?;
+        let (head, body) = answer.split_once("\r\n\r\n")?;
+        let status = head.split(' ').nth(1)?.parse().ok()?;
+        Some((status, body.to_owned()))
+    };
+    tokio::time::timeout(ANSWERS_WITHIN, asked).await.ok().flatten()
+}

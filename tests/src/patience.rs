@@ -1,0 +1,31 @@
+//! Waiting with a name and a deadline: nothing in the tests sleeps otherwise.
+
+use std::time::{Duration, Instant};
+
+/// How long something may take that a person would expect to happen at once.
+pub const SOON: Duration = Duration::from_secs(20);
+/// How long something is watched to show that it does not happen.
+pub const A_MOMENT: Duration = Duration::from_secs(2);
+
+const BETWEEN_LOOKS: Duration = Duration::from_millis(50);
+
+/// Looks until `look` finds something and returns it; panics with `what` when `deadline` is over.
+pub async fn eventually<T>(what: &str, deadline: Duration, mut look: impl AsyncFnMut() -> Option<T>) -> T {
+    let until = Instant::now() + deadline;
+    loop {
+        if let Some(found) = look().await {
+            return found;
+        }
+        assert!(Instant::now() < until, "not within {deadline:?}: {what}");
+        tokio::time::sleep(BETWEEN_LOOKS).await;
+    }
+}
+
+/// Panics with `what` if `holds` is false at any look within `time`.
+pub async fn stays(what: &str, time: Duration, mut holds: impl AsyncFnMut() -> bool) {
+    let until = Instant::now() + time;
+    while Instant::now() < until {
+        assert!(holds().await, "no longer so within {time:?}: {what}");
+        tokio::time::sleep(BETWEEN_LOOKS).await;
+    }
+}

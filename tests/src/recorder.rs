@@ -1,0 +1,90 @@
+//! Keeps every version of the objects of one kind in a namespace, in the order in which the API server made
+//! them: for what must hold at every moment, and for showing that nothing is written.
+
+use std::collections::HashSet;
+use std::fmt::Debug;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use futures::StreamExt;
+use kube::api::{ListParams, WatchEvent, WatchParams};
+use kube::{Api, Resource, ResourceExt};
+use serde::de::DeserializeOwned;
+use tokio::task::JoinHandle;
+
+pub struct Recorder<K> {
+    seen: Arc<Mutex<Vec<Seen<K>>>>,
+    watching: JoinHandle<()>,
+}
+
+/// One version of an object.
+#[derive(Clone, Debug)]
+pub struct Seen<K> {
+    pub object: K,
+    /// The version with which it was deleted.
+    pub deleted: bool,
+}
+
+/// The longest that a watch may last; no test is longer.
+const LONGEST: u32 = 290;
+
+impl<K> Recorder<K>
+where
+    K: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned + Send + Sync + 'static,
+{
+    pub(crate) async fn start(api: Api<K>) -> Self {
+        let list = api.list(&ListParams::default()).await.expect("a list");
+        let version = list.metadata.resource_version.clone().unwrap_or_default();
+        let there: Vec<_> = list.items.into_iter().map(|object| Seen { object, deleted: false }).collect();
+        let seen = Arc::new(Mutex::new(there));
+        let record = seen.clone();
+        let watching = tokio::spawn(async move {
+            let params = WatchParams::default().timeout(LONGEST);
+            let mut events = api.watch(&params, &version).await.expect("a watch").boxed();
+            while let Some(event) = events.next().await {
+                let seen = match event {
+                    Ok(WatchEvent::Added(object) | WatchEvent::Modified(object)) => Seen { object, deleted: false },
+                    Ok(WatchEvent::Deleted(object)) => Seen { object, deleted: true },
+                    _ => continue,
+                };
+                record.lock().unwrap_or_else(PoisonError::into_inner).push(seen);
+            }
+        });
+        Self { seen, watching }
+    }
+
+    /// All versions so far, oldest first.
+    pub fn seen(&self) -> Vec<Seen<K>> {
+        self.seen.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// The versions of the object of this name so far.
+    pub fn seen_of(&self, name: &str) -> Vec<K> {
+        self.seen().into_iter().filter(|seen| seen.object.name_any() == name).map(|seen| seen.object).collect()
+    }
+
+    pub fn count(&self) -> usize {
+        self.seen.lock().unwrap_or_else(PoisonError::into_inner).len()
+    }
+}
+
+impl<K> Drop for Recorder<K> {
+    fn drop(&mut self) {
+        self.watching.abort();
+    }
+}
+
+/// How many objects at most were there at one moment for which `is_so`.
+pub fn most_at_once<K: ResourceExt>(seen: &[Seen<K>], is_so: impl Fn(&K) -> bool) -> usize {
+    let mut now = HashSet::new();
+    let mut most = 0;
+    for version in seen {
+        let uid = version.object.uid().unwrap_or_default();
+        if !version.deleted && is_so(&version.object) {
+            now.insert(uid);
+        } else {
+            now.remove(&uid);
+        }
+        most = most.max(now.len());
+    }
+    most
+}
