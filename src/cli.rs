@@ -46,6 +46,16 @@ pub struct RunOptions {
     #[arg(long, env = "TASK_MANAGER_WATCH_NAMESPACE", value_name = "NAMESPACE")]
     pub watch_namespace: Option<String>,
 
+    /// Name of the Lease by which one of several operators is elected. It lives in the watched namespace, else
+    /// in the operator's own.
+    #[arg(long, env = "TASK_MANAGER_LEASE", value_name = "NAME", default_value = "task-manager")]
+    pub lease: String,
+
+    /// Who this operator is in the election. Must differ between operators that run at the same time; one that
+    /// is started again under the same name need not wait for its own lease [default: host name and process id].
+    #[arg(long, env = "TASK_MANAGER_IDENTITY", value_name = "NAME")]
+    pub identity: Option<String>,
+
     /// How many tasks may run at once in a queue named "default" that nobody created.
     #[arg(long, env = "TASK_MANAGER_DEFAULT_QUEUE_TASKS", default_value_t = 50, value_parser = clap::value_parser!(i32).range(0..))]
     pub default_queue_tasks: i32,

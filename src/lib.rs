@@ -6,6 +6,7 @@ pub mod controller;
 pub mod core;
 pub mod follow;
 pub mod health;
+pub mod leader;
 pub mod metrics;
 pub mod operator;
 pub mod telemetry;
@@ -17,16 +18,18 @@ mod structure {
     use std::fs;
     use std::path::{Path, PathBuf};
 
-    const ALL: [&str; 9] = ["api", "cli", "controller", "core", "follow", "health", "metrics", "operator", "telemetry"];
+    const ALL: [&str; 10] =
+        ["api", "cli", "controller", "core", "follow", "health", "leader", "metrics", "operator", "telemetry"];
 
     /// What each part may use beside itself.
-    const MAY_USE: [(&str, &[&str]); 6] = [
+    const MAY_USE: [(&str, &[&str]); 7] = [
         ("api", &[]),
         ("core", &["api"]),
         ("metrics", &["api", "core"]),
-        ("controller", &["api", "core", "metrics"]),
+        ("controller", &["api", "core", "leader", "metrics"]),
         ("follow", &["api"]),
         ("health", &["metrics"]),
+        ("leader", &[]),
     ];
 
     fn sources(part: &str) -> Vec<(PathBuf, String)> {

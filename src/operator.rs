@@ -8,8 +8,9 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use crate::cli::RunOptions;
-use crate::controller;
+use crate::controller::{self, Scope};
 use crate::health::{self, ListenError};
+use crate::leader::{self, Election};
 use crate::metrics::Metrics;
 
 #[derive(Debug, thiserror::Error)]
@@ -31,11 +32,30 @@ pub async fn run(options: RunOptions) -> Result<(), Error> {
     cancel_on_signal(shutdown.clone()).map_err(Error::Signals)?;
 
     tracing::info!(version = env!("CARGO_PKG_VERSION"), health = %options.health_addr, "task-manager starts");
-    let scope = controller::Scope { client, namespace: options.watch_namespace.clone() };
-    let controller = controller::run(scope, options.settings(), metrics, ready, shutdown);
-    tokio::join!(controller, health);
+    let election = election(&client, &options);
+    let scope = Scope { client, namespace: options.watch_namespace.clone() };
+    // One who waits for the lease is ready to take over.
+    ready.send_replace(true);
+    let leading = leader::lead(&election, &shutdown, |over| {
+        ready.send_replace(false);
+        controller::run(scope.clone(), options.settings(), election.leadership(), metrics.clone(), ready.clone(), over)
+    });
+    let stopping = async {
+        leading.await;
+        shutdown.cancel();
+    };
+    tokio::join!(stopping, health);
     tracing::info!("task-manager has stopped");
     Ok(())
+}
+
+fn election(client: &Client, options: &RunOptions) -> Election {
+    let namespace = options.watch_namespace.as_deref().unwrap_or(client.default_namespace());
+    let identity = options.identity.clone().unwrap_or_else(|| {
+        let host = std::env::var("HOSTNAME").or_else(|_| std::fs::read_to_string("/etc/hostname"));
+        format!("{}-{}", host.as_deref().unwrap_or("task-manager").trim(), std::process::id())
+    });
+    Election::new(client.clone(), namespace, &options.lease, &identity)
 }
 
 /// SIGTERM and Ctrl-C stop intake, and what has begun is finished.

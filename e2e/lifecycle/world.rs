@@ -1,235 +1,184 @@
-//! What every test has to itself: a namespace, an operator that looks after it, and a witness of its pods.
+//! What every test has to itself: a namespace, an operator that looks after it, and a record of its pods.
 
-use std::fmt::Write;
-use std::panic::{AssertUnwindSafe, resume_unwind};
-use std::path::PathBuf;
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-use futures::FutureExt;
-use k8s_openapi::api::batch::v1::Job;
-use k8s_openapi::api::core::v1::{Event, Namespace, Pod, ServiceAccount};
-use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
-use kube::api::{DeleteParams, ListParams, Patch, PatchParams, PostParams};
-use kube::config::{KubeConfigOptions, Kubeconfig};
-use kube::core::NamespaceResourceScope;
-use kube::{Api, Client, Config, Resource, ResourceExt};
+use harness::{Cluster, Namespace, Operator, Recorder, Seen, With, eventually, in_namespace_of, most_at_once};
+use k8s_openapi::api::core::v1::{ContainerStateTerminated, Pod, ServiceAccount};
+use kube::ResourceExt;
 use serde_json::{Value, json};
-use task_manager::api::{State, Task, TaskQueue, TaskQueueSpec, TaskSpec, TaskStatus, TaskType, TaskTypeSpec, crds};
-use tokio::sync::OnceCell;
+use task_manager::api::{State, Task, TaskSpec, TaskStatus, TaskType, TaskTypeSpec};
 
-use super::operator::Operator;
-use super::wait::{A_CHANGE, A_TASK, eventually};
-use super::witness::{Sighting, Witness};
+/// For a task whose attempts are short to become final, on a node that all tests use at once.
+pub const A_TASK: Duration = Duration::from_secs(90);
+/// For what needs no container to start.
+pub const A_CHANGE: Duration = Duration::from_secs(30);
+/// How long something is watched that must not happen.
+pub const A_WHILE: Duration = Duration::from_secs(3);
+
+const TASK_UID: &str = "taskmanager.dev/task-uid";
 
 pub struct World {
-    pub client: Client,
-    pub namespace: String,
+    pub namespace: Namespace,
     pub operator: Operator,
-    pub witness: Witness,
+    pods: Recorder<Pod>,
 }
 
-/// Runs `test` in a world of its own; prints the state of that world when the test fails; cleans up.
-pub async fn in_a_world(name: &str, test: impl AsyncFnOnce(&mut World)) {
-    let mut world = World::new(name).await;
-    let outcome = AssertUnwindSafe(test(&mut world)).catch_unwind().await;
-    if outcome.is_err() || world.operator.has_panicked() {
-        eprintln!("{}", world.state().await);
-    }
-    let namespaces = Api::<Namespace>::all(world.client.clone());
-    let _ = namespaces.delete(&world.namespace, &DeleteParams::background()).await;
-    if let Err(panic) = outcome {
-        resume_unwind(panic);
-    }
-    assert!(!world.operator.has_panicked(), "the operator panicked; see its log above");
+/// Tells `story` on the real node, in a namespace of its own with an operator for it.
+pub async fn on_a_node(slug: &str, story: impl AsyncFnOnce(&mut World)) {
+    in_namespace_of(Cluster::Node, slug, async |namespace| {
+        pods_can_be_made(&namespace).await;
+        let pods = namespace.record().await;
+        let operator = namespace.operator(&[]).await;
+        let mut world = World { namespace, operator, pods };
+        story(&mut world).await;
+        assert!(!world.operator.logged().contains("panicked at"), "the operator panicked");
+    })
+    .await;
 }
 
-/// Where the cluster is.
-pub fn kubeconfig() -> PathBuf {
-    let default = concat!(env!("CARGO_MANIFEST_DIR"), "/../target/e2e/kubeconfig");
-    std::env::var_os("TASK_MANAGER_E2E_KUBECONFIG").map_or_else(|| default.into(), PathBuf::from)
+/// Pods need the namespace's default service account.
+pub async fn pods_can_be_made(namespace: &Namespace) {
+    let accounts = namespace.api::<ServiceAccount>();
+    eventually("the default service account is there", A_CHANGE, async || accounts.get_opt("default").await.ok()?).await;
 }
 
-async fn client() -> Client {
-    let path = kubeconfig();
-    let kubeconfig = Kubeconfig::read_from(&path)
-        .unwrap_or_else(|error| panic!("no cluster: {}: {error}; start one with e2e/cluster/cluster up --name e2e", path.display()));
-    let config = Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await.expect("a kubeconfig");
-    Client::try_from(config).expect("a client")
-}
-
-/// Installs the resources, once for all tests.
-async fn install(client: &Client) {
-    static INSTALLED: OnceCell<()> = OnceCell::const_new();
-    INSTALLED
-        .get_or_init(async || {
-            let definitions = Api::<CustomResourceDefinition>::all(client.clone());
-            for definition in crds() {
-                let name = definition.name_any();
-                let apply = PatchParams::apply("e2e").force();
-                definitions.patch(&name, &apply, &Patch::Apply(&definition)).await.expect("the resource is defined");
-                eventually(&format!("{name} is served"), A_CHANGE, async || {
-                    let conditions = definitions.get(&name).await?.status.and_then(|status| status.conditions).unwrap_or_default();
-                    Ok(conditions.iter().any(|condition| condition.type_ == "Established" && condition.status == "True").then_some(()))
-                })
-                .await;
-            }
-        })
-        .await;
+/// A type whose work is a shell script: small, quick to retry, gone 2 s after SIGTERM at the latest.
+pub fn shell(name: &str, script: &str) -> TaskType {
+    let spec: TaskTypeSpec = serde_json::from_value(json!({
+        "startDeadlineSeconds": 120,
+        "defaults": {
+            "retry": {"initialSeconds": 1, "factor": 1, "maxSeconds": 1},
+            "timeoutSeconds": 120,
+            "resources": {"requests": {"cpu": "10m", "memory": "8Mi"}, "limits": {"memory": "32Mi"}},
+        },
+        "template": {"spec": {
+            "automountServiceAccountToken": false,
+            "terminationGracePeriodSeconds": 2,
+            "containers": [
+                {"name": "work", "image": "localhost/busybox:1", "imagePullPolicy": "Never", "command": ["sh", "-c", script]},
+            ],
+        }},
+    }))
+    .expect("a type");
+    TaskType::new(name, spec)
 }
 
 impl World {
-    async fn new(name: &str) -> Self {
-        static COUNT: AtomicU32 = AtomicU32::new(0);
-        let client = client().await;
-        install(&client).await;
-        let namespace = format!("{name}-{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
-        create_namespace(&client, &namespace).await;
-        let witness = Witness::of(client.clone(), &namespace);
-        let operator = Operator::start(&namespace).await;
-        Self { client, namespace, operator, witness }
+    /// The type "work", whose work is this script.
+    pub async fn work(&self, script: &str) {
+        self.namespace.create(&shell("work", script)).await;
     }
 
-    pub fn api<K: Resource<Scope = NamespaceResourceScope, DynamicType = ()>>(&self) -> Api<K> {
-        Api::namespaced(self.client.clone(), &self.namespace)
+    /// A task of the type "work".
+    pub async fn task(&self, name: &str) -> Task {
+        self.task_with(name, |_| {}).await
     }
 
-    pub fn tasks(&self) -> Api<Task> {
-        self.api()
+    pub async fn task_with(&self, name: &str, change: impl FnOnce(&mut TaskSpec)) -> Task {
+        self.namespace.create(&harness::task(name).with(change)).await
     }
 
-    /// Creates a TaskType whose work is a shell script: small, quick to retry, ended after 2 s of grace.
-    pub async fn kind(&self, name: &str, script: &str, change: impl FnOnce(&mut TaskTypeSpec)) {
-        let mut spec: TaskTypeSpec = serde_json::from_value(json!({
-            "startDeadlineSeconds": 120,
-            "defaults": {
-                "retry": {"initialSeconds": 1, "maxSeconds": 2},
-                "timeoutSeconds": 120,
-                "resources": {"requests": {"cpu": "10m", "memory": "8Mi"}, "limits": {"memory": "32Mi"}},
-            },
-            "template": {"spec": {
-                "automountServiceAccountToken": false,
-                "terminationGracePeriodSeconds": 2,
-                "containers": [{"name": "work", "image": "localhost/busybox:1", "command": ["sh", "-c", script]}],
-            }},
-        }))
-        .expect("a type");
-        change(&mut spec);
-        self.api().create(&PostParams::default(), &TaskType::new(name, spec)).await.expect("the type is created");
+    pub async fn change(&self, task: &Task, spec: Value) {
+        self.namespace.patch_task(&task.name_any(), spec).await.expect("the change is accepted");
     }
 
-    pub async fn queue(&self, name: &str, spec: Value) {
-        let spec: TaskQueueSpec = serde_json::from_value(spec).expect("a queue");
-        self.api().create(&PostParams::default(), &TaskQueue::new(name, spec)).await.expect("the queue is created");
+    pub async fn status(&self, task: &Task) -> TaskStatus {
+        self.namespace.task(&task.name_any()).await.status.unwrap_or_default()
     }
 
-    /// Creates a task.
-    pub async fn task(&self, name: &str, type_: &str, change: impl FnOnce(&mut TaskSpec)) -> Task {
-        let mut spec: TaskSpec = serde_json::from_value(json!({"type": type_})).expect("a task");
-        change(&mut spec);
-        self.tasks().create(&PostParams::default(), &Task::new(name, spec)).await.expect("the task is created")
-    }
-
-    pub async fn change(&self, task: &str, spec: Value) -> Task {
-        let patch = Patch::Merge(json!({"spec": spec}));
-        self.tasks().patch(task, &PatchParams::default(), &patch).await.expect("the task is changed")
-    }
-
-    pub async fn get(&self, task: &str) -> Task {
-        self.tasks().get(task).await.expect("the task is there")
-    }
-
-    /// Waits until the task's status is as `is` wants it.
-    pub async fn until(&self, task: &str, what: &str, within: Duration, is: impl Fn(&TaskStatus) -> bool) -> TaskStatus {
-        eventually(&format!("task {task}: {what}"), within, async || {
-            let status = self.tasks().get(task).await?.status.unwrap_or_default();
-            Ok(is(&status).then_some(status))
-        })
-        .await
+    pub async fn until(&self, task: &Task, what: &str, is_so: impl Fn(&TaskStatus) -> bool) -> TaskStatus {
+        let found = self.namespace.task_within(A_TASK, &task.name_any(), what, |_, status| is_so(status)).await;
+        found.status.unwrap_or_default()
     }
 
     /// Waits until the task is final, and asserts how.
-    pub async fn ends(&self, task: &str, within: Duration, state: State) -> TaskStatus {
-        let status = self.until(task, "is final", within, |status| status.state.is_final()).await;
-        assert_eq!(status.state, state, "task {task}: {} {:?}", status.reason, status.message);
+    pub async fn ends(&self, task: &Task, state: State) -> TaskStatus {
+        let status = self.until(task, "is final", |status| status.state.is_final()).await;
+        assert_eq!(status.state, state, "task {}: {} {:?}", task.name_any(), status.reason, status.message);
         status
     }
 
-    pub async fn completes(&self, task: &str) -> TaskStatus {
-        self.ends(task, A_TASK, State::Completed).await
+    pub async fn completes(&self, task: &Task) -> TaskStatus {
+        self.ends(task, State::Completed).await
     }
 
-    /// Waits until the newest pod of the task runs its container.
+    /// Waits until the task's newest pod runs its container.
     pub async fn runs(&self, task: &Task) -> Pod {
-        let uid = task.uid().expect("a uid");
         let what = format!("the container of task {} runs", task.name_any());
         eventually(&what, A_TASK, async || {
-            let newest = self.witness.pods_of(&uid).pop();
-            Ok(newest.filter(|pod| !pod.is_over() && pod.is_running()).map(|sighting| sighting.pod))
+            self.pods_of(task).pop().filter(|last| !last.deleted && is_running(&last.object)).map(|last| last.object)
         })
         .await
     }
 
-    /// Waits until nothing of this pod runs any more, and tells how it was last seen.
-    pub async fn is_over(&self, pod: &Pod) -> Sighting {
-        eventually(&format!("pod {} is over", pod.name_any()), A_TASK, async || {
-            let pods = self.witness.pods();
-            Ok(pods.into_iter().find(|seen| seen.pod.uid() == pod.uid() && seen.is_over()))
+    /// Waits until this pod has ended, and tells how it was last seen.
+    pub async fn ended(&self, pod: &Pod) -> Pod {
+        eventually(&format!("pod {} has ended", pod.name_any()), A_TASK, async || {
+            let last = self.all_pods().into_iter().find(|last| last.object.uid() == pod.uid())?;
+            (last.deleted || !is_live(&last.object)).then_some(last.object)
         })
         .await
     }
 
-    /// Every pod that there ever was of this task, oldest first.
-    pub fn pods_of(&self, task: &Task) -> Vec<Sighting> {
-        self.witness.pods_of(&task.uid().expect("a uid"))
+    /// The last word on every pod of ours that there ever was, oldest first.
+    pub fn all_pods(&self) -> Vec<Seen<Pod>> {
+        let mut pods = Vec::<Seen<Pod>>::new();
+        for seen in self.pods.seen().into_iter().filter(|seen| seen.object.labels().contains_key(TASK_UID)) {
+            match pods.iter_mut().find(|known| known.object.uid() == seen.object.uid()) {
+                Some(known) => *known = seen,
+                None => pods.push(seen),
+            }
+        }
+        pods
     }
 
-    /// Waits until neither Jobs nor pods are there.
+    /// The same of one task.
+    pub fn pods_of(&self, task: &Task) -> Vec<Seen<Pod>> {
+        let mut pods = self.all_pods();
+        pods.retain(|seen| seen.object.labels().get(TASK_UID) == task.uid().as_ref());
+        pods
+    }
+
+    /// How many pods of all tasks, at most, were there and had not ended at one moment.
+    pub fn most_pods_at_once(&self) -> usize {
+        most_at_once(&self.pods.seen(), is_live)
+    }
+
+    /// At no moment had any task two pods that had not ended.
+    pub fn assert_one_pod_at_a_time(&self) {
+        let seen = self.pods.seen();
+        for (name, uid) in self.all_pods().iter().map(|pod| (pod.object.name_any(), pod.object.labels()[TASK_UID].clone())) {
+            let most = most_at_once(&seen, |pod| is_live(pod) && pod.labels().get(TASK_UID) == Some(&uid));
+            assert!(most <= 1, "the task of pod {name} had {most} pods at once");
+        }
+    }
+
+    /// Waits until neither Jobs nor pods are left.
     pub async fn is_empty(&self) {
         eventually("neither Jobs nor pods are left", A_CHANGE, async || {
-            let jobs = self.api::<Job>().list(&ListParams::default()).await?;
-            let pods = self.api::<Pod>().list(&ListParams::default()).await?;
-            Ok((jobs.items.is_empty() && pods.items.is_empty()).then_some(()))
+            (self.namespace.jobs_now().await.is_empty() && self.namespace.pods_now().await.is_empty()).then_some(())
         })
         .await;
     }
-
-    /// Everything a person would look at first.
-    async fn state(&self) -> String {
-        let mut state = format!("──── namespace {}\n", self.namespace);
-        for task in list::<Task>(self).await {
-            let status = task.status.clone().unwrap_or_default();
-            let _ = writeln!(state, "task {}: {} {} attempt {} {:?}", task.name_any(), status.state, status.reason, status.attempt, status.message);
-            for attempt in status.attempts {
-                let _ = writeln!(state, "    attempt {}: {} {} {:?} {:?}", attempt.number, attempt.outcome, attempt.reason, attempt.exit_code, attempt.message);
-            }
-        }
-        for job in list::<Job>(self).await {
-            let _ = writeln!(state, "job {} {}", job.name_any(), json!(job.status));
-        }
-        for seen in self.witness.pods() {
-            let statuses = seen.pod.status.as_ref().and_then(|status| status.container_statuses.clone());
-            let _ = writeln!(state, "pod {}: {} gone={} {}", seen.pod.name_any(), seen.phase(), seen.gone, json!(statuses));
-        }
-        for event in list::<Event>(self).await {
-            let _ = writeln!(state, "event {:?}: {:?} {:?}", event.involved_object.name, event.reason, event.message);
-        }
-        let _ = writeln!(state, "──── the operator's last words\n{}\n────", self.operator.last_words());
-        state
-    }
 }
 
-async fn list<K>(world: &World) -> Vec<K>
-where
-    K: Resource<Scope = NamespaceResourceScope, DynamicType = ()> + Clone + std::fmt::Debug + for<'a> serde::Deserialize<'a>,
-{
-    world.api::<K>().list(&ListParams::default()).await.map(|list| list.items).unwrap_or_default()
+/// Something of it may still run.
+pub fn is_live(pod: &Pod) -> bool {
+    !matches!(phase(pod), "Succeeded" | "Failed")
 }
 
-/// A namespace in which pods can be made: they need its default service account.
-pub async fn create_namespace(client: &Client, name: &str) {
-    let namespace = Namespace { metadata: kube::api::ObjectMeta { name: Some(name.into()), ..Default::default() }, ..Namespace::default() };
-    Api::<Namespace>::all(client.clone()).create(&PostParams::default(), &namespace).await.expect("the namespace is created");
-    let accounts = Api::<ServiceAccount>::namespaced(client.clone(), name);
-    eventually("the default service account is there", A_CHANGE, async || accounts.get_opt("default").await).await;
+pub fn phase(pod: &Pod) -> &str {
+    pod.status.as_ref().and_then(|status| status.phase.as_deref()).unwrap_or_default()
+}
+
+pub fn is_running(pod: &Pod) -> bool {
+    let containers = pod.status.iter().flat_map(|status| status.container_statuses.iter().flatten());
+    is_live(pod) && containers.filter_map(|container| container.state.as_ref()).any(|state| state.running.is_some())
+}
+
+/// How its first container ended.
+pub fn end(pod: &Pod) -> &ContainerStateTerminated {
+    let first = pod.status.as_ref().and_then(|status| status.container_statuses.as_ref()).and_then(|all| all.first());
+    let state = first.and_then(|container| container.state.as_ref()).and_then(|state| state.terminated.as_ref());
+    state.unwrap_or_else(|| panic!("the container of pod {} has ended: {:?}", pod.name_any(), pod.status))
 }

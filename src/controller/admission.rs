@@ -1,15 +1,16 @@
 //! Gives out slots: passes over the board, one at a time, and a write-ahead for each slot given.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use jiff::{SignedDuration, Timestamp};
+use kube::api::ListParams;
 use kube::{Api, ResourceExt};
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::calls::{CallError, within};
+use super::calls::CallError;
 use super::{CONCURRENCY, Context};
 use crate::api::Task;
 use crate::core::lifecycle::{self, Admission};
@@ -17,6 +18,10 @@ use crate::core::queue::Candidate;
 
 /// How long to wait before asking again for what the API server did not answer.
 const ASK_AGAIN: Duration = Duration::from_secs(1);
+/// How often the caches are asked whether they have caught up...
+const LOOK_AGAIN: Duration = Duration::from_millis(20);
+/// ...and for how long: a task that was finished and deleted meanwhile never shows.
+const CAUGHT_UP_WITHIN: Duration = Duration::from_secs(10);
 /// How long a task whose admission the API server refused waits before it is a candidate again.
 const AFTER_A_REFUSAL: Duration = Duration::from_secs(10);
 
@@ -29,6 +34,7 @@ pub async fn run(context: Arc<Context>, shutdown: CancellationToken) {
         if ready.wait_for(|ready| *ready).await.is_err() {
             return;
         }
+        catch_up(&context).await;
         loop {
             let wake = pass(&context, &in_flight, &writes);
             tokio::select! {
@@ -40,6 +46,27 @@ pub async fn run(context: Arc<Context>, shutdown: CancellationToken) {
     shutdown.run_until_cancelled(passes).await;
     writes.close();
     writes.wait().await;
+}
+
+/// Waits until the caches show every slot that a leader before us has given: the first lists may have come
+/// from behind. Queued tasks need no such care, for an admission is refused that was decided on the past.
+async fn catch_up(context: &Context) {
+    let tasks = context.all_tasks();
+    let holders = ListParams::default().fields("status.state=Processing");
+    let held = loop {
+        match context.calls.read(tasks.list_metadata(&holders)).await {
+            Ok(held) => break held,
+            Err(error) => {
+                tracing::warn!(%error, "failed to read which tasks hold a slot; asks again");
+                tokio::time::sleep(ASK_AGAIN).await;
+            }
+        }
+    };
+    let behind = || held.items.iter().any(|task| !context.cache.has_reached(&task.metadata));
+    let began = Instant::now();
+    while behind() && began.elapsed() < CAUGHT_UP_WITHIN {
+        tokio::time::sleep(LOOK_AGAIN).await;
+    }
 }
 
 /// One pass; returns when the next one is due even if nothing rings.
@@ -89,6 +116,8 @@ async fn admit(context: &Context, candidate: &Candidate, now: Timestamp) {
     match context.status.write(&task, lifecycle::admitted(&task, &kind, &admission, now)).await {
         Ok(written) => context.cache.task_written(&written),
         Err(CallError::Conflict | CallError::NotFound) => context.cache.task_outdated(&task),
+        // Whoever leads now decides anew.
+        Err(CallError::NotLeader) => {}
         Err(CallError::Deadline | CallError::Failed(_)) => find_out(context, &task).await,
         Err(error) => {
             tracing::error!(task = task.name_any(), namespace = task.namespace(), %error, "failed to admit; will try again");
@@ -102,7 +131,7 @@ async fn admit(context: &Context, candidate: &Candidate, now: Timestamp) {
 async fn find_out(context: &Context, task: &Task) {
     let tasks = Api::<Task>::namespaced(context.client.clone(), &task.namespace().unwrap_or_default());
     loop {
-        match within(tasks.get(&task.name_any())).await {
+        match context.calls.read(tasks.get(&task.name_any())).await {
             Ok(now) if now.metadata.uid == task.metadata.uid => return context.cache.task_written(&now),
             Ok(_) | Err(CallError::NotFound) => return context.cache.task_outdated(task),
             Err(error) => {

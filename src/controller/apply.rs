@@ -11,7 +11,7 @@ use kube::{Api, Resource, ResourceExt};
 use serde::de::DeserializeOwned;
 
 use super::Context;
-use super::calls::{CallError, outcome, within};
+use super::calls::CallError;
 use crate::api::{State, Task};
 use crate::core::lifecycle::Action;
 use crate::core::observe::{self, Trouble};
@@ -56,7 +56,7 @@ pub async fn carry_out(task: &Task, action: Action, context: &Context) -> Result
 /// Creates the present attempt's Job from the task as it is now: the cache holds no payloads.
 async fn launch(task: &Task, context: &Context) -> Result<Option<Duration>, CallError> {
     let Some(kind) = context.cache.kind_of(task) else { return Ok(Some(Duration::ZERO)) };
-    let whole = match within(tasks(task, context).get(&task.name_any())).await {
+    let whole = match context.calls.read(tasks(task, context).get(&task.name_any())).await {
         Ok(whole) if is_still(task, &whole) => whole,
         Ok(_) | Err(CallError::NotFound) => return Ok(None),
         Err(error) => return Err(error),
@@ -81,9 +81,7 @@ fn build(task: &Task, kind: &Arc<Kind>, context: &Context) -> Result<Job, Templa
 
 async fn create(task: &Task, job: &Job, context: &Context) -> Result<Option<Duration>, CallError> {
     let jobs = Api::<Job>::namespaced(context.client.clone(), &task.namespace().unwrap_or_default());
-    let created = within(jobs.create(&PostParams::default(), job)).await;
-    context.metrics.wrote("create_job", outcome(&created));
-    match created {
+    match context.calls.write("create_job", jobs.create(&PostParams::default(), job)).await {
         Ok(job) => {
             context.cache.job_seen(&job);
             Ok(Some(TRACE_EXPECTED_WITHIN))
@@ -99,7 +97,7 @@ async fn create(task: &Task, job: &Job, context: &Context) -> Result<Option<Dura
 /// A Job of that name exists: ours from an earlier try, an old one of ours that is being removed, or a
 /// stranger's, which is left alone.
 async fn whose(task: &Task, jobs: &Api<Job>, name: &str, context: &Context) -> Result<Option<Duration>, CallError> {
-    let job = match within(jobs.get(name)).await {
+    let job = match context.calls.read(jobs.get(name)).await {
         Ok(job) => job,
         Err(CallError::NotFound) => return Ok(Some(NAME_FREE_WITHIN)),
         Err(error) => return Err(error),
@@ -143,8 +141,8 @@ where
     let namespace = task.namespace().unwrap_or_default();
     let objects = Api::<K>::namespaced(context.client.clone(), &namespace);
     let only_this = Preconditions { uid: Some(uid), resource_version: None };
-    let deleted = within(objects.delete(name, &DeleteParams::background().preconditions(only_this))).await;
-    context.metrics.wrote("delete", outcome(&deleted));
+    let how = DeleteParams::background().preconditions(only_this);
+    let deleted = context.calls.write("delete", objects.delete(name, &how)).await;
     tracing::info!(namespace, task = task.name_any(), kind = %K::kind(&()), name, reason = %why, "delete");
     match deleted {
         // Gone, or another one of that name: what was to be deleted is not there.

@@ -11,6 +11,7 @@ use jiff::Timestamp;
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::Pod;
 use kube::ResourceExt;
+use kube::api::ObjectMeta;
 use kube::runtime::reflector::{ObjectRef, Store};
 use tokio::sync::Notify;
 
@@ -46,6 +47,8 @@ struct Known {
     first_seen: u64,
     /// What is older than this is past: we know of something newer, our own last write mostly.
     not_before: u64,
+    /// The resourceVersion with which it was last seen.
+    latest: u64,
 }
 
 /// A task's children, by uid.
@@ -87,7 +90,11 @@ impl Gathered {
 
 /// The object's resourceVersion; they are compared as integers.
 fn version(task: &Task) -> u64 {
-    task.metadata.resource_version.as_deref().and_then(|version| version.parse().ok()).unwrap_or_default()
+    version_of(&task.metadata)
+}
+
+fn version_of(metadata: &ObjectMeta) -> u64 {
+    metadata.resource_version.as_deref().and_then(|version| version.parse().ok()).unwrap_or_default()
 }
 
 fn uid_of(task: &Task) -> Uid {
@@ -135,6 +142,13 @@ impl Cache {
         self.tasks.get(task)
     }
 
+    /// The watch has shown this task, or a later version of it.
+    pub fn has_reached(&self, task: &ObjectMeta) -> bool {
+        let mut reference = ObjectRef::new(task.name.as_deref().unwrap_or_default());
+        reference.namespace = task.namespace.clone();
+        self.task(&reference).is_some_and(|seen| version(&seen) >= version_of(task))
+    }
+
     /// A task as the watch shows it.
     pub fn task_seen(&self, task: &Task) {
         let mut inner = self.lock();
@@ -142,7 +156,9 @@ impl Cache {
             task: ObjectRef::from_obj(task),
             first_seen: version(task),
             not_before: 0,
+            latest: 0,
         });
+        known.latest = version(task);
         if version(task) >= known.not_before {
             self.place(&mut inner, task);
         }
@@ -198,8 +214,22 @@ impl Cache {
             all.filter(|uid| !listed.contains(*uid)).cloned().collect()
         };
         gone.iter().for_each(|uid| self.task_gone(uid));
+        self.forget_if_restored(&tasks);
         tasks.iter().for_each(|task| self.task_seen(task));
         tasks.iter().map(|task| ObjectRef::from_obj(task.as_ref())).collect()
+    }
+
+    /// A whole list that shows a task older than it was seen before comes from a cluster that was restored from
+    /// a backup: what is remembered of versions speaks of a future that never was.
+    fn forget_if_restored(&self, listed: &[Arc<Task>]) {
+        let mut inner = self.lock();
+        let went_back = |inner: &Inner, task: &Task| {
+            inner.known.get(&uid_of(task)).is_some_and(|known| version(task) < known.latest)
+        };
+        if listed.iter().any(|task| went_back(&inner, task)) {
+            tracing::warn!("resource versions went backwards: the cluster was restored; forgets what it remembered");
+            inner.known.clear();
+        }
     }
 
     /// Puts a task where it stands, and rings admission where that may open a door.

@@ -1,8 +1,12 @@
 //! Every request to the API server goes through here: with a deadline, and with errors that say what to do.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use kube::core::Status;
+
+use crate::leader::Leadership;
+use crate::metrics::Metrics;
 
 /// No request of ours may take longer; the client itself would wait for ever.
 const DEADLINE: Duration = Duration::from_secs(10);
@@ -25,8 +29,11 @@ pub enum CallError {
     /// The API server will not have it: trying again changes nothing by itself.
     #[error("refused: {}", .0.message)]
     Refused(Box<Status>),
+    /// Another operator may act now: this one must not.
+    #[error("the lease is not ours any more")]
+    NotLeader,
     /// The outcome is not known: look, then try again.
-    #[error("no answer within {} s", DEADLINE.as_secs())]
+    #[error("no answer in time")]
     Deadline,
     /// Try again.
     #[error("failed to reach the API server: {0}")]
@@ -42,6 +49,7 @@ impl CallError {
             Self::AlreadyExists => "already_exists",
             Self::Terminating => "terminating",
             Self::Refused(_) => "refused",
+            Self::NotLeader => "not_leader",
             Self::Deadline => "deadline",
             Self::Failed(_) => "failed",
         }
@@ -74,14 +82,40 @@ impl From<Box<Status>> for CallError {
     }
 }
 
-/// What became of a request: a label for metrics.
-pub fn outcome<T>(answer: &Result<T, CallError>) -> &'static str {
-    answer.as_ref().map_or_else(CallError::kind, |_| "ok")
+/// The way to the API server.
+pub struct Calls {
+    leadership: Leadership,
+    metrics: Arc<Metrics>,
 }
 
-/// Awaits a request, but no longer than the deadline.
-pub async fn within<T>(request: impl Future<Output = kube::Result<T>>) -> Result<T, CallError> {
-    match tokio::time::timeout(DEADLINE, request).await {
+impl Calls {
+    pub fn new(leadership: Leadership, metrics: Arc<Metrics>) -> Self {
+        Self { leadership, metrics }
+    }
+
+    /// Awaits a request that changes nothing, but no longer than the deadline.
+    pub async fn read<T>(&self, request: impl Future<Output = kube::Result<T>>) -> Result<T, CallError> {
+        within(DEADLINE, request).await
+    }
+
+    /// Awaits a request that changes something, but no longer than the lease is ours.
+    pub async fn write<T>(
+        &self,
+        operation: &'static str,
+        request: impl Future<Output = kube::Result<T>>,
+    ) -> Result<T, CallError> {
+        let answer = match self.leadership.remaining() {
+            Some(left) => within(left.min(DEADLINE), request).await,
+            None => Err(CallError::NotLeader),
+        };
+        let outcome = answer.as_ref().map_or_else(CallError::kind, |_| "ok");
+        self.metrics.wrote(operation, outcome);
+        answer
+    }
+}
+
+async fn within<T>(deadline: Duration, request: impl Future<Output = kube::Result<T>>) -> Result<T, CallError> {
+    match tokio::time::timeout(deadline, request).await {
         Ok(answer) => answer.map_err(CallError::from),
         Err(_) => Err(CallError::Deadline),
     }

@@ -7,7 +7,7 @@ use kube::{Api, ResourceExt};
 
 use super::Context;
 use super::cache::Gathered;
-use super::calls::{CallError, within};
+use super::calls::CallError;
 use crate::api::Task;
 use crate::core::lifecycle;
 use crate::core::observe::{Puzzle, Trouble};
@@ -32,7 +32,8 @@ async fn explain(task: &Task, puzzle: Puzzle<'_>, context: &Context) -> Result<O
     let namespace = task.namespace().unwrap_or_default();
     let events = Api::<Event>::namespaced(context.client.clone(), &namespace);
     let fields = format!("involvedObject.uid={},type=Warning", puzzle.uid());
-    let found = within(events.list(&ListParams::default().fields(&fields).limit(EVENTS))).await?;
+    let warnings = ListParams::default().fields(&fields).limit(EVENTS);
+    let found = context.calls.read(events.list(&warnings)).await?;
     let last = found.items.into_iter().max_by_key(ResourceExt::creation_timestamp);
     Ok(last.and_then(|event| event.message).map(|words| puzzle.explained(&words)))
 }

@@ -20,15 +20,17 @@ use std::time::Duration;
 
 use futures::channel::mpsc;
 use futures::{FutureExt, StreamExt};
-use kube::Client;
 use kube::runtime::controller::{self, applier};
 use kube::runtime::reflector;
+use kube::{Api, Client};
 use tokio_util::sync::CancellationToken;
 
 use crate::api::Task;
 use crate::core::Settings;
+use crate::leader::Leadership;
 use crate::metrics::Metrics;
 use cache::Cache;
+use calls::Calls;
 use status::StatusWriter;
 
 /// How many tasks are reconciled, and how many admissions written, at once. More gains the API server nothing
@@ -40,6 +42,7 @@ const DRAIN: Duration = Duration::from_secs(10);
 const WAKES: usize = 1024;
 
 /// Where the controller looks.
+#[derive(Clone)]
 pub struct Scope {
     pub client: Client,
     /// This namespace alone; `None` for all.
@@ -50,6 +53,7 @@ pub struct Scope {
 pub struct Context {
     client: Client,
     namespace: Option<String>,
+    calls: Arc<Calls>,
     cache: Cache,
     status: StatusWriter,
     settings: Settings,
@@ -58,18 +62,30 @@ pub struct Context {
     ready: tokio::sync::watch::Receiver<bool>,
 }
 
+impl Context {
+    fn all_tasks(&self) -> Api<Task> {
+        match &self.namespace {
+            Some(namespace) => Api::namespaced(self.client.clone(), namespace),
+            None => Api::all(self.client.clone()),
+        }
+    }
+}
+
 /// Runs the controller until `shutdown`, then drains it. `ready` is told when the caches hold everything.
 pub async fn run(
     scope: Scope,
     settings: Settings,
+    leadership: Leadership,
     metrics: Arc<Metrics>,
     ready: tokio::sync::watch::Sender<bool>,
     shutdown: CancellationToken,
 ) {
     let (tasks, writer) = reflector::store::<Task>();
+    let calls = Arc::new(Calls::new(leadership, metrics.clone()));
     let context = Arc::new(Context {
         cache: Cache::new(tasks.clone(), settings.clone()),
-        status: StatusWriter::new(scope.client.clone(), metrics.clone()),
+        status: StatusWriter::new(scope.client.clone(), calls.clone(), metrics.clone()),
+        calls,
         ready: ready.subscribe(),
         client: scope.client,
         namespace: scope.namespace,

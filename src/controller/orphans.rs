@@ -11,7 +11,6 @@ use kube::api::{DeleteParams, Preconditions};
 
 use super::Context;
 use super::cache::Orphan;
-use super::calls::{outcome, within};
 
 /// An orphan that is seen twice, so far apart, is one that the garbage collector does not take.
 const BETWEEN_SWEEPS: Duration = Duration::from_secs(10);
@@ -35,8 +34,8 @@ pub async fn run(context: Arc<Context>) {
 async fn remove(orphan: &Orphan, context: &Context) {
     let jobs = Api::<Job>::namespaced(context.client.clone(), &orphan.namespace);
     let only_this = Preconditions { uid: Some(orphan.uid.clone()), resource_version: None };
-    let deleted = within(jobs.delete(&orphan.job, &DeleteParams::background().preconditions(only_this))).await;
-    context.metrics.wrote("delete", outcome(&deleted));
+    let how = DeleteParams::background().preconditions(only_this);
+    let deleted = context.calls.write("delete", jobs.delete(&orphan.job, &how)).await;
     match deleted {
         Ok(_) => tracing::info!(namespace = orphan.namespace, job = orphan.job, "removed a Job whose task is gone"),
         Err(error) => {

@@ -6,18 +6,19 @@ use std::sync::Arc;
 use kube::api::{ObjectMeta, PostParams};
 use kube::{Api, Client, ResourceExt};
 
-use super::calls::{CallError, outcome, within};
+use super::calls::{CallError, Calls};
 use crate::api::{Task, TaskSpec, TaskStatus};
 use crate::metrics::Metrics;
 
 pub struct StatusWriter {
     client: Client,
+    calls: Arc<Calls>,
     metrics: Arc<Metrics>,
 }
 
 impl StatusWriter {
-    pub fn new(client: Client, metrics: Arc<Metrics>) -> Self {
-        Self { client, metrics }
+    pub fn new(client: Client, calls: Arc<Calls>, metrics: Arc<Metrics>) -> Self {
+        Self { client, calls, metrics }
     }
 
     /// Writes `status` for `task` and returns the task as it then is, payload included. Metrics and log
@@ -26,9 +27,9 @@ impl StatusWriter {
         let namespace = task.namespace().unwrap_or_default();
         let name = task.name_any();
         let tasks = Api::<Task>::namespaced(self.client.clone(), &namespace);
-        let written = within(tasks.replace_status(&name, &PostParams::default(), &only_status(task, status))).await;
-        self.metrics.wrote("update_status", outcome(&written));
-        let written = written?;
+        let status = only_status(task, status);
+        let how = PostParams::default();
+        let written = self.calls.write("update_status", tasks.replace_status(&name, &how, &status)).await?;
         self.metrics.task_moved(task, &written);
         tell(task, &written);
         Ok(written)

@@ -281,7 +281,7 @@ impl PodFacts {
 
     /// A container of it has begun: its work, or what prepares that.
     pub fn has_started(&self) -> bool {
-        self.work != Work::NotStarted || self.preparing
+        self.work != Work::NotStarted || (self.preparing && self.waiting.is_none())
     }
 
     /// It has a node, and does not say why its container has not started.

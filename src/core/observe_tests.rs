@@ -279,15 +279,65 @@ fn a_job_is_read_with_what_it_holds() {
     assert!(!job.deleting && !job.gone);
 }
 
+const JOB: &str = "report-7-0f3a";
+
 #[test]
-fn a_job_without_a_pod_is_looked_into_after_ten_seconds() {
-    let job = job(json!({}));
-    let observed = Observed { jobs: vec![job], ..Observed::default() };
-    assert_eq!(observed.puzzle("report-7-0f3a", at("2026-03-01T10:00:09Z")), None);
-    assert!(observed.puzzle("report-7-0f3a", at("2026-03-01T10:00:10Z")).is_some());
+fn a_job_without_a_pod_is_a_puzzle_after_ten_seconds() {
+    let observed = Observed { jobs: vec![job(json!({}))], ..Observed::default() };
+    assert_eq!(observed.puzzle(JOB, at("2026-03-01T10:00:09Z")), None);
+    let puzzle = observed.puzzle(JOB, at("2026-03-01T10:00:10Z")).expect("a puzzle");
+    assert_eq!((puzzle.uid(), puzzle.explained("exceeded quota: small").reason), ("9f1e", Reason::QuotaExceeded));
     assert_eq!(observed.puzzle("another", at("2026-03-01T10:01:00Z")), None);
     let observed = Observed { pods: vec![pod(json!({}))], ..observed };
-    assert_eq!(observed.puzzle("report-7-0f3a", at("2026-03-01T10:01:00Z")), None);
+    assert_eq!(observed.puzzle(JOB, at("2026-03-01T10:01:00Z")), None);
+}
+
+#[test]
+fn a_pod_that_does_not_start_and_does_not_say_why_is_a_puzzle_after_ten_seconds() {
+    let creating = json!({"phase": "Pending", "initContainerStatuses": [], "containerStatuses": [status_of("work", waiting_for("ContainerCreating", ""))]});
+    let observed = Observed { jobs: vec![job(json!({}))], pods: vec![pod(creating)], ..Observed::default() };
+    assert_eq!(observed.puzzle(JOB, at("2026-03-01T10:00:09Z")), None);
+    let puzzle = observed.puzzle(JOB, at("2026-03-01T10:00:10Z")).expect("a puzzle");
+    let explained = puzzle.explained("MountVolume.SetUp failed: secret \"keys\" not found");
+    assert_eq!((puzzle.uid(), explained.reason), ("b5c8", Reason::ContainerConfig));
+    let puzzle_of = |state: Value| {
+        let facts = pod(
+            json!({"phase": "Pending", "initContainerStatuses": [], "containerStatuses": [status_of("work", state)]}),
+        );
+        let observed = Observed { jobs: vec![job(json!({}))], pods: vec![facts], ..Observed::default() };
+        observed.puzzle(JOB, at("2026-03-01T10:01:00Z")).is_some()
+    };
+    assert!(!puzzle_of(waiting_for("ImagePullBackOff", "no such image")), "it says why itself");
+    assert!(!puzzle_of(running()));
+}
+
+#[test]
+fn preparing_counts_as_started_unless_the_work_itself_cannot_be_made() {
+    let started = |init: Value, work: Value| {
+        pod(json!({"phase": "Pending", "initContainerStatuses": [status_of("fetch", init)], "containerStatuses": [status_of("work", work)]})).has_started()
+    };
+    let initializing = || waiting_for("PodInitializing", "");
+    assert!(!started(initializing(), initializing()));
+    assert!(started(running(), initializing()));
+    assert!(started(terminated(0, "Completed"), initializing()));
+    assert!(!started(terminated(0, "Completed"), waiting_for("ImagePullBackOff", "no such image")));
+    assert!(started(terminated(0, "Completed"), running()));
+}
+
+#[test]
+fn what_only_carries_a_tasks_label_is_not_its_own() {
+    let own = || JobFacts { owner: Some("77aa".into()), ..job(json!({})) };
+    let names = |jobs: Vec<JobFacts>, pods: Vec<PodFacts>| {
+        let observed = Observed::of("77aa", jobs, pods);
+        (observed.jobs.len(), observed.pods.len())
+    };
+    assert_eq!(names(vec![own()], vec![pod(json!({}))]), (1, 1));
+    assert_eq!(names(vec![JobFacts { owner: None, ..own() }], vec![]), (0, 0));
+    assert_eq!(names(vec![JobFacts { owner: Some("other".into()), ..own() }], vec![]), (0, 0));
+    assert_eq!(names(vec![own()], vec![PodFacts { owner: Some("other".into()), ..pod(json!({})) }]), (1, 0));
+    assert_eq!(names(vec![own()], vec![PodFacts { owner: None, ..pod(json!({})) }]), (1, 0));
+    assert_eq!(names(vec![], vec![pod(json!({}))]), (0, 1), "its Job went before it");
+    assert_eq!(pod(json!({})).owner.as_deref(), Some("9f1e"));
 }
 
 #[test]

@@ -39,6 +39,9 @@ impl Spans {
         if let Some(started) = running_since(status) {
             spans.push(started, to, None);
         }
+        if ended_with_its_last_run(status) {
+            spans.to = spans.runs.last().map_or(to, |run| run.to);
+        }
         spans
     }
 
@@ -57,6 +60,12 @@ impl Spans {
     pub fn waited(&self) -> SignedDuration {
         self.to.duration_since(self.from) - self.ran()
     }
+}
+
+/// What then passes until the final state is written is no waiting: the task has nothing more to wait for.
+fn ended_with_its_last_run(status: &TaskStatus) -> bool {
+    let last = status.attempts.last().map(|attempt| attempt.reason);
+    status.state == State::Completed || status.state == State::Failed && last == Some(status.reason)
 }
 
 /// Short runs are told by the final status only: until then admission is the best guess.
@@ -95,9 +104,16 @@ mod tests {
     }
 
     #[test]
+    fn a_task_whose_deadline_came_after_a_failure_has_waited_until_then() {
+        let mut late = task("a").was_queued(0).tried(3, 8, AttemptOutcome::Failed).ended(State::Failed, 20);
+        late.status.as_mut().expect("a status").reason = Reason::DeadlineExceeded;
+        assert_eq!(Spans::of(&late, at(100)).waited().as_secs(), 3 + 12);
+    }
+
+    #[test]
     fn the_time_of_a_finished_task_stands_still() {
         let task = task("a").was_queued(0).tried(3, 8, AttemptOutcome::Succeeded).ended(State::Completed, 9);
         assert_eq!(Spans::of(&task, at(100)), Spans::of(&task, at(900)));
-        assert_eq!(Spans::of(&task, at(100)).waited().as_secs(), 4);
+        assert_eq!(Spans::of(&task, at(100)).waited().as_secs(), 3);
     }
 }

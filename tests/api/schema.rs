@@ -26,14 +26,32 @@ async fn a_wrong_task_is_refused_with_words_that_say_what_to_write() {
             (json!({}), "spec.type: Required value"),
             (json!({"type": ""}), "spec.type in body should be at least 1 chars long"),
             (json!({"type": "w", "priority": "urgent"}), r#"supported values: "low", "normal", "high", "critical""#),
-            (json!({"type": "w", "timeoutSeconds": -1}), "spec.timeoutSeconds in body should be greater than or equal to 1"),
-            (json!({"type": "w", "timeoutSeconds": 0}), "spec.timeoutSeconds in body should be greater than or equal to 1"),
+            (
+                json!({"type": "w", "timeoutSeconds": -1}),
+                "spec.timeoutSeconds in body should be greater than or equal to 1",
+            ),
+            (
+                json!({"type": "w", "timeoutSeconds": 0}),
+                "spec.timeoutSeconds in body should be greater than or equal to 1",
+            ),
             (json!({"type": "w", "timeoutSeconds": 604_801}), "should be less than or equal to 604800"),
             (json!({"type": "w", "timeoutSeconds": "10m"}), "spec.timeoutSeconds in body must be of type integer"),
-            (json!({"type": "w", "deadlineSeconds": 0}), "spec.deadlineSeconds in body should be greater than or equal to 1"),
-            (json!({"type": "w", "retry": {"limit": 101}}), "spec.retry.limit in body should be less than or equal to 100"),
-            (json!({"type": "w", "retry": {"limit": -1}}), "spec.retry.limit in body should be greater than or equal to 0"),
-            (json!({"type": "w", "retry": {"factor": 0.5}}), "spec.retry.factor in body should be greater than or equal to 1"),
+            (
+                json!({"type": "w", "deadlineSeconds": 0}),
+                "spec.deadlineSeconds in body should be greater than or equal to 1",
+            ),
+            (
+                json!({"type": "w", "retry": {"limit": 101}}),
+                "spec.retry.limit in body should be less than or equal to 100",
+            ),
+            (
+                json!({"type": "w", "retry": {"limit": -1}}),
+                "spec.retry.limit in body should be greater than or equal to 0",
+            ),
+            (
+                json!({"type": "w", "retry": {"factor": 0.5}}),
+                "spec.retry.factor in body should be greater than or equal to 1",
+            ),
             (json!({"type": "w", "retry": {"oomMemoryFactor": 5}}), "should be less than or equal to 4"),
             (json!({"type": "w", "resources": {"requests": {"cpu": "lots"}}}), quantity),
             (json!({"type": "w", "resources": {"limits": {"memory": "-1Gi"}}}), quantity),
@@ -64,11 +82,23 @@ async fn a_wrong_type_is_refused_with_words_that_say_what_to_write() {
             (json!({"template": "busybox"}), "spec.template in body must be of type object"),
             (with(json!({"executor": "Cron"})), r#"spec.executor: Unsupported value: "Cron""#),
             (with(json!({"failureRules": [{"action": "Fail"}]})), no_matcher),
-            (with(json!({"failureRules": [{"exitCodes": [0], "action": "Fail"}]})), "should be greater than or equal to 1"),
-            (with(json!({"failureRules": [{"exitCodes": [256], "action": "Fail"}]})), "should be less than or equal to 255"),
+            (
+                with(json!({"failureRules": [{"exitCodes": [0], "action": "Fail"}]})),
+                "should be greater than or equal to 1",
+            ),
+            (
+                with(json!({"failureRules": [{"exitCodes": [256], "action": "Fail"}]})),
+                "should be less than or equal to 255",
+            ),
             (with(json!({"failureRules": [{"exitCodes": [], "action": "Fail"}]})), "should have at least 1 items"),
-            (with(json!({"failureRules": [{"exitCodes": [1], "action": "Explode"}]})), r#"Unsupported value: "Explode""#),
-            (with(json!({"failureRules": [{"reasons": ["BadLuck"], "action": "Fail"}]})), r#"Unsupported value: "BadLuck""#),
+            (
+                with(json!({"failureRules": [{"exitCodes": [1], "action": "Explode"}]})),
+                r#"Unsupported value: "Explode""#,
+            ),
+            (
+                with(json!({"failureRules": [{"reasons": ["BadLuck"], "action": "Fail"}]})),
+                r#"Unsupported value: "BadLuck""#,
+            ),
             (with(json!({"failureRules": [{"exitCodes": [1]}]})), "action: Required value"),
             (with(json!({"maximum": {"payloadBytes": 131_073}})), "should be less than or equal to 131072"),
             (with(json!({"maximum": {"resources": {"cpu": "many"}}})), "write a quantity"),
@@ -112,7 +142,8 @@ async fn a_typing_error_in_a_field_name_is_refused_by_kubectl() {
 async fn the_least_that_a_person_can_write_is_filled_in() {
     in_namespace("least", async |ns| {
         let task = ns.create_raw(manifest("Task", "least", json!({"type": "w"}))).await.expect("accepted");
-        let defaults = json!({"type": "w", "queue": "default", "runId": "1", "suspend": false, "cancel": false, "once": false});
+        let defaults =
+            json!({"type": "w", "queue": "default", "runId": "1", "suspend": false, "cancel": false, "once": false});
         assert_eq!(task.data["spec"], defaults);
         let queue = ns.create_raw(manifest("TaskQueue", "least", json!({}))).await.expect("accepted");
         assert_eq!(queue.data["spec"]["suspend"], json!(false));
@@ -141,11 +172,20 @@ async fn a_new_task_says_queued_before_any_operator_has_seen_it() {
 #[tokio::test]
 async fn applying_the_same_again_changes_nothing() {
     in_namespace("again", async |ns| {
-        let task = manifest("Task", "again", json!({"type": "w", "priority": "high", "payload": {"a": {"b": [1, null]}},
-            "resources": {"requests": {"cpu": 1}, "limits": {"memory": "1Gi"}}, "retry": {"factor": 1.5}}));
-        let kind = manifest("TaskType", "again", json!({"template": {"spec": {"containers": [{"name": "w", "image": "i"}]}},
-            "maximum": {"resources": {"cpu": 4}}}));
-        let queue = manifest("TaskQueue", "again", json!({"capacity": {"tasks": 3, "resources": {"nvidia.com/gpu": 4}}}));
+        let task = manifest(
+            "Task",
+            "again",
+            json!({"type": "w", "priority": "high", "payload": {"a": {"b": [1, null]}},
+            "resources": {"requests": {"cpu": 1}, "limits": {"memory": "1Gi"}}, "retry": {"factor": 1.5}}),
+        );
+        let kind = manifest(
+            "TaskType",
+            "again",
+            json!({"template": {"spec": {"containers": [{"name": "w", "image": "i"}]}},
+            "maximum": {"resources": {"cpu": 4}}}),
+        );
+        let queue =
+            manifest("TaskQueue", "again", json!({"capacity": {"tasks": 3, "resources": {"nvidia.com/gpu": 4}}}));
         for written in [task, kind, queue] {
             let first = ns.apply(written.clone()).await.expect("accepted");
             let second = ns.apply(written).await.expect("accepted again");
@@ -159,12 +199,15 @@ async fn applying_the_same_again_changes_nothing() {
 #[tokio::test]
 async fn a_payload_and_a_template_are_replaced_whole_by_whoever_applies_next() {
     in_namespace("atomic", async |ns| {
-        let task = |run: &str, payload: Value| manifest("Task", "one", json!({"type": "w", "runId": run, "payload": payload}));
+        let task =
+            |run: &str, payload: Value| manifest("Task", "one", json!({"type": "w", "runId": run, "payload": payload}));
         ns.apply(task("1", json!({"a": 1, "deep": {"x": 1}}))).await.expect("accepted");
         let second = ns.apply(task("2", json!({"deep": {"y": 2}}))).await.expect("accepted");
         assert_eq!(second.data["spec"]["payload"], json!({"deep": {"y": 2}}));
         let kind = |template: Value| manifest("TaskType", "w", json!({"template": template}));
-        ns.apply(kind(json!({"metadata": {"labels": {"a": "b"}}, "spec": {"containers": []}}))).await.expect("accepted");
+        ns.apply(kind(json!({"metadata": {"labels": {"a": "b"}}, "spec": {"containers": []}})))
+            .await
+            .expect("accepted");
         let second = ns.apply(kind(json!({"spec": {"containers": [{"name": "w"}]}}))).await.expect("accepted");
         assert_eq!(second.data["spec"]["template"], json!({"spec": {"containers": [{"name": "w"}]}}));
     })
@@ -174,8 +217,10 @@ async fn a_payload_and_a_template_are_replaced_whole_by_whoever_applies_next() {
 #[tokio::test]
 async fn numbers_are_kept_as_they_were_written() {
     in_namespace("numbers", async |ns| {
-        let payload = json!({"n": 9_007_199_254_740_993_i64, "f": 0.1, "deep": {"null": null, "empty": {}, "list": []}});
-        let task = ns.create_raw(manifest("Task", "n", json!({"type": "w", "payload": payload}))).await.expect("accepted");
+        let payload =
+            json!({"n": 9_007_199_254_740_993_i64, "f": 0.1, "deep": {"null": null, "empty": {}, "list": []}});
+        let task =
+            ns.create_raw(manifest("Task", "n", json!({"type": "w", "payload": payload}))).await.expect("accepted");
         assert_eq!(task.data["spec"]["payload"], payload);
     })
     .await;
@@ -209,14 +254,23 @@ async fn kubectl_get_shows_what_a_person_wants_to_know() {
         ns.create(&task_type("work")).await;
         for (arguments, header, row) in [
             (vec!["get", "tasks"], "NAME TYPE PRIORITY STATE ATTEMPT PROGRESS AGE", "a work high Queued"),
-            (vec!["get", "tasks", "-o", "wide"], "NAME TYPE PRIORITY STATE ATTEMPT PROGRESS REASON EFFECTIVE QUEUE WORKER AGE", "a work high Queued Queued default"),
+            (
+                vec!["get", "tasks", "-o", "wide"],
+                "NAME TYPE PRIORITY STATE ATTEMPT PROGRESS REASON EFFECTIVE QUEUE WORKER AGE",
+                "a work high Queued Queued default",
+            ),
             (vec!["get", "taskqueues"], "NAME TASKS SUSPENDED AGE", "q 7 false"),
             (vec!["get", "tasktypes"], "NAME EXECUTOR MAX AGE", "work Job"),
-            (vec!["get", "tasks", "--field-selector", "spec.type=work,status.state=Queued"], "NAME TYPE PRIORITY STATE ATTEMPT PROGRESS AGE", "a work high Queued"),
+            (
+                vec!["get", "tasks", "--field-selector", "spec.type=work,status.state=Queued"],
+                "NAME TYPE PRIORITY STATE ATTEMPT PROGRESS AGE",
+                "a work high Queued",
+            ),
         ] {
             let said = ns.kubectl(&arguments).await;
             let text = String::from_utf8_lossy(&said.stdout).to_string();
-            let lines: Vec<String> = text.lines().map(|line| line.split_whitespace().collect::<Vec<_>>().join(" ")).collect();
+            let lines: Vec<String> =
+                text.lines().map(|line| line.split_whitespace().collect::<Vec<_>>().join(" ")).collect();
             assert_eq!(lines.first().map(String::as_str), Some(header), "{arguments:?}");
             assert!(lines.get(1).is_some_and(|line| line.starts_with(row)), "{arguments:?}: {text}");
         }
@@ -233,7 +287,11 @@ async fn the_printed_definitions_go_through_kubectl_apply() {
             assert!(document.len() < 256 * 1024, "{} bytes", document.len());
         }
         let mut kubectl = ns.cluster.kubectl();
-        kubectl.args(["apply", "--dry-run=server", "-f", "-"]).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        kubectl
+            .args(["apply", "--dry-run=server", "-f", "-"])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
         let mut child = kubectl.spawn().expect("kubectl runs");
         child.stdin.take().expect("its input").write_all(yaml.as_bytes()).await.expect("kubectl reads");
         let said = child.wait_with_output().await.expect("kubectl ends");

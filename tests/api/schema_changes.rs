@@ -7,7 +7,11 @@ use serde_json::{Value, json};
 use crate::stage::{manifest, refusal};
 
 fn whole() -> Value {
-    manifest("Task", "one", json!({"type": "w", "queue": "q", "kbId": "kb", "payload": {"a": 1, "deep": {"b": [1, 2]}}}))
+    manifest(
+        "Task",
+        "one",
+        json!({"type": "w", "queue": "q", "kbId": "kb", "payload": {"a": 1, "deep": {"b": [1, 2]}}}),
+    )
 }
 
 #[tokio::test]
@@ -57,7 +61,12 @@ async fn a_cancelled_task_is_not_un_cancelled_but_run_again() {
         ns.create_raw(whole()).await.expect("accepted");
         ns.patch_task("one", json!({"cancel": true})).await.expect("cancel passes");
         let said = refusal(ns.patch_task("one", json!({"cancel": false})).await, "un-cancel");
-        assert!(said.contains("a cancelled task cannot be un-cancelled: to run it again, set cancel to false and runId to a new value"), "{said}");
+        assert!(
+            said.contains(
+                "a cancelled task cannot be un-cancelled: to run it again, set cancel to false and runId to a new value"
+            ),
+            "{said}"
+        );
         ns.patch_task("one", json!({"cancel": false, "runId": "2"})).await.expect("a new run passes");
     })
     .await;

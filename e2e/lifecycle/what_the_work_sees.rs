@@ -1,0 +1,203 @@
+//! What a container finds when it starts, and what becomes of what it leaves.
+
+use std::collections::BTreeMap;
+
+use harness::{With, condition};
+use kube::ResourceExt;
+use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
+use task_manager::api::{Payload, Quantity, Reason, Resources, State, TaskSpec};
+
+use super::world::{on_a_node, shell};
+
+const DIGEST_OF_PAYLOAD: &str = r#"sha256sum "$TASK_PAYLOAD_FILE" | cut -d " " -f 1 > "$TASK_RESULT_FILE""#;
+
+fn payload(value: Value) -> Option<Payload> {
+    Some(serde_json::from_value(value).expect("an object"))
+}
+
+/// A payload of exactly so many bytes as compact JSON, with all that is awkward in it.
+fn payload_of(bytes: usize) -> Value {
+    let awkward = "ünïcödé 漢字 🦀 \"quoted\" back\\slash $(TASK_NAME) $$ ${HOME} `id` \n\t <&> ";
+    let sized = |text: &str, fill: usize| json!({ "fill": "x".repeat(fill), "text": text });
+    let mut text = String::new();
+    while sized(&format!("{text}{awkward}"), 0).to_string().len() <= bytes {
+        text.push_str(awkward);
+    }
+    let missing = bytes - sized(&text, 0).to_string().len();
+    sized(&text, missing)
+}
+
+fn digest(value: &Value) -> String {
+    Sha256::digest(value.to_string()).iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+#[tokio::test]
+async fn a_task_becomes_a_finished_container_that_was_told_who_it_is() {
+    on_a_node("finished", async |world| {
+        world.work(r#"env | grep ^TASK_ | sort > "$TASK_RESULT_FILE""#).await;
+        let kb_id = r#"kb "42" $(TASK_ID) $$HOME ü"#;
+        let task = world.task_with("report-7", |spec| spec.kb_id = Some(kb_id.into())).await;
+        let status = world.completes(&task).await;
+
+        let result = status.result.expect("a result");
+        let told: BTreeMap<&str, &str> =
+            result.as_str().expect("text").lines().filter_map(|line| line.split_once('=')).collect();
+        let uid = task.uid().expect("a uid");
+        for (name, value) in [
+            ("TASK_ID", uid.as_str()),
+            ("TASK_NAME", "report-7"),
+            ("TASK_TYPE", "work"),
+            ("TASK_ATTEMPT", "1"),
+            ("TASK_KB_ID", kb_id),
+            ("TASK_PAYLOAD_FILE", "/task/payload.json"),
+        ] {
+            assert_eq!(told.get(name), Some(&value), "{name} in {told:?}");
+        }
+        assert!(told.contains_key("TASK_RESULT_FILE") && told.contains_key("TASK_PROGRESS_FILE"), "{told:?}");
+
+        assert_eq!((status.reason, status.attempt, status.failures, status.disruptions), (Reason::Succeeded, 1, 0, 0));
+        assert_eq!(status.admitted, None, "its slot is given back");
+        let attempt = &status.attempts[0];
+        assert_eq!((attempt.exit_code, attempt.node.is_some(), &attempt.pod), (Some(0), true, &status.worker));
+        let times = [&status.queued_at, &status.admitted_at, &status.finished_at].map(|time| time.as_ref().expect("a time").0);
+        assert!(times.is_sorted(), "{times:?}");
+        let task = world.namespace.task("report-7").await;
+        let conditions = ["Complete", "Ready", "Failed", "Reconciling"].map(|type_| condition(&task, type_));
+        assert_eq!(conditions, [Some("True"), Some("True"), Some("False"), Some("False")]);
+        assert_eq!(world.pods_of(&task).len(), 1);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn kubectl_can_wait_for_the_end() {
+    on_a_node("kubectl-wait", async |world| {
+        world.work("sleep 1; exit $((TASK_ATTEMPT - 1))").await;
+        world.task("works").await;
+        world.namespace.create(&shell("broken", "exit 1")).await;
+        let broken = |spec: &mut TaskSpec| {
+            spec.type_ = "broken".into();
+            spec.retry = serde_json::from_value(json!({"limit": 0})).expect("a retry");
+        };
+        world.task_with("fails", broken).await;
+        for wait in [["--for=condition=Complete", "task/works"], ["--for=condition=Failed", "task/fails"]] {
+            let waited = world.namespace.kubectl(&["wait", "--timeout=60s", wait[0], wait[1]]).await;
+            assert!(waited.status.success(), "{}", String::from_utf8_lossy(&waited.stderr));
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn the_payload_arrives_byte_for_byte_up_to_its_limit() {
+    on_a_node("payload", async |world| {
+        world.work(DIGEST_OF_PAYLOAD).await;
+        let small = json!({"": null, "list": [1, 2.5, true, {}], "text": "$(TASK_ID) $$ \"'\u{7f}\u{2028} 漢字 🦀"});
+        let largest = payload_of(32_768);
+        let wider = shell("wide", DIGEST_OF_PAYLOAD).with(|spec| spec.maximum.payload_bytes = Some(131_072));
+        world.namespace.create(&wider).await;
+        let widest = payload_of(131_072);
+        let tasks = [
+            (world.task_with("small", |spec| spec.payload = payload(small.clone())).await, &small),
+            (world.task_with("largest", |spec| spec.payload = payload(largest.clone())).await, &largest),
+            (world.task_with("widest", |spec| (spec.type_, spec.payload) = ("wide".into(), payload(widest.clone()))).await, &widest),
+        ];
+        let none = world.task_with("none", |spec| spec.payload = None).await;
+        let larger = world.task_with("larger", |spec| spec.payload = payload(payload_of(32_769))).await;
+
+        for (task, payload) in tasks {
+            let status = world.completes(&task).await;
+            assert_eq!(status.result, Some(json!(digest(payload))), "the payload of {}", task.name_any());
+        }
+        assert_eq!(world.completes(&none).await.result, Some(json!(digest(&json!({})))), "no payload is an empty one");
+        let refused = world.ends(&larger, State::Failed).await;
+        assert_eq!((refused.reason, refused.attempt), (Reason::PayloadTooLarge, 0));
+        assert!(world.pods_of(&larger).is_empty());
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn the_payload_file_cannot_be_changed_and_the_progress_file_can_be_written() {
+    on_a_node("files", async |world| {
+        world
+            .work(
+                r#"
+                set -e
+                ! touch /task/other 2>/dev/null
+                ! echo x 2>/dev/null >> "$TASK_PAYLOAD_FILE"
+                echo '{"percent": 40}' > "$TASK_PROGRESS_FILE.new"
+                mv "$TASK_PROGRESS_FILE.new" "$TASK_PROGRESS_FILE"
+                cat "$TASK_PAYLOAD_FILE" > "$TASK_RESULT_FILE"
+                "#,
+            )
+            .await;
+        let task = world.task("task").await;
+        assert_eq!(world.completes(&task).await.result, Some(json!({"name": "task"})));
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_result_is_kept_as_json_else_as_text_and_a_long_one_is_cut_off() {
+    on_a_node("results", async |world| {
+        world.work(r#"sed 's/.*"leave":"\([^"]*\)".*/\1/' "$TASK_PAYLOAD_FILE" > /tmp/script; . /tmp/script"#).await;
+        let leave = async |name: &str, script: &str| {
+            let payload = payload(json!({ "leave": script.replace('"', "'") }));
+            world.task_with(name, |spec| spec.payload = payload).await
+        };
+        // 4096 bytes of JSON: 4094 letters in quotes.
+        let longest = leave("longest", r#"l=$(head -c 4094 /dev/zero | tr '\\0' x); printf '\\042%s\\042' $l > $TASK_RESULT_FILE"#);
+        let longest = longest.await;
+        let cut = leave("cut", r#"l=$(head -c 4095 /dev/zero | tr '\\0' x); printf '\\042%s\\042' $l > $TASK_RESULT_FILE"#).await;
+        let text = leave("text", "echo not JSON > $TASK_RESULT_FILE").await;
+        let number = leave("number", "echo 42 > $TASK_RESULT_FILE").await;
+        let nothing = leave("nothing", "true").await;
+        let odd = leave("odd", r#"head -c 9000 /dev/urandom > $TASK_RESULT_FILE"#).await;
+
+        let status = world.completes(&longest).await;
+        assert_eq!((status.result, status.result_truncated), (Some(json!("x".repeat(4094))), false));
+        let status = world.completes(&cut).await;
+        let kept = status.result.expect("a result");
+        assert!(status.result_truncated && kept.as_str().expect("text").len() == 4096, "{kept}");
+        let status = world.completes(&text).await;
+        assert_eq!((status.result, status.result_truncated), (Some(json!("not JSON")), false));
+        assert_eq!(world.completes(&number).await.result, Some(json!(42)));
+        assert_eq!(world.completes(&nothing).await.result, None);
+        let status = world.completes(&odd).await;
+        assert!(status.result.expect("a result").is_string() && status.result_truncated, "bytes that are no text are kept as well as can be");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn the_tasks_resources_land_on_the_container() {
+    on_a_node("resources", async |world| {
+        // Version 1 of control groups, else version 2.
+        let read = r#"
+            cd /sys/fs/cgroup
+            memory=$(cat memory/memory.limit_in_bytes 2>/dev/null || cat memory.max)
+            printf '{"memory":%s}' "$memory" > "$TASK_RESULT_FILE"
+        "#;
+        world.work(read).await;
+        let quantities = |cpu: &str, memory: &str| {
+            [("cpu".to_owned(), Quantity(cpu.into())), ("memory".to_owned(), Quantity(memory.into()))].into()
+        };
+        let resources = Resources { requests: quantities("20m", "12Mi"), limits: quantities("300m", "24Mi") };
+        let task = world.task_with("task", |spec| spec.resources = Some(resources)).await;
+        let default = world.task("default").await;
+
+        let status = world.completes(&task).await;
+        assert_eq!(status.result, Some(json!({"memory": 24 << 20})));
+        assert_eq!(world.completes(&default).await.result, Some(json!({"memory": 32 << 20})), "the type's default");
+
+        let pod = world.pods_of(&task).remove(0).object;
+        let spec = pod.spec.expect("a spec");
+        let on_pod = spec.containers[0].resources.as_ref().expect("resources");
+        let found = json!({"requests": on_pod.requests, "limits": on_pod.limits});
+        let wanted = json!({"requests": {"cpu": "20m", "memory": "12Mi"}, "limits": {"cpu": "300m", "memory": "24Mi"}});
+        assert_eq!(found, wanted);
+    })
+    .await;
+}

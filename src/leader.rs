@@ -1,0 +1,212 @@
+//! Leader election by a Lease, so that of several operators one acts.
+//!
+//! Correctness does not rest on it: every status write carries the resourceVersion that it was decided on.
+//! What it adds is that a leader knows by the monotonic clock until when it may write, and stops by itself
+//! before anyone else can take the lease, however long it was paused.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use jiff::Timestamp;
+use k8s_openapi::api::coordination::v1::{Lease, LeaseSpec};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
+use kube::api::{ObjectMeta, PostParams};
+use kube::{Api, Client};
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+/// A lease that was not renewed for so long may be taken.
+const DURATION: Duration = Duration::from_secs(10);
+/// How often the leader renews it.
+const RENEWAL: Duration = Duration::from_secs(2);
+/// How often one who waits looks at it.
+const LOOK: Duration = Duration::from_secs(1);
+/// No request about the lease may take longer.
+const REQUEST: Duration = Duration::from_secs(3);
+/// The leader stops so long before the lease can be taken.
+const MARGIN: Duration = Duration::from_secs(1);
+
+/// Until when its holder may write. Cheap to clone and to ask.
+#[derive(Clone, Debug)]
+pub struct Leadership {
+    until: watch::Receiver<Option<Instant>>,
+}
+
+impl Leadership {
+    /// How long writes may still take; `None` once the lease is not ours.
+    pub fn remaining(&self) -> Option<Duration> {
+        let until = (*self.until.borrow())?;
+        until.checked_duration_since(Instant::now()).filter(|left| !left.is_zero())
+    }
+}
+
+/// One candidate for one Lease.
+pub struct Election {
+    leases: Api<Lease>,
+    name: String,
+    identity: String,
+    until: Arc<watch::Sender<Option<Instant>>>,
+}
+
+/// What a look at the Lease came to.
+enum Look {
+    Ours,
+    /// Somebody else's, last renewed so.
+    Taken(String),
+}
+
+#[derive(Debug, thiserror::Error)]
+enum Error {
+    #[error("no answer within {} s", REQUEST.as_secs())]
+    Deadline,
+    #[error(transparent)]
+    Api(#[from] kube::Error),
+}
+
+impl Election {
+    pub fn new(client: Client, namespace: &str, name: &str, identity: &str) -> Self {
+        let (until, _) = watch::channel(None);
+        Self {
+            leases: Api::namespaced(client, namespace),
+            name: name.into(),
+            identity: identity.into(),
+            until: Arc::new(until),
+        }
+    }
+
+    pub fn leadership(&self) -> Leadership {
+        Leadership { until: self.until.subscribe() }
+    }
+
+    /// Waits until the lease is ours.
+    pub async fn win(&self) {
+        let mut seen: Option<(String, Instant)> = None;
+        loop {
+            let stale = seen.as_ref().is_some_and(|(_, since)| since.elapsed() >= DURATION);
+            match self.look(stale).await {
+                Ok(Look::Ours) => return,
+                Ok(Look::Taken(mark)) => {
+                    if seen.as_ref().is_none_or(|(before, _)| *before != mark) {
+                        seen = Some((mark, Instant::now()));
+                    }
+                }
+                Err(error) => tracing::warn!(lease = self.name, %error, "failed to look at the lease; looks again"),
+            }
+            tokio::time::sleep(LOOK).await;
+        }
+    }
+
+    /// Keeps the lease; returns when it is lost.
+    pub async fn keep(&self) {
+        loop {
+            tokio::time::sleep(RENEWAL).await;
+            match self.look(false).await {
+                Ok(Look::Ours) => {}
+                Ok(Look::Taken(by)) => {
+                    tracing::error!(lease = self.name, by, "the lease was taken");
+                    break;
+                }
+                Err(error) => tracing::warn!(lease = self.name, %error, "failed to renew the lease"),
+            }
+            if self.leadership().remaining().is_none() {
+                tracing::error!(lease = self.name, "the lease ran out");
+                break;
+            }
+        }
+        self.until.send_replace(None);
+    }
+
+    /// Gives the lease up, so that another need not wait for it to run out.
+    pub async fn release(&self) {
+        self.until.send_replace(None);
+        let released = async {
+            let mut lease = self.leases.get(&self.name).await?;
+            let spec = lease.spec.get_or_insert_default();
+            if spec.holder_identity.as_deref() == Some(&self.identity) {
+                spec.holder_identity = None;
+                self.leases.replace(&self.name, &PostParams::default(), &lease).await?;
+            }
+            Ok(())
+        };
+        if let Err(error) = within(released).await {
+            tracing::warn!(lease = self.name, %error, "failed to give up the lease; it runs out by itself");
+        }
+    }
+
+    /// Looks at the lease, and takes or renews it where that is right. It is ours from before the request was
+    /// sent: whoever waits for it counts from later.
+    async fn look(&self, stale: bool) -> Result<Look, Error> {
+        let asked = Instant::now();
+        let Some(lease) = within(self.leases.get_opt(&self.name)).await? else {
+            return self.written(within(self.leases.create(&PostParams::default(), &self.claim(None))).await, asked);
+        };
+        let spec = lease.spec.clone().unwrap_or_default();
+        let holder = spec.holder_identity.as_deref().unwrap_or_default();
+        if !holder.is_empty() && holder != self.identity && !stale {
+            let renewed = spec.renew_time.map(|time| time.0.to_string()).unwrap_or_default();
+            return Ok(Look::Taken(format!("{holder} at {renewed}")));
+        }
+        let claim = self.claim(Some(lease));
+        self.written(within(self.leases.replace(&self.name, &PostParams::default(), &claim)).await, asked)
+    }
+
+    fn written(&self, answer: Result<Lease, Error>, asked: Instant) -> Result<Look, Error> {
+        match answer {
+            Ok(_) => {
+                self.until.send_replace(asked.checked_add(DURATION - MARGIN));
+                Ok(Look::Ours)
+            }
+            // Somebody was faster: the next look tells who.
+            Err(Error::Api(kube::Error::Api(status))) if status.code == 409 => Ok(Look::Taken("another".into())),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// The Lease as it is to be, on top of what it was: with its resourceVersion, so that only one can take it.
+    fn claim(&self, before: Option<Lease>) -> Lease {
+        let now = MicroTime(Timestamp::now());
+        let (metadata, spec) = match before {
+            Some(lease) => (lease.metadata, lease.spec.unwrap_or_default()),
+            None => (ObjectMeta { name: Some(self.name.clone()), ..ObjectMeta::default() }, LeaseSpec::default()),
+        };
+        let same = spec.holder_identity.as_deref() == Some(&self.identity);
+        let transitions = spec.lease_transitions.unwrap_or_default() + i32::from(!same);
+        let claim = LeaseSpec {
+            holder_identity: Some(self.identity.clone()),
+            lease_duration_seconds: Some(DURATION.as_secs() as i32),
+            acquire_time: if same { spec.acquire_time.clone() } else { Some(now.clone()) },
+            renew_time: Some(now),
+            lease_transitions: Some(transitions),
+            ..spec
+        };
+        Lease { metadata, spec: Some(claim) }
+    }
+}
+
+async fn within<T>(request: impl Future<Output = kube::Result<T>>) -> Result<T, Error> {
+    Ok(tokio::time::timeout(REQUEST, request).await.map_err(|_| Error::Deadline)??)
+}
+
+/// Runs `term` for as long as the lease is ours, and again whenever it is won again, until `shutdown`. A term
+/// ends when its token is cancelled; the lease is given up only after that.
+pub async fn lead<F>(election: &Election, shutdown: &CancellationToken, mut term: impl FnMut(CancellationToken) -> F)
+where
+    F: Future<Output = ()>,
+{
+    while shutdown.run_until_cancelled(election.win()).await.is_some() {
+        tracing::info!(lease = election.name, identity = election.identity, "leads");
+        let over = shutdown.child_token();
+        let acting = term(over.clone());
+        tokio::pin!(acting);
+        tokio::select! {
+            () = &mut acting => {}
+            () = election.keep() => {
+                over.cancel();
+                acting.await;
+            }
+        }
+    }
+    if election.leadership().remaining().is_some() {
+        election.release().await;
+    }
+}
