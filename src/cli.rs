@@ -72,6 +72,11 @@ pub struct RunOptions {
     #[arg(long, env = "TASK_MANAGER_KEEP_FINISHED_SECONDS", default_value_t = 3600, value_parser = clap::value_parser!(i64).range(0..))]
     pub keep_finished_seconds: i64,
 
+    /// A task's pod gets the PriorityClass of this prefix and the task's priority (task-manager-critical, for
+    /// example), where the cluster has one by that name.
+    #[arg(long, env = "TASK_MANAGER_PRIORITY_CLASS_PREFIX", value_name = "PREFIX", default_value = "task-manager-")]
+    pub priority_class_prefix: String,
+
     /// How the log is written.
     #[arg(long, env = "TASK_MANAGER_LOG_FORMAT", value_enum, default_value_t = LogFormat::Text)]
     pub log_format: LogFormat,
@@ -105,6 +110,7 @@ impl RunOptions {
             default_queue_tasks: self.default_queue_tasks,
             max_running_tasks: self.max_running_tasks,
             keep_finished_seconds: self.keep_finished_seconds,
+            priority_class_prefix: self.priority_class_prefix.clone(),
         }
     }
 }

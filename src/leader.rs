@@ -96,10 +96,15 @@ impl Election {
         }
     }
 
-    /// Keeps the lease; returns when it is lost.
+    /// Keeps the lease; returns when it is lost. One that ran out, if only for a moment, is lost: another may
+    /// have led in between, and so this term must end before the next one begins.
     pub async fn keep(&self) {
         loop {
             tokio::time::sleep(RENEWAL).await;
+            if self.leadership().remaining().is_none() {
+                tracing::error!(lease = self.name, "the lease ran out");
+                break;
+            }
             match self.look(false).await {
                 Ok(Look::Ours) => {}
                 Ok(Look::Taken(by)) => {
@@ -107,10 +112,6 @@ impl Election {
                     break;
                 }
                 Err(error) => tracing::warn!(lease = self.name, %error, "failed to renew the lease"),
-            }
-            if self.leadership().remaining().is_none() {
-                tracing::error!(lease = self.name, "the lease ran out");
-                break;
             }
         }
         self.until.send_replace(None);

@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use harness::{Cluster, Namespace, Operator, Recorder, Seen, With, eventually, in_namespace_of, most_at_once};
+use harness::{Cluster, Namespace, Operator, Recorder, Seen, With, eventually, in_namespace_of, most_at_once, stays};
 use k8s_openapi::api::core::v1::{ContainerStateTerminated, Pod, ServiceAccount};
 use kube::ResourceExt;
 use serde_json::{Value, json};
-use task_manager::api::{State, Task, TaskSpec, TaskStatus, TaskType, TaskTypeSpec};
+use task_manager::api::{Retry, State, Task, TaskSpec, TaskStatus, TaskType, TaskTypeSpec};
 
 /// For a task whose attempts are short to become final, on a node that all tests use at once.
 pub const A_TASK: Duration = Duration::from_secs(90);
@@ -39,7 +39,8 @@ pub async fn on_a_node(slug: &str, story: impl AsyncFnOnce(&mut World)) {
 /// Pods need the namespace's default service account.
 pub async fn pods_can_be_made(namespace: &Namespace) {
     let accounts = namespace.api::<ServiceAccount>();
-    eventually("the default service account is there", A_CHANGE, async || accounts.get_opt("default").await.ok()?).await;
+    eventually("the default service account is there", A_CHANGE, async || accounts.get_opt("default").await.ok()?)
+        .await;
 }
 
 /// A type whose work is a shell script: small, quick to retry, gone 2 s after SIGTERM at the latest.
@@ -63,10 +64,29 @@ pub fn shell(name: &str, script: &str) -> TaskType {
     TaskType::new(name, spec)
 }
 
+/// A failure of its own ends a task of this type.
+pub fn never_again(kind: &mut TaskTypeSpec) {
+    retry(kind).limit = Some(0);
+}
+
+pub fn retry(kind: &mut TaskTypeSpec) -> &mut Retry {
+    kind.defaults.retry.get_or_insert_default()
+}
+
 impl World {
     /// The type "work", whose work is this script.
     pub async fn work(&self, script: &str) {
         self.namespace.create(&shell("work", script)).await;
+    }
+
+    /// A type of this name whose work is this script, and a task of it, named alike.
+    pub async fn script(&self, name: &str, script: &str) -> Task {
+        self.script_with(name, script, |_| {}).await
+    }
+
+    pub async fn script_with(&self, name: &str, script: &str, change: impl FnOnce(&mut TaskTypeSpec)) -> Task {
+        self.namespace.create(&shell(name, script).with(change)).await;
+        self.task_with(name, |spec| spec.type_ = name.into()).await
     }
 
     /// A task of the type "work".
@@ -147,10 +167,22 @@ impl World {
     /// At no moment had any task two pods that had not ended.
     pub fn assert_one_pod_at_a_time(&self) {
         let seen = self.pods.seen();
-        for (name, uid) in self.all_pods().iter().map(|pod| (pod.object.name_any(), pod.object.labels()[TASK_UID].clone())) {
+        for (name, uid) in
+            self.all_pods().iter().map(|pod| (pod.object.name_any(), pod.object.labels()[TASK_UID].clone()))
+        {
             let most = most_at_once(&seen, |pod| is_live(pod) && pod.labels().get(TASK_UID) == Some(&uid));
             assert!(most <= 1, "the task of pod {name} had {most} pods at once");
         }
+    }
+
+    /// Watches for a while that these tasks stay as they are and that nobody makes a pod.
+    pub async fn nothing_changes(&self, tasks: &[&Task]) {
+        let pods = self.all_pods().len();
+        for task in tasks {
+            let before = self.status(task).await;
+            stays(&format!("task {}", task.name_any()), A_WHILE, async || self.status(task).await == before).await;
+        }
+        assert_eq!(self.all_pods().len(), pods, "somebody made a pod");
     }
 
     /// Waits until neither Jobs nor pods are left.

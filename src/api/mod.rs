@@ -20,8 +20,8 @@ pub use schema::Payload;
 pub use task::{
     Admitted, AttemptOutcome, AttemptRecord, Condition, Progress, Resources, Retry, State, Task, TaskSpec, TaskStatus,
 };
-pub use task_queue::{Capacity, Ceilings, TaskQueue, TaskQueueSpec};
-pub use task_type::{Defaults, Executor, FailureAction, FailureRule, Maximum, TaskType, TaskTypeSpec};
+pub use task_queue::{ByPriority, Capacity, Ceilings, TaskQueue, TaskQueueSpec, TaskQueueStatus};
+pub use task_type::{Defaults, Executor, FailureAction, FailureRule, Maximum, TaskType, TaskTypeSpec, TaskTypeStatus};
 
 pub const GROUP: &str = "taskmanager.dev";
 pub const VERSION: &str = "v1alpha1";

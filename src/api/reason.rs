@@ -110,6 +110,12 @@ pub enum Reason {
     /// It asks for more than its type's maximum.
     AboveMaximum,
 
+    // Types and queues.
+    /// It can be used.
+    Ready,
+    /// Whether it can be used could not be found out yet; that is tried again.
+    NotChecked,
+
     /// A word that this version does not know, written by a newer one.
     #[serde(other)]
     Unknown,

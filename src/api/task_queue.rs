@@ -3,7 +3,7 @@ use std::collections::BTreeMap;
 use kube::{CustomResource, KubeSchema};
 use serde::{Deserialize, Serialize};
 
-use super::{Priority, Quantity};
+use super::{Condition, Priority, Quantity};
 
 /// How much may run at once. A queue named "default" need not be created.
 #[derive(CustomResource, KubeSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -12,6 +12,7 @@ use super::{Priority, Quantity};
     version = "v1alpha1",
     kind = "TaskQueue",
     namespaced,
+    status = "TaskQueueStatus",
     derive = "PartialEq",
     category = "taskmanager",
     doc = "How many tasks may run at once, and what they may use together.",
@@ -21,6 +22,8 @@ use super::{Priority, Quantity};
         json_path = ".spec.capacity.tasks",
         description = "How many tasks may run at once."
     ),
+    printcolumn(name = "Running", type_ = "integer", json_path = ".status.running"),
+    printcolumn(name = "Queued", type_ = "integer", json_path = ".status.queued"),
     printcolumn(name = "Suspended", type_ = "boolean", json_path = ".spec.suspend"),
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp")
 )]
@@ -54,6 +57,46 @@ pub struct Capacity {
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     #[schemars(extend("maxProperties" = 16))]
     pub resources: BTreeMap<String, Quantity>,
+}
+
+/// What the operator says of a queue, a few seconds late.
+#[derive(KubeSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct TaskQueueStatus {
+    /// The metadata.generation that this status speaks of.
+    #[serde(default)]
+    pub observed_generation: i64,
+    /// How many tasks wait in it, for whatever reason.
+    #[serde(default)]
+    pub queued: i32,
+    /// How many tasks hold a slot of it.
+    #[serde(default)]
+    pub running: i32,
+    /// How many wait, by priority.
+    #[serde(default)]
+    pub by_priority: ByPriority,
+    /// For how many seconds the oldest of them had waited when this was written.
+    #[serde(default)]
+    pub oldest_queued_seconds: i64,
+    /// Ready: it admits tasks.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 8))]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["type".into()]))]
+    pub conditions: Vec<Condition>,
+}
+
+/// A count for each priority.
+#[derive(KubeSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ByPriority {
+    #[serde(default)]
+    pub critical: i32,
+    #[serde(default)]
+    pub high: i32,
+    #[serde(default)]
+    pub normal: i32,
+    #[serde(default)]
+    pub low: i32,
 }
 
 /// Percentages of the capacity, 1 to 100, by priority.

@@ -5,7 +5,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::{Priority, Quantity, Resources, Retry, schema};
+use super::{Condition, Priority, Quantity, Resources, Retry, schema};
 
 /// How a kind of work is run. Written by whoever runs the platform.
 #[derive(CustomResource, KubeSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -14,6 +14,7 @@ use super::{Priority, Quantity, Resources, Retry, schema};
     version = "v1alpha1",
     kind = "TaskType",
     namespaced,
+    status = "TaskTypeStatus",
     derive = "PartialEq",
     category = "taskmanager",
     doc = "A kind of work: its container, defaults, maximums and how failures are judged.",
@@ -24,6 +25,7 @@ use super::{Priority, Quantity, Resources, Retry, schema};
         json_path = ".spec.maxConcurrent",
         description = "How many tasks of this type may run at once."
     ),
+    printcolumn(name = "Ready", type_ = "string", json_path = ".status.conditions[?(@.type=='Ready')].status"),
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp")
 )]
 #[serde(rename_all = "camelCase")]
@@ -67,6 +69,20 @@ pub struct TaskTypeSpec {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 32))]
     pub failure_rules: Vec<FailureRule>,
+}
+
+/// What the operator says of a type.
+#[derive(KubeSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct TaskTypeStatus {
+    /// The metadata.generation that this status speaks of.
+    #[serde(default)]
+    pub observed_generation: i64,
+    /// Ready: its template can be a pod here. False says why not; tasks of this type wait then.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 8))]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["type".into()]))]
+    pub conditions: Vec<Condition>,
 }
 
 /// What runs an attempt.

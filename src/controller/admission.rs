@@ -116,8 +116,8 @@ async fn admit(context: &Context, candidate: &Candidate, now: Timestamp) {
     match context.status.write(&task, lifecycle::admitted(&task, &kind, &admission, now)).await {
         Ok(written) => context.cache.task_written(&written),
         Err(CallError::Conflict | CallError::NotFound) => context.cache.task_outdated(&task),
-        // Whoever leads now decides anew.
-        Err(CallError::NotLeader) => {}
+        // Nothing was written, and whoever leads now decides anew.
+        Err(CallError::NotLeader) => context.cache.not_admitted(&task),
         Err(CallError::Deadline | CallError::Failed(_)) => find_out(context, &task).await,
         Err(error) => {
             tracing::error!(task = task.name_any(), namespace = task.namespace(), %error, "failed to admit; will try again");

@@ -76,7 +76,7 @@ fn is_still(decided_on: &Task, whole: &Task) -> bool {
 }
 
 fn build(task: &Task, kind: &Arc<Kind>, context: &Context) -> Result<Job, TemplateError> {
-    pod::job(task, &task.status.clone().unwrap_or_default(), kind, &context.settings)
+    pod::job(task, &task.status.clone().unwrap_or_default(), kind, &context.settings, &context.classes.borrow())
 }
 
 async fn create(task: &Task, job: &Job, context: &Context) -> Result<Option<Duration>, CallError> {

@@ -17,8 +17,8 @@ use tokio::sync::Notify;
 
 use crate::api::{Priority, State, Task, TaskQueue, TaskType};
 use crate::core::observe::{JobFacts, Observed, PodFacts, Trouble};
-use crate::core::queue::{Board, Capacity, Holding, Key, Pass, Standing, standing};
-use crate::core::{Kind, Settings, Surroundings, names};
+use crate::core::queue::{Board, Capacity, Holding, Key, Pass, Standing, Summary, standing};
+use crate::core::{Kind, Settings, Surroundings, names, policy};
 
 pub type Uid = Arc<str>;
 
@@ -36,6 +36,8 @@ pub struct Cache {
 struct Inner {
     board: Board,
     kinds: HashMap<Key, Arc<Kind>>,
+    types: HashMap<Key, Arc<TaskType>>,
+    queues: HashMap<Key, Arc<TaskQueue>>,
     known: HashMap<Uid, Known>,
     children: HashMap<Uid, Children>,
 }
@@ -97,6 +99,10 @@ fn version_of(metadata: &ObjectMeta) -> u64 {
     metadata.resource_version.as_deref().and_then(|version| version.parse().ok()).unwrap_or_default()
 }
 
+fn is_final(task: &Task) -> bool {
+    task.status.as_ref().is_some_and(|status| status.state.is_final())
+}
+
 fn uid_of(task: &Task) -> Uid {
     task.metadata.uid.as_deref().unwrap_or_default().into()
 }
@@ -119,6 +125,8 @@ impl Cache {
         let inner = Inner {
             board: Board::new(settings.max_running_tasks),
             kinds: HashMap::new(),
+            types: HashMap::new(),
+            queues: HashMap::new(),
             known: HashMap::new(),
             children: HashMap::new(),
         };
@@ -268,10 +276,16 @@ impl Cache {
             spec.and_then(|spec| spec.max_concurrent),
             spec.and_then(|spec| spec.max_concurrent_per_kb_id),
         );
-        match spec {
-            Some(spec) => inner.kinds.insert(key.clone(), Arc::new(Kind::read(spec))),
-            None => inner.kinds.remove(&key),
-        };
+        match kind {
+            Some(kind) => {
+                inner.kinds.insert(key.clone(), Arc::new(Kind::of(kind)));
+                inner.types.insert(key.clone(), Arc::new(kind.clone()));
+            }
+            None => {
+                inner.kinds.remove(&key);
+                inner.types.remove(&key);
+            }
+        }
         self.replace(&mut inner, |task| key == key_beside(task, &task.spec.type_))
     }
 
@@ -281,6 +295,10 @@ impl Cache {
             .map(|queue| Capacity::of(&queue.spec))
             .or_else(|| (&*key.1 == DEFAULT_QUEUE).then(|| Capacity::of_tasks(self.settings.default_queue_tasks)));
         inner.board.bound_queue(key.clone(), capacity);
+        match queue {
+            Some(queue) => inner.queues.insert(key.clone(), Arc::new(queue.clone())),
+            None => inner.queues.remove(&key),
+        };
         self.replace(&mut inner, |task| key == key_beside(task, &task.spec.queue))
     }
 
@@ -293,11 +311,29 @@ impl Cache {
         self.lock().board.queues().cloned().collect()
     }
 
+    pub fn types(&self) -> Vec<Arc<TaskType>> {
+        self.lock().types.values().cloned().collect()
+    }
+
+    /// Each queue with what waits in it and what runs from it.
+    pub fn queues(&self) -> Vec<(Arc<TaskQueue>, Summary)> {
+        let inner = self.lock();
+        let mut summaries: HashMap<Key, Summary> = HashMap::new();
+        for task in self.tasks.state().iter().filter(|task| !inner.queues.is_empty() && !is_final(task)) {
+            let kind = inner.kinds.get(&key_beside(task, &task.spec.type_)).map(|kind| &kind.spec);
+            summaries
+                .entry(key_beside(task, &task.spec.queue))
+                .or_default()
+                .count(task, policy::priority(&task.spec, kind));
+        }
+        let queues = inner.queues.iter();
+        queues.map(|(key, queue)| (queue.clone(), summaries.remove(key).unwrap_or_default())).collect()
+    }
+
     /// Places anew all unfinished tasks that something they depend on has changed for.
     fn replace(&self, inner: &mut Inner, concerned: impl Fn(&Task) -> bool) -> Vec<ObjectRef<Task>> {
         let tasks = self.tasks.state();
-        let unfinished = |task: &Task| !task.status.as_ref().is_some_and(|status| status.state.is_final());
-        let concerned: Vec<_> = tasks.iter().filter(|task| unfinished(task) && concerned(task)).collect();
+        let concerned: Vec<_> = tasks.iter().filter(|task| !is_final(task) && concerned(task)).collect();
         for task in &concerned {
             let current = inner.known.get(&uid_of(task)).is_some_and(|known| version(task) >= known.not_before);
             if current {

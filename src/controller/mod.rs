@@ -9,12 +9,17 @@ mod admission;
 mod apply;
 mod cache;
 mod calls;
+mod classes;
+mod events;
 mod gather;
 mod orphans;
+mod queues;
 mod reconcile;
 mod status;
+mod types;
 mod watch;
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -23,6 +28,7 @@ use futures::{FutureExt, StreamExt};
 use kube::runtime::controller::{self, applier};
 use kube::runtime::reflector;
 use kube::{Api, Client};
+use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::api::Task;
@@ -58,6 +64,8 @@ pub struct Context {
     status: StatusWriter,
     settings: Settings,
     metrics: Arc<Metrics>,
+    /// The PriorityClasses that the cluster has.
+    classes: tokio::sync::watch::Sender<BTreeSet<String>>,
     /// True once the caches hold everything.
     ready: tokio::sync::watch::Receiver<bool>,
 }
@@ -82,10 +90,12 @@ pub async fn run(
 ) {
     let (tasks, writer) = reflector::store::<Task>();
     let calls = Arc::new(Calls::new(leadership, metrics.clone()));
+    let (events, event_writer) = events::channel(scope.client.clone(), calls.clone(), metrics.clone());
     let context = Arc::new(Context {
         cache: Cache::new(tasks.clone(), settings.clone()),
-        status: StatusWriter::new(scope.client.clone(), calls.clone(), metrics.clone()),
+        status: StatusWriter::new(scope.client.clone(), calls.clone(), events, metrics.clone()),
         calls,
+        classes: tokio::sync::watch::Sender::default(),
         ready: ready.subscribe(),
         client: scope.client,
         namespace: scope.namespace,
@@ -103,15 +113,20 @@ pub async fn run(
     )
     .for_each(|_| std::future::ready(()));
 
-    let watching =
-        tokio::spawn(shutdown.clone().run_until_cancelled_owned(watch::run(context.clone(), writer, wake, ready)));
-    let admitting = tokio::spawn(admission::run(context.clone(), shutdown.clone()));
-    let sweeping = tokio::spawn(shutdown.clone().run_until_cancelled_owned(orphans::run(context)));
+    let mut lookers = JoinSet::new();
+    let mut look = |looking| lookers.spawn(shutdown.clone().run_until_cancelled_owned(looking));
+    look(watch::run(context.clone(), writer, wake, ready).boxed());
+    look(orphans::run(context.clone()).boxed());
+    look(types::run(context.clone()).boxed());
+    look(queues::run(context.clone()).boxed());
+    look(classes::run(context.clone()).boxed());
+    let admitting = tokio::spawn(admission::run(context, shutdown.clone()));
     let reconciling = tokio::spawn(reconciler);
+    let telling = tokio::spawn(event_writer.run());
 
     shutdown.cancelled().await;
     // The watches end first: with them the reconciler's queue closes, and what has begun is finished.
-    let drained = async { tokio::join!(watching, sweeping, admitting, reconciling) };
+    let drained = async { tokio::join!(lookers.join_all(), admitting, reconciling, telling) };
     if tokio::time::timeout(DRAIN, drained).await.is_err() {
         tracing::warn!(seconds = DRAIN.as_secs(), "stopped before all that had begun was finished");
     }

@@ -1,53 +1,81 @@
-//! The one way to write a task's status: a PUT that carries the resourceVersion which it was decided on, so
+//! The one way to write a status: a PUT that carries the resourceVersion which it was decided on, so
 //! that what was decided on something else is never written.
 
+use std::fmt::Debug;
 use std::sync::Arc;
 
 use kube::api::{ObjectMeta, PostParams};
-use kube::{Api, Client, ResourceExt};
+use kube::core::NamespaceResourceScope;
+use kube::{Api, Client, Resource, ResourceExt};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 
 use super::calls::{CallError, Calls};
-use crate::api::{Task, TaskSpec, TaskStatus};
+use super::events::Events;
+use crate::api::{
+    Task, TaskQueue, TaskQueueSpec, TaskQueueStatus, TaskSpec, TaskStatus, TaskType, TaskTypeSpec, TaskTypeStatus,
+};
 use crate::metrics::Metrics;
 
 pub struct StatusWriter {
     client: Client,
     calls: Arc<Calls>,
+    events: Events,
     metrics: Arc<Metrics>,
 }
 
 impl StatusWriter {
-    pub fn new(client: Client, calls: Arc<Calls>, metrics: Arc<Metrics>) -> Self {
-        Self { client, calls, metrics }
+    pub fn new(client: Client, calls: Arc<Calls>, events: Events, metrics: Arc<Metrics>) -> Self {
+        Self { client, calls, events, metrics }
     }
 
     /// Writes `status` for `task` and returns the task as it then is, payload included. Metrics and log
     /// follow the write, so that they never tell what did not happen.
     pub async fn write(&self, task: &Task, status: TaskStatus) -> Result<Task, CallError> {
-        let namespace = task.namespace().unwrap_or_default();
-        let name = task.name_any();
-        let tasks = Api::<Task>::namespaced(self.client.clone(), &namespace);
-        let status = only_status(task, status);
-        let how = PostParams::default();
-        let written = self.calls.write("update_status", tasks.replace_status(&name, &how, &status)).await?;
+        let written = self.put(&only_status(task, status)).await?;
         self.metrics.task_moved(task, &written);
         tell(task, &written);
+        self.events.tell(task, &written);
         Ok(written)
+    }
+
+    pub async fn write_type(&self, kind: &TaskType, status: TaskTypeStatus) -> Result<TaskType, CallError> {
+        self.put(&TaskType { metadata: identity(&kind.metadata), spec: TaskTypeSpec::default(), status: Some(status) })
+            .await
+    }
+
+    pub async fn write_queue(&self, queue: &TaskQueue, status: TaskQueueStatus) -> Result<TaskQueue, CallError> {
+        self.put(&TaskQueue {
+            metadata: identity(&queue.metadata),
+            spec: TaskQueueSpec::default(),
+            status: Some(status),
+        })
+        .await
+    }
+
+    /// The API server takes status alone from such a request, and checks uid and resourceVersion.
+    async fn put<K>(&self, object: &K) -> Result<K, CallError>
+    where
+        K: Resource<Scope = NamespaceResourceScope, DynamicType = ()> + Clone + Debug + Serialize + DeserializeOwned,
+    {
+        let api = Api::<K>::namespaced(self.client.clone(), &object.namespace().unwrap_or_default());
+        let how = PostParams::default();
+        self.calls.write("update_status", api.replace_status(&object.name_any(), &how, object)).await
     }
 }
 
-/// The API server takes status alone from such a request, and checks uid and resourceVersion.
 fn only_status(task: &Task, status: TaskStatus) -> Task {
-    Task {
-        metadata: ObjectMeta {
-            name: task.metadata.name.clone(),
-            namespace: task.metadata.namespace.clone(),
-            uid: task.metadata.uid.clone(),
-            resource_version: task.metadata.resource_version.clone(),
-            ..ObjectMeta::default()
-        },
-        spec: TaskSpec::default(),
-        status: Some(status),
+    Task { metadata: identity(&task.metadata), spec: TaskSpec::default(), status: Some(status) }
+}
+
+/// Which object, and in which version.
+fn identity(metadata: &ObjectMeta) -> ObjectMeta {
+    ObjectMeta {
+        name: metadata.name.clone(),
+        namespace: metadata.namespace.clone(),
+        uid: metadata.uid.clone(),
+        resource_version: metadata.resource_version.clone(),
+        ..ObjectMeta::default()
     }
 }
 

@@ -10,7 +10,8 @@ use super::policy::RetryPolicy;
 /// The tenth follows from uid and attempt, so that tasks which failed together do not come back together,
 /// and yet the same failure always gives the same pause.
 pub fn pause(retry: &RetryPolicy, failures: i32, uid: &str, attempt: i32) -> SignedDuration {
-    let exponent = failures.saturating_sub(1).max(0);
+    // Beyond, the product would be infinite, and no pause at all times infinity is no number.
+    let exponent = failures.saturating_sub(1).clamp(0, 300);
     let most = f64::from(retry.max_seconds.max(0));
     let plain = (f64::from(retry.initial_seconds) * retry.factor.powi(exponent)).min(most);
     let jittered = (plain * (1.0 + 0.1 * jitter(uid, attempt))).min(most);

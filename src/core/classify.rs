@@ -6,6 +6,7 @@ use serde_json::Value;
 
 use super::Reason;
 use super::observe::{JobEnd, JobFacts, Phase, PodFacts, Work};
+use super::time::after;
 use crate::api::{FailureAction, FailureRule};
 
 /// A pod that is still there so long after it should be gone is given up: its node does not answer.
@@ -66,7 +67,7 @@ pub fn ended(pod: &PodFacts, job: Option<&JobFacts>, now: Timestamp) -> Option<E
 }
 
 fn is_lost(pod: &PodFacts, now: Timestamp) -> bool {
-    pod.due_gone_at.is_some_and(|due| now > due + LOST_AFTER)
+    pod.due_gone_at.is_some_and(|due| now > after(due, LOST_AFTER))
 }
 
 impl Ended {
@@ -107,7 +108,7 @@ fn overdue(pod: &PodFacts) -> Option<Ended> {
 
 /// When the attempt's timeout runs out.
 pub fn due_to_end(pod: &PodFacts) -> Option<Timestamp> {
-    Some(pod.started_at? + SignedDuration::from_secs(pod.timeout_seconds?))
+    Some(after(pod.started_at?, SignedDuration::from_secs(pod.timeout_seconds?)))
 }
 
 fn disrupted(pod: &PodFacts) -> Option<Ended> {

@@ -36,6 +36,12 @@ fn table(state: State, reason: Reason) -> Vec<(&'static str, &'static str)> {
     }
 }
 
+/// The Ready condition of a type or a queue.
+pub fn ready(status: &str, reason: Reason, message: &str, before: &[Condition], now: Timestamp) -> Vec<Condition> {
+    let said = Said { state: State::Queued, reason, message };
+    vec![condition("Ready", status, &said, before, now)]
+}
+
 fn condition(type_: &str, status: &str, said: &Said, before: &[Condition], now: Timestamp) -> Condition {
     let unchanged = before.iter().find(|seen| seen.type_ == type_ && seen.status == status);
     Condition {

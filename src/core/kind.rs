@@ -3,8 +3,10 @@
 use k8s_openapi::api::core::v1::{Container, PodSpec, PodTemplateSpec};
 use serde_json::Value;
 
-use super::names;
-use crate::api::TaskTypeSpec;
+use jiff::Timestamp;
+
+use super::{Reason, conditions, names};
+use crate::api::{TaskType, TaskTypeSpec, TaskTypeStatus};
 
 /// Environment variables that begin so are ours.
 pub const OUR_VARIABLES: &str = "TASK_";
@@ -12,6 +14,9 @@ pub const OUR_VARIABLES: &str = "TASK_";
 pub const OUR_MOUNT: &str = "/task";
 /// Volumes that begin so are ours.
 pub const OUR_VOLUMES: &str = "task-manager-";
+
+/// The longest message that a status keeps, in characters.
+const LONGEST_MESSAGE: usize = 1024;
 
 #[derive(Clone, Debug)]
 pub struct Kind {
@@ -28,16 +33,64 @@ pub enum TemplateError {
     UnknownField(String),
     #[error("spec.template.spec.containers is empty; name the container that does the work")]
     NoContainer,
+    #[error("the API server refuses its pod: {0}")]
+    Refused(String),
     #[error("spec.template sets {0}, which the operator sets itself; remove it")]
     Ours(String),
 }
 
 impl Kind {
+    /// Reads a type, with what its status says of the API server's own dry run, if that speaks of this spec.
+    pub fn of(kind: &TaskType) -> Self {
+        let read = Self::read(&kind.spec);
+        match refusal(kind).filter(|_| read.template.is_ok()) {
+            Some(message) => Self { template: Err(TemplateError::Refused(message)), ..read },
+            None => read,
+        }
+    }
+
     pub fn read(spec: &TaskTypeSpec) -> Self {
         let template = read_template(&spec.template);
         // The typed template says it all; the text is not kept twice.
         Self { spec: TaskTypeSpec { template: Value::Null, ..spec.clone() }, template }
     }
+}
+
+/// What the API server's dry run said against this generation of the type.
+fn refusal(kind: &TaskType) -> Option<String> {
+    let status = kind.status.as_ref().filter(|status| Some(status.observed_generation) == kind.metadata.generation)?;
+    let ready = status.conditions.iter().find(|condition| condition.type_ == "Ready")?;
+    (ready.status == "False").then(|| ready.message.clone())
+}
+
+/// What is known of whether a type can be used.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Usable {
+    Yes,
+    No(String),
+    NotKnown(String),
+}
+
+/// The status that says so.
+pub fn status(kind: &TaskType, usable: &Usable, now: Timestamp) -> TaskTypeStatus {
+    let before = kind.status.clone().unwrap_or_default();
+    let (status, reason, message) = match usable {
+        Usable::Yes => ("True", Reason::Ready, Reason::Ready.sentence()),
+        Usable::No(why) => ("False", Reason::TypeNotReady, why.as_str()),
+        Usable::NotKnown(why) => ("Unknown", Reason::NotChecked, why.as_str()),
+    };
+    let message: String = message.chars().take(LONGEST_MESSAGE).collect();
+    TaskTypeStatus {
+        observed_generation: kind.metadata.generation.unwrap_or_default(),
+        conditions: conditions::ready(status, reason, &message, &before.conditions, now),
+    }
+}
+
+/// Whether the type's status speaks of its present generation with certainty.
+pub fn is_checked(kind: &TaskType) -> bool {
+    let Some(status) = &kind.status else { return false };
+    Some(status.observed_generation) == kind.metadata.generation
+        && status.conditions.iter().any(|condition| condition.status == "True")
 }
 
 fn read_template(written: &Value) -> Result<PodTemplateSpec, TemplateError> {

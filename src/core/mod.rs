@@ -9,12 +9,14 @@ pub mod conditions;
 pub mod kind;
 pub mod lifecycle;
 pub mod names;
+pub mod news;
 pub mod observe;
 pub mod pod;
 pub mod policy;
 pub mod queue;
 pub mod resources;
 pub mod settings;
+pub mod time;
 
 pub use crate::api::Reason;
 pub use kind::{Kind, TemplateError};

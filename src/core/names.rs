@@ -21,9 +21,10 @@ const LONGEST: usize = 63;
 const HASH_DIGITS: usize = 16;
 
 /// The name of the Job that runs one attempt. It follows from the attempt alone, so that creating twice is
-/// harmless; and from the uid, so that a task that was deleted and created again never takes over old children.
-pub fn job(task_name: &str, uid: &str, run_id: &str, attempt: i32) -> String {
-    let digest = Sha256::digest(format!("{uid}/{run_id}/{attempt}"));
+/// harmless; from the uid, so that a task that was deleted and created again never takes over old children; and
+/// from the run's arrival, so that a run whose runId was used before does not either.
+pub fn job(task_name: &str, uid: &str, run_id: &str, arrival: &str, attempt: i32) -> String {
+    let digest = Sha256::digest(format!("{uid}/{run_id}/{arrival}/{attempt}"));
     let hash: String = digest.iter().map(|byte| format!("{byte:02x}")).collect::<String>()[..HASH_DIGITS].into();
     let stem: String = task_name.replace('.', "-").chars().take(LONGEST - HASH_DIGITS - 1).collect();
     format!("{}-{hash}", stem.trim_end_matches('-'))
@@ -41,19 +42,24 @@ mod tests {
     use proptest::prelude::*;
 
     #[test]
-    fn another_uid_run_or_attempt_gives_another_name() {
-        let first = job("report", "uid", "1", 1);
+    fn another_uid_run_arrival_or_attempt_gives_another_name() {
+        let first = job("report", "uid", "1", "7", 1);
         assert!(first.starts_with("report-"));
-        for other in [job("report", "other", "1", 1), job("report", "uid", "2", 1), job("report", "uid", "1", 2)] {
+        for other in [
+            job("report", "other", "1", "7", 1),
+            job("report", "uid", "2", "7", 1),
+            job("report", "uid", "1", "8", 1),
+            job("report", "uid", "1", "7", 2),
+        ] {
             assert_ne!(first, other);
         }
-        assert_eq!(first, job("report", "uid", "1", 1));
+        assert_eq!(first, job("report", "uid", "1", "7", 1));
     }
 
     proptest! {
         #[test]
         fn names_are_valid_dns_labels_of_at_most_63_characters(name in "[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?", attempt in 1..1000) {
-            let job = job(&name, "0b6f", "1", attempt);
+            let job = job(&name, "0b6f", "1", "7", attempt);
             prop_assert!(job.len() <= 63);
             prop_assert!(job.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-'));
             prop_assert!(!job.starts_with('-') && !job.ends_with('-'));

@@ -7,6 +7,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::ResourceExt;
 
 use super::pod::Holds;
+use super::time::after;
 use super::{Reason, names};
 
 /// What does not come along for so long is looked into and told.
@@ -41,7 +42,7 @@ impl Observed {
     /// What of this Job does not come along without saying why.
     pub fn puzzle(&self, job: &str, now: Timestamp) -> Option<Puzzle<'_>> {
         let pods: Vec<_> = self.pods.iter().filter(|pod| pod.job == job).collect();
-        let due = |since: Timestamp| now >= since + TOLD_AFTER;
+        let due = |since: Timestamp| now >= after(since, TOLD_AFTER);
         if let Some(pod) = pods.iter().find(|pod| pod.is_silent() && due(pod.created_at)) {
             return Some(Puzzle::PodNotStarted(pod));
         }

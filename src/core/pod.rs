@@ -1,11 +1,11 @@
 //! Builds the Job that runs one attempt. Says what the work sees, and lets nothing of a task's metadata but
 //! its name reach the pod.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use k8s_openapi::api::batch::v1::{Job, JobSpec};
 use k8s_openapi::api::core::v1::{
-    Container, DownwardAPIVolumeFile, DownwardAPIVolumeSource, EmptyDirVolumeSource, EnvVar, ObjectFieldSelector,
+    Container, DownwardAPIVolumeFile, DownwardAPIVolumeSource, EmptyDirVolumeSource, EnvVar, ObjectFieldSelector, Pod,
     PodTemplateSpec, ResourceRequirements, Volume, VolumeMount,
 };
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity as PodQuantity;
@@ -14,7 +14,7 @@ use kube::{Resource, ResourceExt};
 use serde::{Deserialize, Serialize};
 
 use super::{Kind, Policy, Settings, TemplateError, kind, names, resources};
-use crate::api::{Amount, Payload, Quantity, Resources, Task, TaskStatus};
+use crate::api::{Amount, Payload, Quantity, Resources, Task, TaskSpec, TaskStatus};
 
 const FILES: &str = "task-manager-files";
 const SCRATCH: &str = "task-manager-scratch";
@@ -45,14 +45,22 @@ pub fn counted(task: &Task, kind: &Kind, settings: &Settings) -> Result<resource
     Ok(resources::of_pod(&spec))
 }
 
-/// The Job of the attempt that `status` speaks of. `task` holds its whole payload.
-pub fn job(task: &Task, status: &TaskStatus, kind: &Kind, settings: &Settings) -> Result<Job, TemplateError> {
+/// The Job of the attempt that `status` speaks of. `task` holds its whole payload; `classes` are the
+/// PriorityClasses that the cluster has.
+pub fn job(
+    task: &Task,
+    status: &TaskStatus,
+    kind: &Kind,
+    settings: &Settings,
+    classes: &BTreeSet<String>,
+) -> Result<Job, TemplateError> {
     let uid = task.uid().unwrap_or_default();
     let run_id = status.run_id.as_deref().unwrap_or(&task.spec.run_id);
+    let arrival = status.arrival.as_deref().unwrap_or_default();
     let labels = labels(task, &uid, status.attempt);
     Ok(Job {
         metadata: ObjectMeta {
-            name: Some(names::job(&task.name_any(), &uid, run_id, status.attempt)),
+            name: Some(names::job(&task.name_any(), &uid, run_id, arrival, status.attempt)),
             namespace: task.namespace(),
             labels: Some(labels.clone()),
             annotations: Some([(names::ANNOTATION_HOLDS.to_owned(), holds(task, status))].into()),
@@ -61,9 +69,22 @@ pub fn job(task: &Task, status: &TaskStatus, kind: &Kind, settings: &Settings) -
         },
         spec: Some(JobSpec {
             backoff_limit: Some(0),
-            template: template(task, status, kind, settings, labels)?,
+            template: with_priority(template(task, status, kind, settings, labels)?, status, settings, classes),
             ..JobSpec::default()
         }),
+        status: None,
+    })
+}
+
+/// A pod as a task of this type would have it, for asking the API server whether it would take it.
+pub fn probe(kind: &Kind, type_name: &str, settings: &Settings) -> Result<Pod, TemplateError> {
+    let mut task = Task::new(type_name, TaskSpec { type_: type_name.into(), ..TaskSpec::default() });
+    task.metadata.uid = Some("probe".into());
+    let template = template(&task, &TaskStatus::default(), kind, settings, BTreeMap::new())?;
+    let name = Some(names::job(type_name, "probe", "", "", 0));
+    Ok(Pod {
+        metadata: ObjectMeta { name, ..template.metadata.unwrap_or_default() },
+        spec: template.spec,
         status: None,
     })
 }
@@ -115,6 +136,21 @@ fn template(
         fit_out(work, task, status);
     }
     Ok(template)
+}
+
+/// Gives the pod the PriorityClass of its task's priority, where the cluster has one by that name and the
+/// template does not name another.
+fn with_priority(
+    mut template: PodTemplateSpec,
+    status: &TaskStatus,
+    settings: &Settings,
+    classes: &BTreeSet<String>,
+) -> PodTemplateSpec {
+    let name = format!("{}{}", settings.priority_class_prefix, status.priority.unwrap_or_default());
+    if let Some(spec) = template.spec.as_mut().filter(|spec| spec.priority_class_name.is_none()) {
+        spec.priority_class_name = classes.get(&name).cloned();
+    }
+    template
 }
 
 fn payload(payload: Option<&Payload>) -> String {
@@ -199,7 +235,7 @@ pub fn read(shown: &BTreeMap<String, Quantity>) -> BTreeMap<String, Amount> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::api::{Admitted, TaskSpec, TaskTypeSpec};
+    use crate::api::{Admitted, TaskTypeSpec};
     use serde_json::json;
 
     fn built(spec: TaskSpec) -> Job {
@@ -217,7 +253,8 @@ mod tests {
             {"name": "beside", "image": "busybox"},
         ]}});
         let kind = Kind::read(&TaskTypeSpec { template, ..TaskTypeSpec::default() });
-        job(&task, &status, &kind, &Settings::default()).expect("a Job")
+        let classes = ["task-manager-normal".to_owned()].into();
+        job(&task, &status, &kind, &Settings::default(), &classes).expect("a Job")
     }
 
     fn work(job: &Job) -> Container {
@@ -278,6 +315,12 @@ mod tests {
         let annotations =
             job.spec.expect("a spec").template.metadata.expect("metadata").annotations.expect("annotations");
         assert_eq!(annotations[names::ANNOTATION_PAYLOAD], r#"{"n":1,"uri":"s3://in"}"#);
+    }
+
+    #[test]
+    fn the_pod_gets_the_priority_class_of_its_task_where_there_is_one() {
+        let class = |job: Job| job.spec.expect("a spec").template.spec.expect("a pod").priority_class_name;
+        assert_eq!(class(built(TaskSpec::default())).as_deref(), Some("task-manager-normal"));
     }
 
     #[test]

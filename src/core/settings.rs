@@ -12,6 +12,8 @@ pub struct Settings {
     pub max_running_tasks: Option<i32>,
     /// How long the Job of a finished task is kept, for its logs.
     pub keep_finished_seconds: i64,
+    /// A pod gets the PriorityClass of this prefix and its task's priority, where the cluster has one.
+    pub priority_class_prefix: String,
 }
 
 impl Default for Settings {
@@ -21,6 +23,7 @@ impl Default for Settings {
             default_queue_tasks: 50,
             max_running_tasks: None,
             keep_finished_seconds: 3600,
+            priority_class_prefix: "task-manager-".into(),
         }
     }
 }

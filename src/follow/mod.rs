@@ -246,7 +246,7 @@ impl<'a> Follower<'a> {
             Outcome::AllFinal(_) | Outcome::ReaderGone => None,
             Outcome::Nothing => Some(format!("There is no task to follow in namespace {}.", self.options.namespace)),
             Outcome::TimeOver(_) => Some("The time is over before all tasks are final.".into()),
-            Outcome::Interrupted => Some("Interrupted; the tasks go on.".into()),
+            Outcome::Interrupted => Some("Interrupted: following ends, the tasks go on by themselves.".into()),
         };
         if self.board.is_listed() && !self.board.is_empty() {
             let columns = self.screen.size().columns;

@@ -98,7 +98,8 @@ fn attempt_line(attempt: &AttemptRecord, told_already: &str) -> Line {
         _ => ", never started".into(),
     };
     let message = clean(attempt.message.as_deref().unwrap_or_default());
-    let message = if message.is_empty() || message == told_already { String::new() } else { format!(": {message}") };
+    let message =
+        if message.is_empty() || told_already.contains(&message) { String::new() } else { format!(": {message}") };
     Line::of(Tone::Dim, format!("    attempt {}  ", attempt.number))
         .and(Tone::Plain, format!("{}{code}{ran}", attempt.reason))
         .and(Tone::Dim, message)

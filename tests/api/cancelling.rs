@@ -1,1 +1,249 @@
-//! Soon.
+//! What people do to a task that exists: cancel it, hold it, give it a deadline, run it again.
+
+use std::time::Duration;
+
+use harness::*;
+use jiff::{SignedDuration, Timestamp};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use serde_json::json;
+use task_manager::api::{AttemptOutcome, Reason, State};
+
+use crate::stage::{set, started, status, told};
+
+#[tokio::test]
+async fn a_queued_task_is_cancelled_at_once() {
+    in_namespace("cancel-queued", async |ns| {
+        ns.create(&task_queue("default", 0)).await;
+        let (node, _operator) = set(&ns, &[]).await;
+        ns.create(&task("one")).await;
+        ns.patch_task("one", json!({"cancel": true})).await.expect("accepted");
+        let ended = ns.task_in("one", State::Cancelled).await;
+        assert_eq!((status(&ended).attempt, status(&ended).attempts.len(), node.starts().len()), (0, 0, 0));
+        assert_eq!(status(&ended).observed_generation, 2);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_running_task_is_cancelled_only_when_its_pod_is_gone() {
+    in_namespace("cancel-running", async |ns| {
+        ns.create(&task_queue("default", 1)).await;
+        let (node, _operator) = set(&ns, &[]).await;
+        node.script("one", [Outcome::Hold]);
+        node.linger("one");
+        ns.create(&task("one")).await;
+        started(&node, "one", 1).await;
+        ns.create(&task("next")).await;
+        ns.patch_task("one", json!({"cancel": true})).await.expect("accepted");
+        let stopping =
+            ns.task_when("one", "says that it is being stopped", |_, status| status.reason == Reason::Stopping).await;
+        assert_eq!(status(&stopping).state, State::Processing);
+        stays("it is not Cancelled, and its slot not free, while its pod is there", A_MOMENT, async || {
+            status(&ns.task("one").await).state == State::Processing && node.starts_of("next") == 0
+        })
+        .await;
+        node.let_go("one");
+        let ended = status(&ns.task_in("one", State::Cancelled).await);
+        assert_eq!(
+            (ended.attempts.len(), ended.failures, ended.attempts[0].outcome),
+            (1, 0, AttemptOutcome::Cancelled)
+        );
+        ns.task_in("next", State::Completed).await;
+        assert!(ns.pods_now().await.len() <= 1, "nothing of the cancelled one is left");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_task_that_waits_for_its_retry_is_cancelled_at_once() {
+    in_namespace("cancel-retry", async |ns| {
+        let (node, _operator) = set(&ns, &[]).await;
+        node.otherwise(Outcome::exit(1));
+        let retry = serde_json::from_value(json!({"initialSeconds": 600, "maxSeconds": 600})).expect("retry");
+        ns.create(&task("one").with(|spec| spec.retry = Some(retry))).await;
+        ns.task_when("one", "waits for its retry", |_, status| status.reason == Reason::WaitingForRetry).await;
+        ns.patch_task("one", json!({"cancel": true})).await.expect("accepted");
+        let ended = status(&ns.task_in("one", State::Cancelled).await);
+        assert_eq!((ended.attempt, ended.failures, ended.next_attempt_at), (1, 1, None));
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_suspended_task_waits_and_holds_back_nobody() {
+    in_namespace("suspend", async |ns| {
+        ns.create(&task_queue("default", 1)).await;
+        let (node, _operator) = set(&ns, &[]).await;
+        ns.create(&task("held").with(|spec| spec.suspend = true)).await;
+        ns.create(&task("free")).await;
+        ns.task_in("free", State::Completed).await;
+        ns.task_when("held", "says so", |_, status| status.reason == Reason::Suspended).await;
+        stays("it is not started", A_MOMENT, async || node.starts_of("held") == 0).await;
+        ns.patch_task("held", json!({"suspend": false})).await.expect("accepted");
+        ns.task_in("held", State::Completed).await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn suspending_a_running_task_does_not_stop_it() {
+    in_namespace("suspend-running", async |ns| {
+        let (node, _operator) = set(&ns, &[]).await;
+        node.script("one", [Outcome::Hold]);
+        ns.create(&task("one")).await;
+        started(&node, "one", 1).await;
+        ns.patch_task("one", json!({"suspend": true})).await.expect("accepted");
+        stays("it goes on", A_MOMENT, async || status(&ns.task("one").await).state == State::Processing).await;
+        node.end("one", Outcome::succeed());
+        let done = ns.task_in("one", State::Completed).await;
+        assert_eq!(status(&done).observed_generation, 2);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_task_is_not_started_before_its_time() {
+    in_namespace("start-after", async |ns| {
+        ns.create(&task_queue("default", 1)).await;
+        let (_node, _operator) = set(&ns, &[]).await;
+        let time = Timestamp::from_second(Timestamp::now().as_second() + 3).expect("a time");
+        ns.create(&task("later").with(|spec| spec.start_after = Some(Time(time)))).await;
+        ns.create(&task("now")).await;
+        ns.task_in("now", State::Completed).await;
+        ns.task_when("later", "says so", |_, status| status.reason == Reason::NotYetDue).await;
+        let done = status(&ns.task_in("later", State::Completed).await);
+        let admitted = done.admitted_at.expect("a time").0;
+        assert!(admitted >= time && admitted < time + SignedDuration::from_secs(2), "{admitted} for {time}");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_deadline_ends_a_task_wherever_it_is() {
+    in_namespace("deadline", async |ns| {
+        ns.create(&task_queue("full", 0)).await;
+        let (node, _operator) = set(&ns, &[]).await;
+        node.script("running", [Outcome::Hold]);
+        node.script("retrying", [Outcome::exit(1)]);
+        let with = |name: &str, queue: &str| {
+            task(name).with(|spec| {
+                spec.deadline_seconds = Some(3);
+                spec.queue = queue.into();
+                spec.retry =
+                    Some(serde_json::from_value(json!({"initialSeconds": 600, "maxSeconds": 600})).expect("retry"));
+            })
+        };
+        ns.create(&with("queued", "full")).await;
+        ns.create(&with("running", "default")).await;
+        ns.create(&with("retrying", "default")).await;
+        ns.create(&with("quick", "default")).await;
+        for (name, attempts) in [("queued", 0), ("running", 1), ("retrying", 1)] {
+            let ended = status(&ns.task_in(name, State::Failed).await);
+            assert_eq!((ended.reason, ended.attempts.len()), (Reason::DeadlineExceeded, attempts), "{name}");
+            let took = ended.finished_at.expect("a time").0.duration_since(ended.queued_at.expect("a time").0);
+            assert!(took >= SignedDuration::from_secs(3) && took < SignedDuration::from_secs(6), "{name}: {took}");
+        }
+        eventually("no pod of the running one is left", SOON, async || {
+            ns.pods_now()
+                .await
+                .iter()
+                .all(|pod| pod.status.as_ref().is_some_and(|status| status.phase.as_deref() != Some("Running")))
+                .then_some(())
+        })
+        .await;
+        assert_eq!(status(&ns.task("quick").await).state, State::Completed, "what was done in time stays done");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_new_run_id_runs_a_finished_task_again_from_the_start() {
+    in_namespace("again", async |ns| {
+        let (node, _operator) = set(&ns, &[]).await;
+        node.script("one", [Outcome::exit(1), Outcome::result("first"), Outcome::Hold]);
+        ns.create(&task("one")).await;
+        let first = status(&ns.task_in("one", State::Completed).await);
+        assert_eq!((first.attempt, first.failures), (2, 1));
+        ns.patch_task("one", json!({"runId": "2", "payload": {"other": true}})).await.expect("accepted");
+        started(&node, "one", 3).await;
+        let second = status(&ns.task_in("one", State::Processing).await);
+        assert_eq!((second.run_id.as_deref(), second.attempt, second.failures), (Some("2"), 1, 0));
+        assert_eq!((second.result, second.attempts.len(), second.finished_at), (None, 0, None));
+        assert!(second.queued_at > first.finished_at, "its time in the queue begins anew");
+        let number = |arrival: Option<String>| arrival.and_then(|text| text.parse::<u64>().ok()).expect("a number");
+        assert!(number(second.arrival) > number(first.arrival));
+        node.end("one", Outcome::succeed());
+        let done = ns.task_in("one", State::Completed).await;
+        assert_eq!(told(&done), ("Completed".into(), Reason::Succeeded, 1));
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_new_run_id_ends_the_running_attempt_before_the_new_one_starts() {
+    in_namespace("supersede", async |ns| {
+        let (node, _operator) = set(&ns, &[]).await;
+        node.script("one", [Outcome::Hold, Outcome::result("second")]);
+        node.linger("one");
+        ns.create(&task("one")).await;
+        started(&node, "one", 1).await;
+        ns.patch_task("one", json!({"runId": "2"})).await.expect("accepted");
+        eventually("the old pod is being ended", SOON, async || {
+            ns.pods_now().await.iter().any(|pod| pod.metadata.deletion_timestamp.is_some()).then_some(())
+        })
+        .await;
+        stays("one at a time", A_MOMENT, async || node.starts_of("one") == 1).await;
+        node.let_go("one");
+        let done = status(&ns.task_in("one", State::Completed).await);
+        assert_eq!((done.run_id.as_deref(), done.attempt, done.result), (Some("2"), 1, Some(json!("second"))));
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_new_run_id_of_a_queued_task_goes_to_the_end_of_the_line() {
+    in_namespace("requeue", async |ns| {
+        ns.create(&task_queue("default", 0)).await;
+        let (_node, _operator) = set(&ns, &[]).await;
+        ns.create(&task("first")).await;
+        ns.create(&task("second")).await;
+        ns.patch_task("first", json!({"priority": "normal"})).await.expect("accepted");
+        let before = status(&ns.task_when("first", "keeps its arrival", |_, status| status.arrival.is_some()).await);
+        ns.patch_task("first", json!({"runId": "2"})).await.expect("accepted");
+        // Without a trace of the old run in the status there is nothing to supersede.
+        ns.task_when("first", "takes up the new run", |_, status| status.run_id.as_deref() == Some("2")).await;
+        ns.queues()
+            .replace("default", &kube::api::PostParams::default(), &{
+                let mut queue = ns.queues().get("default").await.expect("the queue");
+                queue.spec.capacity.tasks = Some(1);
+                queue
+            })
+            .await
+            .expect("accepted");
+        let tasks = ns.all_final(SOON).await;
+        let of =
+            |name: &str| status(tasks.iter().find(|task| task.metadata.name.as_deref() == Some(name)).expect("a task"));
+        assert_ne!(of("first").arrival, before.arrival);
+        assert!(of("second").admitted_at < of("first").admitted_at, "the second one came before the new run");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_new_run_id_with_cancel_false_revives_a_cancelled_task() {
+    in_namespace("revive", async |ns| {
+        let (node, _operator) = set(&ns, &[]).await;
+        node.script("one", [Outcome::Hold]);
+        ns.create(&task("one")).await;
+        started(&node, "one", 1).await;
+        ns.patch_task("one", json!({"cancel": true})).await.expect("accepted");
+        ns.task_in("one", State::Cancelled).await;
+        stays("final is final", Duration::from_secs(1), async || {
+            status(&ns.task("one").await).state == State::Cancelled
+        })
+        .await;
+        ns.patch_task("one", json!({"cancel": false, "runId": "2"})).await.expect("accepted");
+        ns.task_in("one", State::Completed).await;
+    })
+    .await;
+}

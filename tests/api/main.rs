@@ -2,6 +2,7 @@
 
 mod admission;
 mod cancelling;
+mod leader;
 mod lifecycle;
 mod order;
 mod process;
@@ -9,5 +10,6 @@ mod retries;
 mod schema;
 mod schema_changes;
 mod stage;
+mod statuses;
 mod waiting;
 mod writes;

@@ -57,6 +57,8 @@ impl Operator {
         let child = Command::new(Self::binary())
             .args(["run", "--watch-namespace", &namespace.name, "--health-addr", &health.to_string()])
             .args(&flags)
+            // Under one name it need not wait for the lease of the one that was killed.
+            .args(if flags.iter().any(|flag| flag == "--identity") { vec![] } else { vec!["--identity", "under-test"] })
             .env("KUBECONFIG", namespace.cluster.kubeconfig())
             .stdin(Stdio::null())
             .stdout(file.try_clone().expect("the log file again"))
@@ -78,11 +80,25 @@ impl Operator {
         self.child.id()
     }
 
+    async fn signal(&self, signal: &str) {
+        let pid = self.child.id().expect("the operator runs").to_string();
+        let sent = Command::new("kill").args([signal, &pid]).status().await.expect("a signal can be sent");
+        assert!(sent.success(), "{signal} could not be sent");
+    }
+
+    /// Lets it stand still (SIGSTOP), as a machine that is paused does.
+    pub async fn freeze(&self) {
+        self.signal("-STOP").await;
+    }
+
+    pub async fn thaw(&self) {
+        self.signal("-CONT").await;
+    }
+
     /// Asks it to end (SIGTERM) and waits until it has.
     pub async fn stop(&mut self) -> Ended {
-        let pid = self.child.id().expect("the operator runs").to_string();
         let began = Instant::now();
-        Command::new("kill").args(["-TERM", &pid]).status().await.expect("a signal can be sent");
+        self.signal("-TERM").await;
         let ended = tokio::time::timeout(ENDS_WITHIN, self.child.wait()).await;
         let status = ended.unwrap_or_else(|_| panic!("the operator has not ended {ENDS_WITHIN:?} after SIGTERM"));
         Ended { status: status.expect("an exit status"), took: began.elapsed() }

@@ -6,6 +6,7 @@ use std::fmt::Debug;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use futures::StreamExt;
+use jiff::Timestamp;
 use kube::api::{ListParams, WatchEvent, WatchParams};
 use kube::{Api, Resource, ResourceExt};
 use serde::de::DeserializeOwned;
@@ -22,6 +23,14 @@ pub struct Seen<K> {
     pub object: K,
     /// The version with which it was deleted.
     pub deleted: bool,
+    /// When the watch showed it.
+    pub at: Timestamp,
+}
+
+impl<K> Seen<K> {
+    fn new(object: K, deleted: bool) -> Self {
+        Self { object, deleted, at: Timestamp::now() }
+    }
 }
 
 /// The longest that a watch may last; no test is longer.
@@ -34,7 +43,7 @@ where
     pub(crate) async fn start(api: Api<K>) -> Self {
         let list = api.list(&ListParams::default()).await.expect("a list");
         let version = list.metadata.resource_version.clone().unwrap_or_default();
-        let there: Vec<_> = list.items.into_iter().map(|object| Seen { object, deleted: false }).collect();
+        let there: Vec<_> = list.items.into_iter().map(|object| Seen::new(object, false)).collect();
         let seen = Arc::new(Mutex::new(there));
         let record = seen.clone();
         let watching = tokio::spawn(async move {
@@ -42,8 +51,8 @@ where
             let mut events = api.watch(&params, &version).await.expect("a watch").boxed();
             while let Some(event) = events.next().await {
                 let seen = match event {
-                    Ok(WatchEvent::Added(object) | WatchEvent::Modified(object)) => Seen { object, deleted: false },
-                    Ok(WatchEvent::Deleted(object)) => Seen { object, deleted: true },
+                    Ok(WatchEvent::Added(object) | WatchEvent::Modified(object)) => Seen::new(object, false),
+                    Ok(WatchEvent::Deleted(object)) => Seen::new(object, true),
                     _ => continue,
                 };
                 record.lock().unwrap_or_else(PoisonError::into_inner).push(seen);

@@ -4,6 +4,7 @@
 use jiff::{SignedDuration, Timestamp};
 
 use super::super::observe::JobFacts;
+use super::super::time::after;
 use super::{Action, Decision, View, earliest};
 use crate::api::TaskStatus;
 
@@ -20,10 +21,11 @@ pub(super) fn decide(view: &View) -> Decision {
     }
     let forgotten = after_end(view, Some(view.around.settings.keep_finished_seconds));
     let observed = view.around.observed;
-    match observed.jobs.iter().find(|job| !job.gone && !job.deleting) {
-        Some(job) if view.is_past(forgotten) || observed.may_run(job) => Decision::act(removal(view, job)),
-        Some(_) => Decision::wake_at(earliest([expires, forgotten])),
-        None => Decision::wake_at(expires),
+    let mut kept = observed.jobs.iter().filter(|job| !job.gone && !job.deleting).peekable();
+    let wake = if kept.peek().is_some() { earliest([expires, forgotten]) } else { expires };
+    match kept.find(|job| view.is_past(forgotten) || observed.may_run(job)) {
+        Some(job) => Decision::act(removal(view, job)),
+        None => Decision::wake_at(wake),
     }
 }
 
@@ -32,5 +34,5 @@ fn removal(view: &View, job: &JobFacts) -> Action {
 }
 
 fn after_end(view: &View, seconds: Option<i64>) -> Option<Timestamp> {
-    Some(view.status.finished_at.as_ref()?.0 + SignedDuration::from_secs(seconds?))
+    Some(after(view.status.finished_at.as_ref()?.0, SignedDuration::from_secs(seconds?)))
 }

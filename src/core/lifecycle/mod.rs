@@ -7,12 +7,15 @@ mod finished;
 mod processing;
 mod queued;
 mod record;
+#[cfg(test)]
+mod tests;
 
 use jiff::{SignedDuration, Timestamp};
 use kube::ResourceExt;
 
 use super::observe::Observed;
 use super::queue::Capacity;
+use super::time::after;
 use super::{Kind, Policy, Reason, Settings, names};
 use crate::api::{Admitted, State, Task, TaskStatus};
 
@@ -84,11 +87,13 @@ pub fn decide(task: &Task, around: &Surroundings, now: Timestamp) -> Decision {
         return Decision::rest();
     }
     let view = View::new(task, around, now);
-    match view.status.state {
+    let decision = match view.status.state {
         State::Queued => queued::decide(&view),
         State::Processing => processing::decide(&view),
         State::Completed | State::Failed | State::Cancelled => finished::decide(&view),
-    }
+    };
+    // What was due already and did not come is not waited for by looking again and again.
+    Decision { wake: view.ahead(decision.wake), ..decision }
 }
 
 /// A task with everything that decisions about it ask for again and again.
@@ -131,7 +136,7 @@ impl<'a> View<'a> {
 
     fn deadline(&self) -> Option<Timestamp> {
         let seconds = self.task.spec.deadline_seconds?;
-        Some(self.queued_at() + SignedDuration::from_secs(seconds.into()))
+        Some(after(self.queued_at(), SignedDuration::from_secs(seconds.into())))
     }
 
     fn is_past(&self, time: Option<Timestamp>) -> bool {
@@ -162,8 +167,9 @@ fn earliest(times: impl IntoIterator<Item = Option<Timestamp>>) -> Option<Timest
 pub fn job_name(task: &Task) -> String {
     let status = task.status.as_ref();
     let run_id = status.and_then(|status| status.run_id.as_deref()).unwrap_or(&task.spec.run_id);
+    let arrival = status.and_then(|status| status.arrival.as_deref()).unwrap_or_default();
     let attempt = status.map(|status| status.attempt).unwrap_or_default();
-    names::job(&task.name_any(), task.metadata.uid.as_deref().unwrap_or_default(), run_id, attempt)
+    names::job(&task.name_any(), task.metadata.uid.as_deref().unwrap_or_default(), run_id, arrival, attempt)
 }
 
 /// The status that admits a task: written before anything is launched, so that a stop in between leaves a

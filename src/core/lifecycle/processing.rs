@@ -6,6 +6,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::super::classify::{self, Ended, LOST_AFTER, Verdict};
 use super::super::observe::{JobFacts, PodFacts, TOLD_AFTER, Trouble};
+use super::super::time::after;
 use super::super::{Reason, pod};
 use super::record::because;
 use super::{Action, Decision, View, earliest, queued};
@@ -39,7 +40,7 @@ pub(super) fn decide(view: &View) -> Decision {
 /// The children of the present attempt.
 struct Attempt<'a> {
     job: Option<&'a JobFacts>,
-    /// The newest one, where the Job controller made several.
+    /// Where the Job controller made several: one that has not ended, and of those the newest.
     pod: Option<&'a PodFacts>,
 }
 
@@ -50,7 +51,7 @@ impl<'a> Attempt<'a> {
         let pods = observed.pods.iter().filter(|pod| pod.job == name);
         Self {
             job: observed.jobs.iter().find(|job| job.name == name),
-            pod: pods.max_by_key(|pod| (!pod.gone, pod.created_at, &pod.uid)),
+            pod: pods.max_by_key(|pod| (!pod.has_ended(), !pod.gone, pod.created_at, &pod.uid)),
         }
     }
 
@@ -93,7 +94,7 @@ impl<'a> Attempt<'a> {
 
 /// The first moment at which a pod that should be gone counts as lost.
 fn just_lost(due: Timestamp) -> Timestamp {
-    due + LOST_AFTER + SignedDuration::from_secs(1)
+    after(due, LOST_AFTER + SignedDuration::from_secs(1))
 }
 
 /// Why a task is to end though its work has not.
@@ -130,10 +131,11 @@ fn stopping(view: &View, attempt: &Attempt, stop: Stop) -> Decision {
         return end_then_tell(view, attempt, stop);
     }
     let why = stop.why(view);
-    let succeeded = attempt
-        .pod
-        .and_then(|pod| classify::ended(pod, attempt.job, view.now))
-        .filter(|ended| ended.reason == Reason::Succeeded);
+    let ended = match attempt.pod {
+        Some(pod) => classify::ended(pod, attempt.job, view.now),
+        None => attempt.job.and_then(ended_unseen),
+    };
+    let succeeded = ended.filter(|ended| matches!(ended.reason, Reason::Succeeded | Reason::ResultLost));
     match (stop, succeeded) {
         (Stop::NewRun, _) => Decision::write(view.new_run()),
         // Work that was done in time is not thrown away for a deadline.
@@ -177,11 +179,11 @@ fn rules<'a>(view: &View<'a>) -> &'a [FailureRule] {
 /// When the present attempt must have started.
 fn start_deadline(view: &View) -> Option<Timestamp> {
     let admitted = view.status.admitted_at.as_ref()?.0;
-    Some(admitted + SignedDuration::from_secs(view.policy.start_deadline_seconds))
+    Some(after(admitted, SignedDuration::from_secs(view.policy.start_deadline_seconds)))
 }
 
-/// Why the container has not started though its time to start is over. Once that is told it stands, for a
-/// pod that is being deleted says nothing of it any more.
+/// Why the container has not started though its time to start is over: by the pod's own word, else by what
+/// was told before, for a pod that is being deleted may say nothing of it any more.
 fn late_start(view: &View, attempt: &Attempt) -> Option<Trouble> {
     if !view.is_past(start_deadline(view)) {
         return None;
@@ -192,7 +194,7 @@ fn late_start(view: &View, attempt: &Attempt) -> Option<Trouble> {
     }
     let seconds = view.policy.start_deadline_seconds;
     let unexplained = || because(Reason::ContainerConfig, format!("its container was not made within {seconds} s"));
-    let waits = start_trouble_told(view).or_else(|| waits_for(view, pod));
+    let waits = pod.waiting.clone().or_else(|| start_trouble_told(view)).or_else(|| waits_for(view, pod));
     match pod.has_ended() {
         true => waits,
         false => Some(waits.unwrap_or_else(unexplained)),
@@ -227,7 +229,7 @@ fn given_up(view: &View, attempt: &Attempt, why: &Trouble) -> Decision {
 
 /// The pod is on its way or at work.
 fn live(view: &View, attempt: &Attempt, pod: &PodFacts) -> Decision {
-    let overdue = classify::due_to_end(pod).map(|due| due + OVERDUE_AFTER);
+    let overdue = classify::due_to_end(pod).map(|due| after(due, OVERDUE_AFTER));
     if view.is_past(overdue) && pod.due_gone_at.is_none() {
         return attempt.delete_pod(Reason::Timeout);
     }
@@ -242,7 +244,7 @@ fn live(view: &View, attempt: &Attempt, pod: &PodFacts) -> Decision {
 /// A run longer than ten seconds is written once: its pod and when it started. Anything shorter is told by
 /// the final write.
 fn running(view: &View, pod: &PodFacts) -> (Option<TaskStatus>, Option<Timestamp>) {
-    let tell_at = pod.started_at.unwrap_or(pod.created_at) + TOLD_AFTER;
+    let tell_at = after(pod.started_at.unwrap_or(pod.created_at), TOLD_AFTER);
     let node = pod.node.as_deref().unwrap_or("its node");
     let told = (view.status.reason != Reason::Running && view.is_past(Some(tell_at)))
         .then(|| view.processing(&because(Reason::Running, format!("on {node}")), Some(pod)));
@@ -251,7 +253,7 @@ fn running(view: &View, pod: &PodFacts) -> (Option<TaskStatus>, Option<Timestamp
 
 /// A start that takes longer than ten seconds is written with what it waits for.
 fn starting(view: &View, pod: &PodFacts) -> (Option<TaskStatus>, Option<Timestamp>) {
-    let tell_at = view.status.admitted_at.as_ref().map(|time| time.0 + TOLD_AFTER);
+    let tell_at = view.status.admitted_at.as_ref().map(|time| after(time.0, TOLD_AFTER));
     if !view.is_past(tell_at) {
         return (None, tell_at);
     }
@@ -270,22 +272,24 @@ fn without_pod(view: &View, attempt: &Attempt) -> Decision {
         }
         None => launch(view),
         Some(job) if job.gone || job.deleting => job_gone(view, job),
-        Some(JobFacts { finished: Some(end), name, .. }) => {
-            if view.now < end.at + POD_UNSEEN_FOR {
-                return Decision::wake_at(Some(end.at + POD_UNSEEN_FOR));
-            }
-            let (reason, message) = if end.succeeded {
-                (
-                    Reason::ResultLost,
-                    format!("the Job {name} succeeded, but its pod was gone before the result could be read"),
-                )
-            } else {
-                (Reason::PodDeleted, format!("the pod of the Job {name} is gone"))
-            };
-            Decision::write(judged(view, &vanished(reason, message), None))
-        }
-        Some(job) => no_pod_yet(view, attempt, job),
+        Some(job) => match (job.finished.map(|end| after(end.at, POD_UNSEEN_FOR)), ended_unseen(job)) {
+            (Some(unseen), Some(_)) if unseen > view.now => Decision::wake_at(Some(unseen)),
+            (_, Some(ended)) => Decision::write(judged(view, &ended, None)),
+            (_, None) => no_pod_yet(view, attempt, job),
+        },
     }
+}
+
+/// How a finished Job ended whose pod is gone.
+fn ended_unseen(job: &JobFacts) -> Option<Ended> {
+    let name = &job.name;
+    Some(match job.finished?.succeeded {
+        true => vanished(
+            Reason::ResultLost,
+            format!("the Job {name} succeeded, but its pod was gone before the result could be read"),
+        ),
+        false => vanished(Reason::PodDeleted, format!("the pod of the Job {name} is gone")),
+    })
 }
 
 fn vanished(reason: Reason, message: String) -> Ended {
@@ -294,6 +298,9 @@ fn vanished(reason: Reason, message: String) -> Ended {
 
 /// Launches what was admitted; or gives the slot back when that cannot be.
 fn launch(view: &View) -> Decision {
+    if let Some(wait) = ending_others(view) {
+        return wait;
+    }
     if let Some(refused) = &view.around.observed.refused {
         return Decision::write(view.given_back(refused, GIVEN_BACK_FOR, false));
     }
@@ -316,13 +323,24 @@ fn launch(view: &View) -> Decision {
     Decision::act(Action::Launch)
 }
 
+/// What another attempt left that may still run: it ends before anything is launched.
+fn ending_others(view: &View) -> Option<Decision> {
+    let observed = view.around.observed;
+    if let Some(job) = observed.jobs.iter().find(|job| !job.deleting && observed.may_run(job)) {
+        let why = Reason::Superseded;
+        return Some(Decision::act(Action::DeleteJob { name: job.name.clone(), uid: job.uid.clone(), why }));
+    }
+    let pod = observed.pods.iter().find(|pod| classify::ended(pod, None, view.now).is_none())?;
+    Some(Attempt { job: None, pod: Some(pod) }.delete_pod(Reason::Superseded))
+}
+
 /// The Job is gone and no pod of it was seen: by our hand, because no pod came; or by somebody else's.
 fn job_gone(view: &View, job: &JobFacts) -> Decision {
     if !job.gone {
         return Decision::rest();
     }
     match no_pod_told(view) {
-        Some(why) if view.is_past(Some(job.created_at + NO_POD_GIVEN_UP_AFTER)) => {
+        Some(why) if view.is_past(Some(after(job.created_at, NO_POD_GIVEN_UP_AFTER))) => {
             Decision::write(view.given_back(&why, GIVEN_BACK_FOR, true))
         }
         _ => Decision::write(judged(
@@ -341,8 +359,8 @@ fn no_pod_told(view: &View) -> Option<Trouble> {
 
 /// A Job whose pod has not appeared: looked into, told, and in the end given up with nothing counted.
 fn no_pod_yet(view: &View, attempt: &Attempt, job: &JobFacts) -> Decision {
-    let tell_at = job.created_at + TOLD_AFTER;
-    let give_up_at = job.created_at + NO_POD_GIVEN_UP_AFTER;
+    let tell_at = after(job.created_at, TOLD_AFTER);
+    let give_up_at = after(job.created_at, NO_POD_GIVEN_UP_AFTER);
     if view.now < tell_at {
         return Decision::wake_at(Some(tell_at));
     }

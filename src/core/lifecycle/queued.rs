@@ -5,6 +5,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::super::observe::Trouble;
 use super::super::policy::{self, Refusal};
+use super::super::time::after;
 use super::super::{Kind, Reason, TemplateError};
 use super::record::because;
 use super::{Decision, View};
@@ -93,9 +94,25 @@ pub(super) fn not_ready(type_: &str, error: &TemplateError) -> String {
 
 /// Between attempts the status keeps saying what happened, until the pause is well over.
 fn waiting_for_next_attempt(view: &View) -> Option<(Trouble, Option<Timestamp>)> {
-    let shown_until = view.status.next_attempt_at.as_ref()?.0 + RETRY_SHOWN_FOR;
+    let until = view.ahead(Some(after(view.status.next_attempt_at.as_ref()?.0, RETRY_SHOWN_FOR)))?;
     let told = because(view.status.reason, view.status.message.clone().unwrap_or_default());
-    view.ahead(Some(shown_until)).map(|until| (told, Some(until)))
+    Some((if is_passing(told.reason) { what_happened(view) } else { told }, Some(until)))
+}
+
+/// What a task that could not be admitted is told; it is over when nothing says it any more.
+fn is_passing(reason: Reason) -> bool {
+    use Reason::*;
+    matches!(reason, Queued | Suspended | NotYetDue | TypeMissing | TypeNotReady | QueueMissing | TooLargeForQueue)
+}
+
+fn what_happened(view: &View) -> Trouble {
+    view.status.attempts.last().map_or_else(
+        || because(Reason::Queued, ""),
+        |last| {
+            let message = last.message.as_deref().unwrap_or_default();
+            because(Reason::WaitingForRetry, format!("attempt {}: {}: {message}", last.number, last.reason))
+        },
+    )
 }
 
 fn too_large(view: &View) -> Option<Trouble> {

@@ -44,7 +44,7 @@ pub(super) fn admitted(task: &Task, kind: &Kind, admission: &Admission, now: Tim
     let status = TaskStatus {
         priority: Some(Policy::of(&task.spec, Some(&kind.spec)).priority),
         arrival: Some(before.arrival.clone().unwrap_or_else(|| admission.arrival.to_string())),
-        attempt: before.attempt + 1,
+        attempt: before.attempt.saturating_add(1),
         queued_at: Some(MicroTime(queued_at(task, &before))),
         admitted: Some(admission.holds.clone()),
         admitted_at: Some(MicroTime(now)),
@@ -113,7 +113,7 @@ impl View<'_> {
     pub(super) fn given_back(&self, why: &Trouble, pause: SignedDuration, was_launched: bool) -> TaskStatus {
         let status = TaskStatus {
             // What never became a Job was no attempt.
-            attempt: self.status.attempt - i32::from(!was_launched),
+            attempt: self.status.attempt.saturating_sub(i32::from(!was_launched)),
             next_attempt_at: Some(MicroTime(self.now + pause)),
             ..self.slotless()
         };
@@ -160,8 +160,8 @@ impl View<'_> {
             Verdict::Failed | Verdict::FailedForGood => (AttemptOutcome::Failed, 1, 0),
         };
         TaskStatus {
-            failures: self.status.failures + failures,
-            disruptions: self.status.disruptions + disruptions,
+            failures: self.status.failures.saturating_add(failures),
+            disruptions: self.status.disruptions.saturating_add(disruptions),
             attempts: self.attempts_with(ended, outcome, pod),
             worker: pod.map(|pod| pod.name.clone()).or_else(|| self.status.worker.clone()),
             started_at: pod.and_then(|pod| pod.started_at).map(MicroTime).or_else(|| self.status.started_at.clone()),
@@ -185,14 +185,14 @@ impl View<'_> {
     fn attempts_with(&self, ended: &Ended, outcome: AttemptOutcome, pod: Option<&PodFacts>) -> Vec<AttemptRecord> {
         let record = AttemptRecord {
             number: self.status.attempt,
-            started_at: pod.and_then(|pod| pod.started_at).map(MicroTime),
+            started_at: pod.and_then(|pod| pod.started_at).map(MicroTime).or_else(|| self.status.started_at.clone()),
             finished_at: Some(MicroTime(ended.at.unwrap_or(self.now))),
             outcome,
             reason: ended.reason,
             message: (outcome != AttemptOutcome::Succeeded)
                 .then(|| ended.message.chars().take(LONGEST_MESSAGE).collect()),
             exit_code: ended.exit_code,
-            pod: pod.map(|pod| pod.name.clone()),
+            pod: pod.map(|pod| pod.name.clone()).or_else(|| self.status.worker.clone()),
             node: pod.and_then(|pod| pod.node.clone()),
         };
         let mut attempts = self.status.attempts.clone();

@@ -9,6 +9,7 @@ mod capacity;
 mod ledger;
 mod order;
 mod standing;
+mod summary;
 #[cfg(test)]
 mod tests;
 
@@ -17,3 +18,4 @@ pub use capacity::Capacity;
 pub use ledger::Key;
 pub use order::Order;
 pub use standing::{Candidate, Holding, Standing, standing};
+pub use summary::{Summary, status as queue_status};

@@ -1,0 +1,146 @@
+//! What people and the cluster do to running work: it is tried again, and that counts as no failure.
+
+use harness::{Namespace, eventually, http_get, stays};
+use jiff::Timestamp;
+use k8s_openapi::api::batch::v1::Job;
+use k8s_openapi::api::core::v1::{Namespace as KubeNamespace, Pod};
+use kube::api::{DeleteParams, EvictParams, PostParams};
+use kube::{Api, ResourceExt};
+use serde_json::json;
+use task_manager::api::{AttemptOutcome, Reason, Task};
+
+use super::world::{A_TASK, A_WHILE, World, never_again, on_a_node, pods_can_be_made, shell};
+
+/// The first attempt waits to be disturbed.
+const FIRST_WAITS: &str = "[ $TASK_ATTEMPT -gt 1 ] || sleep 300";
+
+/// Starts a task without retries, disturbs its first pod, and sees that it is tried again and not counted.
+async fn is_tried_again(world: &mut World, reason: Reason, disturb: impl AsyncFnOnce(&Namespace, &Pod)) {
+    let task = world.script_with("task", FIRST_WAITS, never_again).await;
+    let pod = world.runs(&task).await;
+    disturb(&world.namespace, &pod).await;
+    let status = world.completes(&task).await;
+    assert_eq!((status.attempt, status.failures, status.disruptions), (2, 0, 1), "{:?}", status.attempts);
+    let first = &status.attempts[0];
+    assert_eq!((first.outcome, first.reason), (AttemptOutcome::Disrupted, reason), "{:?}", first.message);
+    assert_eq!(world.pods_of(&task).len(), 2);
+    world.assert_one_pod_at_a_time();
+    assert_eq!(world.namespace.jobs_now().await.len(), 1);
+}
+
+#[tokio::test]
+async fn a_pod_deleted_by_hand_is_tried_again_and_not_counted() {
+    on_a_node("pod-deleted", async |world| {
+        is_tried_again(world, Reason::PodDeleted, async |namespace, pod| {
+            namespace.pods().delete(&pod.name_any(), &DeleteParams::default()).await.expect("it is deleted");
+        })
+        .await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_pod_deleted_without_grace_is_tried_again_and_not_counted() {
+    on_a_node("pod-forced", async |world| {
+        is_tried_again(world, Reason::PodDeleted, async |namespace, pod| {
+            let at_once = DeleteParams { grace_period_seconds: Some(0), ..DeleteParams::default() };
+            namespace.pods().delete(&pod.name_any(), &at_once).await.expect("it is deleted");
+        })
+        .await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_job_deleted_by_hand_is_tried_again_and_not_counted() {
+    on_a_node("job-deleted", async |world| {
+        is_tried_again(world, Reason::JobDeleted, async |namespace, pod| {
+            let job = &pod.labels()["batch.kubernetes.io/job-name"];
+            namespace.api::<Job>().delete(job, &DeleteParams::background()).await.expect("it is deleted");
+        })
+        .await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn an_evicted_pod_is_tried_again_and_not_counted() {
+    on_a_node("evicted", async |world| {
+        is_tried_again(world, Reason::Evicted, async |namespace, pod| {
+            namespace.pods().evict(&pod.name_any(), &EvictParams::default()).await.expect("it is evicted");
+        })
+        .await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn work_that_ends_well_while_it_is_evicted_is_not_run_again() {
+    on_a_node("evicted-well", async |world| {
+        let script = r#"trap 'echo saved > "$TASK_RESULT_FILE"; exit 0' TERM; sleep 300 & wait"#;
+        let task = world.script("task", script).await;
+        let pod = world.runs(&task).await;
+        world.namespace.pods().evict(&pod.name_any(), &EvictParams::default()).await.expect("it is evicted");
+        let status = world.completes(&task).await;
+        assert_eq!((status.attempt, status.disruptions, status.result), (1, 0, Some(json!("saved"))));
+        world.nothing_changes(&[&task]).await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn disruptions_are_bounded_by_their_own_limit() {
+    on_a_node("disruptions", async |world| {
+        let task =
+            world.script_with("task", "sleep 300", |kind| super::world::retry(kind).disruption_limit = Some(1)).await;
+        for disruptions in 1..=2 {
+            let pod = world.runs(&task).await;
+            world.namespace.pods().delete(&pod.name_any(), &DeleteParams::default()).await.expect("it is deleted");
+            world.until(&task, "noticed", |status| status.disruptions == disruptions).await;
+        }
+        let status = world.ends(&task, task_manager::api::State::Failed).await;
+        assert_eq!((status.reason, status.failures, status.disruptions), (Reason::PodDeleted, 0, 2));
+        assert_eq!(world.pods_of(&task).len(), 2);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_namespace_deleted_while_tasks_run_hurts_nobody_and_may_come_back() {
+    on_a_node("space-deleted", async |world| {
+        world.work("sleep 300").await;
+        let running = [world.task("one").await, world.task("two").await];
+        for task in &running {
+            world.runs(task).await;
+        }
+        world.task_with("waits", |spec| spec.start_after = Some(in_a_moment())).await;
+        let spaces = Api::<KubeNamespace>::all(world.namespace.client.clone());
+        spaces.delete(&world.namespace.name, &DeleteParams::background()).await.expect("it is deleted");
+        eventually("the namespace is gone", A_TASK, async || {
+            spaces.get_opt(&world.namespace.name).await.ok()?.is_none().then_some(())
+        })
+        .await;
+        assert_eq!(world.all_pods().len(), 2, "in a namespace that goes nothing is started");
+        is_healthy(world).await;
+
+        let again = serde_json::from_value(json!({"metadata": {"name": world.namespace.name}})).expect("a namespace");
+        spaces.create(&PostParams::default(), &again).await.expect("it is created again");
+        pods_can_be_made(&world.namespace).await;
+        world.namespace.create(&shell("work", "true")).await;
+        let task: Task = world.task("one").await;
+        assert_eq!(world.completes(&task).await.attempt, 1);
+    })
+    .await;
+}
+
+fn in_a_moment() -> k8s_openapi::apimachinery::pkg::apis::meta::v1::Time {
+    k8s_openapi::apimachinery::pkg::apis::meta::v1::Time(Timestamp::now() + jiff::SignedDuration::from_secs(2))
+}
+
+async fn is_healthy(world: &World) {
+    let health = world.operator.health;
+    stays("the operator says that it is ready", A_WHILE, async || {
+        http_get(health, "/readyz").await.is_some_and(|(status, _)| status == 200)
+    })
+    .await;
+}

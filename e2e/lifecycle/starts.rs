@@ -1,0 +1,118 @@
+//! Containers that never start: no image, no configuration, no room.
+
+use harness::task_queue;
+use serde_json::json;
+use task_manager::api::{Reason, State, TaskTypeSpec};
+
+use super::world::{World, is_live, never_again, on_a_node};
+
+fn impatient(kind: &mut TaskTypeSpec) {
+    kind.start_deadline_seconds = Some(5);
+}
+
+/// Long enough for a busy node to find out what is wrong, and to say it.
+fn less_impatient(kind: &mut TaskTypeSpec) {
+    kind.start_deadline_seconds = Some(20);
+}
+
+/// Failed for good after one attempt, for this reason.
+async fn fails_for_good(world: &World, task: &task_manager::api::Task, reason: Reason) -> String {
+    let status = world.ends(task, State::Failed).await;
+    assert_eq!((status.reason, status.attempt, status.attempts.len()), (reason, 1, 1), "{:?}", status.message);
+    assert_eq!((status.attempts[0].reason, status.attempts[0].exit_code), (reason, None));
+    world.nothing_changes(&[task]).await;
+    assert_eq!(world.pods_of(task).len(), 1);
+    status.message.expect("a message")
+}
+
+#[tokio::test]
+async fn an_image_that_does_not_exist_fails_for_good_after_the_start_deadline() {
+    on_a_node("no-image", async |world| {
+        let never = world.script_with("never", "true", |kind| {
+            less_impatient(kind);
+            kind.template["spec"]["containers"][0]["image"] = "localhost/nobody/made-this:7".into();
+        });
+        let never = never.await;
+        let pulled = world.script_with("pulled", "true", |kind| {
+            less_impatient(kind);
+            kind.template["spec"]["containers"][0]["image"] = "localhost/nobody/made-this:7".into();
+            kind.template["spec"]["containers"][0]["imagePullPolicy"] = "Always".into();
+        });
+        let pulled = pulled.await;
+        for task in [&never, &pulled] {
+            let message = fails_for_good(world, task, Reason::ImageUnavailable).await;
+            assert!(message.contains("localhost/nobody/made-this:7"), "{message}");
+        }
+        world.is_empty().await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_missing_config_map_fails_for_good_after_the_start_deadline() {
+    on_a_node("no-config", async |world| {
+        let variables = world.script_with("variables", "true", |kind| {
+            less_impatient(kind);
+            kind.template["spec"]["containers"][0]["envFrom"] = json!([{"configMapRef": {"name": "missing-map"}}]);
+        });
+        let variables = variables.await;
+        let message = fails_for_good(world, &variables, Reason::ContainerConfig).await;
+        assert!(message.contains("missing-map"), "{message}");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_missing_volume_fails_for_good_after_the_start_deadline() {
+    on_a_node("no-volume", async |world| {
+        let volume = world.script_with("volume", "true", |kind| {
+            impatient(kind);
+            kind.template["spec"]["volumes"] = json!([{"name": "map", "configMap": {"name": "missing-map"}}]);
+            kind.template["spec"]["containers"][0]["volumeMounts"] = json!([{"name": "map", "mountPath": "/map"}]);
+        });
+        let volume = volume.await;
+        fails_for_good(world, &volume, Reason::ContainerConfig).await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_command_that_does_not_exist_is_a_failure() {
+    on_a_node("no-command", async |world| {
+        let task = world.script_with("task", "true", |kind| {
+            impatient(kind);
+            never_again(kind);
+            kind.template["spec"]["containers"][0]["command"] = json!(["/no/such/program"]);
+        });
+        let task = task.await;
+        let status = world.ends(&task, State::Failed).await;
+        assert!(status.message.as_deref().is_some_and(|message| message.contains("/no/such/program")), "{status:?}");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_task_that_no_node_has_room_for_gives_its_slot_back_and_waits() {
+    on_a_node("no-room", async |world| {
+        world.namespace.create(&task_queue("default", 1)).await;
+        let huge = world.script_with("huge", "true", |kind| {
+            impatient(kind);
+            never_again(kind);
+            kind.template["spec"]["containers"][0]["resources"] = json!({});
+            kind.defaults.resources = serde_json::from_value(json!({"requests": {"cpu": "1000"}})).expect("resources");
+        });
+        let huge = huge.await;
+        world.until(&huge, "has the slot", |status| status.state == State::Processing).await;
+        let small = world.script("small", "true").await;
+
+        let status = world.until(&huge, "gave its slot back", |status| status.state == State::Queued).await;
+        assert_eq!((status.reason, status.failures, status.disruptions), (Reason::Unschedulable, 0, 0));
+        assert!(
+            status.admitted.is_none() && status.message.is_some_and(|message| message.contains("Insufficient cpu"))
+        );
+        world.completes(&small).await;
+        assert!(world.pods_of(&huge).iter().all(|seen| seen.deleted || !is_live(&seen.object)), "its pod is gone");
+        assert_eq!(world.most_pods_at_once(), 1);
+    })
+    .await;
+}

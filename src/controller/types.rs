@@ -1,0 +1,87 @@
+//! Keeps the status of the types: whether the API server would take their pods, by its own dry run.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use jiff::Timestamp;
+use k8s_openapi::api::core::v1::Pod;
+use kube::api::PostParams;
+use kube::{Api, ResourceExt};
+
+use super::Context;
+use super::calls::CallError;
+use crate::api::TaskType;
+use crate::core::kind::{self, Usable};
+use crate::core::{Kind, pod};
+
+/// How often it is looked which types are to be checked.
+const BETWEEN_LOOKS: Duration = Duration::from_secs(1);
+/// A type that could not be used is checked again after so long, for the reason may lie outside of it.
+const CHECKED_AGAIN: Duration = Duration::from_secs(120);
+const BAD_REQUEST: u16 = 400;
+const UNPROCESSABLE: u16 = 422;
+
+/// When a type was last checked, and in which version, by uid.
+type Checked = HashMap<String, (Option<i64>, Instant)>;
+
+pub async fn run(context: Arc<Context>) {
+    let mut ready = context.ready.clone();
+    if ready.wait_for(|ready| *ready).await.is_err() {
+        return;
+    }
+    let mut checked = Checked::new();
+    loop {
+        let types = context.cache.types();
+        checked.retain(|uid, _| types.iter().any(|kind| kind.metadata.uid.as_ref() == Some(uid)));
+        for kind in types.iter().filter(|kind| !kind::is_checked(kind)) {
+            if is_due(kind, &checked) {
+                checked.insert(kind.uid().unwrap_or_default(), (kind.metadata.generation, Instant::now()));
+                check(kind, &context).await;
+            }
+        }
+        tokio::time::sleep(BETWEEN_LOOKS).await;
+    }
+}
+
+fn is_due(kind: &TaskType, checked: &Checked) -> bool {
+    let last = checked.get(kind.metadata.uid.as_deref().unwrap_or_default());
+    last.is_none_or(|(generation, at)| *generation != kind.metadata.generation || at.elapsed() >= CHECKED_AGAIN)
+}
+
+async fn check(kind: &TaskType, context: &Context) {
+    let usable = try_out(kind, context).await;
+    let status = kind::status(kind, &usable, Timestamp::now());
+    if kind.status.as_ref() == Some(&status) {
+        return;
+    }
+    match context.status.write_type(kind, status).await {
+        Ok(_) | Err(CallError::Conflict | CallError::NotFound | CallError::NotLeader) => {}
+        Err(error) => {
+            tracing::warn!(namespace = kind.namespace(), type_ = kind.name_any(), %error, "failed to write a type's status; will try again");
+        }
+    }
+}
+
+/// Asks the API server to make a pod of this type without making it.
+async fn try_out(kind: &TaskType, context: &Context) -> Usable {
+    let name = kind.name_any();
+    let probe = match pod::probe(&Kind::read(&kind.spec), &name, &context.settings) {
+        Ok(probe) => probe,
+        Err(error) => return Usable::No(error.to_string()),
+    };
+    let pods = Api::<Pod>::namespaced(context.client.clone(), &kind.namespace().unwrap_or_default());
+    let dry_run = PostParams { dry_run: true, ..PostParams::default() };
+    match context.calls.write("dry_run", pods.create(&dry_run, &probe)).await {
+        Ok(_) => Usable::Yes,
+        Err(CallError::Refused(status)) if is_about_the_template(status.code, &status.message) => {
+            Usable::No(status.message)
+        }
+        Err(error) => Usable::NotKnown(error.to_string()),
+    }
+}
+
+/// Invalid and Pod Security refusals speak of the template; a quota or a webhook may think otherwise tomorrow.
+fn is_about_the_template(code: u16, message: &str) -> bool {
+    matches!(code, BAD_REQUEST | UNPROCESSABLE) || message.contains("violates PodSecurity")
+}

@@ -1,0 +1,5 @@
+mod scene;
+mod simulation;
+mod while_finished;
+mod while_processing;
+mod while_queued;

@@ -1,0 +1,574 @@
+//! A small cluster that carries out what is decided, and whatever may go wrong in between: pods that end in
+//! every way, Jobs and pods deleted by others, nodes that do not answer, edits, restarts, lost writes.
+//!
+//! What is checked holds at every moment: see `World::check` and `World::write`.
+
+use proptest::collection::vec;
+use proptest::prelude::*;
+use serde_json::json;
+
+use super::super::*;
+use super::scene::*;
+use crate::api::AttemptOutcome;
+use crate::core::classify;
+use crate::core::observe::{JobEnd, JobFacts, Phase, PodFacts, Trouble, Work};
+use crate::core::queue::{Standing, standing};
+
+const LIMIT: i32 = 2;
+const DISRUPTION_LIMIT: i32 = 3;
+
+#[derive(Clone, Debug)]
+enum Move {
+    Wait(u16),
+    Decide,
+    Admit,
+    PodComes { waits: Option<Reason> },
+    PodStarts,
+    PodEnds(End),
+    JobIsCounted,
+    Restart,
+    LoseNextWrite,
+    Refuse,
+    DeleteJob { in_foreground: bool },
+    DeletePod,
+    CollectGarbage,
+    Cancel,
+    RunId(u8),
+    Suspend(bool),
+    AskFor(u8),
+    TypeGoes,
+    TypeComes,
+    QueueGoes,
+    QueueComes,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum End {
+    Success,
+    Exit(i32),
+    OutOfMemory,
+    Evicted,
+    Permanent,
+    NodeStopsAnswering,
+}
+
+fn some_move() -> impl Strategy<Value = Move> {
+    let waits = prop_oneof![
+        4 => Just(None),
+        1 => Just(Some(Reason::Unschedulable)),
+        1 => Just(Some(Reason::ImageUnavailable)),
+    ];
+    let end = prop_oneof![
+        Just(End::Success),
+        (1..4i32).prop_map(End::Exit),
+        Just(End::OutOfMemory),
+        Just(End::Evicted),
+        Just(End::Permanent),
+        Just(End::NodeStopsAnswering),
+    ];
+    prop_oneof![
+        8 => (0..90u16).prop_map(Move::Wait),
+        1 => (600..4000u16).prop_map(Move::Wait),
+        16 => Just(Move::Decide),
+        8 => Just(Move::Admit),
+        8 => waits.prop_map(|waits| Move::PodComes { waits }),
+        6 => Just(Move::PodStarts),
+        5 => end.prop_map(Move::PodEnds),
+        4 => Just(Move::JobIsCounted),
+        2 => Just(Move::Restart),
+        2 => Just(Move::LoseNextWrite),
+        1 => Just(Move::Refuse),
+        1 => any::<bool>().prop_map(|in_foreground| Move::DeleteJob { in_foreground }),
+        1 => Just(Move::DeletePod),
+        2 => Just(Move::CollectGarbage),
+        1 => Just(Move::Cancel),
+        2 => (1..4u8).prop_map(Move::RunId),
+        1 => any::<bool>().prop_map(Move::Suspend),
+        1 => (1..4u8).prop_map(Move::AskFor),
+        1 => Just(Move::TypeGoes),
+        1 => Just(Move::TypeComes),
+        1 => Just(Move::QueueGoes),
+        1 => Just(Move::QueueComes),
+    ]
+}
+
+/// A pod, and what its node knows of it.
+#[derive(Clone, Debug)]
+struct Pod {
+    facts: PodFacts,
+    node_answers: bool,
+}
+
+struct World {
+    scene: Scene,
+    now: i64,
+    jobs: Vec<JobFacts>,
+    pods: Vec<Pod>,
+    pods_made: i32,
+    /// The uids of Jobs whose one pod was made.
+    with_pod: Vec<String>,
+    /// What the operator remembers of what is gone.
+    gone_jobs: Vec<JobFacts>,
+    gone_pods: Vec<PodFacts>,
+    refused: Option<Trouble>,
+    refuse_next: bool,
+    lose_next: bool,
+    /// Jobs of this name were created, ever.
+    launched: Vec<String>,
+}
+
+type Checked = Result<(), TestCaseError>;
+
+impl World {
+    fn new(deadline: Option<i32>) -> Self {
+        Self {
+            scene: queued(json!({"deadlineSeconds": deadline})),
+            now: 0,
+            jobs: vec![],
+            pods: vec![],
+            pods_made: 0,
+            with_pod: vec![],
+            gone_jobs: vec![],
+            gone_pods: vec![],
+            refused: None,
+            refuse_next: false,
+            lose_next: false,
+            launched: vec![],
+        }
+    }
+
+    fn take(&mut self, step: Move) -> Checked {
+        match step {
+            Move::Wait(seconds) => self.wait(seconds.into()),
+            Move::Decide => drop(self.decide()?),
+            Move::Admit => self.admit()?,
+            Move::PodComes { waits } => self.pod_comes(waits),
+            Move::PodStarts => self.pod_starts(),
+            Move::PodEnds(end) => self.pod_ends(end),
+            Move::JobIsCounted => self.count_jobs(),
+            Move::Restart => self.forget(),
+            Move::LoseNextWrite => self.lose_next = true,
+            Move::Refuse => self.refuse_next = true,
+            Move::DeleteJob { in_foreground } => {
+                if let Some(job) = self.jobs.first().cloned() {
+                    self.delete_job(&job.uid, in_foreground);
+                }
+            }
+            Move::DeletePod => {
+                if let Some(pod) = self.pods.first().cloned() {
+                    self.delete_pod(&pod.facts.uid);
+                }
+            }
+            Move::CollectGarbage => self.collect_garbage(),
+            Move::Cancel => self.edit(|spec| spec.cancel = true),
+            Move::RunId(number) => self.edit(|spec| {
+                let run_id = number.to_string();
+                spec.cancel = spec.cancel && spec.run_id == run_id;
+                spec.run_id = run_id;
+            }),
+            Move::Suspend(suspend) => self.edit(|spec| spec.suspend = suspend),
+            Move::AskFor(count) => self.edit(|spec| {
+                spec.resources =
+                    Some(crate::api::Resources { requests: cpu(&count.to_string()), ..Default::default() });
+            }),
+            Move::TypeGoes => self.scene.kind = None,
+            Move::TypeComes => self.scene.kind = Some(kind(json!({}))),
+            Move::QueueGoes => self.scene.queue = None,
+            Move::QueueComes => self.scene.queue = Some(Capacity::of_tasks(1)),
+        }
+        self.check()
+    }
+
+    // The operator.
+
+    fn observed(&self) -> Observed {
+        Observed {
+            jobs: self.jobs.iter().chain(&self.gone_jobs).cloned().collect(),
+            pods: self.pods.iter().map(|pod| &pod.facts).chain(&self.gone_pods).cloned().collect(),
+            refused: self.refused.clone(),
+            explained: None,
+        }
+    }
+
+    /// Decides and carries it out; returns what was decided.
+    fn decide(&mut self) -> Result<Decision, TestCaseError> {
+        self.scene.observed = self.observed();
+        let decision = self.scene.decide(self.now);
+        prop_assert!(decision.wake.is_none_or(|wake| wake > at(self.now)), "wakes in the past: {:?}", decision);
+        match decision.action.clone() {
+            Action::Rest => {}
+            Action::Write(status) => self.write(*status)?,
+            Action::Launch => self.launch()?,
+            Action::DeleteJob { uid, .. } => {
+                prop_assert!(self.jobs.iter().any(|job| job.uid == uid && !job.deleting), "deletes what is not there");
+                self.delete_job(&uid, false);
+            }
+            Action::DeletePod { uid, .. } => {
+                let there = self.pods.iter().any(|pod| pod.facts.uid == uid && pod.facts.due_gone_at.is_none());
+                prop_assert!(there, "deletes what is not there");
+                self.delete_pod(&uid);
+            }
+            Action::DeleteTask => prop_assert!(false, "nobody gave it a time to live"),
+        }
+        Ok(decision)
+    }
+
+    fn admit(&mut self) -> Checked {
+        let Some(kind) = self.scene.kind.clone() else { return Ok(()) };
+        let Standing::Candidate(candidate) = standing(&self.scene.task, Some(&kind), 100, &self.scene.settings) else {
+            return Ok(());
+        };
+        if self.scene.queue.is_none() || candidate.ready_at.is_some_and(|ready| ready > at(self.now)) {
+            return Ok(());
+        }
+        let holds = holdings(&candidate.queue.1, &candidate.asks);
+        let admission = Admission { arrival: candidate.order.arrival(), holds };
+        self.write(admitted(&self.scene.task, &kind, &admission, at(self.now)))
+    }
+
+    fn write(&mut self, status: TaskStatus) -> Checked {
+        if std::mem::take(&mut self.lose_next) {
+            return Ok(());
+        }
+        self.check_transition(&status)?;
+        self.scene.set(status.clone());
+        if status.state != State::Processing {
+            self.gone_jobs.clear();
+            self.gone_pods.clear();
+            self.refused = None;
+        }
+        self.scene.observed = self.observed();
+        let next = self.scene.decide(self.now).action;
+        prop_assert_ne!(next, Action::Write(Box::new(status)), "the same is written twice");
+        Ok(())
+    }
+
+    fn check_transition(&self, next: &TaskStatus) -> Checked {
+        let last = self.scene.status();
+        if next.run_id != last.run_id && last.run_id.is_some() {
+            prop_assert_eq!((next.state, next.attempt, next.failures, next.attempts.len()), (State::Queued, 0, 0, 0));
+            prop_assert!(!self.something_runs(), "a new run begins while the old one runs");
+            return Ok(());
+        }
+        if last.state.is_final() {
+            let unchanged = TaskStatus { observed_generation: last.observed_generation, ..next.clone() };
+            prop_assert_eq!(&unchanged, last, "final is final");
+        }
+        let name = job_name(&self.scene.task);
+        let knows_of_a_launch = self.observed().jobs.iter().any(|job| job.name == name);
+        let given_back = next.state == State::Queued && next.attempt == last.attempt - 1 && !knows_of_a_launch;
+        prop_assert!(next.attempt >= last.attempt || given_back, "attempt {} after {}", next.attempt, last.attempt);
+        let count = |outcome| next.attempts.iter().filter(|attempt| attempt.outcome == outcome).count() as i32;
+        prop_assert_eq!(next.failures, count(AttemptOutcome::Failed));
+        prop_assert_eq!(next.disruptions, count(AttemptOutcome::Disrupted));
+        prop_assert!(next.attempts.is_sorted_by(|one, other| one.number < other.number), "an attempt is counted twice");
+        let over = i32::from(next.state.is_final());
+        prop_assert!(
+            next.failures <= LIMIT + over && next.disruptions <= DISRUPTION_LIMIT + over,
+            "a limit is not kept"
+        );
+        let holds_slot = next.state == State::Processing;
+        prop_assert_eq!(next.admitted.is_some(), holds_slot);
+        prop_assert!(holds_slot || !self.something_runs(), "the slot is given back while something runs");
+        Ok(())
+    }
+
+    fn launch(&mut self) -> Checked {
+        if std::mem::take(&mut self.lose_next) {
+            return Ok(());
+        }
+        if std::mem::take(&mut self.refuse_next) {
+            self.refused = Some(Trouble { reason: Reason::LaunchRefused, message: "a webhook said no".into() });
+            return Ok(());
+        }
+        prop_assert!(!self.something_runs(), "launched while something runs");
+        let name = job_name(&self.scene.task);
+        prop_assert!(self.jobs.iter().all(|job| job.name != name), "launched what is there");
+        let mut job = self.scene.job(self.now);
+        job.uid = format!("uid {} of {name}", self.launched.len());
+        self.launched.push(name);
+        self.jobs.push(job);
+        Ok(())
+    }
+
+    /// The operator begins anew, and knows nothing of what is gone.
+    fn forget(&mut self) {
+        self.gone_jobs.clear();
+        self.gone_pods.clear();
+        self.refused = None;
+    }
+
+    // A person.
+
+    fn edit(&mut self, change: impl FnOnce(&mut crate::api::TaskSpec)) {
+        let before = self.scene.task.spec.clone();
+        change(&mut self.scene.task.spec);
+        if self.scene.task.spec != before {
+            let generation = self.scene.task.metadata.generation.unwrap_or_default();
+            self.scene.task.metadata.generation = Some(generation + 1);
+            self.scene.touch();
+        }
+    }
+
+    // The cluster.
+
+    fn wait(&mut self, seconds: i64) {
+        self.now += seconds;
+        let now = at(self.now);
+        for pod in self.pods.iter_mut().filter(|pod| pod.node_answers && !pod.facts.has_ended()) {
+            if classify::due_to_end(&pod.facts).is_some_and(|due| due <= now) {
+                pod.facts.phase = Phase::Failed;
+                pod.facts.reason = Some("DeadlineExceeded".into());
+                pod.facts.work = Work::Ended { exit_code: 137, at: Some(now), left: None };
+            }
+        }
+        let (leave, stay) = std::mem::take(&mut self.pods)
+            .into_iter()
+            .partition(|pod| pod.node_answers && pod.facts.due_gone_at.is_some_and(|due| due <= now));
+        self.pods = stay;
+        let leave: Vec<Pod> = leave;
+        self.gone_pods.extend(leave.into_iter().map(|pod| ended_by_deletion(pod.facts, now)).map(gone));
+        self.release_jobs();
+    }
+
+    fn pod_comes(&mut self, waiting: Option<Reason>) {
+        let without = self.jobs.iter().find(|job| job.is_live() && !job.deleting && !self.with_pod.contains(&job.uid));
+        let Some(job) = without.cloned() else { return };
+        self.pods_made += 1;
+        self.with_pod.push(job.uid.clone());
+        let facts = PodFacts {
+            job: job.name.clone(),
+            owner: Some(job.uid.clone()),
+            uid: format!("pod {} of {}", self.pods_made, job.uid),
+            created_at: at(self.now),
+            ..self.scene.pod(&format!("p{}", self.pods_made))
+        };
+        let facts = waits(waiting.unwrap_or(Reason::Starting))(facts);
+        let facts = PodFacts { waiting: facts.waiting.filter(|_| waiting.is_some()), ..facts };
+        self.pods.push(Pod { facts, node_answers: true });
+    }
+
+    fn pod_starts(&mut self) {
+        let now = at(self.now);
+        if let Some(pod) = self
+            .pods
+            .iter_mut()
+            .find(|pod| pod.facts.work == Work::NotStarted && pod.facts.due_gone_at.is_none() && !pod.facts.has_ended())
+        {
+            pod.facts = PodFacts {
+                started_at: Some(now),
+                phase: Phase::Running,
+                waiting: None,
+                work: Work::Running,
+                ..pod.facts.clone()
+            };
+        }
+    }
+
+    fn pod_ends(&mut self, end: End) {
+        let now = at(self.now);
+        let Some(pod) = self.pods.iter_mut().find(|pod| pod.facts.work == Work::Running && !pod.facts.has_ended())
+        else {
+            return;
+        };
+        let ended = |exit_code: i32, left: Option<&str>| Work::Ended {
+            exit_code,
+            at: Some(now),
+            left: left.map(str::to_owned),
+        };
+        let (phase, work) = match end {
+            End::Success => (Phase::Succeeded, ended(0, Some("{}"))),
+            End::Exit(code) => (Phase::Failed, ended(code, None)),
+            End::OutOfMemory | End::Evicted => (Phase::Failed, ended(137, None)),
+            End::Permanent => (Phase::Failed, ended(1, Some(r#"{"error": {"retryable": false}}"#))),
+            End::NodeStopsAnswering => {
+                pod.node_answers = false;
+                return;
+            }
+        };
+        (pod.facts.phase, pod.facts.work) = (phase, work);
+        match end {
+            End::OutOfMemory => pod.facts.out_of_memory = Some("work".into()),
+            End::Evicted => pod.facts.disruption = Some(("TerminationByKubelet".into(), "short of memory".into())),
+            _ => {}
+        }
+    }
+
+    /// The Job controller finishes the Jobs whose pods have ended or are being deleted.
+    fn count_jobs(&mut self) {
+        let all: Vec<PodFacts> =
+            self.pods.iter().map(|pod| pod.facts.clone()).chain(self.gone_pods.iter().cloned()).collect();
+        for job in self.jobs.iter_mut().filter(|job| job.finished.is_none()) {
+            let of_job = |pod: &&PodFacts| pod.owner.as_ref() == Some(&job.uid);
+            if let Some(pod) = all.iter().find(of_job).filter(|pod| pod.has_ended()) {
+                job.finished = Some(JobEnd { succeeded: pod.phase == Phase::Succeeded, at: at(self.now) });
+            }
+        }
+    }
+
+    fn delete_job(&mut self, uid: &str, in_foreground: bool) {
+        if let Some(job) = self.jobs.iter_mut().find(|job| job.uid == uid) {
+            job.deleting = true;
+        }
+        if in_foreground {
+            self.collect_garbage();
+            return;
+        }
+        let (gone, stay) = std::mem::take(&mut self.jobs).into_iter().partition(|job| job.uid == uid);
+        self.jobs = stay;
+        self.remember(gone);
+    }
+
+    fn remember(&mut self, gone: Vec<JobFacts>) {
+        self.gone_jobs.extend(gone.into_iter().map(|job| JobFacts { gone: true, ..job }));
+    }
+
+    /// Pods whose Job is gone or going are deleted.
+    fn collect_garbage(&mut self) {
+        let alive: Vec<&String> = self.jobs.iter().filter(|job| !job.deleting).map(|job| &job.uid).collect();
+        let orphans: Vec<String> = self
+            .pods
+            .iter()
+            .filter(|pod| !alive.contains(&pod.facts.owner.as_ref().expect("an owner")))
+            .map(|pod| pod.facts.uid.clone())
+            .collect();
+        orphans.iter().for_each(|uid| self.delete_pod(uid));
+        self.release_jobs();
+    }
+
+    /// A Job that is deleted in the foreground goes when its pods have gone.
+    fn release_jobs(&mut self) {
+        let with_pods: Vec<String> = self.pods.iter().filter_map(|pod| pod.facts.owner.clone()).collect();
+        let (gone, stay) =
+            std::mem::take(&mut self.jobs).into_iter().partition(|job| job.deleting && !with_pods.contains(&job.uid));
+        self.jobs = stay;
+        self.remember(gone);
+    }
+
+    fn delete_pod(&mut self, uid: &str) {
+        let now = at(self.now);
+        let Some(place) = self.pods.iter().position(|pod| pod.facts.uid == uid && pod.facts.due_gone_at.is_none())
+        else {
+            return;
+        };
+        let pod = &mut self.pods[place];
+        if pod.facts.has_ended() || pod.facts.started_at.is_none() {
+            let facts = self.pods.remove(place).facts;
+            self.gone_pods.push(gone(facts));
+        } else {
+            pod.facts = terminating(self.now)(pod.facts.clone());
+            debug_assert!(pod.facts.due_gone_at > Some(now));
+        }
+        self.release_jobs();
+    }
+
+    // What must hold.
+
+    /// A pod that is at work, or may yet begin, on a node that has not been given up.
+    fn something_runs(&self) -> bool {
+        self.running().count() > 0
+    }
+
+    fn running(&self) -> impl Iterator<Item = &Pod> {
+        self.pods.iter().filter(|pod| classify::ended(&pod.facts, None, at(self.now)).is_none())
+    }
+
+    fn check(&self) -> Checked {
+        prop_assert!(self.running().count() <= 1, "two pods run at once");
+        Ok(())
+    }
+
+    /// Nobody disturbs any more, and all that runs succeeds. Ends when the task is final or waits for somebody.
+    fn calm(&mut self) -> Result<bool, TestCaseError> {
+        (self.lose_next, self.refuse_next) = (false, false);
+        for _ in 0..400 {
+            let wake = self.settle()?;
+            let status = self.scene.status();
+            let waits_for_somebody =
+                matches!(status.reason, Reason::Suspended | Reason::TypeMissing | Reason::QueueMissing);
+            if status.state.is_final() || (status.state == State::Queued && waits_for_somebody) {
+                return Ok(true);
+            }
+            self.pod_comes(None);
+            self.pod_starts();
+            self.pod_ends(End::Success);
+            self.count_jobs();
+            self.collect_garbage();
+            self.check()?;
+            let until_wake = wake.map_or(5, |wake| wake.duration_since(at(self.now)).as_secs().clamp(1, 60));
+            self.wait(until_wake.min(60));
+            self.taint_lost_nodes();
+        }
+        Ok(false)
+    }
+
+    /// Pods on nodes that do not answer are deleted by the node controller.
+    fn taint_lost_nodes(&mut self) {
+        let lost: Vec<String> =
+            self.pods.iter().filter(|pod| !pod.node_answers).map(|pod| pod.facts.uid.clone()).collect();
+        lost.iter().for_each(|uid| self.delete_pod(uid));
+    }
+
+    /// Decides and admits until there is nothing to do now.
+    fn settle(&mut self) -> Result<Option<Timestamp>, TestCaseError> {
+        for _ in 0..20 {
+            let decision = self.decide()?;
+            self.admit()?;
+            self.check()?;
+            if decision.action == Action::Rest && self.scene.decide(self.now).action == Action::Rest {
+                return Ok(decision.wake);
+            }
+        }
+        prop_assert!(false, "does not come to rest: {:?}", self.scene.decide(self.now));
+        Ok(None)
+    }
+}
+
+fn ended_by_deletion(pod: PodFacts, now: Timestamp) -> PodFacts {
+    if pod.has_ended() {
+        return pod;
+    }
+    PodFacts { phase: Phase::Failed, work: Work::Ended { exit_code: 143, at: Some(now), left: None }, ..pod }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 1000, max_shrink_iters: 20_000, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn whatever_happens_the_rules_hold_and_no_task_is_stuck(
+        deadline in prop::option::weighted(0.2, 50..2000i32),
+        moves in vec(some_move(), 1..120),
+    ) {
+        let mut world = World::new(deadline);
+        for step in moves {
+            world.take(step)?;
+        }
+        prop_assert!(world.calm()?, "stuck: {:?}, next {:?}", world.scene.status(), world.scene.decide(world.now));
+        let status = world.scene.status().clone();
+        let said = status.conditions.iter().any(|condition| condition.reason == status.reason.as_str());
+        prop_assert!(said, "no condition names {}", status.reason);
+    }
+
+    #[test]
+    fn a_finished_task_leaves_nothing_behind_and_is_not_written_again(moves in vec(some_move(), 1..80)) {
+        let mut world = World::new(None);
+        for step in moves {
+            world.take(step)?;
+        }
+        world.edit(|spec| spec.suspend = false);
+        world.scene.kind = Some(kind(json!({})));
+        world.scene.queue = Some(Capacity::of_tasks(1));
+        prop_assert!(world.calm()?);
+        prop_assert!(world.scene.status().state.is_final());
+        let version = world.scene.task.metadata.resource_version.clone();
+        for _ in 0..10 {
+            world.wait(400);
+            world.taint_lost_nodes();
+            world.settle()?;
+            world.collect_garbage();
+        }
+        prop_assert_eq!(&world.scene.task.metadata.resource_version, &version, "written though nothing changed");
+        prop_assert!(world.jobs.is_empty(), "litter: {:?}", world.jobs);
+        prop_assert!(world.running().count() == 0, "still runs: {:?}", world.pods);
+    }
+}

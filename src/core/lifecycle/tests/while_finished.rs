@@ -1,0 +1,99 @@
+use serde_json::json;
+
+use super::super::*;
+use super::scene::*;
+
+fn completed(spec: serde_json::Value) -> Scene {
+    running(spec).pod_is(exits(0)).job_is(finished(true, 6)).write(10)
+}
+
+fn deletes_job(scene: &Scene, second: i64) -> bool {
+    matches!(scene.decide(second).action, Action::DeleteJob { .. })
+}
+
+#[test]
+fn a_finished_task_rests_and_an_unchanged_one_is_never_written_again() {
+    let scene = completed(json!({}));
+    assert_eq!(scene.status().state, State::Completed);
+    assert!(scene.rests(11));
+}
+
+#[test]
+fn the_generation_is_followed_and_nothing_else_changes() {
+    for change in
+        [|spec: &mut crate::api::TaskSpec| spec.cancel = true, |spec: &mut crate::api::TaskSpec| spec.suspend = true]
+    {
+        let scene = completed(json!({}));
+        let before = scene.status().clone();
+        let scene = scene.edit(change).write(11);
+        assert_eq!(*scene.status(), TaskStatus { observed_generation: 2, ..before });
+        assert!(scene.rests(12));
+    }
+}
+
+#[test]
+fn its_job_is_kept_for_an_hour_and_then_removed() {
+    let scene = completed(json!({}));
+    assert_eq!(scene.wakes(11), Some(10 + 3600));
+    assert!(deletes_job(&scene, 10 + 3600));
+    let scene = scene.job_is(|job| job.gone = true);
+    assert_eq!(scene.wakes(10 + 3601), None);
+}
+
+#[test]
+fn every_job_that_may_still_run_is_ended_at_once_whichever_comes_first() {
+    let scene = completed(json!({}));
+    let mut late = scene.job(8);
+    (late.name, late.uid) = ("late".into(), "uid of late".into());
+    for place in [0, 1] {
+        let mut scene = completed(json!({}));
+        scene.observed.jobs.insert(place, late.clone());
+        assert!(
+            matches!(scene.decide(11).action, Action::DeleteJob { name, .. } if name == "late"),
+            "at place {place}"
+        );
+    }
+}
+
+#[test]
+fn a_task_with_a_time_to_live_is_deleted_when_it_is_over() {
+    let scene = completed(json!({"ttlSecondsAfterFinished": 60}));
+    assert_eq!(scene.wakes(11), Some(70));
+    assert_eq!(scene.decide(70).action, Action::DeleteTask);
+    assert_eq!(completed(json!({"ttlSecondsAfterFinished": 0})).decide(10).action, Action::DeleteTask);
+}
+
+#[test]
+fn a_types_time_to_live_does_not_apply() {
+    let mut scene = completed(json!({}));
+    scene.kind = Some(kind(json!({"defaults": {"ttlSecondsAfterFinished": 1}})));
+    assert!(scene.rests(3000));
+}
+
+#[test]
+fn another_run_id_begins_a_new_run_and_goes_before_the_time_to_live() {
+    let scene = completed(json!({"ttlSecondsAfterFinished": 60})).edit(|spec| spec.run_id = "2".into());
+    let status = scene.writes(1000);
+    assert_eq!((status.state, status.run_id.as_deref(), status.result), (State::Queued, Some("2"), None));
+    assert_eq!(status.finished_at, None);
+}
+
+#[test]
+fn a_run_id_that_comes_back_runs_anew_and_does_not_take_over_what_ran_before() {
+    let scene = completed(json!({})).edit(|spec| spec.run_id = "2".into()).write(20);
+    let mut scene = scene.edit(|spec| spec.run_id = "1".into()).write(21);
+    // Whatever is left of the first run goes, and then there is a launch; nothing is judged in between.
+    for _ in 0..3 {
+        if scene.status().state == State::Queued {
+            scene = scene.admit(22);
+        }
+        match scene.decide(23).action {
+            Action::DeleteJob { .. } => scene.observed = Observed::default(),
+            action => {
+                assert_eq!(action, Action::Launch);
+                return;
+            }
+        }
+    }
+    panic!("never launched");
+}

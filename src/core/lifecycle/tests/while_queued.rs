@@ -1,0 +1,167 @@
+use serde_json::json;
+
+use super::super::*;
+use super::scene::*;
+use crate::api::TaskQueueSpec;
+
+#[test]
+fn a_task_that_nobody_has_touched_and_that_simply_waits_is_not_written_to() {
+    assert_eq!(queued(json!({})).decide(0), Decision::rest());
+}
+
+#[test]
+fn an_arrival_is_kept_as_soon_as_something_else_writes_to_the_task() {
+    let mut scene = queued(json!({}));
+    scene.touch();
+    let scene = scene.write(5);
+    assert_eq!((scene.status().arrival.as_deref(), scene.status().reason), (Some("100"), Reason::Queued));
+    assert!(scene.rests(6));
+}
+
+#[test]
+fn what_a_task_waits_for_is_told_once_and_untold_when_it_is_over() {
+    let without_queue = |scene: &mut Scene| scene.queue = None;
+    let without_type = |scene: &mut Scene| scene.kind = None;
+    let with_a_bad_type =
+        |scene: &mut Scene| scene.kind = Some(kind(json!({"template": {"spec": {"containers": []}}})));
+    let in_a_small_queue = |scene: &mut Scene| {
+        let spec: TaskQueueSpec =
+            serde_json::from_value(json!({"capacity": {"resources": {"cpu": "500m"}}})).expect("a queue");
+        scene.queue = Some(Capacity::of(&spec));
+    };
+    let suspended = |scene: &mut Scene| scene.task.spec.suspend = true;
+    let changes: [(Reason, &str, &dyn Fn(&mut Scene)); 5] = [
+        (Reason::QueueMissing, "default", &without_queue),
+        (Reason::TypeMissing, "reports", &without_type),
+        (Reason::TypeNotReady, "containers", &with_a_bad_type),
+        (Reason::TooLargeForQueue, "cpu", &in_a_small_queue),
+        (Reason::Suspended, "spec.suspend", &suspended),
+    ];
+    for (reason, word, change) in changes {
+        let mut scene = queued(json!({}));
+        change(&mut scene);
+        let mut scene = scene.write(5);
+        let status = scene.status();
+        assert_eq!((status.state, status.reason, status.observed_generation), (State::Queued, reason, 1));
+        assert!(
+            status.message.as_ref().is_some_and(|message| message.contains(word)),
+            "{reason}: {:?}",
+            status.message
+        );
+        let shown = if reason == Reason::TooLargeForQueue { "Stalled" } else { "Reconciling" };
+        assert_eq!(scene.condition(shown), Some(("True", reason.as_str())));
+        assert!(scene.rests(6), "{reason} is told once");
+
+        let well = queued(json!({}));
+        (scene.kind, scene.queue, scene.task.spec.suspend) = (well.kind, well.queue, false);
+        assert_eq!(scene.writes(7).reason, Reason::Queued, "{reason} is over");
+    }
+}
+
+#[test]
+fn a_start_that_lies_ahead_is_told_and_waited_for() {
+    let scene = queued(json!({"startAfter": at(60).to_string()})).write(0);
+    assert_eq!(scene.status().reason, Reason::NotYetDue);
+    assert_eq!(scene.wakes(1), Some(60));
+    assert_eq!(scene.writes(60).reason, Reason::Queued);
+}
+
+#[test]
+fn a_cancelled_task_leaves_the_queue() {
+    let scene = queued(json!({"cancel": true})).write(5);
+    let status = scene.status();
+    assert_eq!((status.state, status.reason, status.attempt), (State::Cancelled, Reason::Cancelled, 0));
+    assert_eq!(status.finished_at.as_ref().map(|time| time.0), Some(at(5)));
+    assert_eq!(scene.condition("Ready"), Some(("True", "Cancelled")));
+}
+
+#[test]
+fn a_task_that_waits_past_its_deadline_fails() {
+    let scene = queued(json!({"deadlineSeconds": 60, "suspend": true})).write(0);
+    assert_eq!(scene.wakes(59), Some(60));
+    let status = scene.writes(60);
+    assert_eq!((status.state, status.reason), (State::Failed, Reason::DeadlineExceeded));
+    assert!(status.message.is_some_and(|message| message.contains("60 s")));
+    assert_eq!(queued(json!({"deadlineSeconds": 60})).wakes(1), Some(60), "also when nobody touched it");
+}
+
+#[test]
+fn a_cancelled_task_does_not_fail_for_its_deadline() {
+    assert_eq!(queued(json!({"deadlineSeconds": 60, "cancel": true})).writes(61).state, State::Cancelled);
+}
+
+#[test]
+fn what_its_type_does_not_let_in_fails_at_once() {
+    let mut large = queued(json!({"payload": {"text": "more than sixteen bytes"}}));
+    large.kind = Some(kind(json!({"maximum": {"payloadBytes": 16}})));
+    let mut above = queued(json!({"resources": {"limits": {"memory": "2Gi"}}}));
+    above.kind = Some(kind(json!({"maximum": {"resources": {"memory": "1Gi"}}})));
+    for (scene, reason) in [(large, Reason::PayloadTooLarge), (above, Reason::AboveMaximum)] {
+        let status = scene.writes(0);
+        assert_eq!((status.state, status.reason, status.attempt), (State::Failed, reason, 0));
+        assert!(status.message.is_some(), "{reason} needs its sentence");
+    }
+}
+
+#[test]
+fn another_run_id_begins_a_new_run_in_the_queue() {
+    let failed = running(json!({})).pod_is(exits(1)).write(20);
+    assert_eq!((failed.status().state, failed.status().failures), (State::Queued, 1));
+    let version = failed.task.metadata.resource_version.clone();
+    let scene = failed.edit(|spec| spec.run_id = "2".into());
+    let status = scene.writes(30);
+    assert_eq!((status.run_id.as_deref(), status.state, status.reason), (Some("2"), State::Queued, Reason::Queued));
+    assert_eq!((status.attempt, status.failures, status.disruptions, status.attempts.len()), (0, 0, 0, 0));
+    assert_eq!((status.next_attempt_at, status.started_at, status.result), (None, None, None));
+    assert_eq!(status.queued_at.map(|time| time.0), Some(at(30)));
+    assert_eq!(status.arrival, scene.task.metadata.resource_version);
+    assert_ne!(status.arrival, version);
+}
+
+#[test]
+fn a_run_id_that_changes_before_anything_was_written_needs_no_new_run() {
+    let scene = queued(json!({})).edit(|spec| spec.run_id = "2".into()).write(5);
+    assert_eq!((scene.status().run_id.as_deref(), scene.status().arrival.as_deref()), (Some("2"), Some("100")));
+}
+
+#[test]
+fn a_failed_attempt_is_shown_until_its_pause_is_well_over() {
+    let scene = running(json!({})).pod_is(exits(1)).write(20);
+    let next = scene.status().next_attempt_at.as_ref().expect("a time").0;
+    assert_eq!(scene.status().reason, Reason::WaitingForRetry);
+    let second = |time: Timestamp| time.as_second() - at(0).as_second();
+    let wake = scene.wakes(21).expect("a time");
+    assert!((second(next)..=second(next) + 3).contains(&wake), "{wake}");
+    assert_eq!(scene.writes(wake + 1).reason, Reason::Queued);
+}
+
+#[test]
+fn a_task_that_was_suspended_during_its_pause_does_not_say_so_afterwards() {
+    let scene = running(json!({})).pod_is(exits(1)).write(20);
+    let scene = scene.edit(|spec| spec.suspend = true).write(21);
+    assert_eq!(scene.status().reason, Reason::Suspended);
+    let scene = scene.edit(|spec| spec.suspend = false).write(22);
+    assert_eq!(scene.status().reason, Reason::WaitingForRetry);
+    assert!(
+        scene.status().message.as_ref().is_some_and(|message| message.contains("ExitCode")),
+        "{:?}",
+        scene.status().message
+    );
+}
+
+#[test]
+fn the_first_word_of_a_queued_task_follows_its_spec() {
+    let scene = queued(json!({"priority": "high", "suspend": true})).write(0);
+    assert_eq!(scene.status().priority, Some(crate::api::Priority::High));
+    let scene = scene.edit(|spec| spec.priority = Some(crate::api::Priority::Low)).write(1);
+    assert_eq!((scene.status().priority, scene.status().observed_generation), (Some(crate::api::Priority::Low), 2));
+}
+
+#[test]
+fn a_task_that_is_being_deleted_is_left_alone() {
+    for scene in [queued(json!({"cancel": true})), with_slot(json!({})), running(json!({"cancel": true}))] {
+        let mut scene = scene;
+        scene.task.metadata.deletion_timestamp = Some(k8s_openapi::apimachinery::pkg::apis::meta::v1::Time(at(1)));
+        assert_eq!(scene.decide(100_000), Decision::rest());
+    }
+}
