@@ -34,8 +34,9 @@ test-e2e: ## Tests on a real node alone (as root).
 bench: ## Benchmarks.
 	cargo bench
 
-generate: ## Write the CustomResourceDefinitions into crds/.
+generate: ## Write the CustomResourceDefinitions into crds/ and the page of reasons into docs/.
 	cargo run --quiet -- crd --dir crds
+	cargo run --quiet -- reasons > docs/reasons.md
 
 cluster: ## Bring up a local Kubernetes node for experiments (as root).
 	@$(CLUSTER) packages

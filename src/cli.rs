@@ -25,6 +25,8 @@ pub enum Command {
     Run(RunOptions),
     /// Print the CustomResourceDefinitions as YAML documents, for kubectl apply -f -.
     Crd(CrdOptions),
+    /// Print what each reason means and what to do about it, as Markdown.
+    Reasons,
     /// Follow the tasks of a namespace in a live table until all are final.
     Follow(FollowOptions),
 }

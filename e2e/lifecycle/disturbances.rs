@@ -1,15 +1,16 @@
 //! What people and the cluster do to running work: it is tried again, and that counts as no failure.
 
 use harness::{Namespace, eventually, http_get, stays};
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::{Namespace as KubeNamespace, Pod};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::api::{DeleteParams, EvictParams, PostParams};
 use kube::{Api, ResourceExt};
 use serde_json::json;
-use task_manager::api::{AttemptOutcome, Reason, Task};
+use task_manager::api::{AttemptOutcome, Reason, State, Task};
 
-use super::world::{A_TASK, A_WHILE, World, never_again, on_a_node, pods_can_be_made, shell};
+use super::world::{A_TASK, A_WHILE, World, never_again, on_a_node, pods_can_be_made, retry, shell};
 
 /// The first attempt waits to be disturbed.
 const FIRST_WAITS: &str = "[ $TASK_ATTEMPT -gt 1 ] || sleep 300";
@@ -91,14 +92,13 @@ async fn work_that_ends_well_while_it_is_evicted_is_not_run_again() {
 #[tokio::test]
 async fn disruptions_are_bounded_by_their_own_limit() {
     on_a_node("disruptions", async |world| {
-        let task =
-            world.script_with("task", "sleep 300", |kind| super::world::retry(kind).disruption_limit = Some(1)).await;
+        let task = world.script_with("task", "sleep 300", |kind| retry(kind).disruption_limit = Some(1)).await;
         for disruptions in 1..=2 {
             let pod = world.runs(&task).await;
             world.namespace.pods().delete(&pod.name_any(), &DeleteParams::default()).await.expect("it is deleted");
             world.until(&task, "noticed", |status| status.disruptions == disruptions).await;
         }
-        let status = world.ends(&task, task_manager::api::State::Failed).await;
+        let status = world.ends(&task, State::Failed).await;
         assert_eq!((status.reason, status.failures, status.disruptions), (Reason::PodDeleted, 0, 2));
         assert_eq!(world.pods_of(&task).len(), 2);
     })
@@ -133,8 +133,8 @@ async fn a_namespace_deleted_while_tasks_run_hurts_nobody_and_may_come_back() {
     .await;
 }
 
-fn in_a_moment() -> k8s_openapi::apimachinery::pkg::apis::meta::v1::Time {
-    k8s_openapi::apimachinery::pkg::apis::meta::v1::Time(Timestamp::now() + jiff::SignedDuration::from_secs(2))
+fn in_a_moment() -> Time {
+    Time(Timestamp::now() + SignedDuration::from_secs(2))
 }
 
 async fn is_healthy(world: &World) {

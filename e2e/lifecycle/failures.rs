@@ -1,8 +1,8 @@
 //! Failures of the work itself: which are tried again, how often, and what is told of them.
 
-use task_manager::api::{AttemptOutcome, FailureAction, FailureRule, Reason, State, TaskStatus};
+use task_manager::api::{AttemptOutcome, FailureAction, FailureRule, Reason, State, TaskStatus, TaskTypeSpec};
 
-use super::world::{World, end, never_again, on_a_node, retry};
+use super::world::{end, never_again, on_a_node, retry};
 
 /// Outcome and reason of every attempt.
 fn attempts(status: &TaskStatus) -> Vec<(AttemptOutcome, Reason)> {
@@ -113,7 +113,7 @@ async fn what_the_work_reports_decides_whether_it_is_tried_again() {
 #[tokio::test]
 async fn a_timeout_ends_the_container_even_one_that_ignores_sigterm() {
     on_a_node("timeout", async |world| {
-        let quick = |kind: &mut task_manager::api::TaskTypeSpec| {
+        let quick = |kind: &mut TaskTypeSpec| {
             kind.defaults.timeout_seconds = Some(2);
             retry(kind).limit = Some(1);
         };
@@ -146,7 +146,7 @@ async fn work_that_ends_well_after_sigterm_has_succeeded() {
 
 #[tokio::test]
 async fn retries_pause_longer_each_time() {
-    on_a_node("backoff", async |world: &mut World| {
+    on_a_node("backoff", async |world| {
         let task = world
             .script_with("task", "exit 1", |kind| {
                 let retry = retry(kind);

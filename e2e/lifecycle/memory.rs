@@ -53,14 +53,8 @@ async fn memory_grows_after_each_time_out_of_memory_up_to_the_types_maximum() {
             .await;
         let status = world.completes(&task).await;
         assert_eq!((status.attempt, status.failures, status.attempts[0].reason), (2, 1, Reason::OOMKilled));
-        let limits: Vec<_> = world
-            .pods_of(&task)
-            .iter()
-            .map(|seen| {
-                json!(seen.object.spec.as_ref().expect("a spec").containers[0].resources)["limits"]["memory"].clone()
-            })
-            .collect();
-        assert_eq!(limits, [json!("32Mi"), json!("100Mi")]);
+        let limits: Vec<_> = world.pods_of(&task).iter().map(|seen| memory_limit(&seen.object)).collect();
+        assert_eq!(limits, ["32Mi", "100Mi"].map(|limit| Quantity(limit.into()).amount().expect("a quantity")));
     })
     .await;
 }

@@ -1,11 +1,16 @@
 //! The operator goes and comes back while tasks run: killed in the middle of whatever it does, or asked to end.
 
+use std::time::Duration;
+
 use harness::{eventually, stays, task_queue};
+use jiff::{SignedDuration, Timestamp};
+use k8s_openapi::api::coordination::v1::Lease;
+use kube::ResourceExt;
 use kube::api::ListParams;
 use task_manager::api::{Reason, State, Task};
+use tokio::process::Command;
 
-use super::world::{A_TASK, A_WHILE, World, is_running, never_again, on_a_node};
-use std::time::Duration;
+use super::world::{A_CHANGE, A_TASK, A_WHILE, World, is_running, never_again, on_a_node, retry};
 
 const TASKS: usize = 30;
 const SLOTS: i32 = 10;
@@ -63,7 +68,7 @@ async fn thirty_tasks_complete_in_one_attempt_each_though_the_operator_is_killed
 #[tokio::test]
 async fn retries_stay_exact_though_the_operator_is_killed_between_them() {
     on_a_node("killed-retry", async |world| {
-        let task = world.script_with("task", "exit 1", |kind| super::world::retry(kind).limit = Some(3)).await;
+        let task = world.script_with("task", "exit 1", |kind| retry(kind).limit = Some(3)).await;
         for pods in 1..=4 {
             eventually(&format!("{pods} pods were made"), A_TASK, async || {
                 (world.pods_of(&task).len() >= pods).then_some(())
@@ -96,7 +101,7 @@ async fn running_containers_go_on_without_the_operator_and_the_next_one_takes_ov
         let ended = world.operator.stop().await;
         assert_eq!(ended.status.code(), Some(0), "{ended:?}");
         stays("its container goes on", A_WHILE, async || {
-            world.namespace.pods().get(&kube::ResourceExt::name_any(&pods[0])).await.is_ok_and(|pod| is_running(&pod))
+            world.namespace.pods().get(&pods[0].name_any()).await.is_ok_and(|pod| is_running(&pod))
         })
         .await;
         let unseen = world.task_with("unseen", |spec| spec.type_ = "ends".into()).await;
@@ -116,4 +121,41 @@ async fn running_containers_go_on_without_the_operator_and_the_next_one_takes_ov
         }
     })
     .await;
+}
+
+/// A lease that was not renewed for so long is nobody's.
+const LAPSED_AFTER: SignedDuration = SignedDuration::from_secs(11);
+
+#[tokio::test]
+async fn an_operator_that_was_paused_until_its_lease_lapsed_loses_no_task() {
+    on_a_node("paused", async |world| {
+        world.namespace.create(&task_queue("default", 2)).await;
+        world.work("sleep 1").await;
+        let before = world.task("before").await;
+        world.runs(&before).await;
+        signal(world, "-STOP").await;
+        let leases = world.namespace.api::<Lease>();
+        eventually("the lease has lapsed", A_CHANGE, async || {
+            let renewed = leases.list(&ListParams::default()).await.ok()?.items.pop()?.spec?.renew_time?.0;
+            (Timestamp::now().duration_since(renewed) > LAPSED_AFTER).then_some(())
+        })
+        .await;
+        let mut waiting = vec![];
+        for number in 0..6 {
+            waiting.push(world.task(&format!("while-paused-{number}")).await);
+        }
+        signal(world, "-CONT").await;
+        for task in waiting.iter().chain([&before]) {
+            assert_eq!(world.completes(task).await.attempt, 1);
+            assert_eq!(world.pods_of(task).len(), 1);
+        }
+        assert!(world.most_pods_at_once() <= 2);
+    })
+    .await;
+}
+
+async fn signal(world: &World, signal: &str) {
+    let pid = world.operator.pid().expect("the operator runs").to_string();
+    let sent = Command::new("kill").args([signal, &pid]).status().await.expect("a signal can be sent");
+    assert!(sent.success());
 }

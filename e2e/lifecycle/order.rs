@@ -1,13 +1,13 @@
 //! Who runs first, and how many at once.
 
-use harness::{With, task_queue};
+use harness::{With, eventually, task_queue};
 use jiff::Timestamp;
 use kube::ResourceExt;
-use kube::api::{Patch, PatchParams};
+use kube::api::{ListParams, Patch, PatchParams};
 use serde_json::json;
 use task_manager::api::{Priority, Task, TaskQueue};
 
-use super::world::{World, end, on_a_node};
+use super::world::{A_TASK, World, end, on_a_node};
 
 async fn open(world: &World, queue: &str) {
     let patch = Patch::Merge(json!({"spec": {"suspend": false}}));
@@ -77,4 +77,41 @@ async fn a_queue_never_runs_more_than_its_capacity_and_uses_it() {
         world.assert_one_pod_at_a_time();
     })
     .await;
+}
+
+#[tokio::test]
+async fn a_slot_is_not_given_twice_though_queue_and_tasks_are_touched_all_the_time() {
+    on_a_node("touched", async |world| {
+        world.namespace.create(&task_queue("default", 3)).await;
+        world.work("true").await;
+        let mut tasks: Vec<Task> = vec![];
+        for number in 0..15 {
+            tasks.push(world.task(&format!("task-{number:02}")).await);
+            touch(world, &tasks, number).await;
+        }
+        let mut touches = tasks.len();
+        eventually("all tasks are final though they are touched", A_TASK, async || {
+            touches += 1;
+            touch(world, &tasks, touches).await;
+            let listed = world.namespace.tasks().list(&ListParams::default()).await.ok()?.items;
+            let is_final = |task: &Task| task.status.as_ref().is_some_and(|status| status.state.is_final());
+            listed.iter().all(is_final).then_some(())
+        })
+        .await;
+        for task in &tasks {
+            assert_eq!(world.completes(task).await.attempt, 1);
+        }
+        assert_eq!((world.all_pods().len(), world.most_pods_at_once()), (15, 3));
+    })
+    .await;
+}
+
+/// Changes labels, which mean nothing to us.
+async fn touch(world: &World, tasks: &[Task], count: usize) {
+    let patch = Patch::Merge(json!({"metadata": {"labels": {"touched": count.to_string()}}}));
+    let params = PatchParams::default();
+    world.namespace.queues().patch("default", &params, &patch).await.expect("the queue is touched");
+    for task in tasks {
+        world.namespace.tasks().patch(&task.name_any(), &params, &patch).await.expect("the task is touched");
+    }
 }

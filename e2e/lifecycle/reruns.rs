@@ -1,17 +1,17 @@
 //! The same task once more: a new runId.
 
+use harness::With;
 use kube::ResourceExt;
 use serde_json::json;
-use task_manager::api::{AttemptOutcome, Reason, State, TaskStatus};
+use task_manager::api::{AttemptOutcome, Reason, State, Task, TaskStatus};
 
-use super::world::{World, end, is_live, on_a_node};
-use harness::With;
+use super::world::{World, end, is_live, on_a_node, shell};
 
 fn arrival(status: &TaskStatus) -> u64 {
     status.arrival.as_ref().and_then(|arrival| arrival.parse().ok()).expect("a number")
 }
 
-async fn completes_run(world: &World, task: &task_manager::api::Task, run: &str) -> TaskStatus {
+async fn completes_run(world: &World, task: &Task, run: &str) -> TaskStatus {
     let is_it = |status: &TaskStatus| status.run_id.as_deref() == Some(run) && status.state.is_final();
     let status = world.until(task, &format!("run {run} is final"), is_it).await;
     assert_eq!(status.state, State::Completed, "{:?}", status.message);
@@ -50,8 +50,8 @@ async fn a_new_run_id_runs_a_finished_task_again_from_the_beginning() {
 async fn a_new_run_id_ends_the_running_container_before_the_next_one_begins() {
     on_a_node("rerun-running", async |world| {
         let script = r#"grep -q quick "$TASK_PAYLOAD_FILE" && exit 0; trap 'sleep 2; exit 42' TERM; sleep 300 & wait"#;
-        let kind = super::world::shell("work", script)
-            .with(|spec| spec.template["spec"]["terminationGracePeriodSeconds"] = 20.into());
+        let kind =
+            shell("work", script).with(|spec| spec.template["spec"]["terminationGracePeriodSeconds"] = 20.into());
         world.namespace.create(&kind).await;
         let task = world.task("task").await;
         let old = world.runs(&task).await;

@@ -10,7 +10,7 @@ use kube::api::ListParams;
 use serde_json::Value;
 use task_manager::api::{Reason, State, Task, TaskStatus};
 
-use super::world::on_a_node;
+use super::world::{World, on_a_node};
 
 /// What the comments in the manifests promise: task, state, reason, attempts.
 const PROMISED: &[(&str, State, Reason, i32)] = &[
@@ -84,7 +84,7 @@ fn results_are_right(statuses: &[(&str, TaskStatus)]) {
 }
 
 /// An unchanged re-apply of a finished task is a no-op.
-async fn applying_again_changes_nothing(tasks: &[Task], world: &super::world::World, folder: &str) {
+async fn applying_again_changes_nothing(tasks: &[Task], world: &World, folder: &str) {
     let pods = world.all_pods().len();
     let applied = world.namespace.kubectl(&["apply", "--filename", folder]).await;
     assert!(applied.status.success(), "{}", String::from_utf8_lossy(&applied.stderr));

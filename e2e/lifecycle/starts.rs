@@ -2,7 +2,7 @@
 
 use harness::task_queue;
 use serde_json::json;
-use task_manager::api::{Reason, State, TaskTypeSpec};
+use task_manager::api::{Reason, State, Task, TaskTypeSpec};
 
 use super::world::{World, is_live, never_again, on_a_node};
 
@@ -16,7 +16,7 @@ fn less_impatient(kind: &mut TaskTypeSpec) {
 }
 
 /// Failed for good after one attempt, for this reason.
-async fn fails_for_good(world: &World, task: &task_manager::api::Task, reason: Reason) -> String {
+async fn fails_for_good(world: &World, task: &Task, reason: Reason) -> String {
     let status = world.ends(task, State::Failed).await;
     assert_eq!((status.reason, status.attempt, status.attempts.len()), (reason, 1, 1), "{:?}", status.message);
     assert_eq!((status.attempts[0].reason, status.attempts[0].exit_code), (reason, None));

@@ -53,7 +53,7 @@ async fn work_that_ends_well_while_it_is_cancelled_is_cancelled() {
 #[tokio::test]
 async fn a_suspended_task_waits_and_goes_on_and_suspend_does_not_touch_what_runs() {
     on_a_node("suspend", async |world| {
-        world.work("sleep 3").await;
+        world.work("sleep 8").await;
         let task = world.task_with("task", |spec| spec.suspend = true).await;
         world.until(&task, "says that it is suspended", |status| status.reason == Reason::Suspended).await;
         world.nothing_changes(&[&task]).await;
@@ -124,7 +124,7 @@ async fn a_finished_task_goes_when_its_time_to_live_is_over_and_all_of_it_goes()
 async fn a_deadline_ends_a_task_that_runs() {
     on_a_node("deadline", async |world| {
         world.work("sleep 300").await;
-        let task = world.task_with("task", |spec| spec.deadline_seconds = Some(8)).await;
+        let task = world.task_with("task", |spec| spec.deadline_seconds = Some(20)).await;
         let pod = world.runs(&task).await;
         let status = world.ends(&task, State::Failed).await;
         assert_eq!((status.reason, status.attempt), (Reason::DeadlineExceeded, 1));

@@ -92,7 +92,14 @@ impl std::ops::Sub for Amount {
 
 impl fmt::Display for Amount {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.0 % 1000 == 0 { write!(f, "{}", self.0 / 1000) } else { write!(f, "{}m", self.0) }
+        if self.0 % 1000 != 0 {
+            return write!(f, "{}m", self.0);
+        }
+        let units = self.0 / 1000;
+        match [(30, "Gi"), (20, "Mi")].into_iter().find(|(power, _)| units != 0 && units % (1 << power) == 0) {
+            Some((power, suffix)) => write!(f, "{}{suffix}", units >> power),
+            None => write!(f, "{units}"),
+        }
     }
 }
 
@@ -205,7 +212,8 @@ mod tests {
 
     #[test]
     fn amounts_print_as_quantities_that_read_back_the_same() {
-        for thousandths in [0, 1, 500, 1000, 1500, 1_024_000] {
+        assert_eq!(Amount::whole(3 << 29).to_string(), "1536Mi");
+        for thousandths in [0, 1, 500, 1000, 1500, 1_024_000, 1_073_741_824_000, -1000] {
             let printed = Quantity::from(Amount(thousandths));
             assert_eq!(printed.amount(), Ok(Amount(thousandths)));
         }

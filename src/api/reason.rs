@@ -27,96 +27,137 @@ use strum::{Display, EnumIter, EnumMessage, IntoEnumIterator, IntoStaticStr};
 pub enum Reason {
     // Waiting in the queue.
     /// It waits in its queue until there is room.
+    #[strum(detailed_message = "Nothing; see the queue's capacity if it takes long.")]
     #[default]
     Queued,
     /// spec.suspend holds it.
+    #[strum(detailed_message = "Set spec.suspend to false.")]
     Suspended,
     /// spec.startAfter lies ahead.
+    #[strum(detailed_message = "Nothing; it starts by itself.")]
     NotYetDue,
     /// The TaskType that it names does not exist.
+    #[strum(detailed_message = "Create the TaskType, or correct spec.type together with a new runId.")]
     TypeMissing,
     /// The TaskType that it names cannot be used as it is.
+    #[strum(detailed_message = "Read the TaskType's Ready condition and correct its template.")]
     TypeNotReady,
     /// The TaskQueue that it names does not exist.
+    #[strum(detailed_message = "Create the TaskQueue, or correct spec.queue together with a new runId.")]
     QueueMissing,
     /// It asks for more than its queue has in all, so it can never start there.
+    #[strum(detailed_message = "Ask for less, raise the queue's capacity, or use another queue.")]
     TooLargeForQueue,
     /// A failed attempt is tried again after a pause.
+    #[strum(detailed_message = "Nothing; the message says what failed and when it is tried again.")]
     WaitingForRetry,
 
     // Holding a slot.
     /// It has a slot, and its pod is being made.
+    #[strum(detailed_message = "Nothing.")]
     Admitted,
     /// Its pod waits for its container to start.
+    #[strum(detailed_message = "Nothing; after startDeadlineSeconds it is given up.")]
     Starting,
     /// Its container runs.
+    #[strum(detailed_message = "Nothing.")]
     Running,
     /// Its pod is being ended: somebody cancelled or re-ran the task, or its time is up.
+    #[strum(detailed_message = "Nothing; it ends when the pod has ended, after its grace period at the latest.")]
     Stopping,
 
     // Ends of an attempt.
     /// The work ended with exit code 0.
+    #[strum(detailed_message = "Nothing; the result is in status.result.")]
     Succeeded,
     /// The work succeeded, but its pod was gone before the result could be read.
+    #[strum(detailed_message = "Run it again with a new runId if the result is needed.")]
     ResultLost,
     /// The work ended with another exit code than 0.
+    #[strum(detailed_message = "Read the pod's log; name exit codes that are not worth another try in failureRules.")]
     ExitCode,
     /// The attempt ran longer than its timeout.
+    #[strum(detailed_message = "Raise timeoutSeconds, or make the work smaller.")]
     Timeout,
     /// A container was killed for using more memory than its limit.
+    #[strum(detailed_message = "Raise the memory limit, or let it grow with retry.oomMemoryFactor.")]
     OOMKilled,
     /// The pod used more disk than it may.
+    #[strum(detailed_message = "Write less to the container's disk, or raise its ephemeral-storage limit.")]
     DiskLimit,
     /// The work itself reported an error.
+    #[strum(detailed_message = "Read the message; it is the work's own.")]
     ReportedError,
     /// The check after the work did not succeed.
+    #[strum(detailed_message = "Read the message of the check.")]
     VerificationFailed,
     /// The pod was evicted from its node.
+    #[strum(detailed_message = "Nothing; it is tried again. If it happens often, look at the nodes.")]
     Evicted,
     /// The pod made room for one of higher priority.
+    #[strum(detailed_message = "Nothing; it is tried again.")]
     Preempted,
     /// The node that ran the pod is gone or does not answer.
+    #[strum(detailed_message = "Nothing; it is tried again. Look at the node.")]
     NodeLost,
     /// Somebody deleted the pod.
+    #[strum(detailed_message = "Nothing; it is tried again.")]
     PodDeleted,
     /// Somebody deleted the Job.
+    #[strum(detailed_message = "Nothing; it is tried again. To end a task set spec.cancel or delete the task.")]
     JobDeleted,
     /// The warm worker that ran the task is gone.
+    #[strum(detailed_message = "Nothing; it is tried again.")]
     WorkerLost,
     /// The image could not be pulled in time.
+    #[strum(detailed_message = "Correct the image's name or the pull secret, then run it again with a new runId.")]
     ImageUnavailable,
     /// The container could not be made in time: its configuration, a ConfigMap or a Secret is wrong or missing.
+    #[strum(detailed_message = "Create what the message says is missing, then run it again with a new runId.")]
     ContainerConfig,
     /// No node had room in time; the slot was given back.
+    #[strum(detailed_message = "Add nodes, ask for less, or bound the queue by what the nodes have.")]
     Unschedulable,
     /// A resource quota of the namespace refused the pod; the slot was given back.
+    #[strum(detailed_message = "Raise the quota, or bound the queue by it.")]
     QuotaExceeded,
     /// The API server refused the Job or its pod; the slot was given back.
+    #[strum(detailed_message = "Read the message; correct the type's template or the namespace's policies.")]
     LaunchRefused,
     /// No pod appeared for the Job in time; the slot was given back.
+    #[strum(detailed_message = "Look whether the cluster's Job controller works.")]
     PodNotCreated,
     /// What the task asks for changed between its admission and its launch; the slot was given back.
+    #[strum(detailed_message = "Nothing; it is admitted again as it is now.")]
     SpecChanged,
     /// A new runId took this run's place.
+    #[strum(detailed_message = "Nothing; the new run has begun.")]
     Superseded,
 
     // Ends of a task.
     /// spec.cancel ended it.
+    #[strum(detailed_message = "Nothing. To run it again, set cancel to false and runId to a new value.")]
     Cancelled,
     /// spec.deadlineSeconds ran out.
+    #[strum(detailed_message = "Raise deadlineSeconds, the priority or the queue's capacity.")]
     DeadlineExceeded,
     /// The payload is larger than its type allows.
+    #[strum(detailed_message = "Put the content into a store of yours and hand over a reference.")]
     PayloadTooLarge,
     /// It asks for more than its type's maximum.
+    #[strum(detailed_message = "Ask for less, or have the type's maximum raised.")]
     AboveMaximum,
 
     // Types and queues.
     /// It can be used.
+    #[strum(detailed_message = "Nothing.")]
     Ready,
     /// Whether it can be used could not be found out yet; that is tried again.
+    #[strum(detailed_message = "Nothing, unless it stays so: then read the message.")]
     NotChecked,
 
     /// A word that this version does not know, written by a newer one.
+    #[strum(detailed_message = "Read the message; upgrade the operator.")]
     #[serde(other)]
     Unknown,
 }
@@ -130,6 +171,17 @@ impl Reason {
     pub fn sentence(self) -> &'static str {
         self.get_documentation().unwrap_or_default()
     }
+}
+
+/// Every reason with what it means and what to do, as Markdown.
+pub fn reasons_as_markdown() -> String {
+    let rows = Reason::iter().map(|reason| {
+        format!("| `{reason}` | {} | {} |\n", reason.sentence(), reason.get_detailed_message().unwrap_or_default())
+    });
+    let head = "# Reasons\n\n\
+        The same words stand in `status.reason`, in conditions, events, metrics and logs. This page is generated: \
+        `make generate`.\n\n| reason | what it means | what to do |\n| --- | --- | --- |\n";
+    std::iter::once(head.to_owned()).chain(rows).collect()
 }
 
 impl JsonSchema for Reason {
@@ -158,6 +210,17 @@ mod tests {
             assert_eq!(written, format!("\"{reason}\""));
             assert_eq!(serde_json::from_str::<Reason>(&written).expect("the same word"), reason);
         }
+    }
+
+    #[test]
+    fn every_reason_says_what_to_do() {
+        assert!(Reason::iter().all(|reason| reason.get_detailed_message().is_some()));
+    }
+
+    #[test]
+    fn the_page_of_reasons_is_what_the_words_say() {
+        let page = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/reasons.md")).unwrap_or_default();
+        assert!(page == reasons_as_markdown(), "docs/reasons.md is stale: run `make generate`");
     }
 
     #[test]

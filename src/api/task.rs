@@ -268,6 +268,10 @@ pub struct TaskStatus {
     #[serde(default, skip_serializing_if = "is_zero")]
     pub disruptions: i32,
 
+    /// Attempts of this run that ran out of memory: how often retry.oomMemoryFactor has made the memory grow.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub oom_kills: i32,
+
     /// What the present attempt holds of its queue, whatever the spec says later.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub admitted: Option<Admitted>,

@@ -7,7 +7,7 @@ use k8s_openapi::apimachinery::pkg::api::resource::Quantity as PodQuantity;
 
 use super::{Kind, Settings};
 use crate::api::{Amount, Quantity, Resources, Task, TaskSpec, TaskTypeSpec};
-use crate::core::{Policy, Reason};
+use crate::core::Policy;
 
 const MEMORY: &str = "memory";
 /// What a task may set though its type's maximum does not name it.
@@ -47,9 +47,8 @@ fn from_template(resources: Option<&ResourceRequirements>) -> Resources {
 
 /// After an attempt that ran out of memory, request and limit grow by `oomMemoryFactor`, up to the maximum.
 fn grow_memory(work: &mut Resources, task: &Task, kind: &TaskTypeSpec) {
-    let attempts = task.status.as_ref().map(|status| status.attempts.as_slice()).unwrap_or_default();
-    let times = attempts.iter().filter(|attempt| attempt.reason == Reason::OOMKilled).count();
-    let factor = Policy::of(&task.spec, Some(kind)).retry.oom_memory_factor.powi(times as i32);
+    let times = task.status.as_ref().map(|status| status.oom_kills).unwrap_or_default();
+    let factor = Policy::of(&task.spec, Some(kind)).retry.oom_memory_factor.powi(times);
     if factor <= 1.0 {
         return;
     }
@@ -142,7 +141,7 @@ pub fn above_maximum(task: &TaskSpec, kind: &TaskTypeSpec) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::api::{AttemptRecord, Defaults, Maximum, Retry, TaskStatus};
+    use crate::api::{Defaults, Maximum, Retry, TaskStatus};
     use serde_json::json;
 
     fn quantities(entries: &[(&str, &str)]) -> BTreeMap<String, Quantity> {
@@ -192,11 +191,10 @@ mod tests {
             maximum: Maximum { resources: quantities(&[("memory", "200Mi")]), ..Maximum::default() },
             ..TaskTypeSpec::default()
         });
-        let after = |times: usize| {
+        let after = |times: i32| {
             let retry = Some(Retry { oom_memory_factor: Some(2.0), ..Retry::default() });
             let mut task = Task::new("t", TaskSpec { retry, ..TaskSpec::default() });
-            let killed = AttemptRecord { reason: Reason::OOMKilled, ..AttemptRecord::default() };
-            task.status = Some(TaskStatus { attempts: vec![killed; times], ..TaskStatus::default() });
+            task.status = Some(TaskStatus { oom_kills: times, ..TaskStatus::default() });
             let mib = 1024 * 1024 * 1000;
             amount(&work(&task, &kind).limits["memory"]).0 / mib
         };
@@ -219,6 +217,6 @@ mod tests {
         .expect("a pod spec");
         let amounts = of_pod(&spec);
         assert_eq!(amounts["cpu"], Amount(3260), "prepare beside the sidecar is the largest moment");
-        assert_eq!(amounts["memory"].to_string(), "1073741824");
+        assert_eq!(amounts["memory"].to_string(), "1Gi");
     }
 }

@@ -113,7 +113,7 @@ async fn a_task_is_not_started_before_its_time() {
         ns.task_when("later", "says so", |_, status| status.reason == Reason::NotYetDue).await;
         let done = status(&ns.task_in("later", State::Completed).await);
         let admitted = done.admitted_at.expect("a time").0;
-        assert!(admitted >= time && admitted < time + SignedDuration::from_secs(2), "{admitted} for {time}");
+        assert!(admitted >= time && admitted < time + SignedDuration::from_secs(5), "{admitted} for {time}");
     })
     .await;
 }
@@ -141,7 +141,7 @@ async fn a_deadline_ends_a_task_wherever_it_is() {
             let ended = status(&ns.task_in(name, State::Failed).await);
             assert_eq!((ended.reason, ended.attempts.len()), (Reason::DeadlineExceeded, attempts), "{name}");
             let took = ended.finished_at.expect("a time").0.duration_since(ended.queued_at.expect("a time").0);
-            assert!(took >= SignedDuration::from_secs(3) && took < SignedDuration::from_secs(6), "{name}: {took}");
+            assert!(took >= SignedDuration::from_secs(3) && took < SignedDuration::from_secs(10), "{name}: {took}");
         }
         eventually("no pod of the running one is left", SOON, async || {
             ns.pods_now()

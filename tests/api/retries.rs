@@ -5,7 +5,7 @@ use jiff::SignedDuration;
 use serde_json::json;
 use task_manager::api::{AttemptOutcome, FailureAction, FailureRule, Reason, Retry, State, Task};
 
-use crate::stage::{ago, set, started, status};
+use crate::stage::{set, started, status};
 
 fn limit(limit: i32) -> Option<Retry> {
     Some(Retry { limit: Some(limit), ..Retry::default() })
@@ -64,12 +64,12 @@ fn each_pause_is_right(tasks: &Recorder<Task>, name: &str, pauses: &[f64]) {
         let next = status(&waiting.object).next_attempt_at.expect("until when").0;
         let told = next.duration_since(waiting.at).as_secs_f64();
         // The watch showed it a little later than it was decided.
-        assert!((pause * 0.9 - 0.6..=pause * 1.1).contains(&told), "pause {} is {told} s", number + 1);
+        assert!((pause * 0.9 - 1.0..=pause * 1.1).contains(&told), "pause {} is {told} s", number + 1);
         let admitted =
             status(&of(State::Processing, number + 2).expect("it went on").object).admitted_at.expect("a time").0;
         assert!(admitted >= next, "attempt {} came {} too early", number + 2, next - admitted);
         assert!(
-            admitted <= next + SignedDuration::from_secs(2),
+            admitted <= next + SignedDuration::from_secs(5),
             "attempt {} came {} late",
             number + 2,
             admitted - next
@@ -249,7 +249,6 @@ async fn what_is_lost_to_the_cluster_too_often_fails_in_the_end() {
         ns.create(&task("unlucky").with(|spec| spec.retry = Some(retry))).await;
         let failed = status(&ns.task_in("unlucky", State::Failed).await);
         assert_eq!((failed.attempt, failed.failures, failed.disruptions), (2, 0, 2));
-        assert!(failed.finished_at.is_some_and(|time| time.0 >= ago(30)));
     })
     .await;
 }

@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use harness::{FakeNode, Namespace, Operator, eventually, task_type};
-use jiff::Timestamp;
 use kube::api::{DynamicObject, ObjectMeta};
 use serde_json::{Value, json};
 use task_manager::api::{Reason, Task, TaskStatus};
@@ -53,10 +52,16 @@ pub async fn started(node: &FakeNode, task: &str, times: usize) {
     eventually(&what, harness::SOON, async || (node.starts_of(task) >= times).then_some(())).await;
 }
 
-pub fn ago(seconds: i64) -> Timestamp {
-    Timestamp::now() - jiff::SignedDuration::from_secs(seconds)
-}
-
 pub fn seconds(number: u64) -> Duration {
     Duration::from_secs(number)
+}
+
+/// Waits until the operator counts so many waiting tasks of normal priority: it has seen them.
+pub async fn seen_waiting(operator: &Operator, tasks: u64) {
+    let what = format!("the operator has seen {tasks} tasks that wait");
+    eventually(&what, harness::SOON, async || {
+        let metrics = operator.metrics().await;
+        (metrics.count("task_manager_tasks_queued", &[("priority", "normal")]) == tasks).then_some(())
+    })
+    .await;
 }

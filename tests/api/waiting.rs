@@ -1,11 +1,12 @@
 //! Tasks that cannot start yet, or never: each says why, and holds back nobody.
 
 use harness::*;
+use k8s_openapi::api::core::v1::ResourceQuota;
 use kube::api::{DeleteParams, Patch, PatchParams};
 use serde_json::json;
 use task_manager::api::{Maximum, Priority, Reason, State};
 
-use crate::stage::{manifest, object_version, set, status, version};
+use crate::stage::{manifest, object_version, seen_waiting, set, status, version};
 
 #[tokio::test]
 async fn a_task_waits_for_its_type_and_goes_on_when_that_appears() {
@@ -82,24 +83,32 @@ async fn a_type_that_cannot_be_used_is_named_and_can_be_repaired() {
 }
 
 #[tokio::test]
-async fn a_job_that_the_api_server_refuses_gives_its_slot_back_and_says_why() {
+async fn a_job_that_a_quota_refuses_gives_its_slot_back_and_says_why() {
     in_namespace("refused", async |ns| {
         ns.create(&task_queue("default", 1)).await;
-        let _node = ns.fake_node();
-        let _operator = ns.operator(&[]).await;
-        let broken = json!({"template": {"spec": {"containers": [{"name": "Not A Name", "image": "busybox"}]}}});
-        ns.apply(manifest("TaskType", "broken", broken)).await.expect("accepted");
-        ns.create(&task_type("work")).await;
-        ns.create(&task("one").with(|spec| spec.type_ = "broken".into())).await;
-        let waits = ns
-            .task_when("one", "says why", |_, status| {
-                status.state == State::Queued && status.reason == Reason::LaunchRefused
-            })
-            .await;
-        assert!(status(&waits).message.is_some_and(|message| message.contains("Not A Name")));
-        assert_eq!((status(&waits).attempt, status(&waits).failures, status(&waits).admitted), (0, 0, None));
-        ns.create(&task("free")).await;
-        ns.task_in("free", State::Completed).await;
+        let (node, _operator) = set(&ns, &[]).await;
+        let mut none = json!({"apiVersion": "v1", "kind": "ResourceQuota", "metadata": {"name": "no-jobs"},
+            "spec": {"hard": {"count/jobs.batch": "0"}}});
+        ns.create_raw(none.clone()).await.expect("accepted");
+        // The quota controller's part.
+        none["status"] = json!({"hard": {"count/jobs.batch": "0"}, "used": {"count/jobs.batch": "0"}});
+        let quotas = ns.api::<ResourceQuota>();
+        quotas.patch_status("no-jobs", &PatchParams::default(), &Patch::Merge(none)).await.expect("accepted");
+        for name in ["one", "two"] {
+            ns.create(&task(name)).await;
+        }
+        for name in ["one", "two"] {
+            let waits = ns
+                .task_when(name, "says why", |_, status| {
+                    status.state == State::Queued && status.reason == Reason::QuotaExceeded
+                })
+                .await;
+            let told = status(&waits);
+            assert!(told.message.is_some_and(|message| message.contains("no-jobs")));
+            assert_eq!((told.attempt, told.failures, told.disruptions, told.admitted), (0, 0, 0, None));
+            assert!(told.next_attempt_at.is_some());
+        }
+        assert_eq!(node.starts().len(), 0);
     })
     .await;
 }
@@ -203,11 +212,11 @@ async fn a_task_that_waits_its_turn_is_not_written_to() {
 #[tokio::test]
 async fn a_queued_task_that_somebody_writes_to_keeps_its_arrival() {
     in_namespace("arrival", async |ns| {
-        ns.create(&task_queue("default", 0)).await;
-        let (_node, _operator) = set(&ns, &[]).await;
+        ns.create(&task_queue("default", 1).with(|spec| spec.suspend = true)).await;
+        let (_node, operator) = set(&ns, &[]).await;
         let created = ns.create(&task("one")).await;
         // The operator must have seen it before the change, or the change is its arrival.
-        stays("it waits", std::time::Duration::from_millis(500), async || true).await;
+        seen_waiting(&operator, 1).await;
         let label = json!({"metadata": {"labels": {"team": "docs"}}});
         ns.tasks().patch("one", &PatchParams::default(), &Patch::Merge(label)).await.expect("accepted");
         let kept = ns.task_when("one", "has its arrival in its status", |_, status| status.arrival.is_some()).await;

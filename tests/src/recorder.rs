@@ -72,7 +72,12 @@ where
     }
 
     pub fn count(&self) -> usize {
-        self.seen.lock().unwrap_or_else(PoisonError::into_inner).len()
+        self.look(<[_]>::len)
+    }
+
+    /// Looks at all versions so far where they lie.
+    pub fn look<T>(&self, look: impl FnOnce(&[Seen<K>]) -> T) -> T {
+        look(&self.seen.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
 

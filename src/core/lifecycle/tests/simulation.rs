@@ -25,6 +25,7 @@ enum Move {
     PodComes { waits: Option<Reason> },
     PodStarts,
     PodEnds(End),
+    NodesAnswer,
     JobIsCounted,
     Restart,
     LoseNextWrite,
@@ -74,6 +75,7 @@ fn some_move() -> impl Strategy<Value = Move> {
         8 => waits.prop_map(|waits| Move::PodComes { waits }),
         6 => Just(Move::PodStarts),
         5 => end.prop_map(Move::PodEnds),
+        1 => Just(Move::NodesAnswer),
         4 => Just(Move::JobIsCounted),
         2 => Just(Move::Restart),
         2 => Just(Move::LoseNextWrite),
@@ -145,6 +147,7 @@ impl World {
             Move::PodComes { waits } => self.pod_comes(waits),
             Move::PodStarts => self.pod_starts(),
             Move::PodEnds(end) => self.pod_ends(end),
+            Move::NodesAnswer => self.nodes_answer(),
             Move::JobIsCounted => self.count_jobs(),
             Move::Restart => self.forget(),
             Move::LoseNextWrite => self.lose_next = true,
@@ -367,10 +370,8 @@ impl World {
 
     fn pod_ends(&mut self, end: End) {
         let now = at(self.now);
-        let Some(pod) = self.pods.iter_mut().find(|pod| pod.facts.work == Work::Running && !pod.facts.has_ended())
-        else {
-            return;
-        };
+        let at_work = |pod: &&mut Pod| pod.node_answers && pod.facts.work == Work::Running && !pod.facts.has_ended();
+        let Some(pod) = self.pods.iter_mut().find(at_work) else { return };
         let ended = |exit_code: i32, left: Option<&str>| Work::Ended {
             exit_code,
             at: Some(now),
@@ -502,6 +503,10 @@ impl World {
         Ok(false)
     }
 
+    fn nodes_answer(&mut self) {
+        self.pods.iter_mut().for_each(|pod| pod.node_answers = true);
+    }
+
     /// Pods on nodes that do not answer are deleted by the node controller.
     fn taint_lost_nodes(&mut self) {
         let lost: Vec<String> =
@@ -532,7 +537,7 @@ fn ended_by_deletion(pod: PodFacts, now: Timestamp) -> PodFacts {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 1000, max_shrink_iters: 20_000, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 400, max_shrink_iters: 20_000, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn whatever_happens_the_rules_hold_and_no_task_is_stuck(
@@ -561,9 +566,10 @@ proptest! {
         prop_assert!(world.calm()?);
         prop_assert!(world.scene.status().state.is_final());
         let version = world.scene.task.metadata.resource_version.clone();
+        world.taint_lost_nodes();
+        world.nodes_answer();
         for _ in 0..10 {
             world.wait(400);
-            world.taint_lost_nodes();
             world.settle()?;
             world.collect_garbage();
         }

@@ -30,7 +30,8 @@ fn what_a_task_waits_for_is_told_once_and_untold_when_it_is_over() {
         scene.queue = Some(Capacity::of(&spec));
     };
     let suspended = |scene: &mut Scene| scene.task.spec.suspend = true;
-    let changes: [(Reason, &str, &dyn Fn(&mut Scene)); 5] = [
+    type Change<'a> = (Reason, &'a str, &'a dyn Fn(&mut Scene));
+    let changes: [Change; 5] = [
         (Reason::QueueMissing, "default", &without_queue),
         (Reason::TypeMissing, "reports", &without_type),
         (Reason::TypeNotReady, "containers", &with_a_bad_type),

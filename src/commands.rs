@@ -1,0 +1,42 @@
+//! Chooses a subcommand.
+
+use std::path::Path;
+use std::process::ExitCode;
+
+use crate::cli::Command;
+use crate::{api, follow, operator, telemetry};
+
+/// Runs a subcommand to its end. What goes wrong is told in a sentence.
+pub fn run(command: Command) -> ExitCode {
+    choose(command).unwrap_or_else(|error| {
+        eprintln!("task-manager: {error}");
+        ExitCode::FAILURE
+    })
+}
+
+#[tokio::main]
+async fn choose(command: Command) -> Result<ExitCode, Box<dyn std::error::Error>> {
+    match command {
+        Command::Run(options) => {
+            telemetry::start(options.log_format, &options.log)?;
+            operator::run(options).await?;
+        }
+        Command::Crd(options) => print_crds(options.dir.as_deref())?,
+        Command::Reasons => print!("{}", api::reasons_as_markdown()),
+        Command::Follow(options) => {
+            let client = kube::Client::try_default().await.map_err(operator::Error::Config)?;
+            return Ok(follow::follow(client, &options).await?.exit_code().into());
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn print_crds(dir: Option<&Path>) -> Result<(), Box<dyn std::error::Error>> {
+    for (name, yaml) in api::crd_files()? {
+        match dir {
+            Some(dir) => std::fs::write(dir.join(name), yaml)?,
+            None => print!("{yaml}"),
+        }
+    }
+    Ok(())
+}
