@@ -84,7 +84,7 @@ pub struct RunOptions {
     pub log_format: LogFormat,
 
     /// What is logged, such as "info", "debug" or "task_manager=debug,kube=info".
-    #[arg(long, env = "TASK_MANAGER_LOG", default_value = "info,kube_runtime=warn")]
+    #[arg(long, env = "TASK_MANAGER_LOG", default_value = "info,kube_client=off,kube_runtime=warn")]
     pub log: String,
 }
 

@@ -4,12 +4,13 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use crate::cli::Command;
+use crate::errors::chain;
 use crate::{api, follow, operator, telemetry};
 
 /// Runs a subcommand to its end. What goes wrong is told in a sentence.
 pub fn run(command: Command) -> ExitCode {
     choose(command).unwrap_or_else(|error| {
-        eprintln!("task-manager: {error}");
+        eprintln!("task-manager: {}", chain(error.as_ref()));
         ExitCode::FAILURE
     })
 }

@@ -15,6 +15,8 @@ use kube::{Api, Client};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
+use crate::errors::chain;
+
 /// A lease that was not renewed for so long may be taken.
 const DURATION: Duration = Duration::from_secs(10);
 /// How often the leader renews it.
@@ -78,19 +80,27 @@ impl Election {
         Leadership { until: self.until.subscribe() }
     }
 
-    /// Waits until the lease is ours.
-    pub async fn win(&self) {
+    /// Waits until the lease is ours. One who sees somebody else's lease is ready to take over: `ready` tells.
+    pub async fn win(&self, ready: &watch::Sender<bool>) {
         let mut seen: Option<(String, Instant)> = None;
         loop {
             let stale = seen.as_ref().is_some_and(|(_, since)| since.elapsed() >= DURATION);
             match self.look(stale).await {
                 Ok(Look::Ours) => return,
                 Ok(Look::Taken(mark)) => {
+                    ready.send_replace(true);
                     if seen.as_ref().is_none_or(|(before, _)| *before != mark) {
                         seen = Some((mark, Instant::now()));
                     }
                 }
-                Err(error) => tracing::warn!(lease = self.name, %error, "failed to look at the lease; looks again"),
+                Err(error) => {
+                    ready.send_replace(false);
+                    tracing::warn!(
+                        lease = self.name,
+                        error = chain(&error),
+                        "failed to look at the lease; looks again"
+                    );
+                }
             }
             tokio::time::sleep(LOOK).await;
         }
@@ -111,7 +121,7 @@ impl Election {
                     tracing::error!(lease = self.name, by, "the lease was taken");
                     break;
                 }
-                Err(error) => tracing::warn!(lease = self.name, %error, "failed to renew the lease"),
+                Err(error) => tracing::warn!(lease = self.name, error = chain(&error), "failed to renew the lease"),
             }
         }
         self.until.send_replace(None);
@@ -130,7 +140,11 @@ impl Election {
             Ok(())
         };
         if let Err(error) = within(released).await {
-            tracing::warn!(lease = self.name, %error, "failed to give up the lease; it runs out by itself");
+            tracing::warn!(
+                lease = self.name,
+                error = chain(&error),
+                "failed to give up the lease; it runs out by itself"
+            );
         }
     }
 
@@ -190,11 +204,15 @@ async fn within<T>(request: impl Future<Output = kube::Result<T>>) -> Result<T, 
 
 /// Runs `term` for as long as the lease is ours, and again whenever it is won again, until `shutdown`. A term
 /// ends when its token is cancelled; the lease is given up only after that.
-pub async fn lead<F>(election: &Election, shutdown: &CancellationToken, mut term: impl FnMut(CancellationToken) -> F)
-where
+pub async fn lead<F>(
+    election: &Election,
+    ready: &watch::Sender<bool>,
+    shutdown: &CancellationToken,
+    mut term: impl FnMut(CancellationToken) -> F,
+) where
     F: Future<Output = ()>,
 {
-    while shutdown.run_until_cancelled(election.win()).await.is_some() {
+    while shutdown.run_until_cancelled(election.win(ready)).await.is_some() {
         tracing::info!(lease = election.name, identity = election.identity, "leads");
         let over = shutdown.child_token();
         let acting = term(over.clone());

@@ -5,6 +5,7 @@ pub mod cli;
 pub mod commands;
 pub mod controller;
 pub mod core;
+pub mod errors;
 pub mod follow;
 pub mod health;
 pub mod leader;
@@ -19,18 +20,30 @@ mod structure {
     use std::fs;
     use std::path::{Path, PathBuf};
 
-    const ALL: [&str; 10] =
-        ["api", "cli", "controller", "core", "follow", "health", "leader", "metrics", "operator", "telemetry"];
+    const ALL: [&str; 12] = [
+        "api",
+        "cli",
+        "commands",
+        "controller",
+        "core",
+        "errors",
+        "follow",
+        "health",
+        "leader",
+        "metrics",
+        "operator",
+        "telemetry",
+    ];
 
     /// What each part may use beside itself.
     const MAY_USE: [(&str, &[&str]); 7] = [
         ("api", &[]),
         ("core", &["api"]),
         ("metrics", &["api", "core"]),
-        ("controller", &["api", "core", "leader", "metrics"]),
+        ("controller", &["api", "core", "errors", "leader", "metrics"]),
         ("follow", &["api"]),
         ("health", &["metrics"]),
-        ("leader", &[]),
+        ("leader", &["errors"]),
     ];
 
     fn sources(part: &str) -> Vec<(PathBuf, String)> {

@@ -34,9 +34,7 @@ pub async fn run(options: RunOptions) -> Result<(), Error> {
     tracing::info!(version = env!("CARGO_PKG_VERSION"), health = %options.health_addr, "task-manager starts");
     let election = election(&client, &options);
     let scope = Scope { client, namespace: options.watch_namespace.clone() };
-    // One who waits for the lease is ready to take over.
-    ready.send_replace(true);
-    let leading = leader::lead(&election, &shutdown, |over| {
+    let leading = leader::lead(&election, &ready, &shutdown, |over| {
         ready.send_replace(false);
         controller::run(scope.clone(), options.settings(), election.leadership(), metrics.clone(), ready.clone(), over)
     });

@@ -108,14 +108,16 @@ async fn admit(context: &Context, candidate: &Candidate, now: Timestamp) {
         // It went while it was being admitted; its slot goes with it.
         return context.cache.task_gone(uid);
     };
-    let Some(kind) = context.cache.kind_of(&task) else { return context.cache.not_admitted(&task) };
+    let kind = context.cache.kind_of(&task).filter(|_| context.cache.candidate(&task).as_ref() == Some(candidate));
+    // It is not what got the slot any more: suspended, cancelled, of another size.
+    let Some(kind) = kind else { return context.cache.not_admitted(&task) };
     let admission = Admission {
         arrival: candidate.order.arrival(),
         holds: lifecycle::holdings(&candidate.queue.1, &candidate.asks),
     };
     match context.status.write(&task, lifecycle::admitted(&task, &kind, &admission, now)).await {
-        Ok(written) => context.cache.task_written(&written),
-        Err(CallError::Conflict | CallError::NotFound) => context.cache.task_outdated(&task),
+        Ok(written) => context.cache.admission_written(&written),
+        Err(CallError::Conflict | CallError::NotFound) => context.cache.admission_outdated(&task),
         // Nothing was written, and whoever leads now decides anew.
         Err(CallError::NotLeader) => context.cache.not_admitted(&task),
         Err(CallError::Deadline | CallError::Failed(_)) => find_out(context, &task).await,
@@ -132,8 +134,8 @@ async fn find_out(context: &Context, task: &Task) {
     let tasks = Api::<Task>::namespaced(context.client.clone(), &task.namespace().unwrap_or_default());
     loop {
         match context.calls.read(tasks.get(&task.name_any())).await {
-            Ok(now) if now.metadata.uid == task.metadata.uid => return context.cache.task_written(&now),
-            Ok(_) | Err(CallError::NotFound) => return context.cache.task_outdated(task),
+            Ok(now) if now.metadata.uid == task.metadata.uid => return context.cache.admission_written(&now),
+            Ok(_) | Err(CallError::NotFound) => return context.cache.admission_outdated(task),
             Err(error) => {
                 tracing::warn!(task = task.name_any(), namespace = task.namespace(), %error, "does not know whether it was admitted; asks again");
                 tokio::time::sleep(ASK_AGAIN).await;

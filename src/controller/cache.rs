@@ -17,7 +17,7 @@ use tokio::sync::Notify;
 
 use crate::api::{Priority, State, Task, TaskQueue, TaskType};
 use crate::core::observe::{JobFacts, Observed, PodFacts, Trouble};
-use crate::core::queue::{Board, Capacity, Holding, Key, Pass, Standing, Summary, standing};
+use crate::core::queue::{Board, Candidate, Capacity, Holding, Key, Pass, Standing, Summary, standing};
 use crate::core::{Kind, Settings, Surroundings, names, policy};
 
 pub type Uid = Arc<str>;
@@ -40,6 +40,9 @@ struct Inner {
     queues: HashMap<Key, Arc<TaskQueue>>,
     known: HashMap<Uid, Known>,
     children: HashMap<Uid, Children>,
+    /// Tasks whose admission is being written: until it is known what became of that, each is a holder,
+    /// whatever else changes.
+    assumed: HashSet<Uid>,
 }
 
 /// What is remembered of a task beside the task itself.
@@ -129,6 +132,7 @@ impl Cache {
             queues: HashMap::new(),
             known: HashMap::new(),
             children: HashMap::new(),
+            assumed: HashSet::new(),
         };
         Self { tasks, settings, inner: Mutex::new(inner), admission: Arc::default() }
     }
@@ -181,32 +185,44 @@ impl Cache {
         }
     }
 
-    /// The task changed since it was seen so; until the watch shows how, it is no candidate.
+    /// The task changed since it was seen so. Until the watch shows how, it is no candidate; and it keeps the
+    /// slot that it may hold, for the write that was refused may have been the echo of one that took place.
     pub fn task_outdated(&self, task: &Task) {
         let mut inner = self.lock();
         let uid = uid_of(task);
-        if let Some(known) = inner.known.get_mut(&uid) {
-            known.not_before = known.not_before.max(version(task) + 1);
-            if self.task(&known.task).is_none_or(|seen| version(&seen) <= version(task)) {
-                inner.board.place(&uid, Standing::Neither);
-            }
-        }
-        // The watch may have shown it already.
-        if let Some(seen) =
-            inner.known.get(&uid).and_then(|known| self.task(&known.task)).filter(|seen| version(seen) > version(task))
-        {
-            self.place(&mut inner, &seen);
+        let Some(known) = inner.known.get_mut(&uid) else { return };
+        known.not_before = known.not_before.max(version(task) + 1);
+        let seen = self.task(&known.task).filter(|seen| version(seen) > version(task));
+        match seen {
+            Some(seen) => self.place(&mut inner, &seen),
+            None if !inner.board.holds(&uid) => inner.board.place(&uid, Standing::Neither),
+            None => {}
         }
     }
 
-    /// Takes back a slot that was assumed and never written.
+    /// It is known that the admission of this task took place: here it is as the API server has it.
+    pub fn admission_written(&self, task: &Task) {
+        self.lock().assumed.remove(&uid_of(task));
+        self.task_written(task);
+    }
+
+    /// The admission of this task was refused, for the task had changed.
+    pub fn admission_outdated(&self, task: &Task) {
+        self.lock().assumed.remove(&uid_of(task));
+        self.task_outdated(task);
+    }
+
+    /// The admission of this task did not take place: it stands where it stood.
     pub fn not_admitted(&self, task: &Task) {
-        self.place(&mut self.lock(), task);
+        let mut inner = self.lock();
+        inner.assumed.remove(&uid_of(task));
+        self.place(&mut inner, task);
     }
 
     pub fn task_gone(&self, uid: &Uid) {
         let mut inner = self.lock();
         inner.known.remove(uid);
+        inner.assumed.remove(uid);
         inner.forget_gone_children(uid);
         inner.place_orphan(uid);
         self.ring_admission();
@@ -237,12 +253,16 @@ impl Cache {
         if listed.iter().any(|task| went_back(&inner, task)) {
             tracing::warn!("resource versions went backwards: the cluster was restored; forgets what it remembered");
             inner.known.clear();
+            inner.assumed.clear();
         }
     }
 
     /// Puts a task where it stands, and rings admission where that may open a door.
     fn place(&self, inner: &mut Inner, task: &Task) {
         let uid = uid_of(task);
+        if inner.assumed.contains(&uid) {
+            return;
+        }
         inner.ensure_default_queue(task, &self.settings);
         let kind = inner.kinds.get(&key_beside(task, &task.spec.type_)).cloned();
         let first_seen = inner.known.get(&uid).map_or_else(|| version(task), |known| known.first_seen);
@@ -268,38 +288,59 @@ impl Cache {
         })
     }
 
+    /// Takes in a type as it is now; returns the tasks to look at for it. A change of its status alone
+    /// concerns nobody.
     pub fn type_changed(&self, key: Key, kind: Option<&TaskType>) -> Vec<ObjectRef<Task>> {
         let mut inner = self.lock();
-        let spec = kind.map(|kind| &kind.spec);
+        let read = kind.map(|kind| Arc::new(Kind::of(kind)));
+        let before = match (&read, kind) {
+            (Some(read), Some(kind)) => {
+                inner.types.insert(key.clone(), Arc::new(kind.clone()));
+                inner.kinds.insert(key.clone(), read.clone())
+            }
+            _ => {
+                inner.types.remove(&key);
+                inner.kinds.remove(&key)
+            }
+        };
+        if before == read {
+            return vec![];
+        }
+        let spec = read.as_ref().map(|kind| &kind.spec);
         inner.board.bound_type(
             key.clone(),
             spec.and_then(|spec| spec.max_concurrent),
             spec.and_then(|spec| spec.max_concurrent_per_kb_id),
         );
-        match kind {
-            Some(kind) => {
-                inner.kinds.insert(key.clone(), Arc::new(Kind::of(kind)));
-                inner.types.insert(key.clone(), Arc::new(kind.clone()));
-            }
-            None => {
-                inner.kinds.remove(&key);
-                inner.types.remove(&key);
-            }
-        }
         self.replace(&mut inner, |task| key == key_beside(task, &task.spec.type_))
     }
 
+    /// Takes in a queue as it is now; returns the tasks to look at for it.
     pub fn queue_changed(&self, key: Key, queue: Option<&TaskQueue>) -> Vec<ObjectRef<Task>> {
         let mut inner = self.lock();
         let capacity = queue
             .map(|queue| Capacity::of(&queue.spec))
             .or_else(|| (&*key.1 == DEFAULT_QUEUE).then(|| Capacity::of_tasks(self.settings.default_queue_tasks)));
-        inner.board.bound_queue(key.clone(), capacity);
         match queue {
             Some(queue) => inner.queues.insert(key.clone(), Arc::new(queue.clone())),
             None => inner.queues.remove(&key),
         };
+        if inner.board.capacity(&key) == capacity.as_ref() {
+            return vec![];
+        }
+        inner.board.bound_queue(key.clone(), capacity);
         self.replace(&mut inner, |task| key == key_beside(task, &task.spec.queue))
+    }
+
+    /// The candidate that `task` is now, if it is one.
+    pub fn candidate(&self, task: &Task) -> Option<Candidate> {
+        let inner = self.lock();
+        let kind = inner.kinds.get(&key_beside(task, &task.spec.type_));
+        let first_seen = inner.known.get(&uid_of(task))?.first_seen;
+        match standing(task, kind.map(Arc::as_ref), first_seen, &self.settings) {
+            Standing::Candidate(candidate) => Some(candidate),
+            Standing::Holder(_) | Standing::Neither => None,
+        }
     }
 
     /// The types or queues that exist, after their initial list; for finding out which are gone.
@@ -428,7 +469,10 @@ impl Cache {
     }
 
     pub fn admit(&self, now: Timestamp) -> Pass {
-        self.lock().board.admit(now)
+        let mut inner = self.lock();
+        let pass = inner.board.admit(now);
+        inner.assumed.extend(pass.admitted.iter().map(|candidate| candidate.order.uid().clone()));
+        pass
     }
 
     pub fn kind_of(&self, task: &Task) -> Option<Arc<Kind>> {

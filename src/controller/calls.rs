@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use kube::core::Status;
 
+use crate::errors::chain;
 use crate::leader::Leadership;
 use crate::metrics::Metrics;
 
@@ -36,7 +37,7 @@ pub enum CallError {
     #[error("no answer in time")]
     Deadline,
     /// Try again.
-    #[error("failed to reach the API server: {0}")]
+    #[error("failed to reach the API server: {}", chain(.0))]
     Failed(#[source] Box<kube::Error>),
 }
 

@@ -18,7 +18,7 @@ pub const OUR_VOLUMES: &str = "task-manager-";
 /// The longest message that a status keeps, in characters.
 const LONGEST_MESSAGE: usize = 1024;
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Kind {
     pub spec: TaskTypeSpec,
     pub template: Result<PodTemplateSpec, TemplateError>,

@@ -97,25 +97,31 @@ pub fn pad_left(text: &str, columns: usize) -> String {
 /// Broken into at most `lines` pieces of so many columns; what is cut off leaves "…".
 pub fn wrap(text: &str, columns: usize, lines: usize) -> Vec<String> {
     let columns = columns.max(2);
-    let mut pieces = vec![String::new()];
+    let mut pieces = Vec::new();
+    let mut rest = text;
+    while width(rest) > columns && pieces.len() + 1 < lines {
+        let (piece, left) = rest.split_at(break_at(rest, columns));
+        pieces.push(piece.trim_end().to_owned());
+        rest = left.trim_start();
+    }
+    pieces.push(cut(rest, columns).into_owned());
+    pieces
+}
+
+/// Behind the last blank or comma in the second half of the columns, else where they are full.
+fn break_at(text: &str, columns: usize) -> usize {
     let mut used = 0;
+    let mut behind_a_word = None;
     for (at, letter) in text.char_indices() {
-        let wide = width(letter.encode_utf8(&mut [0; 4]));
-        if used + wide > columns {
-            if pieces.len() >= lines {
-                let rest = format!("{}{}", pieces.pop().unwrap_or_default(), &text[at..]);
-                pieces.push(cut(&rest, columns).into_owned());
-                break;
-            }
-            pieces.push(String::new());
-            used = 0;
+        used += width(letter.encode_utf8(&mut [0; 4]));
+        if used > columns {
+            return behind_a_word.unwrap_or(at);
         }
-        used += wide;
-        if let Some(piece) = pieces.last_mut() {
-            piece.push(letter);
+        if matches!(letter, ' ' | ',') && used > columns / 2 {
+            behind_a_word = Some(at + letter.len_utf8());
         }
     }
-    pieces
+    text.len()
 }
 
 /// What somebody else wrote, made harmless for a terminal: no control characters (they would move the cursor
@@ -167,6 +173,8 @@ mod tests {
         assert_eq!(wrap("abcdefgh", 4, 3), ["abcd", "efgh"]);
         assert_eq!(wrap("abcdefghijkl", 4, 2), ["abcd", "efg…"]);
         assert_eq!(wrap("", 4, 2), [""]);
+        assert_eq!(wrap("one two three", 8, 3), ["one two", "three"]);
+        assert_eq!(wrap("[12,345,67]", 7, 3), ["[12,", "345,67]"]);
         assert_eq!(wrap("日本語", 2, 9), ["日", "本", "語"]);
     }
 

@@ -162,6 +162,7 @@ impl View<'_> {
         TaskStatus {
             failures: self.status.failures.saturating_add(failures),
             disruptions: self.status.disruptions.saturating_add(disruptions),
+            oom_kills: self.status.oom_kills.saturating_add(i32::from(ended.reason == Reason::OOMKilled)),
             attempts: self.attempts_with(ended, outcome, pod),
             worker: pod.map(|pod| pod.name.clone()).or_else(|| self.status.worker.clone()),
             started_at: pod.and_then(|pod| pod.started_at).map(MicroTime).or_else(|| self.status.started_at.clone()),

@@ -21,34 +21,58 @@ const TASK_UID: &str = "taskmanager.dev/task-uid";
 const JOB_NAME: &str = "batch.kubernetes.io/job-name";
 
 enum Seen {
-    Job(Change<Job>),
-    Pod(Change<Pod>),
-    Task(Change<Task>),
+    Job(Box<Change<Job>>),
+    Pod(Box<Change<Pod>>),
+    Task(Box<Change<Task>>),
 }
 
 /// Runs until it is aborted, and then takes all acts along.
 pub async fn play(stage: Arc<Stage>) {
     let mut seen = changes(&stage);
-    let mut acts = JoinSet::new();
-    let mut jobs = HashSet::new();
-    let mut ending = HashSet::new();
+    let mut players = Players { stage, acts: JoinSet::new(), jobs: HashSet::new(), ending: HashSet::new() };
     while let Some(change) = seen.next().await {
         match change {
-            Seen::Job(Change::Apply(job) | Change::InitApply(job)) => {
-                if jobs.insert(job.uid()) && job.metadata.deletion_timestamp.is_none() {
-                    acts.spawn(run(stage.clone(), job));
-                }
-            }
-            Seen::Job(Change::Delete(job)) => drop(acts.spawn(take_pods_along(stage.clone(), job))),
-            Seen::Pod(Change::Apply(pod) | Change::InitApply(pod)) => {
-                if pod.metadata.deletion_timestamp.is_some() && ending.insert(pod.uid()) {
-                    acts.spawn(end(stage.clone(), pod));
-                }
-            }
-            Seen::Task(Change::Delete(task)) => drop(acts.spawn(take_jobs_along(stage.clone(), task))),
-            _ => {}
+            Seen::Job(change) => players.job(*change),
+            Seen::Pod(change) => players.pod(*change),
+            Seen::Task(change) => players.task(*change),
         }
-        while acts.try_join_next().is_some() {}
+        while players.acts.try_join_next().is_some() {}
+    }
+}
+
+/// Those who act, and what they have taken up already.
+struct Players {
+    stage: Arc<Stage>,
+    acts: JoinSet<()>,
+    jobs: HashSet<Option<String>>,
+    ending: HashSet<Option<String>>,
+}
+
+impl Players {
+    fn job(&mut self, change: Change<Job>) {
+        match change {
+            Change::Apply(job) | Change::InitApply(job) => self.job_seen(job),
+            Change::Delete(job) => drop(self.acts.spawn(take_pods_along(self.stage.clone(), job))),
+            Change::Init | Change::InitDone => {}
+        }
+    }
+
+    fn job_seen(&mut self, job: Job) {
+        if self.jobs.insert(job.uid()) && job.metadata.deletion_timestamp.is_none() {
+            self.acts.spawn(run(self.stage.clone(), job));
+        }
+    }
+
+    fn pod(&mut self, change: Change<Pod>) {
+        let (Change::Apply(pod) | Change::InitApply(pod)) = change else { return };
+        if pod.metadata.deletion_timestamp.is_some() && self.ending.insert(pod.uid()) {
+            self.acts.spawn(end(self.stage.clone(), pod));
+        }
+    }
+
+    fn task(&mut self, change: Change<Task>) {
+        let Change::Delete(task) = change else { return };
+        self.acts.spawn(take_jobs_along(self.stage.clone(), task));
     }
 }
 
@@ -65,9 +89,9 @@ fn changes(stage: &Stage) -> futures::stream::SelectAll<BoxStream<'static, Seen>
 
 fn told<K: Send + 'static>(
     stream: impl futures::Stream<Item = watcher::Result<Change<K>>> + Send + 'static,
-    seen: fn(Change<K>) -> Seen,
+    seen: fn(Box<Change<K>>) -> Seen,
 ) -> BoxStream<'static, Seen> {
-    stream.filter_map(move |change| std::future::ready(change.ok().map(seen))).boxed()
+    stream.filter_map(move |change| std::future::ready(change.ok().map(Box::new).map(seen))).boxed()
 }
 
 /// The Job controller makes the pod, the kubelet runs it, and the Job controller sees its end.
