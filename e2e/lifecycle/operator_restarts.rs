@@ -88,11 +88,11 @@ async fn retries_stay_exact_though_the_operator_is_killed_between_them() {
 #[tokio::test]
 async fn running_containers_go_on_without_the_operator_and_the_next_one_takes_over() {
     on_a_node("taken-over", async |world| {
-        let goes_on = world.script("goes-on", "sleep 12; echo patience > $TASK_RESULT_FILE").await;
-        let ends = world.script("ends", "sleep 4; echo meanwhile > $TASK_RESULT_FILE").await;
+        let goes_on = world.script("goes-on", "sleep 30; echo patience > $TASK_RESULT_FILE").await;
+        let ends = world.script("ends", "sleep 15; echo meanwhile > $TASK_RESULT_FILE").await;
         let too_slow = world
             .script_with("too-slow", "sleep 300", |kind| {
-                kind.defaults.timeout_seconds = Some(6);
+                kind.defaults.timeout_seconds = Some(15);
                 never_again(kind);
             })
             .await;
@@ -132,7 +132,7 @@ async fn an_operator_that_was_paused_until_its_lease_lapsed_loses_no_task() {
         world.namespace.create(&task_queue("default", 2)).await;
         world.work("sleep 1").await;
         let before = world.task("before").await;
-        world.runs(&before).await;
+        world.completes(&before).await;
         signal(world, "-STOP").await;
         let leases = world.namespace.api::<Lease>();
         eventually("the lease has lapsed", A_CHANGE, async || {

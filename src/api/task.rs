@@ -320,7 +320,7 @@ pub struct TaskStatus {
     #[schemars(schema_with = "schema::any_value")]
     pub result: Option<Value>,
 
-    /// True: the result was longer than 4096 bytes, and only its beginning is kept, as text.
+    /// True: the result was longer than 4096 bytes, and only its last 4096 are kept, as text.
     #[serde(default, skip_serializing_if = "is_false")]
     pub result_truncated: bool,
 

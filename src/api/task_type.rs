@@ -149,7 +149,7 @@ pub struct Maximum {
 #[x_kube(validation = Rule::new("has(self.exitCodes) || has(self.reasons) || has(self.errorTypes)")
     .message("a failure rule needs at least one of exitCodes, reasons and errorTypes"))]
 pub struct FailureRule {
-    /// Exit codes of the work's container, 1 to 255.
+    /// Exit codes of the work's container, or of an init container that failed; 1 to 255.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 255), inner(range(min = 1, max = 255)))]
     pub exit_codes: Option<Vec<i32>>,

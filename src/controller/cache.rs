@@ -54,6 +54,8 @@ struct Known {
     not_before: u64,
     /// The resourceVersion with which it was last seen.
     latest: u64,
+    /// The resourceVersion with which it was last placed.
+    placed: u64,
 }
 
 /// A task's children, by uid.
@@ -169,6 +171,7 @@ impl Cache {
             first_seen: version(task),
             not_before: 0,
             latest: 0,
+            placed: 0,
         });
         known.latest = version(task);
         if version(task) >= known.not_before {
@@ -260,7 +263,7 @@ impl Cache {
     /// Puts a task where it stands, and rings admission where that may open a door.
     fn place(&self, inner: &mut Inner, task: &Task) {
         let uid = uid_of(task);
-        if inner.assumed.contains(&uid) {
+        if inner.assumed.contains(&uid) || !inner.is_news(&uid, version(task)) {
             return;
         }
         inner.ensure_default_queue(task, &self.settings);
@@ -392,7 +395,7 @@ impl Cache {
 
     pub fn pod_seen(&self, pod: &Pod) -> Option<ObjectRef<Task>> {
         let facts = PodFacts::of(pod);
-        self.child_changed(pod, |children| drop(children.pods.insert(facts.uid.clone(), facts)))
+        self.child_changed(pod, |children| children.take_in(facts))
     }
 
     pub fn job_gone(&self, job: &Job) -> Option<ObjectRef<Task>> {
@@ -402,7 +405,7 @@ impl Cache {
 
     pub fn pod_gone(&self, pod: &Pod) -> Option<ObjectRef<Task>> {
         let facts = PodFacts { gone: true, ..PodFacts::of(pod) };
-        self.child_changed(pod, |children| drop(children.pods.insert(facts.uid.clone(), facts)))
+        self.child_changed(pod, |children| children.take_in(facts))
     }
 
     /// The initial list of Jobs is complete: what is not on it is gone.
@@ -506,6 +509,14 @@ impl Children {
         Observed { refused: self.refused.clone(), ..Observed::of(task_uid, jobs, pods) }
     }
 
+    fn take_in(&mut self, pod: PodFacts) {
+        let pod = match self.pods.get(&pod.uid) {
+            Some(before) => pod.after(before),
+            None => pod,
+        };
+        self.pods.insert(pod.uid.clone(), pod);
+    }
+
     fn is_empty(&self) -> bool {
         self.jobs.is_empty() && self.pods.is_empty()
     }
@@ -524,6 +535,14 @@ impl Children {
 }
 
 impl Inner {
+    /// Answers and watch events may overtake each other: what is older than what stands already is no news.
+    fn is_news(&mut self, uid: &Uid, version: u64) -> bool {
+        let Some(known) = self.known.get_mut(uid) else { return true };
+        let news = version >= known.placed;
+        known.placed = known.placed.max(version);
+        news
+    }
+
     /// What was and is gone matters only while its task holds a slot.
     fn forget_gone_children(&mut self, uid: &Uid) {
         if let Some(children) = self.children.get_mut(uid) {

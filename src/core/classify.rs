@@ -145,9 +145,16 @@ fn refused_by_node(pod: &PodFacts) -> Option<Ended> {
     }
 }
 
-/// Its work ended before anybody asked for the pod's deletion.
+/// What a deletion leaves: the work was ended by SIGTERM or SIGKILL.
+const SIGNALLED: [i32; 2] = [143, 137];
+
+/// Its work ended before anybody asked for the pod's deletion. Where it is not known when that was, the exit
+/// code of a signal is taken for the deletion's.
 fn ended_by_itself(pod: &PodFacts) -> bool {
-    let Work::Ended { at, .. } = &pod.work else { return false };
+    let Work::Ended { at, exit_code, .. } = &pod.work else { return false };
+    if pod.without_grace && SIGNALLED.contains(exit_code) {
+        return false;
+    }
     pod.deleted_at.zip(*at).is_none_or(|(deleted, ended)| ended < deleted)
 }
 

@@ -26,6 +26,7 @@ fn pod() -> PodFacts {
         message: None,
         due_gone_at: None,
         deleted_at: None,
+        without_grace: false,
         gone: false,
         disruption: None,
         waiting: None,
@@ -397,4 +398,21 @@ fn the_timeout_runs_from_the_pods_start_on_its_node() {
     assert_eq!(due_to_end(&pod()), Some(at(0) + SignedDuration::from_secs(600)));
     assert_eq!(due_to_end(&PodFacts { started_at: None, ..pod() }), None);
     assert_eq!(due_to_end(&PodFacts { timeout_seconds: None, ..pod() }), None);
+}
+
+#[test]
+fn the_last_version_of_a_deleted_pod_does_not_make_its_end_a_failure_of_the_work() {
+    let seen = deleted_at(40, pod());
+    let last = PodFacts {
+        due_gone_at: Some(at(60)),
+        deleted_at: Some(at(60)),
+        without_grace: true,
+        gone: true,
+        ..exited(137)
+    };
+    let told = |pod: &PodFacts| ended(pod, Some(&job()), at(61)).map(|ended| ended.reason);
+    assert_eq!(told(&last.clone().after(&seen)), Some(Reason::PodDeleted), "its deletion was seen before");
+    assert_eq!(told(&last), Some(Reason::PodDeleted), "its deletion was not seen, and a signal ended it");
+    let failed = PodFacts { work: exited(3).work, ..last };
+    assert_eq!(told(&failed), Some(Reason::ExitCode), "no signal leaves that");
 }

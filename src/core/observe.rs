@@ -77,10 +77,17 @@ impl Puzzle<'_> {
     pub fn explained(&self, last_words: &str) -> Trouble {
         match self {
             Self::JobWithoutPod(_) => no_pod(last_words),
-            Self::PodNotStarted(_) => Trouble { reason: Reason::ContainerConfig, message: last_words.into() },
+            Self::PodNotStarted(_) => {
+                let of_image = IMAGE_WORDS.iter().any(|word| last_words.contains(word));
+                let reason = if of_image { Reason::ImageUnavailable } else { Reason::ContainerConfig };
+                Trouble { reason, message: last_words.into() }
+            }
         }
     }
 }
+
+/// The kubelet's events speak of images so.
+const IMAGE_WORDS: [&str; 5] = ["ErrImage", "ImagePull", "InvalidImageName", "pull image", "pulling image"];
 
 /// Something that went wrong, in a word and a sentence.
 #[derive(Clone, Debug, PartialEq)]
@@ -132,6 +139,9 @@ pub struct PodFacts {
     pub due_gone_at: Option<Timestamp>,
     /// When its deletion was asked for.
     pub deleted_at: Option<Timestamp>,
+    /// The grace of its deletion is 0. That is so of every pod in the end, and `deleted_at` is then when it was
+    /// removed, which may be long after its deletion was asked for.
+    pub without_grace: bool,
     /// It was there and is gone; the rest is what was last seen.
     pub gone: bool,
     /// The DisruptionTarget condition: who disturbed the pod, and in which words.
@@ -218,6 +228,19 @@ fn holds(annotation: Option<&String>) -> Option<Holds> {
 }
 
 impl PodFacts {
+    /// These facts, with what only the facts before them knew: a Job that is deleted with its pods spared takes
+    /// their owner references along, and the last version of a deleted pod forgets when its deletion was asked.
+    pub fn after(self, before: &Self) -> Self {
+        let asked_before =
+            before.deleted_at.is_some_and(|asked| !before.without_grace && Some(asked) <= self.deleted_at);
+        Self {
+            owner: self.owner.or_else(|| before.owner.clone()),
+            deleted_at: if asked_before { before.deleted_at } else { self.deleted_at },
+            without_grace: self.without_grace && !asked_before,
+            ..self
+        }
+    }
+
     pub fn of(pod: &Pod) -> Self {
         let status = pod.status.clone().unwrap_or_default();
         let spec = pod.spec.as_ref();
@@ -251,6 +274,7 @@ impl PodFacts {
             message: status.message.clone(),
             due_gone_at,
             deleted_at: due_gone_at.and_then(|due| due.checked_sub(grace).ok()),
+            without_grace: due_gone_at.is_some() && grace.is_zero(),
             gone: false,
             disruption: condition("DisruptionTarget", "True")
                 .map(|seen| (seen.reason.clone().unwrap_or_default(), seen.message.clone().unwrap_or_default())),

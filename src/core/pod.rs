@@ -38,11 +38,11 @@ pub struct Holds {
 
 /// What an attempt of `task` would count for, as the scheduler counts its pod.
 pub fn counted(task: &Task, kind: &Kind, settings: &Settings) -> Result<resources::Amounts, TemplateError> {
-    let mut spec = kind.template.clone()?.spec.unwrap_or_default();
-    if let Some(work) = spec.containers.first_mut() {
-        work.resources = Some(requirements(&resources::of_work(task, kind, work, settings)));
-    }
-    Ok(resources::of_pod(&spec))
+    let template = kind.template.as_ref().map_err(TemplateError::clone)?;
+    let Some((spec, work)) = template.spec.as_ref().and_then(|spec| Some((spec, spec.containers.first()?))) else {
+        return Err(TemplateError::NoContainer);
+    };
+    Ok(resources::of_pod(spec, Some(&resources::of_work(task, kind, work, settings))))
 }
 
 /// The Job of the attempt that `status` speaks of. `task` holds its whole payload; `classes` are the

@@ -13,6 +13,9 @@ const MEMORY: &str = "memory";
 /// What a task may set though its type's maximum does not name it.
 const FREE: [&str; 2] = ["cpu", MEMORY];
 
+/// The largest quantity that Kubernetes knows.
+const LARGEST: Amount = Amount::whole(i64::MAX);
+
 /// Amounts by resource name. Sorted, so that equal sums print equally.
 pub type Amounts = BTreeMap<String, Amount>;
 
@@ -52,21 +55,25 @@ fn grow_memory(work: &mut Resources, task: &Task, kind: &TaskTypeSpec) {
     if factor <= 1.0 {
         return;
     }
-    let most = kind.maximum.resources.get(MEMORY).map(amount);
+    let most = kind.maximum.resources.get(MEMORY).map_or(LARGEST, amount);
     for quantities in [&mut work.requests, &mut work.limits] {
         if let Some(quantity) = quantities.get_mut(MEMORY) {
             let plain = amount(quantity);
             // A template above the type's own maximum is not shrunk by growing.
-            let grown = most.map_or(plain.scaled(factor), |most| plain.scaled(factor).min(most.max(plain)));
-            *quantity = grown.whole_units().into();
+            *quantity = plain.scaled(factor).min(most.max(plain)).whole_units().into();
         }
     }
 }
 
 /// What a whole pod requests, as the scheduler counts it: the containers together, or the largest moment of
 /// the init containers where that is more; sidecars run beside both; overhead on top.
-pub fn of_pod(spec: &PodSpec) -> Amounts {
-    let mut beside = sum(spec.containers.iter().map(requests));
+///
+/// `work` stands in for the resources of the first container.
+pub fn of_pod(spec: &PodSpec, work: Option<&Resources>) -> Amounts {
+    let of_work =
+        work.map(|work| work.requests.iter().map(|(name, quantity)| (name.clone(), amount(quantity))).collect());
+    let others = spec.containers.iter().skip(usize::from(work.is_some())).map(requests);
+    let mut beside = sum(of_work.into_iter().chain(others));
     let mut starting = Amounts::new();
     let mut sidecars = Amounts::new();
     for container in spec.init_containers.iter().flatten() {
@@ -202,6 +209,14 @@ mod tests {
     }
 
     #[test]
+    fn memory_without_a_maximum_grows_to_what_kubernetes_can_write_and_no_further() {
+        let retry = Some(Retry { oom_memory_factor: Some(4.0), ..Retry::default() });
+        let mut task = Task::new("t", TaskSpec { retry, ..TaskSpec::default() });
+        task.status = Some(TaskStatus { oom_kills: i32::MAX, ..TaskStatus::default() });
+        assert_eq!(work(&task, &kind(TaskTypeSpec::default())).limits["memory"].0, i64::MAX.to_string());
+    }
+
+    #[test]
     fn a_pod_counts_as_the_scheduler_counts_it() {
         let spec: PodSpec = serde_json::from_value(json!({
             "containers": [
@@ -215,7 +230,7 @@ mod tests {
             "overhead": {"cpu": "10m"},
         }))
         .expect("a pod spec");
-        let amounts = of_pod(&spec);
+        let amounts = of_pod(&spec, None);
         assert_eq!(amounts["cpu"], Amount(3260), "prepare beside the sidecar is the largest moment");
         assert_eq!(amounts["memory"].to_string(), "1Gi");
     }

@@ -2,8 +2,9 @@
 
 use harness::*;
 use jiff::SignedDuration;
+use kube::ResourceExt;
 use serde_json::json;
-use task_manager::api::{AttemptOutcome, FailureAction, FailureRule, Reason, Retry, State, Task};
+use task_manager::api::{Amount, AttemptOutcome, FailureAction, FailureRule, Quantity, Reason, Retry, State, Task};
 
 use crate::stage::{set, started, status};
 
@@ -181,7 +182,7 @@ async fn a_task_that_ran_out_of_memory_gets_more_of_it_up_to_the_types_maximum()
     in_namespace("memory", async |ns| {
         let node = ns.fake_node();
         ns.create(&task_type("work").with(|spec| {
-            spec.maximum.resources = [("memory".to_owned(), task_manager::api::Quantity("100Mi".into()))].into();
+            spec.maximum.resources = [("memory".to_owned(), Quantity("100Mi".into()))].into();
         }))
         .await;
         let _operator = ns.operator(&[]).await;
@@ -192,19 +193,13 @@ async fn a_task_that_ran_out_of_memory_gets_more_of_it_up_to_the_types_maximum()
         started(&node, "hungry", 3).await;
         let given = |attempt: &str| {
             let seen = limits.seen();
-            let job = seen.iter().find(|seen| {
-                seen.object.metadata.labels.as_ref().is_some_and(|labels| labels["taskmanager.dev/attempt"] == attempt)
-            });
+            let job = seen.iter().find(|seen| seen.object.labels()["taskmanager.dev/attempt"] == attempt);
             let pod = job.and_then(|seen| seen.object.spec.clone()?.template.spec).expect("a pod");
-            pod.containers[0].resources.clone().and_then(|resources| resources.limits).expect("limits")["memory"]
-                .0
-                .clone()
+            let limits = pod.containers[0].resources.clone().and_then(|resources| resources.limits).expect("limits");
+            Quantity(limits["memory"].0.clone()).amount().expect("a quantity")
         };
-        let mib = 1024 * 1024;
-        assert_eq!(
-            [given("1"), given("2"), given("3")],
-            ["32Mi".to_owned(), (64 * mib).to_string(), (100 * mib).to_string()]
-        );
+        let mib = |number: i64| Amount::whole(number * 1024 * 1024);
+        assert_eq!([given("1"), given("2"), given("3")], [mib(32), mib(64), mib(100)]);
         let told = status(&ns.task("hungry").await);
         assert_eq!(
             (told.failures, told.attempts[0].reason, told.attempts[0].exit_code),

@@ -4,6 +4,7 @@ use std::fs::File;
 use std::net::{SocketAddr, TcpListener};
 use std::path::PathBuf;
 use std::process::{ExitStatus, Stdio};
+use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::{Duration, Instant};
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -17,6 +18,7 @@ use crate::patience::{SOON, eventually};
 
 /// How long the operator may take to end after SIGTERM.
 const ENDS_WITHIN: Duration = Duration::from_secs(12);
+const FREE_PORTS: std::ops::Range<u16> = 20_000..29_000;
 const ANSWERS_WITHIN: Duration = Duration::from_secs(5);
 
 pub struct Operator {
@@ -147,10 +149,16 @@ fn new_log(namespace: &Namespace) -> PathBuf {
     log
 }
 
-/// A port that was free a moment ago.
+/// A port that was free a moment ago, from outside the range out of which the kernel hands ports to others;
+/// each call and each process begins somewhere else.
 fn free_address() -> SocketAddr {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
-    listener.local_addr().expect("its address")
+    static CALLS: AtomicU16 = AtomicU16::new(0);
+    let ports = (0..FREE_PORTS.len() as u16).map(|_| {
+        let call = CALLS.fetch_add(1, Ordering::Relaxed);
+        FREE_PORTS.start + (std::process::id() as u16).wrapping_mul(97).wrapping_add(call) % FREE_PORTS.len() as u16
+    });
+    let mut addresses = ports.map(|port| SocketAddr::from(([127, 0, 0, 1], port)));
+    addresses.find(|address| TcpListener::bind(address).is_ok()).expect("a free port")
 }
 
 /// Status and body of an answer; `None` where nobody answers.

@@ -60,11 +60,26 @@ impl Board {
 
     /// Puts a task where it stands now.
     pub fn place(&mut self, uid: &Arc<str>, standing: Standing) {
+        if self.stands_so(uid, &standing) {
+            return;
+        }
         self.remove(uid);
         match standing {
             Standing::Candidate(candidate) => self.enqueue(candidate),
             Standing::Holder(holding) => self.hold(uid.clone(), holding),
             Standing::Neither => {}
+        }
+    }
+
+    fn stands_so(&self, uid: &Arc<str>, standing: &Standing) -> bool {
+        match standing {
+            Standing::Candidate(candidate) => {
+                let place = self.places.get(uid);
+                let line = place.and_then(|(queue, order)| self.lines.get(queue)?.get(order));
+                line == Some(candidate) && !self.holders.contains_key(uid)
+            }
+            Standing::Holder(holding) => self.holders.get(uid) == Some(holding) && !self.places.contains_key(uid),
+            Standing::Neither => false,
         }
     }
 

@@ -200,6 +200,7 @@ impl Scene {
             message: None,
             due_gone_at: None,
             deleted_at: None,
+            without_grace: false,
             gone: false,
             disruption: None,
             waiting: None,
