@@ -185,7 +185,7 @@ impl Election {
             None => (ObjectMeta { name: Some(self.name.clone()), ..ObjectMeta::default() }, LeaseSpec::default()),
         };
         let same = spec.holder_identity.as_deref() == Some(&self.identity);
-        let transitions = spec.lease_transitions.unwrap_or_default() + i32::from(!same);
+        let transitions = spec.lease_transitions.unwrap_or_default().saturating_add(i32::from(!same));
         let claim = LeaseSpec {
             holder_identity: Some(self.identity.clone()),
             lease_duration_seconds: Some(DURATION.as_secs() as i32),
@@ -223,6 +223,10 @@ pub async fn lead<F>(
                 over.cancel();
                 acting.await;
             }
+        }
+        if !shutdown.is_cancelled() {
+            // A term that ends by itself may end at once again.
+            tokio::time::sleep(LOOK).await;
         }
     }
     if election.leadership().remaining().is_some() {

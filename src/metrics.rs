@@ -37,8 +37,8 @@ struct Write {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct Step {
-    step: &'static str,
+struct Failure {
+    error: &'static str,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -55,7 +55,7 @@ pub struct Metrics {
     queue_wait: Family<ByPriority, Histogram, fn() -> Histogram>,
     run_time: Histogram,
     reconcile_time: Histogram,
-    reconcile_errors: Family<Step, Counter>,
+    reconcile_errors: Family<Failure, Counter>,
     writes: Family<Write, Counter>,
     watch_failures: Family<Watched, Counter>,
 }
@@ -114,7 +114,7 @@ impl Metrics {
             Unit::Seconds,
             self.reconcile_time.clone(),
         );
-        registry.register("reconcile_errors", "Looks that failed, by step", self.reconcile_errors.clone());
+        registry.register("reconcile_errors", "Looks that failed, by error", self.reconcile_errors.clone());
         registry.register(
             "api_writes",
             "Mutating requests to the API server, by what became of them",
@@ -142,8 +142,8 @@ impl Metrics {
 
     pub fn reconciled(&self, took: Duration, failed: Option<&'static str>) {
         self.reconcile_time.observe(took.as_secs_f64());
-        if let Some(step) = failed {
-            self.reconcile_errors.get_or_create(&Step { step }).inc();
+        if let Some(error) = failed {
+            self.reconcile_errors.get_or_create(&Failure { error }).inc();
         }
     }
 

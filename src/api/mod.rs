@@ -14,7 +14,7 @@ mod task_type;
 
 pub use crds::{crd_files, crds};
 pub use priority::Priority;
-pub use quantity::{Amount, ParseQuantityError, Quantity};
+pub use quantity::{Amount, MOST, ParseQuantityError, Quantity};
 pub use reason::{Reason, reasons_as_markdown};
 pub use schema::Payload;
 pub use task::{

@@ -109,8 +109,9 @@ impl From<Amount> for Quantity {
     }
 }
 
-/// Greater than any amount of a real machine, so sums of many stay far from overflow.
-const LARGEST: f64 = 1e30;
+/// More than any machine has, and far from overflow when many are added up. What is written larger counts as
+/// this, so that nothing slips under a bound for being unreadably large.
+pub const MOST: Amount = Amount(10i128.pow(30));
 
 impl Quantity {
     pub fn amount(&self) -> Result<Amount, ParseQuantityError> {
@@ -152,25 +153,41 @@ fn scale(suffix: &str) -> Option<(i128, i128)> {
 fn exponent(suffix: &str) -> Option<(i128, i128)> {
     let power: i32 = suffix.strip_prefix(['e', 'E'])?.parse().ok()?;
     match power {
+        // Anything but nothing is more than MOST from here on.
+        19.. => Some((MOST.0, 1)),
         0..=18 => Some((10i128.pow(power as u32 + 3), 1)),
         -3..=-1 => Some((10i128.pow((power + 3) as u32), 1)),
         -18..=-4 => Some((1, 10i128.pow((-power - 3) as u32))),
-        _ => None,
+        // And anything but nothing is rounded up to one thousandth.
+        _ => Some((1, 10i128.pow(15))),
     }
 }
 
-/// `digits` × `numerator` / `divisor`, rounded up, without going through floating point.
-fn exact(digits: &str, numerator: i128, divisor: i128) -> Option<Amount> {
+/// Digits after the point that are looked at one by one; what follows only rounds up.
+const PLACES: usize = 9;
+/// Digits before the point that fit.
+const DIGITS: usize = 19;
+
+/// `written` × `numerator` / `divisor`, rounded up, without going through floating point.
+fn exact(written: &str, numerator: i128, divisor: i128) -> Option<Amount> {
+    let negative = written.starts_with('-');
+    let digits = written.strip_prefix(['+', '-']).unwrap_or(written);
     let (whole, fraction) = digits.split_once('.').unwrap_or((digits, ""));
-    let places = u32::try_from(fraction.len()).ok().filter(|places| *places <= 9)?;
-    if whole.trim_start_matches(['+', '-']).len() > 20 || whole.len() + fraction.len() == 0 {
+    if whole.len() + fraction.len() == 0 || !whole.chars().chain(fraction.chars()).all(|c| c.is_ascii_digit()) {
         return None;
     }
-    let digits: i128 = format!("{whole}{fraction}").parse().ok()?;
-    let divisor = divisor * 10i128.pow(places);
-    let scaled = digits.checked_mul(numerator)?;
-    let amount = scaled.div_euclid(divisor) + i128::from(scaled.rem_euclid(divisor) != 0);
-    (amount as f64 <= LARGEST).then_some(Amount(amount))
+    let (whole, fraction) = (whole.trim_start_matches('0'), fraction.trim_end_matches('0'));
+    let amount = if whole.len() > DIGITS { MOST } else { magnitude(whole, fraction, numerator, divisor)? };
+    Some(if negative { Amount(-amount.0) } else { amount })
+}
+
+fn magnitude(whole: &str, fraction: &str, numerator: i128, divisor: i128) -> Option<Amount> {
+    let (seen, beyond) = fraction.split_at(fraction.len().min(PLACES));
+    let number: i128 = format!("0{whole}{seen}").parse().ok()?;
+    let number = number + i128::from(!beyond.is_empty());
+    let divisor = divisor * 10i128.pow(seen.len() as u32);
+    let Some(scaled) = number.checked_mul(numerator) else { return Some(MOST) };
+    Some(Amount(scaled.div_euclid(divisor) + i128::from(scaled.rem_euclid(divisor) != 0)).min(MOST))
 }
 
 #[cfg(test)]
@@ -205,9 +222,21 @@ mod tests {
 
     #[test]
     fn what_is_no_quantity_is_refused() {
-        for text in ["", "m", "1 Gi", "1gi", "ten", "1.2.3", "--1", "1e99", "99999999999999999999999999"] {
+        for text in ["", "m", ".", "1 Gi", "1gi", "ten", "1.2.3", "--1", "1-1"] {
             assert_eq!(amount(text), None, "{text}");
         }
+    }
+
+    #[test]
+    fn no_spelling_of_a_quantity_makes_it_count_for_less() {
+        assert_eq!(amount("64.0000000000000"), Some(64_000));
+        assert_eq!(amount("000000000000000000000000064"), Some(64_000));
+        assert_eq!(amount("1.0000000000001"), Some(1001));
+        assert_eq!(amount("1e-30"), Some(1));
+        for huge in ["99999999999999999999999999", "1e99", "9999999999999999999E"] {
+            assert_eq!(amount(huge), Some(MOST.0), "{huge}");
+        }
+        assert_eq!(amount("0e99"), Some(0));
     }
 
     #[test]

@@ -78,6 +78,11 @@ pub(super) fn any_value(_: &mut SchemaGenerator) -> Schema {
     json_schema!({ "x-kubernetes-preserve-unknown-fields": true })
 }
 
+/// A word of a list that may grow: an operator newer than its definitions may write a new one.
+pub(super) fn word(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({ "type": "string", "maxLength": 64, "pattern": "^[A-Za-z]*$" })
+}
+
 pub(super) fn time(_: &mut SchemaGenerator) -> Schema {
     json_schema!({ "type": "string", "format": "date-time" })
 }

@@ -240,6 +240,7 @@ pub struct TaskStatus {
 
     /// Why the task is in this state, in one word.
     #[serde(default)]
+    #[schemars(schema_with = "schema::word")]
     pub reason: crate::api::Reason,
 
     /// The reason in a sentence.
@@ -382,6 +383,7 @@ pub struct AttemptRecord {
     pub finished_at: Option<MicroTime>,
     pub outcome: AttemptOutcome,
     /// Why it ended so, in one word.
+    #[schemars(schema_with = "schema::word")]
     pub reason: crate::api::Reason,
     /// The reason in a sentence.
     #[serde(default, skip_serializing_if = "Option::is_none")]

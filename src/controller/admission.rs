@@ -4,23 +4,23 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use jiff::{SignedDuration, Timestamp};
-use kube::api::ListParams;
-use kube::{Api, ResourceExt};
+use kube::ResourceExt;
+use kube::api::{ListParams, PartialObjectMeta};
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::calls::CallError;
 use super::{CONCURRENCY, Context};
-use crate::api::Task;
+use crate::api::{Task, TaskStatus};
 use crate::core::lifecycle::{self, Admission};
 use crate::core::queue::Candidate;
 
-/// How long to wait before asking again for what the API server did not answer.
-const ASK_AGAIN: Duration = Duration::from_secs(1);
+/// How long to wait before trying again what the API server did not answer.
+const TRY_AGAIN: Duration = Duration::from_secs(1);
 /// How often the caches are asked whether they have caught up...
 const LOOK_AGAIN: Duration = Duration::from_millis(20);
-/// ...and for how long: a task that was finished and deleted meanwhile never shows.
+/// ...and for how long, before it is asked again what there is to catch up with.
 const CAUGHT_UP_WITHIN: Duration = Duration::from_secs(10);
 /// How long a task whose admission the API server refused waits before it is a candidate again.
 const AFTER_A_REFUSAL: Duration = Duration::from_secs(10);
@@ -53,20 +53,28 @@ pub async fn run(context: Arc<Context>, shutdown: CancellationToken) {
 async fn catch_up(context: &Context) {
     let tasks = context.all_tasks();
     let holders = ListParams::default().fields("status.state=Processing");
-    let held = loop {
+    loop {
         match context.calls.read(tasks.list_metadata(&holders)).await {
-            Ok(held) => break held,
+            Ok(held) if has_caught_up(context, &held.items).await => return,
+            // What was finished and deleted meanwhile never shows, and is not on the next list.
+            Ok(_) => tracing::warn!("the watch is behind; waits for it before anything is admitted"),
             Err(error) => {
                 tracing::warn!(%error, "failed to read which tasks hold a slot; asks again");
-                tokio::time::sleep(ASK_AGAIN).await;
+                tokio::time::sleep(TRY_AGAIN).await;
             }
         }
-    };
-    let behind = || held.items.iter().any(|task| !context.cache.has_reached(&task.metadata));
+    }
+}
+
+async fn has_caught_up(context: &Context, held: &[PartialObjectMeta<Task>]) -> bool {
     let began = Instant::now();
-    while behind() && began.elapsed() < CAUGHT_UP_WITHIN {
+    while held.iter().any(|task| !context.cache.has_reached(&task.metadata)) {
+        if began.elapsed() > CAUGHT_UP_WITHIN {
+            return false;
+        }
         tokio::time::sleep(LOOK_AGAIN).await;
     }
+    true
 }
 
 /// One pass; returns when the next one is due even if nothing rings.
@@ -111,35 +119,31 @@ async fn admit(context: &Context, candidate: &Candidate, now: Timestamp) {
     let kind = context.cache.kind_of(&task).filter(|_| context.cache.candidate(&task).as_ref() == Some(candidate));
     // It is not what got the slot any more: suspended, cancelled, of another size.
     let Some(kind) = kind else { return context.cache.not_admitted(&task) };
-    let admission = Admission {
-        arrival: candidate.order.arrival(),
-        holds: lifecycle::holdings(&candidate.queue.1, &candidate.asks),
-    };
-    match context.status.write(&task, lifecycle::admitted(&task, &kind, &admission, now)).await {
-        Ok(written) => context.cache.admission_written(&written),
-        Err(CallError::Conflict | CallError::NotFound) => context.cache.admission_outdated(&task),
-        // Nothing was written, and whoever leads now decides anew.
-        Err(CallError::NotLeader) => context.cache.not_admitted(&task),
-        Err(CallError::Deadline | CallError::Failed(_)) => find_out(context, &task).await,
-        Err(error) => {
-            tracing::error!(task = task.name_any(), namespace = task.namespace(), %error, "failed to admit; will try again");
-            tokio::time::sleep(AFTER_A_REFUSAL).await;
-            context.cache.not_admitted(&task);
-        }
+    let holds = lifecycle::holdings(&candidate.queue.1, &candidate.asks);
+    let admission = Admission { arrival: candidate.order.arrival(), holds };
+    let status = lifecycle::admitted(&task, &kind, &admission, now);
+    while let Some(pause) = write(context, &task, status.clone()).await {
+        tokio::time::sleep(pause).await;
     }
 }
 
-/// The write may have taken place or not: asks until the API server says.
-async fn find_out(context: &Context, task: &Task) {
-    let tasks = Api::<Task>::namespaced(context.client.clone(), &task.namespace().unwrap_or_default());
-    loop {
-        match context.calls.read(tasks.get(&task.name_any())).await {
-            Ok(now) if now.metadata.uid == task.metadata.uid => return context.cache.admission_written(&now),
-            Ok(_) | Err(CallError::NotFound) => return context.cache.admission_outdated(task),
-            Err(error) => {
-                tracing::warn!(task = task.name_any(), namespace = task.namespace(), %error, "does not know whether it was admitted; asks again");
-                tokio::time::sleep(ASK_AGAIN).await;
-            }
+/// Tries to write an admission; returns how long to wait before the same is tried again. A write whose outcome
+/// is not known is repeated as it was: only its success or a conflict proves what became of it.
+async fn write(context: &Context, task: &Task, status: TaskStatus) -> Option<Duration> {
+    match context.status.write(task, status).await {
+        Ok(written) => context.cache.admission_written(&written),
+        Err(CallError::Conflict | CallError::NotFound) => context.cache.admission_outdated(task),
+        // Whoever leads now decides anew.
+        Err(CallError::NotLeader) => context.cache.not_admitted(task),
+        Err(error @ (CallError::Deadline | CallError::Failed(_))) => {
+            tracing::warn!(task = task.name_any(), namespace = task.namespace(), %error, "does not know whether it was admitted; tries again");
+            return Some(TRY_AGAIN);
+        }
+        Err(error) => {
+            tracing::error!(task = task.name_any(), namespace = task.namespace(), %error, "failed to admit; will try again");
+            tokio::time::sleep(AFTER_A_REFUSAL).await;
+            context.cache.not_admitted(task);
         }
     }
+    None
 }

@@ -1,12 +1,14 @@
 //! Carries out what was decided. Each effect may be repeated without harm: a stop right after it costs
 //! nothing but a repetition.
 
+use std::fmt::Debug;
 use std::sync::Arc;
 use std::time::Duration;
 
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::Pod;
 use kube::api::{DeleteParams, PostParams, Preconditions};
+use kube::core::NamespaceResourceScope;
 use kube::{Api, Resource, ResourceExt};
 use serde::de::DeserializeOwned;
 
@@ -22,8 +24,11 @@ const TRACE_EXPECTED_WITHIN: Duration = Duration::from_secs(30);
 /// When to look again while an old Job of the same name is still being removed.
 const NAME_FREE_WITHIN: Duration = Duration::from_secs(1);
 
+/// When to look again at the latest, after an effect that was carried out.
+type Again = Result<Option<Duration>, CallError>;
+
 /// Carries out `action`; returns when to look again at the latest.
-pub async fn carry_out(task: &Task, action: Action, context: &Context) -> Result<Option<Duration>, CallError> {
+pub async fn carry_out(task: &Task, action: Action, context: &Context) -> Again {
     match action {
         Action::Rest => Ok(None),
         Action::Write(status) => match context.status.write(task, *status).await {
@@ -40,24 +45,26 @@ pub async fn carry_out(task: &Task, action: Action, context: &Context) -> Result
         },
         Action::Launch => launch(task, context).await,
         Action::DeleteJob { name, uid, why } => {
-            let again = delete::<Job>(task, &name, uid.clone(), why, context).await?;
+            let again = delete::<Job>(task, &name, only(uid.clone()), why, context).await?;
             context.cache.job_deleted(task, &uid);
             Ok(again)
         }
-        Action::DeletePod { name, uid, why } => delete::<Pod>(task, &name, uid, why, context).await,
+        Action::DeletePod { name, uid, why } => delete::<Pod>(task, &name, only(uid), why, context).await,
         Action::DeleteTask => {
-            let uid = task.uid().unwrap_or_default();
+            // In the version that was decided on: somebody may just have asked for another run.
+            let as_seen = Preconditions { uid: task.uid(), resource_version: task.resource_version() };
             let why = task.status.as_ref().map(|status| status.reason).unwrap_or_default();
-            delete::<Task>(task, &task.name_any(), uid, why, context).await
+            delete::<Task>(task, &task.name_any(), as_seen, why, context).await
         }
     }
 }
 
 /// Creates the present attempt's Job from the task as it is now: the cache holds no payloads.
-async fn launch(task: &Task, context: &Context) -> Result<Option<Duration>, CallError> {
+async fn launch(task: &Task, context: &Context) -> Again {
     let Some(kind) = context.cache.kind_of(task) else { return Ok(Some(Duration::ZERO)) };
     let whole = match context.calls.read(tasks(task, context).get(&task.name_any())).await {
         Ok(whole) if is_still(task, &whole) => whole,
+        // The watch will show the change, and it is decided anew.
         Ok(_) | Err(CallError::NotFound) => return Ok(None),
         Err(error) => return Err(error),
     };
@@ -70,7 +77,8 @@ async fn launch(task: &Task, context: &Context) -> Result<Option<Duration>, Call
 /// The task that was decided on, and not one that meanwhile took another turn or its name.
 fn is_still(decided_on: &Task, whole: &Task) -> bool {
     let turn = |task: &Task| task.status.as_ref().map(|status| (status.state, status.run_id.clone(), status.attempt));
-    let same = whole.metadata.uid == decided_on.metadata.uid && turn(whole) == turn(decided_on);
+    let version = |task: &Task| (task.metadata.uid.clone(), task.metadata.generation);
+    let same = version(whole) == version(decided_on) && turn(whole) == turn(decided_on);
     same && whole.metadata.deletion_timestamp.is_none()
         && turn(whole).is_some_and(|(state, ..)| state == State::Processing)
 }
@@ -79,11 +87,11 @@ fn build(task: &Task, kind: &Arc<Kind>, context: &Context) -> Result<Job, Templa
     pod::job(task, &task.status.clone().unwrap_or_default(), kind, &context.settings, &context.classes.borrow())
 }
 
-async fn create(task: &Task, job: &Job, context: &Context) -> Result<Option<Duration>, CallError> {
+async fn create(task: &Task, job: &Job, context: &Context) -> Again {
     let jobs = Api::<Job>::namespaced(context.client.clone(), &task.namespace().unwrap_or_default());
     match context.calls.write("create_job", jobs.create(&PostParams::default(), job)).await {
         Ok(job) => {
-            context.cache.job_seen(&job);
+            context.cache.job_created(&job);
             Ok(Some(TRACE_EXPECTED_WITHIN))
         }
         Err(CallError::AlreadyExists) => whose(task, &jobs, &job.name_any(), context).await,
@@ -96,7 +104,7 @@ async fn create(task: &Task, job: &Job, context: &Context) -> Result<Option<Dura
 
 /// A Job of that name exists: ours from an earlier try, an old one of ours that is being removed, or a
 /// stranger's, which is left alone.
-async fn whose(task: &Task, jobs: &Api<Job>, name: &str, context: &Context) -> Result<Option<Duration>, CallError> {
+async fn whose(task: &Task, jobs: &Api<Job>, name: &str, context: &Context) -> Again {
     let job = match context.calls.read(jobs.get(name)).await {
         Ok(job) => job,
         Err(CallError::NotFound) => return Ok(Some(NAME_FREE_WITHIN)),
@@ -115,7 +123,7 @@ async fn whose(task: &Task, jobs: &Api<Job>, name: &str, context: &Context) -> R
 }
 
 /// The refusal is a fact like any other: the next look decides what follows from it.
-fn refused(task: &Task, why: Trouble, context: &Context) -> Result<Option<Duration>, CallError> {
+fn refused(task: &Task, why: Trouble, context: &Context) -> Again {
     context.cache.launch_refused(task, why);
     Ok(Some(Duration::ZERO))
 }
@@ -124,29 +132,23 @@ fn tasks(task: &Task, context: &Context) -> Api<Task> {
     Api::namespaced(context.client.clone(), &task.namespace().unwrap_or_default())
 }
 
-/// Deletes exactly this object, and what it owns with it.
-async fn delete<K>(
-    task: &Task,
-    name: &str,
-    uid: String,
-    why: Reason,
-    context: &Context,
-) -> Result<Option<Duration>, CallError>
+/// Deletes exactly this object, in this version if one is named, and what it owns with it.
+async fn delete<K>(task: &Task, name: &str, only_this: Preconditions, why: Reason, context: &Context) -> Again
 where
-    K: Resource<Scope = k8s_openapi::NamespaceResourceScope, DynamicType = ()>
-        + Clone
-        + DeserializeOwned
-        + std::fmt::Debug,
+    K: Resource<Scope = NamespaceResourceScope, DynamicType = ()> + Clone + DeserializeOwned + Debug,
 {
     let namespace = task.namespace().unwrap_or_default();
     let objects = Api::<K>::namespaced(context.client.clone(), &namespace);
-    let only_this = Preconditions { uid: Some(uid), resource_version: None };
     let how = DeleteParams::background().preconditions(only_this);
     let deleted = context.calls.write("delete", objects.delete(name, &how)).await;
     tracing::info!(namespace, task = task.name_any(), kind = %K::kind(&()), name, reason = %why, "delete");
     match deleted {
-        // Gone, or another one of that name: what was to be deleted is not there.
+        // Gone, another one of that name, or changed meanwhile: the watch shows what is so.
         Ok(_) | Err(CallError::NotFound | CallError::Conflict) => Ok(Some(TRACE_EXPECTED_WITHIN)),
         Err(error) => Err(error),
     }
+}
+
+fn only(uid: String) -> Preconditions {
+    Preconditions { uid: Some(uid), resource_version: None }
 }

@@ -63,6 +63,8 @@ struct Known {
 struct Children {
     jobs: HashMap<String, JobFacts>,
     pods: HashMap<String, PodFacts>,
+    /// Jobs that we made and the watch has not shown yet.
+    created: HashSet<String>,
     /// The API server's refusal of the present attempt's Job.
     refused: Option<Trouble>,
 }
@@ -181,23 +183,29 @@ impl Cache {
 
     /// A task as the API server returned it from a write of ours: the watch will show it later.
     pub fn task_written(&self, task: &Task) {
-        let mut inner = self.lock();
+        self.take_written(&mut self.lock(), task);
+    }
+
+    fn take_written(&self, inner: &mut Inner, task: &Task) {
         if let Some(known) = inner.known.get_mut(&uid_of(task)) {
             known.not_before = known.not_before.max(version(task));
-            self.place(&mut inner, task);
+            self.place(inner, task);
         }
     }
 
     /// The task changed since it was seen so. Until the watch shows how, it is no candidate; and it keeps the
     /// slot that it may hold, for the write that was refused may have been the echo of one that took place.
     pub fn task_outdated(&self, task: &Task) {
-        let mut inner = self.lock();
+        self.take_outdated(&mut self.lock(), task);
+    }
+
+    fn take_outdated(&self, inner: &mut Inner, task: &Task) {
         let uid = uid_of(task);
         let Some(known) = inner.known.get_mut(&uid) else { return };
         known.not_before = known.not_before.max(version(task) + 1);
         let seen = self.task(&known.task).filter(|seen| version(seen) > version(task));
         match seen {
-            Some(seen) => self.place(&mut inner, &seen),
+            Some(seen) => self.place(inner, &seen),
             None if !inner.board.holds(&uid) => inner.board.place(&uid, Standing::Neither),
             None => {}
         }
@@ -205,21 +213,26 @@ impl Cache {
 
     /// It is known that the admission of this task took place: here it is as the API server has it.
     pub fn admission_written(&self, task: &Task) {
-        self.lock().assumed.remove(&uid_of(task));
-        self.task_written(task);
+        let mut inner = self.lock();
+        inner.assumed.remove(&uid_of(task));
+        self.take_written(&mut inner, task);
     }
 
     /// The admission of this task was refused, for the task had changed.
     pub fn admission_outdated(&self, task: &Task) {
-        self.lock().assumed.remove(&uid_of(task));
-        self.task_outdated(task);
+        let mut inner = self.lock();
+        inner.assumed.remove(&uid_of(task));
+        self.take_outdated(&mut inner, task);
     }
 
     /// The admission of this task did not take place: it stands where it stood.
     pub fn not_admitted(&self, task: &Task) {
         let mut inner = self.lock();
-        inner.assumed.remove(&uid_of(task));
-        self.place(&mut inner, task);
+        let uid = uid_of(task);
+        inner.assumed.remove(&uid);
+        // As it is by now: what changed meanwhile was not taken in.
+        let seen = inner.known.get(&uid).and_then(|known| self.task(&known.task));
+        self.place(&mut inner, seen.as_deref().unwrap_or(task));
     }
 
     pub fn task_gone(&self, uid: &Uid) {
@@ -390,7 +403,19 @@ impl Cache {
 
     pub fn job_seen(&self, job: &Job) -> Option<ObjectRef<Task>> {
         let facts = JobFacts::of(job);
-        self.child_changed(job, |children| drop(children.jobs.insert(facts.uid.clone(), facts)))
+        self.child_changed(job, |children| {
+            children.created.remove(&facts.uid);
+            children.jobs.insert(facts.uid.clone(), facts);
+        })
+    }
+
+    /// A Job that we have just made. A list of Jobs that began before knows nothing of it.
+    pub fn job_created(&self, job: &Job) {
+        let facts = JobFacts::of(job);
+        self.child_changed(job, |children| {
+            children.created.insert(facts.uid.clone());
+            children.jobs.insert(facts.uid.clone(), facts);
+        });
     }
 
     pub fn pod_seen(&self, pod: &Pod) -> Option<ObjectRef<Task>> {
@@ -411,7 +436,9 @@ impl Cache {
     /// The initial list of Jobs is complete: what is not on it is gone.
     pub fn jobs_listed(&self, listed: &HashSet<String>) -> Vec<ObjectRef<Task>> {
         self.children_listed(|children| {
-            let gone = children.jobs.values_mut().filter(|job| !job.gone && !listed.contains(&job.uid));
+            let Children { jobs, created, .. } = children;
+            let there = |uid: &String| listed.contains(uid) || created.contains(uid);
+            let gone = jobs.values_mut().filter(|job| !job.gone && !there(&job.uid));
             gone.map(|job| job.gone = true).count() > 0
         })
     }

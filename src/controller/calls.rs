@@ -43,7 +43,7 @@ pub enum CallError {
 
 impl CallError {
     /// A label for metrics.
-    fn kind(&self) -> &'static str {
+    pub fn kind(&self) -> &'static str {
         match self {
             Self::NotFound => "not_found",
             Self::Conflict => "conflict",

@@ -79,7 +79,7 @@ impl Context {
     }
 }
 
-/// Runs the controller until `shutdown`, then drains it. `ready` is told when the caches hold everything.
+/// Runs the controller until `shutdown`, which it cancels itself if a part of it fails; then drains it. `ready` is told when the caches hold everything.
 pub async fn run(
     scope: Scope,
     settings: Settings,
@@ -113,21 +113,34 @@ pub async fn run(
     )
     .for_each(|_| std::future::ready(()));
 
-    let mut lookers = JoinSet::new();
-    let mut look = |looking| lookers.spawn(shutdown.clone().run_until_cancelled_owned(looking));
+    let stop = shutdown.clone();
+    let mut parts = JoinSet::new();
+    let mut look = |looking| drop(parts.spawn(drop_output(stop.clone().run_until_cancelled_owned(looking)).boxed()));
     look(watch::run(context.clone(), writer, wake, ready).boxed());
     look(orphans::run(context.clone()).boxed());
     look(types::run(context.clone()).boxed());
     look(queues::run(context.clone()).boxed());
     look(classes::run(context.clone()).boxed());
-    let admitting = tokio::spawn(admission::run(context, shutdown.clone()));
-    let reconciling = tokio::spawn(reconciler);
-    let telling = tokio::spawn(event_writer.run());
+    parts.spawn(admission::run(context, shutdown.clone()).boxed());
+    parts.spawn(reconciler.boxed());
+    parts.spawn(event_writer.run().boxed());
 
-    shutdown.cancelled().await;
+    // None of them ends by itself: one that does has failed, and the others must not go on without it.
+    tokio::select! {
+        () = shutdown.cancelled() => {}
+        _ = parts.join_next() => {
+            tracing::error!("a part of the controller ended; all begin anew");
+            shutdown.cancel();
+        }
+    }
     // The watches end first: with them the reconciler's queue closes, and what has begun is finished.
-    let drained = async { tokio::join!(lookers.join_all(), admitting, reconciling, telling) };
+    let drained = async { while parts.join_next().await.is_some() {} };
     if tokio::time::timeout(DRAIN, drained).await.is_err() {
         tracing::warn!(seconds = DRAIN.as_secs(), "stopped before all that had begun was finished");
     }
+    parts.shutdown().await;
+}
+
+async fn drop_output<T>(future: impl Future<Output = T>) {
+    future.await;
 }

@@ -14,23 +14,10 @@ use crate::core::decide;
 /// How long a look that failed waits before the next one.
 const AFTER_AN_ERROR: Duration = Duration::from_secs(2);
 
-/// Which step of a look failed; the driver only asks whether to look again soon.
+/// A look failed; the driver looks again soon.
 #[derive(Debug, thiserror::Error)]
-pub enum Error {
-    #[error("failed to gather what the decision depends on: {0}")]
-    Gather(#[source] CallError),
-    #[error("failed to carry out the decision: {0}")]
-    Apply(#[source] CallError),
-}
-
-impl Error {
-    pub fn step(&self) -> &'static str {
-        match self {
-            Self::Gather(_) => "gather",
-            Self::Apply(_) => "apply",
-        }
-    }
-}
+#[error("failed to carry out the decision: {0}")]
+pub struct Error(#[source] CallError);
 
 pub async fn reconcile(task: Arc<Task>, context: Arc<Context>) -> Result<Requeue, Error> {
     // Before everything is known, what is missing may only not have been seen.
@@ -39,17 +26,17 @@ pub async fn reconcile(task: Arc<Task>, context: Arc<Context>) -> Result<Requeue
     }
     let began = Instant::now();
     let looked = look(&task, &context).await;
-    context.metrics.reconciled(began.elapsed(), looked.as_ref().err().map(Error::step));
+    context.metrics.reconciled(began.elapsed(), looked.as_ref().err().map(|error| error.0.kind()));
     looked
 }
 
 async fn look(task: &Task, context: &Context) -> Result<Requeue, Error> {
     let now = Timestamp::now();
-    let Some(gathered) = gather::gather(task, context, now).await.map_err(Error::Gather)? else {
+    let Some(gathered) = gather::gather(task, context, now).await else {
         return Ok(Requeue::await_change());
     };
     let decision = decide(task, &gathered.surroundings(&context.settings), now);
-    let again = apply::carry_out(task, decision.action, context).await.map_err(Error::Apply)?;
+    let again = apply::carry_out(task, decision.action, context).await.map_err(Error)?;
     Ok(again.or(decision.wake.map(until)).map_or_else(Requeue::await_change, Requeue::requeue))
 }
 
@@ -59,6 +46,6 @@ fn until(time: Timestamp) -> Duration {
 
 pub fn on_error(task: Arc<Task>, error: &Error, _: Arc<Context>) -> Requeue {
     let metadata = &task.metadata;
-    tracing::warn!(namespace = metadata.namespace, task = metadata.name, step = error.step(), %error, "will look again");
+    tracing::warn!(namespace = metadata.namespace, task = metadata.name, %error, "will look again");
     Requeue::requeue(AFTER_AN_ERROR)
 }

@@ -1,6 +1,9 @@
 //! The one place where a child's name, and the labels that find it again, are made.
 
+use kube::ResourceExt;
 use sha2::{Digest, Sha256};
+
+use crate::api::{Task, TaskStatus};
 
 /// On every Job and pod of ours: the uid of its Task.
 pub const LABEL_TASK_UID: &str = "taskmanager.dev/task-uid";
@@ -23,11 +26,18 @@ const HASH_DIGITS: usize = 16;
 /// The name of the Job that runs one attempt. It follows from the attempt alone, so that creating twice is
 /// harmless; from the uid, so that a task that was deleted and created again never takes over old children; and
 /// from the run's arrival, so that a run whose runId was used before does not either.
-pub fn job(task_name: &str, uid: &str, run_id: &str, arrival: &str, attempt: i32) -> String {
+fn job(task_name: &str, uid: &str, run_id: &str, arrival: &str, attempt: i32) -> String {
     let digest = Sha256::digest(format!("{uid}/{run_id}/{arrival}/{attempt}"));
     let hash: String = digest.iter().map(|byte| format!("{byte:02x}")).collect::<String>()[..HASH_DIGITS].into();
     let stem: String = task_name.replace('.', "-").chars().take(LONGEST - HASH_DIGITS - 1).collect();
     format!("{}-{hash}", stem.trim_end_matches('-'))
+}
+
+/// The name of the Job that runs the attempt which `status` speaks of.
+pub fn job_of(task: &Task, status: &TaskStatus) -> String {
+    let uid = task.metadata.uid.as_deref().unwrap_or_default();
+    let run_id = status.run_id.as_deref().unwrap_or(&task.spec.run_id);
+    job(&task.name_any(), uid, run_id, status.arrival.as_deref().unwrap_or_default(), status.attempt)
 }
 
 /// `text` as a label value: cut to what fits, never ending in a separator.

@@ -55,12 +55,10 @@ pub fn job(
     classes: &BTreeSet<String>,
 ) -> Result<Job, TemplateError> {
     let uid = task.uid().unwrap_or_default();
-    let run_id = status.run_id.as_deref().unwrap_or(&task.spec.run_id);
-    let arrival = status.arrival.as_deref().unwrap_or_default();
     let labels = labels(task, &uid, status.attempt);
     Ok(Job {
         metadata: ObjectMeta {
-            name: Some(names::job(&task.name_any(), &uid, run_id, arrival, status.attempt)),
+            name: Some(names::job_of(task, status)),
             namespace: task.namespace(),
             labels: Some(labels.clone()),
             annotations: Some([(names::ANNOTATION_HOLDS.to_owned(), holds(task, status))].into()),
@@ -81,7 +79,7 @@ pub fn probe(kind: &Kind, type_name: &str, settings: &Settings) -> Result<Pod, T
     let mut task = Task::new(type_name, TaskSpec { type_: type_name.into(), ..TaskSpec::default() });
     task.metadata.uid = Some("probe".into());
     let template = template(&task, &TaskStatus::default(), kind, settings, BTreeMap::new())?;
-    let name = Some(names::job(type_name, "probe", "", "", 0));
+    let name = Some(names::job_of(&task, &TaskStatus::default()));
     Ok(Pod {
         metadata: ObjectMeta { name, ..template.metadata.unwrap_or_default() },
         spec: template.spec,

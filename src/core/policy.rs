@@ -43,12 +43,18 @@ impl Policy {
                 .and_then(|kind| kind.start_deadline_seconds)
                 .unwrap_or(START_DEADLINE_SECONDS)
                 .into(),
-            retry: RetryPolicy::of(task.retry.as_ref(), defaults.and_then(|defaults| defaults.retry.as_ref())),
+            retry: RetryPolicy::of(task.retry.as_ref(), defaults.and_then(|defaults| defaults.retry.as_ref()))
+                .within(kind.and_then(|kind| kind.maximum.retry_limit)),
         }
     }
 }
 
 impl RetryPolicy {
+    /// The type's maximum bounds the defaults, too.
+    fn within(self, most: Option<i32>) -> Self {
+        Self { limit: most.map_or(self.limit, |most| self.limit.min(most)), ..self }
+    }
+
     fn of(task: Option<&Retry>, kind: Option<&Retry>) -> Self {
         fn first<T>(task: Option<&Retry>, kind: Option<&Retry>, field: impl Fn(&Retry) -> Option<T>) -> Option<T> {
             task.and_then(&field).or_else(|| kind.and_then(&field))
@@ -65,11 +71,14 @@ impl RetryPolicy {
 }
 
 pub fn priority(task: &TaskSpec, kind: Option<&TaskTypeSpec>) -> Priority {
-    task.priority.or_else(|| kind.and_then(|kind| kind.defaults.priority)).unwrap_or_default()
+    let wanted = task.priority.or_else(|| kind.and_then(|kind| kind.defaults.priority)).unwrap_or_default();
+    kind.and_then(|kind| kind.maximum.priority).map_or(wanted, |most| wanted.min(most))
 }
 
 fn timeout(task: &TaskSpec, kind: Option<&TaskTypeSpec>) -> i32 {
-    task.timeout_seconds.or_else(|| kind.and_then(|kind| kind.defaults.timeout_seconds)).unwrap_or(TIMEOUT_SECONDS)
+    let default = kind.and_then(|kind| kind.defaults.timeout_seconds);
+    let wanted = task.timeout_seconds.or(default).unwrap_or(TIMEOUT_SECONDS);
+    kind.and_then(|kind| kind.maximum.timeout_seconds).map_or(wanted, |most| wanted.min(most))
 }
 
 /// What a schema cannot see: whether the task stays within what its type allows.
@@ -125,6 +134,18 @@ mod tests {
         let retry = policy.retry;
         assert_eq!((retry.limit, retry.initial_seconds, retry.max_seconds, retry.disruption_limit), (3, 10, 300, 20));
         assert_eq!((retry.factor, retry.oom_memory_factor), (2.0, 1.0));
+    }
+
+    #[test]
+    fn defaults_stay_within_the_types_maximum() {
+        let maximum = Maximum {
+            priority: Some(Priority::Low),
+            timeout_seconds: Some(600),
+            retry_limit: Some(1),
+            ..Maximum::default()
+        };
+        let policy = Policy::of(&TaskSpec::default(), Some(&TaskTypeSpec { maximum, ..TaskTypeSpec::default() }));
+        assert_eq!((policy.priority, policy.timeout_seconds, policy.retry.limit), (Priority::Low, 600, 1));
     }
 
     #[test]

@@ -6,7 +6,7 @@ use k8s_openapi::api::core::v1::{Container, PodSpec, ResourceRequirements};
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity as PodQuantity;
 
 use super::{Kind, Settings};
-use crate::api::{Amount, Quantity, Resources, Task, TaskSpec, TaskTypeSpec};
+use crate::api::{Amount, MOST, Quantity, Resources, Task, TaskSpec, TaskTypeSpec};
 use crate::core::Policy;
 
 const MEMORY: &str = "memory";
@@ -29,6 +29,7 @@ pub fn of_work(task: &Task, kind: &Kind, template: &Container, settings: &Settin
     }
     work.limits.entry(MEMORY.into()).or_insert_with(|| settings.default_memory_limit.clone());
     grow_memory(&mut work, task, &kind.spec);
+    keep_within(&mut work, &kind.spec);
     for (resource, limit) in &work.limits {
         let request = work.requests.entry(resource.clone()).or_insert_with(|| limit.clone());
         if amount(request) > amount(limit) {
@@ -45,6 +46,17 @@ fn from_template(resources: Option<&ResourceRequirements>) -> Resources {
     Resources {
         requests: read(resources.and_then(|resources| resources.requests.as_ref())),
         limits: read(resources.and_then(|resources| resources.limits.as_ref())),
+    }
+}
+
+/// The type's maximum bounds what defaults and template set, too.
+fn keep_within(work: &mut Resources, kind: &TaskTypeSpec) {
+    for (name, most) in &kind.maximum.resources {
+        for quantities in [&mut work.requests, &mut work.limits] {
+            if let Some(quantity) = quantities.get_mut(name).filter(|quantity| amount(quantity) > amount(most)) {
+                *quantity = most.clone();
+            }
+        }
     }
 }
 
@@ -117,9 +129,9 @@ fn largest(mut one: Amounts, other: Amounts) -> Amounts {
     one
 }
 
-/// What cannot be read counts for nothing here: the API server refuses the pod that asks for it, in words.
+/// What cannot be read counts as more than anything: nothing slips under a bound for being unreadable.
 pub fn amount(quantity: &Quantity) -> Amount {
-    quantity.amount().unwrap_or_default()
+    quantity.amount().unwrap_or(MOST)
 }
 
 fn pod_amount(quantity: &PodQuantity) -> Amount {

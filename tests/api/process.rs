@@ -111,8 +111,12 @@ async fn each_line_of_the_json_log_is_an_object_that_names_its_task_and_reason()
         node.script("one", [Outcome::exit(1), Outcome::succeed()]);
         let created = ns.create(&task("one")).await;
         ns.task_in("one", State::Completed).await;
-        let lines: Vec<Value> = operator
-            .logged()
+        // The log follows the write.
+        let logged = eventually("the end is in the log", SOON, async || {
+            Some(operator.logged()).filter(|logged| logged.contains("Completed"))
+        })
+        .await;
+        let lines: Vec<Value> = logged
             .lines()
             .map(|line| serde_json::from_str(line).unwrap_or_else(|error| panic!("{line}: {error}")))
             .collect();

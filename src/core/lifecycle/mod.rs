@@ -11,7 +11,6 @@ mod record;
 mod tests;
 
 use jiff::{SignedDuration, Timestamp};
-use kube::ResourceExt;
 
 use super::observe::Observed;
 use super::queue::Capacity;
@@ -165,11 +164,7 @@ fn earliest(times: impl IntoIterator<Item = Option<Timestamp>>) -> Option<Timest
 
 /// The name of the present attempt's Job.
 pub fn job_name(task: &Task) -> String {
-    let status = task.status.as_ref();
-    let run_id = status.and_then(|status| status.run_id.as_deref()).unwrap_or(&task.spec.run_id);
-    let arrival = status.and_then(|status| status.arrival.as_deref()).unwrap_or_default();
-    let attempt = status.map(|status| status.attempt).unwrap_or_default();
-    names::job(&task.name_any(), task.metadata.uid.as_deref().unwrap_or_default(), run_id, arrival, attempt)
+    names::job_of(task, &task.status.clone().unwrap_or_default())
 }
 
 /// The status that admits a task: written before anything is launched, so that a stop in between leaves a

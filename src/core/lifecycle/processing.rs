@@ -26,15 +26,14 @@ pub(super) fn decide(view: &View) -> Decision {
     if let Some(stop) = Stop::wanted(view) {
         return stopping(view, &attempt, stop);
     }
-    if let Some(leftover) = attempt.leftover(view) {
-        return leftover;
-    }
-    match (late_start(view, &attempt), attempt.pod) {
+    let decision = match (late_start(view, &attempt), attempt.pod) {
         (Some(why), _) => given_up(view, &attempt, &why),
         (None, Some(pod)) => with_pod(view, &attempt, pod),
         (None, None) => without_pod(view, &attempt),
-    }
-    .no_later_than(view.ahead(view.deadline()))
+    };
+    // What an attempt before left is removed while there is nothing else to do.
+    let leftover = attempt.leftover(view).filter(|_| decision.action == Action::Rest);
+    leftover.unwrap_or(decision).no_later_than(view.ahead(view.deadline()))
 }
 
 /// The children of the present attempt.
