@@ -46,6 +46,6 @@ cluster: ## Bring up a local Kubernetes node for experiments (as root).
 cluster-down: ## Take the local node down.
 	@$(CLUSTER) down
 
-run: ## Install the CRDs and run the operator against KUBECONFIG, else against the local node.
+run: ## Install CRDs and policies, and run the operator against KUBECONFIG, else against the local node.
 	@export KUBECONFIG="$${KUBECONFIG:-$(KUBECONFIG_)}" && export PATH="$(CURDIR)/target/cluster/bin:$$PATH" \
-	&& kubectl apply --server-side -f crds && cargo run --quiet -- run
+	&& kubectl apply --server-side --force-conflicts -f crds -f manifests/policies && cargo run --quiet -- run
