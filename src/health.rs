@@ -55,7 +55,10 @@ async fn readyz(State(health): State<Health>) -> impl IntoResponse {
     if *health.ready.borrow() {
         (StatusCode::OK, "ok")
     } else {
-        (StatusCode::SERVICE_UNAVAILABLE, "still learning what is in the cluster")
+        (
+            StatusCode::SERVICE_UNAVAILABLE,
+            "not ready: the API server was not reached yet, or what is in the cluster is still being read",
+        )
     }
 }
 

@@ -53,7 +53,7 @@ pub enum Reason {
     WaitingForRetry,
 
     // Holding a slot.
-    /// It has a slot, and its pod is being made.
+    /// It has a slot; its pod is on its way, or began less than ten seconds ago.
     #[strum(detailed_message = "Nothing.")]
     Admitted,
     /// Its pod waits for its container to start.

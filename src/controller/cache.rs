@@ -15,9 +15,11 @@ use kube::api::ObjectMeta;
 use kube::runtime::reflector::{ObjectRef, Store};
 use tokio::sync::Notify;
 
+use super::children::Children;
 use crate::api::{Priority, State, Task, TaskQueue, TaskType};
 use crate::core::observe::{JobFacts, Observed, PodFacts, Trouble};
-use crate::core::queue::{Board, Candidate, Capacity, Holding, Key, Pass, Standing, Summary, standing};
+
+use crate::core::queue::{Board, Candidate, Capacity, Key, Pass, Standing, Summary, standing};
 use crate::core::{Kind, Settings, Surroundings, names, policy};
 
 pub type Uid = Arc<str>;
@@ -56,17 +58,6 @@ struct Known {
     latest: u64,
     /// The resourceVersion with which it was last placed.
     placed: u64,
-}
-
-/// A task's children, by uid.
-#[derive(Default)]
-struct Children {
-    jobs: HashMap<String, JobFacts>,
-    pods: HashMap<String, PodFacts>,
-    /// Jobs that we made and the watch has not shown yet.
-    created: HashSet<String>,
-    /// The API server's refusal of the present attempt's Job.
-    refused: Option<Trouble>,
 }
 
 /// A Job that belongs to no task any more.
@@ -403,51 +394,37 @@ impl Cache {
 
     pub fn job_seen(&self, job: &Job) -> Option<ObjectRef<Task>> {
         let facts = JobFacts::of(job);
-        self.child_changed(job, |children| {
-            children.created.remove(&facts.uid);
-            children.jobs.insert(facts.uid.clone(), facts);
-        })
+        self.child_changed(job, |children| children.job_seen(facts))
     }
 
     /// A Job that we have just made. A list of Jobs that began before knows nothing of it.
     pub fn job_created(&self, job: &Job) {
         let facts = JobFacts::of(job);
-        self.child_changed(job, |children| {
-            children.created.insert(facts.uid.clone());
-            children.jobs.insert(facts.uid.clone(), facts);
-        });
+        self.child_changed(job, |children| children.job_created(facts));
     }
 
     pub fn pod_seen(&self, pod: &Pod) -> Option<ObjectRef<Task>> {
         let facts = PodFacts::of(pod);
-        self.child_changed(pod, |children| children.take_in(facts))
+        self.child_changed(pod, |children| children.pod_seen(facts))
     }
 
     pub fn job_gone(&self, job: &Job) -> Option<ObjectRef<Task>> {
         let facts = JobFacts { gone: true, ..JobFacts::of(job) };
-        self.child_changed(job, |children| drop(children.jobs.insert(facts.uid.clone(), facts)))
+        self.child_changed(job, |children| children.job_seen(facts))
     }
 
     pub fn pod_gone(&self, pod: &Pod) -> Option<ObjectRef<Task>> {
         let facts = PodFacts { gone: true, ..PodFacts::of(pod) };
-        self.child_changed(pod, |children| children.take_in(facts))
+        self.child_changed(pod, |children| children.pod_seen(facts))
     }
 
     /// The initial list of Jobs is complete: what is not on it is gone.
     pub fn jobs_listed(&self, listed: &HashSet<String>) -> Vec<ObjectRef<Task>> {
-        self.children_listed(|children| {
-            let Children { jobs, created, .. } = children;
-            let there = |uid: &String| listed.contains(uid) || created.contains(uid);
-            let gone = jobs.values_mut().filter(|job| !job.gone && !there(&job.uid));
-            gone.map(|job| job.gone = true).count() > 0
-        })
+        self.children_listed(|children| children.jobs_listed(listed))
     }
 
     pub fn pods_listed(&self, listed: &HashSet<String>) -> Vec<ObjectRef<Task>> {
-        self.children_listed(|children| {
-            let gone = children.pods.values_mut().filter(|pod| !pod.gone && !listed.contains(&pod.uid));
-            gone.map(|pod| pod.gone = true).count() > 0
-        })
+        self.children_listed(|children| children.pods_listed(listed))
     }
 
     fn children_listed(&self, change: impl Fn(&mut Children) -> bool) -> Vec<ObjectRef<Task>> {
@@ -487,15 +464,14 @@ impl Cache {
     /// We had this Job of the task's deleted; the watch will show it later.
     pub fn job_deleted(&self, task: &Task, uid: &str) {
         let mut inner = self.lock();
-        let job = inner.children.get_mut(&uid_of(task)).and_then(|children| children.jobs.get_mut(uid));
-        if let Some(job) = job {
-            job.deleting = true;
+        if let Some(children) = inner.children.get_mut(&uid_of(task)) {
+            children.job_deleted(uid);
         }
     }
 
     /// The API server refused the Job of the task's present attempt.
     pub fn launch_refused(&self, task: &Task, why: Trouble) {
-        self.lock().children.entry(uid_of(task)).or_default().refused = Some(why);
+        self.lock().children.entry(uid_of(task)).or_default().launch_refused(why);
     }
 
     pub fn admit(&self, now: Timestamp) -> Pass {
@@ -523,41 +499,9 @@ impl Cache {
     pub fn orphans(&self) -> HashSet<Orphan> {
         let inner = self.lock();
         let strangers = inner.children.iter().filter(|(uid, _)| !inner.known.contains_key(*uid));
-        let jobs = strangers.flat_map(|(_, children)| children.jobs.values()).filter(|job| !job.gone && !job.deleting);
+        let jobs = strangers.flat_map(|(_, children)| children.present_jobs());
         jobs.map(|job| Orphan { namespace: job.namespace.clone(), job: job.name.clone(), uid: job.uid.clone() })
             .collect()
-    }
-}
-
-impl Children {
-    fn observed(&self, task_uid: &str) -> Observed {
-        let jobs = self.jobs.values().cloned().collect();
-        let pods = self.pods.values().cloned().collect();
-        Observed { refused: self.refused.clone(), ..Observed::of(task_uid, jobs, pods) }
-    }
-
-    fn take_in(&mut self, pod: PodFacts) {
-        let pod = match self.pods.get(&pod.uid) {
-            Some(before) => pod.after(before),
-            None => pod,
-        };
-        self.pods.insert(pod.uid.clone(), pod);
-    }
-
-    fn is_empty(&self) -> bool {
-        self.jobs.is_empty() && self.pods.is_empty()
-    }
-
-    /// What a child that may still run holds, by its own word. Its owner reference may be gone with its task.
-    fn holding(&self) -> Option<Holding> {
-        let live_pods = self.pods.values().filter(|pod| !pod.has_ended()).map(|pod| (&pod.namespace, &pod.holds));
-        let live_jobs = self.jobs.values().filter(|job| self.may_run(job)).map(|job| (&job.namespace, &job.holds));
-        live_pods.chain(live_jobs).find_map(|(namespace, holds)| Some(Holding::of_orphan(namespace, holds.as_ref()?)))
-    }
-
-    /// Without a pod yet, a Job that has not finished may still make one.
-    fn may_run(&self, job: &JobFacts) -> bool {
-        job.is_live() && !self.pods.values().any(|pod| pod.job == job.name)
     }
 }
 
@@ -573,9 +517,7 @@ impl Inner {
     /// What was and is gone matters only while its task holds a slot.
     fn forget_gone_children(&mut self, uid: &Uid) {
         if let Some(children) = self.children.get_mut(uid) {
-            children.jobs.retain(|_, job| !job.gone);
-            children.pods.retain(|_, pod| !pod.gone);
-            children.refused = None;
+            children.forget_gone();
             if children.is_empty() {
                 self.children.remove(uid);
             }
@@ -590,8 +532,85 @@ impl Inner {
 
     fn ensure_default_queue(&mut self, task: &Task, settings: &Settings) {
         let key = key_beside(task, &task.spec.queue);
-        if &*key.1 == DEFAULT_QUEUE && !self.board.knows_queue(&key) {
+        // Its books may be open already, for a slot that was found held; its capacity is what it may lack.
+        if &*key.1 == DEFAULT_QUEUE && self.board.capacity(&key).is_none() {
             self.board.bound_queue(key, Some(Capacity::of_tasks(settings.default_queue_tasks)));
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use kube::runtime::reflector;
+    use serde_json::{Value, json};
+
+    fn read<K: serde::de::DeserializeOwned>(object: Value) -> K {
+        serde_json::from_value(object).expect("an object")
+    }
+
+    fn task(name: &str, version: &str, status: Value) -> Task {
+        let metadata = json!({"name": name, "namespace": "docs", "uid": name, "resourceVersion": version});
+        read(json!({"apiVersion": "taskmanager.dev/v1alpha1", "kind": "Task", "metadata": metadata,
+            "spec": {"type": "work"}, "status": status}))
+    }
+
+    fn kind() -> TaskType {
+        read(
+            json!({"apiVersion": "taskmanager.dev/v1alpha1", "kind": "TaskType", "metadata": {"name": "work", "namespace": "docs"},
+            "spec": {"template": {"spec": {"containers": [{"name": "work", "image": "busybox"}]}}}}),
+        )
+    }
+
+    fn held_by_a_pod() -> Pod {
+        read(json!({
+            "metadata": {"name": "p", "namespace": "docs", "uid": "p", "labels": {names::LABEL_TASK_UID: "runs"},
+                "annotations": {names::ANNOTATION_HOLDS: r#"{"queue":"default","type":"work","priority":"normal","resources":{}}"#}},
+            "status": {"phase": "Running"},
+        }))
+    }
+
+    /// A cache in which the default queue of namespace docs has one slot.
+    fn cache() -> Cache {
+        let (tasks, _) = reflector::store();
+        let cache = Cache::new(tasks, Settings { default_queue_tasks: 1, ..Settings::default() });
+        cache.type_changed(key_of(&kind()), Some(&kind()));
+        cache
+    }
+
+    fn admitted(cache: &Cache) -> usize {
+        cache.admit(Timestamp::UNIX_EPOCH).admitted.len()
+    }
+
+    #[test]
+    fn the_default_queue_is_there_though_a_slot_of_it_was_found_held_first() {
+        let cache = cache();
+        cache.pod_seen(&held_by_a_pod());
+        let waits = task("waits", "7", json!({"state": "Queued"}));
+        cache.task_seen(&waits);
+        assert!(cache.gather(&waits).expect("it is known").queue.is_some());
+        assert_eq!(admitted(&cache), 0, "the pod holds the only slot");
+    }
+
+    #[test]
+    fn a_slot_stays_assumed_while_its_write_is_in_flight_whatever_else_changes() {
+        let cache = cache();
+        cache.task_seen(&task("first", "7", json!({"state": "Queued"})));
+        assert_eq!(admitted(&cache), 1);
+        cache.task_seen(&task("first", "8", json!({"state": "Queued"})));
+        cache.task_seen(&task("second", "9", json!({"state": "Queued"})));
+        assert_eq!(admitted(&cache), 0);
+        cache.admission_outdated(&task("first", "8", json!({"state": "Queued"})));
+        assert_eq!(admitted(&cache), 0, "the conflict may be the echo of the write");
+        cache.task_seen(&task("first", "10", json!({"state": "Cancelled"})));
+        assert_eq!(admitted(&cache), 1, "now it is known that it holds nothing");
+    }
+
+    #[test]
+    fn an_answer_that_comes_late_does_not_undo_what_came_after_it() {
+        let cache = cache();
+        cache.task_seen(&task("first", "7", json!({"state": "Processing", "admitted": {"queue": "default"}})));
+        cache.task_written(&task("first", "6", json!({"state": "Queued"})));
+        assert_eq!(admitted(&cache), 0);
     }
 }

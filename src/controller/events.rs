@@ -56,7 +56,8 @@ impl Writer {
                 type_: EventType::Warning,
                 reason: warning.reason.to_string(),
                 note: Some(warning.message),
-                action: "Reconcile".into(),
+                // Events that differ in their text alone are counted as one; each attempt is to be told.
+                action: warning.about,
                 secondary: None,
             };
             if let Err(error) = self.calls.write("event", self.recorder.publish(&event, &task)).await {

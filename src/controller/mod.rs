@@ -9,6 +9,7 @@ mod admission;
 mod apply;
 mod cache;
 mod calls;
+mod children;
 mod classes;
 mod events;
 mod gather;

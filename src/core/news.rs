@@ -9,22 +9,25 @@ use crate::api::{AttemptOutcome, State, TaskStatus};
 pub struct Warning {
     pub reason: Reason,
     pub message: String,
+    /// What it is about, in a word: an attempt, the end, or waiting.
+    pub about: String,
 }
 
 /// The warning that goes with a status that was just written, if any.
 pub fn warning(was: &TaskStatus, is: &TaskStatus) -> Option<Warning> {
-    let message = || is.message.clone().unwrap_or_else(|| is.reason.sentence().into());
-    let told = |reason| Some(Warning { reason, message: message() });
+    let told = |reason, about: String| {
+        let message = is.message.clone().unwrap_or_else(|| is.reason.sentence().into());
+        Some(Warning { reason, message, about })
+    };
     if is.state == State::Failed && was.state != State::Failed {
-        return told(is.reason);
+        return told(is.reason, "Finish".into());
     }
     let ended = is.attempts.last().filter(|attempt| was.attempts.last() != Some(*attempt));
-    if let Some(attempt) =
-        ended.filter(|attempt| matches!(attempt.outcome, AttemptOutcome::Failed | AttemptOutcome::Disrupted))
-    {
-        return told(attempt.reason);
+    match ended.filter(|attempt| matches!(attempt.outcome, AttemptOutcome::Failed | AttemptOutcome::Disrupted)) {
+        Some(attempt) => told(attempt.reason, format!("Attempt{}", attempt.number)),
+        None if is_stuck(is) && was.reason != is.reason => told(is.reason, "Wait".into()),
+        None => None,
     }
-    (is_stuck(is) && was.reason != is.reason).then(|| Warning { reason: is.reason, message: message() })
 }
 
 /// It does not go on by itself.

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use jiff::Timestamp;
 
 use super::capacity::Capacity;
-use super::ledger::{Key, Ledger, Room};
-use super::order::Order;
+use super::ledger::{Ledger, Room};
+use super::order::{Key, Order};
 use super::standing::{Candidate, Holding, Standing};
 use crate::api::Priority;
 
@@ -47,10 +47,6 @@ impl Board {
 
     pub fn capacity(&self, queue: &Key) -> Option<&Capacity> {
         self.ledger.queues.get(queue)?.capacity.as_ref()
-    }
-
-    pub fn knows_queue(&self, queue: &Key) -> bool {
-        self.ledger.queues.contains_key(queue)
     }
 
     /// Sets how many tasks of a type, and of a type with one kbId, may run at once.

@@ -3,11 +3,9 @@ use std::sync::Arc;
 
 use super::super::resources::Amounts;
 use super::capacity::{Capacity, Usage};
+use super::order::Key;
 use super::standing::{Candidate, Holding};
 use crate::api::Priority;
-
-/// A namespace and a name in it.
-pub type Key = (Arc<str>, Arc<str>);
 
 /// What is held, and what bounds it: the books of admission.
 #[derive(Debug, Default)]

@@ -15,7 +15,6 @@ mod tests;
 
 pub use board::{Board, Pass};
 pub use capacity::Capacity;
-pub use ledger::Key;
-pub use order::Order;
+pub use order::{Key, Order};
 pub use standing::{Candidate, Holding, Standing, standing};
 pub use summary::{Summary, status as queue_status};

@@ -3,6 +3,9 @@ use std::sync::Arc;
 
 use crate::api::Priority;
 
+/// A namespace and a name in it.
+pub type Key = (Arc<str>, Arc<str>);
+
 /// The one order of tasks: priority, then arrival, then uid, so that no two tasks tie. Least is first.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Order {

@@ -6,8 +6,7 @@ use kube::ResourceExt;
 use super::super::pod::{self, Holds};
 use super::super::resources::Amounts;
 use super::super::{Kind, Settings, policy};
-use super::ledger::Key;
-use super::order::Order;
+use super::order::{Key, Order};
 use crate::api::{Priority, State, Task};
 
 /// A task that may be admitted when there is room.
