@@ -4,6 +4,7 @@
 use std::collections::HashSet;
 use std::fmt::Debug;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use futures::StreamExt;
 use jiff::Timestamp;
@@ -33,8 +34,9 @@ impl<K> Seen<K> {
     }
 }
 
-/// The longest that a watch may last; no test is longer.
+/// The longest that a watch may last.
 const LONGEST: u32 = 290;
+const BETWEEN_WATCHES: Duration = Duration::from_millis(100);
 
 impl<K> Recorder<K>
 where
@@ -47,15 +49,25 @@ where
         let seen = Arc::new(Mutex::new(there));
         let record = seen.clone();
         let watching = tokio::spawn(async move {
-            let params = WatchParams::default().timeout(LONGEST);
-            let mut events = api.watch(&params, &version).await.expect("a watch").boxed();
-            while let Some(event) = events.next().await {
-                let seen = match event {
-                    Ok(WatchEvent::Added(object) | WatchEvent::Modified(object)) => Seen::new(object, false),
-                    Ok(WatchEvent::Deleted(object)) => Seen::new(object, true),
-                    _ => continue,
+            let mut version = version;
+            // The API server ends the watch of a reader that is slow for a moment: it goes on where it ended.
+            loop {
+                let params = WatchParams::default().timeout(LONGEST);
+                let Ok(events) = api.watch(&params, &version).await else {
+                    tokio::time::sleep(BETWEEN_WATCHES).await;
+                    continue;
                 };
-                record.lock().unwrap_or_else(PoisonError::into_inner).push(seen);
+                let mut events = events.boxed();
+                while let Some(Ok(event)) = events.next().await {
+                    let seen = match event {
+                        WatchEvent::Added(object) | WatchEvent::Modified(object) => Seen::new(object, false),
+                        WatchEvent::Deleted(object) => Seen::new(object, true),
+                        WatchEvent::Bookmark(_) => continue,
+                        WatchEvent::Error(_) => break,
+                    };
+                    version = seen.object.resource_version().unwrap_or(version);
+                    record.lock().unwrap_or_else(PoisonError::into_inner).push(seen);
+                }
             }
         });
         Self { seen, watching }
