@@ -27,11 +27,10 @@ const AFTER_A_REFUSAL: Duration = Duration::from_secs(10);
 
 /// Runs until `shutdown`; then finishes the writes that have begun.
 pub async fn run(context: Arc<Context>, shutdown: CancellationToken) {
-    let mut ready = context.ready.clone();
     let in_flight = Arc::new(Semaphore::new(CONCURRENCY.into()));
     let writes = TaskTracker::new();
     let passes = async {
-        if ready.wait_for(|ready| *ready).await.is_err() {
+        if !context.is_ready().await {
             return;
         }
         catch_up(&context).await;

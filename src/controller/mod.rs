@@ -72,6 +72,11 @@ pub struct Context {
 }
 
 impl Context {
+    /// Waits until the caches hold everything; false when that will never be.
+    async fn is_ready(&self) -> bool {
+        self.ready.clone().wait_for(|ready| *ready).await.is_ok()
+    }
+
     fn all_tasks(&self) -> Api<Task> {
         match &self.namespace {
             Some(namespace) => Api::namespaced(self.client.clone(), namespace),

@@ -16,8 +16,7 @@ use super::cache::Orphan;
 const BETWEEN_SWEEPS: Duration = Duration::from_secs(10);
 
 pub async fn run(context: Arc<Context>) {
-    let mut ready = context.ready.clone();
-    if ready.wait_for(|ready| *ready).await.is_err() {
+    if !context.is_ready().await {
         return;
     }
     let mut seen_before = HashSet::new();

@@ -14,8 +14,7 @@ use crate::core::queue::queue_status;
 const BETWEEN_LOOKS: Duration = Duration::from_secs(5);
 
 pub async fn run(context: Arc<Context>) {
-    let mut ready = context.ready.clone();
-    if ready.wait_for(|ready| *ready).await.is_err() {
+    if !context.is_ready().await {
         return;
     }
     loop {

@@ -21,7 +21,7 @@ pub struct Error(#[source] CallError);
 
 pub async fn reconcile(task: Arc<Task>, context: Arc<Context>) -> Result<Requeue, Error> {
     // Before everything is known, what is missing may only not have been seen.
-    if context.ready.clone().wait_for(|ready| *ready).await.is_err() {
+    if !context.is_ready().await {
         return Ok(Requeue::await_change());
     }
     let began = Instant::now();

@@ -26,8 +26,7 @@ const UNPROCESSABLE: u16 = 422;
 type Checked = HashMap<String, (Option<i64>, Instant)>;
 
 pub async fn run(context: Arc<Context>) {
-    let mut ready = context.ready.clone();
-    if ready.wait_for(|ready| *ready).await.is_err() {
+    if !context.is_ready().await {
         return;
     }
     let mut checked = Checked::new();

@@ -181,14 +181,17 @@ fn failed_init(pod: &PodFacts) -> Option<Ended> {
     Some(Ended { exit_code: Some(*code), ..Ended::new(pod, Reason::ExitCode, message) })
 }
 
+/// What is told of work that succeeded and whose pod nobody could ask.
+pub fn result_lost(job: &str) -> String {
+    format!("the Job {job} succeeded, but its pod was gone before the result could be read")
+}
+
 /// The pod says nothing of its end.
 fn silent(pod: &PodFacts, job: Option<&JobFacts>) -> Ended {
     match job {
-        Some(JobFacts { finished: Some(JobEnd { succeeded: true, .. }), name, .. }) if pod.gone => Ended::new(
-            pod,
-            Reason::ResultLost,
-            format!("the Job {name} succeeded, but its pod was gone before the result could be read"),
-        ),
+        Some(JobFacts { finished: Some(JobEnd { succeeded: true, .. }), name, .. }) if pod.gone => {
+            Ended::new(pod, Reason::ResultLost, result_lost(name))
+        }
         _ if !pod.gone && pod.deleted_at.is_none() => {
             Ended::new(pod, Reason::NodeLost, format!("the pod {} failed, and its node does not say why", pod.name))
         }

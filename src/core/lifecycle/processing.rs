@@ -283,10 +283,7 @@ fn without_pod(view: &View, attempt: &Attempt) -> Decision {
 fn ended_unseen(job: &JobFacts) -> Option<Ended> {
     let name = &job.name;
     Some(match job.finished?.succeeded {
-        true => vanished(
-            Reason::ResultLost,
-            format!("the Job {name} succeeded, but its pod was gone before the result could be read"),
-        ),
+        true => vanished(Reason::ResultLost, classify::result_lost(name)),
         false => vanished(Reason::PodDeleted, format!("the pod of the Job {name} is gone")),
     })
 }
