@@ -414,7 +414,7 @@ impl Cache {
     }
 
     pub fn pod_gone(&self, pod: &Pod) -> Option<ObjectRef<Task>> {
-        let facts = PodFacts { gone: true, ..PodFacts::of(pod) };
+        let facts = PodFacts { gone_at: Some(Timestamp::now()), ..PodFacts::of(pod) };
         self.child_changed(pod, |children| children.pod_seen(facts))
     }
 
@@ -424,7 +424,8 @@ impl Cache {
     }
 
     pub fn pods_listed(&self, listed: &HashSet<String>) -> Vec<ObjectRef<Task>> {
-        self.children_listed(|children| children.pods_listed(listed))
+        let now = Timestamp::now();
+        self.children_listed(|children| children.pods_listed(listed, now))
     }
 
     fn children_listed(&self, change: impl Fn(&mut Children) -> bool) -> Vec<ObjectRef<Task>> {

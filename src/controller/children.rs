@@ -3,6 +3,8 @@
 
 use std::collections::{HashMap, HashSet};
 
+use jiff::Timestamp;
+
 use crate::core::observe::{JobFacts, Observed, PodFacts, Trouble};
 use crate::core::queue::Holding;
 
@@ -77,9 +79,9 @@ impl Children {
         gone.map(|job| job.gone = true).count() > 0
     }
 
-    pub fn pods_listed(&mut self, listed: &HashSet<String>) -> bool {
-        let gone = self.pods.values_mut().filter(|pod| !pod.gone && !listed.contains(&pod.uid));
-        gone.map(|pod| pod.gone = true).count() > 0
+    pub fn pods_listed(&mut self, listed: &HashSet<String>, now: Timestamp) -> bool {
+        let gone = self.pods.values_mut().filter(|pod| !pod.is_gone() && !listed.contains(&pod.uid));
+        gone.map(|pod| pod.gone_at = Some(now)).count() > 0
     }
 
     /// Jobs that are there and not on their way out.
@@ -90,7 +92,7 @@ impl Children {
     /// What was and is gone matters only while the task holds a slot.
     pub fn forget_gone(&mut self) {
         self.jobs.retain(|_, job| !job.gone);
-        self.pods.retain(|_, pod| !pod.gone);
+        self.pods.retain(|_, pod| !pod.is_gone());
         self.refused = None;
     }
 }

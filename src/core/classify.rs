@@ -14,6 +14,9 @@ pub const LOST_AFTER: SignedDuration = SignedDuration::from_secs(60);
 /// The longest result that a task keeps: the kubelet's own limit on a termination message.
 pub const RESULT_BYTES: usize = 4096;
 
+/// So long a pod that somebody deleted, and that says nothing of its end, waits for the word of its Job.
+const JOB_TELLS_WITHIN: SignedDuration = SignedDuration::from_secs(5);
+
 /// How an attempt ended, before anyone judges it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Ended {
@@ -53,17 +56,27 @@ pub fn ended(pod: &PodFacts, job: Option<&JobFacts>, now: Timestamp) -> Option<E
     if !pod.has_ended() && !is_lost(pod, now) {
         return None;
     }
-    Some(
-        out_of_memory(pod)
-            .or_else(|| success(pod))
-            .or_else(|| overdue(pod))
-            .or_else(|| disrupted(pod))
-            .or_else(|| lost(pod))
-            .or_else(|| refused_by_node(pod))
-            .or_else(|| exited(pod))
-            .or_else(|| failed_init(pod))
-            .unwrap_or_else(|| silent(pod, job)),
-    )
+    Some(told(pod).unwrap_or_else(|| silent(pod, job)))
+}
+
+/// What the pod itself says of its end.
+fn told(pod: &PodFacts) -> Option<Ended> {
+    out_of_memory(pod)
+        .or_else(|| success(pod))
+        .or_else(|| overdue(pod))
+        .or_else(|| disrupted(pod))
+        .or_else(|| lost(pod))
+        .or_else(|| refused_by_node(pod))
+        .or_else(|| exited(pod))
+        .or_else(|| failed_init(pod))
+}
+
+/// Until when the Job of a pod that was deleted and says nothing of its end may still tell: that it counted the
+/// pod as succeeded, or that it was deleted itself. Two watches keep no common time.
+pub fn job_may_tell_until(pod: &PodFacts, job: Option<&JobFacts>) -> Option<Timestamp> {
+    let deleted = pod.gone_at.or(pod.due_gone_at)?;
+    let job_is_silent = job.is_some_and(|job| job.is_live() && !job.deleting);
+    (job_is_silent && pod.has_ended() && told(pod).is_none()).then(|| after(deleted, JOB_TELLS_WITHIN))
 }
 
 fn is_lost(pod: &PodFacts, now: Timestamp) -> bool {
@@ -189,10 +202,10 @@ pub fn result_lost(job: &str) -> String {
 /// The pod says nothing of its end.
 fn silent(pod: &PodFacts, job: Option<&JobFacts>) -> Ended {
     match job {
-        Some(JobFacts { finished: Some(JobEnd { succeeded: true, .. }), name, .. }) if pod.gone => {
+        Some(JobFacts { finished: Some(JobEnd { succeeded: true, .. }), name, .. }) if pod.is_gone() => {
             Ended::new(pod, Reason::ResultLost, result_lost(name))
         }
-        _ if !pod.gone && pod.deleted_at.is_none() => {
+        _ if !pod.is_gone() && pod.deleted_at.is_none() => {
             Ended::new(pod, Reason::NodeLost, format!("the pod {} failed, and its node does not say why", pod.name))
         }
         Some(job) if job.gone || job.deleting => {

@@ -27,7 +27,7 @@ fn pod() -> PodFacts {
         due_gone_at: None,
         deleted_at: None,
         without_grace: false,
-        gone: false,
+        gone_at: None,
         disruption: None,
         waiting: None,
         work: Work::Running,
@@ -57,7 +57,7 @@ fn killed_at(second: i64, pod: PodFacts) -> PodFacts {
 }
 
 fn gone(pod: PodFacts) -> PodFacts {
-    PodFacts { gone: true, ..pod }
+    PodFacts { gone_at: Some(at(1000)), ..pod }
 }
 
 fn disturbed(by: &str) -> PodFacts {
@@ -192,6 +192,20 @@ fn a_deleted_job_is_told_from_a_deleted_pod() {
     ] {
         assert_eq!(ended(&pod, job.as_ref(), at(1000)).map(|ended| ended.reason), Some(expected), "{job:?}");
     }
+}
+
+#[test]
+fn the_job_of_a_deleted_pod_is_heard_before_the_pod_is_judged() {
+    let (job, ended) = (job(), Some(JobEnd { succeeded: false, at: at(999) }));
+    let until = |pod: PodFacts, job: &JobFacts| job_may_tell_until(&pod, Some(job));
+    assert_eq!(until(gone(pod()), &job), Some(at(1005)));
+    assert_eq!(until(killed_at(40, deleted_at(39, pod())), &job), Some(at(39 + 30 + 5)), "SIGTERM ended it");
+    assert_eq!(until(gone(pod()), &JobFacts { gone: true, ..job.clone() }), None);
+    assert_eq!(until(gone(pod()), &JobFacts { deleting: true, ..job.clone() }), None);
+    assert_eq!(until(gone(pod()), &JobFacts { finished: ended, ..job.clone() }), None);
+    assert_eq!(until(gone(exited(0)), &job), None, "the pod itself has told");
+    assert_eq!(until(deleted_at(39, pod()), &job), None, "it has not ended");
+    assert_eq!(until(said_by_kubelet("Silence", pod()), &job), None, "nobody deleted it");
 }
 
 #[test]
@@ -407,7 +421,7 @@ fn the_last_version_of_a_deleted_pod_does_not_make_its_end_a_failure_of_the_work
         due_gone_at: Some(at(60)),
         deleted_at: Some(at(60)),
         without_grace: true,
-        gone: true,
+        gone_at: Some(at(60)),
         ..exited(137)
     };
     let told = |pod: &PodFacts| ended(pod, Some(&job()), at(61)).map(|ended| ended.reason);

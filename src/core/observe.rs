@@ -142,8 +142,8 @@ pub struct PodFacts {
     /// The grace of its deletion is 0. That is so of every pod in the end, and `deleted_at` is then when it was
     /// removed, which may be long after its deletion was asked for.
     pub without_grace: bool,
-    /// It was there and is gone; the rest is what was last seen.
-    pub gone: bool,
+    /// Since when it is known to be gone; the rest is what was last seen.
+    pub gone_at: Option<Timestamp>,
     /// The DisruptionTarget condition: who disturbed the pod, and in which words.
     pub disruption: Option<(String, String)>,
     /// Why its container has not started.
@@ -275,7 +275,7 @@ impl PodFacts {
             due_gone_at,
             deleted_at: due_gone_at.and_then(|due| due.checked_sub(grace).ok()),
             without_grace: due_gone_at.is_some() && grace.is_zero(),
-            gone: false,
+            gone_at: None,
             disruption: condition("DisruptionTarget", "True")
                 .map(|seen| (seen.reason.clone().unwrap_or_default(), seen.message.clone().unwrap_or_default())),
             waiting,
@@ -299,9 +299,13 @@ impl PodFacts {
         }
     }
 
+    pub fn is_gone(&self) -> bool {
+        self.gone_at.is_some()
+    }
+
     /// Its containers have all ended, or it is gone.
     pub fn has_ended(&self) -> bool {
-        self.gone || matches!(self.phase, Phase::Succeeded | Phase::Failed)
+        self.is_gone() || matches!(self.phase, Phase::Succeeded | Phase::Failed)
     }
 
     /// A container of it has begun: its work, or what prepares that.

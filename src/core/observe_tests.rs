@@ -82,7 +82,7 @@ fn a_running_pod_is_read() {
     assert_eq!((pod.job.as_str(), pod.node.as_deref()), ("report-7-0f3a", Some("node-3")));
     assert_eq!((pod.created_at, pod.started_at), (at("2026-03-01T10:00:00Z"), Some(at("2026-03-01T10:00:02Z"))));
     assert_eq!((pod.phase, pod.timeout_seconds, pod.work.clone()), (Phase::Running, Some(600), Work::Running));
-    assert!(pod.has_started() && !pod.has_ended() && !pod.gone);
+    assert!(pod.has_started() && !pod.has_ended() && !pod.is_gone());
     assert_eq!((&pod.waiting, &pod.disruption, &pod.out_of_memory, &pod.failed_init), (&None, &None, &None, &None));
     assert_eq!((pod.due_gone_at, pod.deleted_at), (None, None));
     let holds = pod.holds.expect("what it holds");

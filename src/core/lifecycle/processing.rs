@@ -50,7 +50,7 @@ impl<'a> Attempt<'a> {
         let pods = observed.pods.iter().filter(|pod| pod.job == name);
         Self {
             job: observed.jobs.iter().find(|job| job.name == name),
-            pod: pods.max_by_key(|pod| (!pod.has_ended(), !pod.gone, pod.created_at, &pod.uid)),
+            pod: pods.max_by_key(|pod| (!pod.has_ended(), !pod.is_gone(), pod.created_at, &pod.uid)),
         }
     }
 
@@ -74,7 +74,7 @@ impl<'a> Attempt<'a> {
 
     fn delete_pod(&self, why: Reason) -> Decision {
         match self.pod {
-            Some(pod) if !pod.gone && pod.due_gone_at.is_none() => {
+            Some(pod) if !pod.is_gone() && pod.due_gone_at.is_none() => {
                 Decision::act(Action::DeletePod { name: pod.name.clone(), uid: pod.uid.clone(), why })
             }
             pod => Decision::wake_at(pod.and_then(|pod| pod.due_gone_at).map(just_lost)),
@@ -161,6 +161,9 @@ fn stopped(view: &View, attempt: &Attempt, state: State, why: &Trouble) -> TaskS
 }
 
 fn with_pod(view: &View, attempt: &Attempt, pod: &PodFacts) -> Decision {
+    if let Some(until) = view.ahead(classify::job_may_tell_until(pod, attempt.job)) {
+        return Decision::wake_at(Some(until));
+    }
     match classify::ended(pod, attempt.job, view.now) {
         Some(ended) => Decision::write(judged(view, &ended, Some(pod))),
         None => live(view, attempt, pod),

@@ -108,7 +108,7 @@ async fn run(stage: Arc<Stage>, job: Job) {
     stage.script().starts.push(Start { task: task.clone(), job: job_name, pod: pod_name, at: Timestamp::now() });
     let outcome = perform(&stage, &task, &pod, outcome).await;
     if report(&stage, &pod, pods::ended(&pod, &outcome)).await {
-        finish(&stage, &job, matches!(outcome, Outcome::Succeed(_))).await;
+        finish(&stage, &job.name_any(), job.uid(), matches!(outcome, Outcome::Succeed(_))).await;
     }
 }
 
@@ -143,9 +143,9 @@ async fn report(stage: &Stage, pod: &Pod, status: Value) -> bool {
 }
 
 /// The Job controller writes its verdict.
-async fn finish(stage: &Stage, job: &Job, succeeded: bool) {
-    let patch = json!({"metadata": {"uid": job.uid()}, "status": pods::job_status(succeeded)});
-    let _ = stage.namespace.jobs().patch_status(&job.name_any(), &PatchParams::default(), &Patch::Merge(patch)).await;
+async fn finish(stage: &Stage, job: &str, uid: Option<String>, succeeded: bool) {
+    let patch = json!({"metadata": {"uid": uid}, "status": pods::job_status(succeeded)});
+    let _ = stage.namespace.jobs().patch_status(job, &PatchParams::default(), &Patch::Merge(patch)).await;
 }
 
 async fn cannot_make_pod(stage: &Stage, job: &Job, why: &str) {
@@ -161,7 +161,7 @@ async fn cannot_make_pod(stage: &Stage, job: &Job, why: &str) {
     let _ = stage.namespace.api::<Event>().create(&PostParams::default(), &event).await;
 }
 
-/// The kubelet ends a pod that was deleted, and removes it.
+/// The kubelet ends a pod that was deleted, and removes it; the Job controller counts it as failed.
 async fn end(stage: Arc<Stage>, pod: Pod) {
     let owner = pod.annotations().get(pods::TASK_NAME).cloned().unwrap_or_default();
     stage.no_longer_lingering(&owner).await;
@@ -171,6 +171,9 @@ async fn end(stage: Arc<Stage>, pod: Pod) {
     }
     let at_once = DeleteParams { grace_period_seconds: Some(0), ..DeleteParams::default() };
     let _ = stage.namespace.pods().delete(&pod.name_any(), &at_once).await;
+    if let Some(job) = pod.owner_references().first().filter(|_| !matches!(phase.as_str(), "Succeeded" | "Failed")) {
+        finish(&stage, &job.name, Some(job.uid.clone()), false).await;
+    }
 }
 
 /// The garbage collector.

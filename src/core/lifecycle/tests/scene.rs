@@ -201,7 +201,7 @@ impl Scene {
             due_gone_at: None,
             deleted_at: None,
             without_grace: false,
-            gone: false,
+            gone_at: None,
             disruption: None,
             waiting: None,
             work: Work::Running,
@@ -254,7 +254,7 @@ pub fn terminating(second: i64) -> impl FnOnce(PodFacts) -> PodFacts {
 }
 
 pub fn gone(pod: PodFacts) -> PodFacts {
-    PodFacts { gone: true, ..pod }
+    PodFacts { gone_at: Some(at(0)), ..pod }
 }
 
 pub fn finished(succeeded: bool, second: i64) -> impl FnOnce(&mut JobFacts) {

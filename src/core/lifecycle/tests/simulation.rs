@@ -119,6 +119,10 @@ struct World {
     launched: Vec<String>,
 }
 
+fn gone_at(now: Timestamp, pod: PodFacts) -> PodFacts {
+    PodFacts { gone_at: Some(now), ..pod }
+}
+
 type Checked = Result<(), TestCaseError>;
 
 impl World {
@@ -330,7 +334,7 @@ impl World {
             .partition(|pod| pod.node_answers && pod.facts.due_gone_at.is_some_and(|due| due <= now));
         self.pods = stay;
         let leave: Vec<Pod> = leave;
-        self.gone_pods.extend(leave.into_iter().map(|pod| ended_by_deletion(pod.facts, now)).map(gone));
+        self.gone_pods.extend(leave.into_iter().map(|pod| gone_at(now, ended_by_deletion(pod.facts, now))));
         self.release_jobs();
     }
 
@@ -455,7 +459,7 @@ impl World {
         let pod = &mut self.pods[place];
         if pod.facts.has_ended() || pod.facts.started_at.is_none() {
             let facts = self.pods.remove(place).facts;
-            self.gone_pods.push(gone(facts));
+            self.gone_pods.push(gone_at(now, facts));
         } else {
             pod.facts = terminating(self.now)(pod.facts.clone());
             debug_assert!(pod.facts.due_gone_at > Some(now));

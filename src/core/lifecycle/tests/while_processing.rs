@@ -360,7 +360,7 @@ fn nothing_is_launched_while_something_of_another_run_may_run() {
     scene.observed.jobs[0].gone = true;
     scene.observed.pods.push(pod_of_run_1);
     assert_ne!(scene.decide(4).action, Action::Launch, "its pod runs on");
-    scene.observed.pods[0].gone = true;
+    scene.observed.pods[0].gone_at = Some(at(4));
     assert_eq!(scene.decide(5).action, Action::Launch);
 }
 
@@ -368,7 +368,7 @@ fn nothing_is_launched_while_something_of_another_run_may_run() {
 fn of_two_pods_of_one_job_the_one_that_runs_counts() {
     let scene = running(json!({})).write(10);
     let second = PodFacts { created_at: at(5), ..gone(scene.pod("p2")) };
-    assert!(scene.with(PodFacts { gone: false, phase: Phase::Failed, ..exits(1)(second) }).rests(20), "p1 runs on");
+    assert!(scene.with(PodFacts { gone_at: None, phase: Phase::Failed, ..exits(1)(second) }).rests(20), "p1 runs on");
 }
 
 #[test]
