@@ -45,6 +45,8 @@ struct Inner {
     /// Tasks whose admission is being written: until it is known what became of that, each is a holder,
     /// whatever else changes.
     assumed: HashSet<Uid>,
+    /// Namespaces that are being deleted.
+    ending: HashSet<String>,
 }
 
 /// What is remembered of a task beside the task itself.
@@ -74,6 +76,7 @@ pub struct Gathered {
     pub queue: Option<Capacity>,
     pub observed: Observed,
     first_seen: u64,
+    namespace_ends: bool,
 }
 
 impl Gathered {
@@ -83,6 +86,7 @@ impl Gathered {
             queue: self.queue.as_ref(),
             observed: &self.observed,
             first_seen: self.first_seen,
+            namespace_ends: self.namespace_ends,
             settings,
         }
     }
@@ -109,8 +113,12 @@ pub fn key_of(object: &impl ResourceExt) -> Key {
     (object.namespace().unwrap_or_default().into(), object.name_any().into())
 }
 
+fn namespace_of(task: &Task) -> String {
+    task.namespace().unwrap_or_default()
+}
+
 fn key_beside(task: &Task, name: &str) -> Key {
-    (task.namespace().unwrap_or_default().into(), name.into())
+    (namespace_of(task).into(), name.into())
 }
 
 /// The task that a Job or pod belongs to, by the label that we put there.
@@ -128,6 +136,7 @@ impl Cache {
             known: HashMap::new(),
             children: HashMap::new(),
             assumed: HashSet::new(),
+            ending: HashSet::new(),
         };
         Self { tasks, settings, inner: Mutex::new(inner), admission: Arc::default() }
     }
@@ -271,9 +280,7 @@ impl Cache {
             return;
         }
         inner.ensure_default_queue(task, &self.settings);
-        let kind = inner.kinds.get(&key_beside(task, &task.spec.type_)).cloned();
-        let first_seen = inner.known.get(&uid).map_or_else(|| version(task), |known| known.first_seen);
-        let standing = standing(task, kind.as_deref(), first_seen, &self.settings);
+        let standing = inner.standing(task, &self.settings);
         inner.board.place(&uid, standing);
         if task.status.as_ref().map(|status| status.state) != Some(State::Processing) {
             inner.forget_gone_children(&uid);
@@ -292,6 +299,7 @@ impl Cache {
             queue: inner.board.capacity(&key_beside(task, &task.spec.queue)).cloned(),
             observed: children.map(|children| children.observed(&uid)).unwrap_or_default(),
             first_seen: known.first_seen,
+            namespace_ends: inner.ending.contains(&*namespace_of(task)),
         })
     }
 
@@ -339,12 +347,32 @@ impl Cache {
         self.replace(&mut inner, |task| key == key_beside(task, &task.spec.queue))
     }
 
+    /// Takes in that a namespace is being deleted, or is gone.
+    pub fn namespace_changed(&self, name: String, ends: bool) {
+        let mut inner = self.lock();
+        let changed = if ends { inner.ending.insert(name.clone()) } else { inner.ending.remove(&name) };
+        if changed {
+            tracing::info!(
+                namespace = name,
+                ends,
+                "a namespace is being deleted, or gone: nothing is begun while it ends"
+            );
+            self.replace(&mut inner, |task| namespace_of(task) == name);
+        }
+    }
+
+    /// The list of namespaces is complete, and these of them are being deleted.
+    pub fn namespaces_listed(&self, ending: &HashSet<String>) {
+        let known: Vec<_> = self.lock().ending.difference(ending).cloned().collect();
+        known.into_iter().for_each(|name| self.namespace_changed(name, false));
+        ending.iter().for_each(|name| self.namespace_changed(name.clone(), true));
+    }
+
     /// The candidate that `task` is now, if it is one.
     pub fn candidate(&self, task: &Task) -> Option<Candidate> {
         let inner = self.lock();
-        let kind = inner.kinds.get(&key_beside(task, &task.spec.type_));
-        let first_seen = inner.known.get(&uid_of(task))?.first_seen;
-        match standing(task, kind.map(Arc::as_ref), first_seen, &self.settings) {
+        inner.known.get(&uid_of(task))?;
+        match inner.standing(task, &self.settings) {
             Standing::Candidate(candidate) => Some(candidate),
             Standing::Holder(_) | Standing::Neither => None,
         }
@@ -513,6 +541,14 @@ impl Inner {
         let news = version >= known.placed;
         known.placed = known.placed.max(version);
         news
+    }
+
+    /// Where a task stands with admission, by all that is known beside it.
+    fn standing(&self, task: &Task, settings: &Settings) -> Standing {
+        let kind = self.kinds.get(&key_beside(task, &task.spec.type_)).map(Arc::as_ref);
+        let first_seen = self.known.get(&uid_of(task)).map_or_else(|| version(task), |known| known.first_seen);
+        let standing = standing(task, kind, first_seen, settings);
+        if self.ending.contains(&*namespace_of(task)) { standing.where_nothing_begins() } else { standing }
     }
 
     /// What was and is gone matters only while its task holds a slot.

@@ -13,6 +13,7 @@ mod children;
 mod classes;
 mod events;
 mod gather;
+mod namespaces;
 mod orphans;
 mod queues;
 mod reconcile;
@@ -127,6 +128,7 @@ pub async fn run(
     look(types::run(context.clone()).boxed());
     look(queues::run(context.clone()).boxed());
     look(classes::run(context.clone()).boxed());
+    look(namespaces::run(context.clone()).boxed());
     parts.spawn(admission::run(context, shutdown.clone()).boxed());
     parts.spawn(reconciler.boxed());
     parts.spawn(event_writer.run().boxed());

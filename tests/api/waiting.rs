@@ -1,12 +1,13 @@
 //! Tasks that cannot start yet, or never: each says why, and holds back nobody.
 
 use harness::*;
-use k8s_openapi::api::core::v1::ResourceQuota;
+use k8s_openapi::api::core::v1::{Namespace, ResourceQuota};
+use kube::Api;
 use kube::api::{DeleteParams, Patch, PatchParams};
 use serde_json::json;
 use task_manager::api::{Maximum, Priority, Reason, State};
 
-use crate::stage::{manifest, object_version, seen_waiting, set, status, version};
+use crate::stage::{manifest, object_version, seen_waiting, set, started, status, told, version};
 
 #[tokio::test]
 async fn a_task_waits_for_its_type_and_goes_on_when_that_appears() {
@@ -260,6 +261,33 @@ async fn a_change_that_matters_no_more_is_noted_and_changes_nothing() {
         let seen = ns.task_when("one", "has seen the change", |_, status| status.observed_generation == 2).await;
         assert_eq!(status(&seen).state, State::Completed, "final is final");
         assert_eq!(node.starts().len(), 1);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn in_a_namespace_that_is_being_deleted_nothing_is_begun_or_retried() {
+    in_namespace("ending", async |ns| {
+        ns.create(&task_queue("default", 1)).await;
+        let (node, operator) = set(&ns, &[]).await;
+        node.script("one", [Outcome::Hold]);
+        ns.create(&task("one")).await;
+        started(&node, "one", 1).await;
+        ns.create(&task("two")).await;
+        seen_waiting(&operator, 1).await;
+        let spaces = Api::<Namespace>::all(ns.client.clone());
+        spaces.delete(&ns.name, &DeleteParams::background()).await.expect("deleted");
+        eventually("the operator has seen it", SOON, async || {
+            operator.logged().contains("a namespace is being deleted").then_some(())
+        })
+        .await;
+        node.end("one", Outcome::exit(1));
+        stays("nothing is begun", A_MOMENT, async || {
+            let (one, two) = (ns.task("one").await, ns.task("two").await);
+            told(&one) == ("Processing".into(), Reason::Admitted, 1) && status(&two).state == State::Queued
+        })
+        .await;
+        assert_eq!((node.starts().len(), ns.jobs_now().await.len()), (1, 1));
     })
     .await;
 }

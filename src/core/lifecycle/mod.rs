@@ -29,6 +29,8 @@ pub struct Surroundings<'a> {
     pub observed: &'a Observed,
     /// The resourceVersion with which the task was first seen in this run, untouched: its arrival.
     pub first_seen: u64,
+    /// Its namespace is being deleted.
+    pub namespace_ends: bool,
     pub settings: &'a Settings,
 }
 
@@ -81,8 +83,8 @@ impl Decision {
 
 /// What is to be done about `task`.
 pub fn decide(task: &Task, around: &Surroundings, now: Timestamp) -> Decision {
-    if task.metadata.deletion_timestamp.is_some() {
-        // Whoever deletes a task cancels it; its Job and pod go with it by their owner references.
+    if task.metadata.deletion_timestamp.is_some() || around.namespace_ends {
+        // Whoever deletes a task or its namespace cancels it; its Job and pod go along.
         return Decision::rest();
     }
     let view = View::new(task, around, now);

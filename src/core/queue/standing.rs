@@ -41,6 +41,16 @@ pub enum Standing {
     Neither,
 }
 
+impl Standing {
+    /// The same in a namespace that is being deleted: nothing is begun there, and what runs holds its slot.
+    pub fn where_nothing_begins(self) -> Self {
+        match self {
+            Self::Candidate(_) => Self::Neither,
+            Self::Holder(_) | Self::Neither => self,
+        }
+    }
+}
+
 /// Where `task` stands. `first_seen` is its arrival where the status names none.
 pub fn standing(task: &Task, kind: Option<&Kind>, first_seen: u64, settings: &Settings) -> Standing {
     let status = task.status.as_ref();

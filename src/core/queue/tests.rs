@@ -483,6 +483,7 @@ fn what_is_withheld_is_no_candidate() {
         Standing::Neither,
         "its type is not ready"
     );
+    assert_eq!(stands(&task(json!({}))).where_nothing_begins(), Standing::Neither, "its namespace is being deleted");
     let mut deleted = task(json!({}));
     deleted.metadata.deletion_timestamp = Some(k8s_openapi::apimachinery::pkg::apis::meta::v1::Time(at(0)));
     assert_eq!(stands(&deleted), Standing::Neither);

@@ -39,6 +39,7 @@ pub struct Scene {
     pub queue: Option<Capacity>,
     pub observed: Observed,
     pub settings: Settings,
+    pub namespace_ends: bool,
 }
 
 pub fn queued(spec: Value) -> Scene {
@@ -56,6 +57,7 @@ pub fn queued(spec: Value) -> Scene {
         queue: Some(Capacity::of_tasks(50)),
         observed: Observed::default(),
         settings: Settings::default(),
+        namespace_ends: false,
     }
 }
 
@@ -83,6 +85,7 @@ impl Scene {
             queue: self.queue.as_ref(),
             observed: &self.observed,
             first_seen: 100,
+            namespace_ends: self.namespace_ends,
             settings: &self.settings,
         };
         decide(&self.task, &around, at(second))

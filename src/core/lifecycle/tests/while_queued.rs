@@ -166,3 +166,11 @@ fn a_task_that_is_being_deleted_is_left_alone() {
         assert_eq!(scene.decide(100_000), Decision::rest());
     }
 }
+
+#[test]
+fn in_a_namespace_that_is_being_deleted_nothing_is_begun_or_retried() {
+    let ending = |scene: Scene| Scene { namespace_ends: true, ..scene };
+    assert!(ending(with_slot(json!({}))).rests(1), "not launched");
+    assert!(ending(running(json!({})).pod_is(exits(1))).rests(7), "not tried again");
+    assert!(ending(queued(json!({"cancel": true}))).rests(1));
+}
