@@ -7,13 +7,14 @@ use std::time::Duration;
 
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::Pod;
-use kube::api::{DeleteParams, PostParams, Preconditions};
+use kube::api::{PostParams, Preconditions};
 use kube::core::NamespaceResourceScope;
 use kube::{Api, Resource, ResourceExt};
 use serde::de::DeserializeOwned;
 
 use super::Context;
 use super::calls::CallError;
+use super::removal::{only, remove};
 use crate::api::{State, Task};
 use crate::core::lifecycle::Action;
 use crate::core::observe::{self, Trouble};
@@ -45,11 +46,11 @@ pub async fn carry_out(task: &Task, action: Action, context: &Context) -> Again 
         },
         Action::Launch => launch(task, context).await,
         Action::DeleteJob { name, uid, why } => {
-            let again = delete::<Job>(task, &name, only(uid.clone()), why, context).await?;
+            let again = delete::<Job>(task, &name, only(&uid), why, context).await?;
             context.cache.job_deleted(task, &uid);
             Ok(again)
         }
-        Action::DeletePod { name, uid, why } => delete::<Pod>(task, &name, only(uid), why, context).await,
+        Action::DeletePod { name, uid, why } => delete::<Pod>(task, &name, only(&uid), why, context).await,
         Action::DeleteTask => {
             // In the version that was decided on: somebody may just have asked for another run.
             let as_seen = Preconditions { uid: task.uid(), resource_version: task.resource_version() };
@@ -132,23 +133,13 @@ fn tasks(task: &Task, context: &Context) -> Api<Task> {
     Api::namespaced(context.client.clone(), &task.namespace().unwrap_or_default())
 }
 
-/// Deletes exactly this object, in this version if one is named, and what it owns with it.
+/// Deletes a child of this task, or the task itself, and says why.
 async fn delete<K>(task: &Task, name: &str, only_this: Preconditions, why: Reason, context: &Context) -> Again
 where
     K: Resource<Scope = NamespaceResourceScope, DynamicType = ()> + Clone + DeserializeOwned + Debug,
 {
     let namespace = task.namespace().unwrap_or_default();
-    let objects = Api::<K>::namespaced(context.client.clone(), &namespace);
-    let how = DeleteParams::background().preconditions(only_this);
-    let deleted = context.calls.write("delete", objects.delete(name, &how)).await;
     tracing::info!(namespace, task = task.name_any(), kind = %K::kind(&()), name, reason = %why, "delete");
-    match deleted {
-        // Gone, another one of that name, or changed meanwhile: the watch shows what is so.
-        Ok(_) | Err(CallError::NotFound | CallError::Conflict) => Ok(Some(TRACE_EXPECTED_WITHIN)),
-        Err(error) => Err(error),
-    }
-}
-
-fn only(uid: String) -> Preconditions {
-    Preconditions { uid: Some(uid), resource_version: None }
+    remove::<K>(&namespace, name, only_this, context).await?;
+    Ok(Some(TRACE_EXPECTED_WITHIN))
 }

@@ -15,7 +15,7 @@ use kube::api::ObjectMeta;
 use kube::runtime::reflector::{ObjectRef, Store};
 use tokio::sync::Notify;
 
-use super::children::Children;
+use super::children::{Child, Children};
 use crate::api::{Priority, State, Task, TaskQueue, TaskType};
 use crate::core::observe::{JobFacts, Observed, PodFacts, Trouble};
 
@@ -60,14 +60,6 @@ struct Known {
     latest: u64,
     /// The resourceVersion with which it was last placed.
     placed: u64,
-}
-
-/// A Job that belongs to no task any more.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct Orphan {
-    pub namespace: String,
-    pub job: String,
-    pub uid: String,
 }
 
 /// What a decision about a task is based on.
@@ -524,13 +516,11 @@ impl Cache {
         (inner.board.depth(), inner.board.running())
     }
 
-    /// Jobs that are there and whose task is not.
-    pub fn orphans(&self) -> HashSet<Orphan> {
+    /// Jobs and pods of ours that are there and whose task is not.
+    pub fn orphans(&self) -> HashSet<Child> {
         let inner = self.lock();
         let strangers = inner.children.iter().filter(|(uid, _)| !inner.known.contains_key(*uid));
-        let jobs = strangers.flat_map(|(_, children)| children.present_jobs());
-        jobs.map(|job| Orphan { namespace: job.namespace.clone(), job: job.name.clone(), uid: job.uid.clone() })
-            .collect()
+        strangers.flat_map(|(_, children)| children.present()).collect()
     }
 }
 

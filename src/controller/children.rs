@@ -8,6 +8,27 @@ use jiff::Timestamp;
 use crate::core::observe::{JobFacts, Observed, PodFacts, Trouble};
 use crate::core::queue::Holding;
 
+/// A Job or a pod.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Child {
+    pub kind: Kind,
+    pub namespace: String,
+    pub name: String,
+    pub uid: String,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Kind {
+    Job,
+    Pod,
+}
+
+impl Child {
+    fn new(kind: Kind, namespace: &str, name: &str, uid: &str) -> Self {
+        Self { kind, namespace: namespace.into(), name: name.into(), uid: uid.into() }
+    }
+}
+
 /// A task's children, by uid.
 #[derive(Default)]
 pub struct Children {
@@ -84,9 +105,14 @@ impl Children {
         gone.map(|pod| pod.gone_at = Some(now)).count() > 0
     }
 
-    /// Jobs that are there and not on their way out.
-    pub fn present_jobs(&self) -> impl Iterator<Item = &JobFacts> {
-        self.jobs.values().filter(|job| !job.gone && !job.deleting)
+    /// What is there of ours, by the annotation that we put there, and is not on its way out. A pod goes with
+    /// its Job.
+    pub fn present(&self) -> impl Iterator<Item = Child> {
+        let jobs = self.jobs.values().filter(|job| !job.gone && !job.deleting && job.holds.is_some());
+        let pods = self.pods.values().filter(|pod| !pod.is_gone() && pod.due_gone_at.is_none() && pod.holds.is_some());
+        let without_job = pods.filter(|pod| !self.jobs.values().any(|job| job.name == pod.job));
+        jobs.map(|job| Child::new(Kind::Job, &job.namespace, &job.name, &job.uid))
+            .chain(without_job.map(|pod| Child::new(Kind::Pod, &pod.namespace, &pod.name, &pod.uid)))
     }
 
     /// What was and is gone matters only while the task holds a slot.

@@ -17,6 +17,7 @@ mod namespaces;
 mod orphans;
 mod queues;
 mod reconcile;
+mod removal;
 mod status;
 mod types;
 mod watch;

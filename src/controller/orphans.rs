@@ -1,16 +1,16 @@
-//! Removes Jobs whose task is gone. Their owner references do that in the ordinary case; this is for a task
-//! that was deleted with its children spared.
+//! Removes Jobs and pods whose task is gone. Their owner references do that in the ordinary case; this is for a
+//! task that was deleted with its children spared.
 
 use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
 use k8s_openapi::api::batch::v1::Job;
-use kube::Api;
-use kube::api::{DeleteParams, Preconditions};
+use k8s_openapi::api::core::v1::Pod;
 
 use super::Context;
-use super::cache::Orphan;
+use super::children::{Child, Kind};
+use super::removal::{only, remove};
 
 /// An orphan that is seen twice, so far apart, is one that the garbage collector does not take.
 const BETWEEN_SWEEPS: Duration = Duration::from_secs(10);
@@ -23,22 +23,23 @@ pub async fn run(context: Arc<Context>) {
     loop {
         let seen = context.cache.orphans();
         for orphan in seen.intersection(&seen_before) {
-            remove(orphan, &context).await;
+            sweep(orphan, &context).await;
         }
         seen_before = seen;
         tokio::time::sleep(BETWEEN_SWEEPS).await;
     }
 }
 
-async fn remove(orphan: &Orphan, context: &Context) {
-    let jobs = Api::<Job>::namespaced(context.client.clone(), &orphan.namespace);
-    let only_this = Preconditions { uid: Some(orphan.uid.clone()), resource_version: None };
-    let how = DeleteParams::background().preconditions(only_this);
-    let deleted = context.calls.write("delete", jobs.delete(&orphan.job, &how)).await;
-    match deleted {
-        Ok(_) => tracing::info!(namespace = orphan.namespace, job = orphan.job, "removed a Job whose task is gone"),
+async fn sweep(orphan: &Child, context: &Context) {
+    let Child { kind, namespace, name, uid } = orphan;
+    let removed = match kind {
+        Kind::Job => remove::<Job>(namespace, name, only(uid), context).await,
+        Kind::Pod => remove::<Pod>(namespace, name, only(uid), context).await,
+    };
+    match removed {
+        Ok(()) => tracing::info!(namespace, ?kind, name, "removed what a task left that is gone"),
         Err(error) => {
-            tracing::warn!(namespace = orphan.namespace, job = orphan.job, %error, "failed to remove a Job whose task is gone; will try again")
+            tracing::warn!(namespace, ?kind, name, %error, "failed to remove what a task left that is gone; will try again")
         }
     }
 }

@@ -84,6 +84,10 @@ fn is_lost(pod: &PodFacts, now: Timestamp) -> bool {
 }
 
 impl Ended {
+    pub fn has_succeeded(&self) -> bool {
+        matches!(self.reason, Reason::Succeeded | Reason::ResultLost)
+    }
+
     fn new(pod: &PodFacts, reason: Reason, message: impl Into<String>) -> Self {
         let (exit_code, at, left) = match &pod.work {
             Work::Ended { exit_code, at, left } => (Some(*exit_code), *at, left.clone()),
@@ -243,7 +247,7 @@ pub fn result(left: &str) -> (Value, bool) {
 
 /// The type's rules first; then what the work reported; then the built-in judgement.
 pub fn judge(ended: &Ended, rules: &[FailureRule]) -> Verdict {
-    if matches!(ended.reason, Reason::Succeeded | Reason::ResultLost) {
+    if ended.has_succeeded() {
         return Verdict::Succeeded;
     }
     let by_rule = rules.iter().find(|rule| matches(rule, ended)).map(|rule| match rule.action {

@@ -6,6 +6,14 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use super::Reason;
 use crate::api::{Condition, State};
 
+/// The longest message that a status keeps, in characters.
+const LONGEST_MESSAGE: usize = 1024;
+
+/// What of a message a status keeps: others wrote it, and it may be of any length.
+pub fn shortened(message: &str) -> String {
+    message.chars().take(LONGEST_MESSAGE).collect()
+}
+
 /// What the conditions are to say.
 pub struct Said<'a> {
     pub state: State,

@@ -15,9 +15,6 @@ pub const OUR_MOUNT: &str = "/task";
 /// Volumes that begin so are ours.
 pub const OUR_VOLUMES: &str = "task-manager-";
 
-/// The longest message that a status keeps, in characters.
-const LONGEST_MESSAGE: usize = 1024;
-
 #[derive(Clone, Debug, PartialEq)]
 pub struct Kind {
     pub spec: TaskTypeSpec,
@@ -79,7 +76,7 @@ pub fn status(kind: &TaskType, usable: &Usable, now: Timestamp) -> TaskTypeStatu
         Usable::No(why) => ("False", Reason::TypeNotReady, why.as_str()),
         Usable::NotKnown(why) => ("Unknown", Reason::NotChecked, why.as_str()),
     };
-    let message: String = message.chars().take(LONGEST_MESSAGE).collect();
+    let message = conditions::shortened(message);
     TaskTypeStatus {
         observed_generation: kind.metadata.generation.unwrap_or_default(),
         conditions: conditions::ready(status, reason, &message, &before.conditions, now),

@@ -2,9 +2,11 @@
 
 mod admission;
 mod cancelling;
+mod fuzz;
 mod leader;
 mod lifecycle;
 mod order;
+mod orphans;
 mod process;
 mod retries;
 mod schema;

@@ -8,6 +8,7 @@
 //!
 //! Nothing here decides what is right: that is said by the tests.
 
+pub mod arbitrary;
 mod cluster;
 mod fake_node;
 mod manifests;

@@ -134,14 +134,15 @@ fn stopping(view: &View, attempt: &Attempt, stop: Stop) -> Decision {
         Some(pod) => classify::ended(pod, attempt.job, view.now),
         None => attempt.job.and_then(ended_unseen),
     };
-    let succeeded = ended.filter(|ended| matches!(ended.reason, Reason::Succeeded | Reason::ResultLost));
-    match (stop, succeeded) {
-        (Stop::NewRun, _) => Decision::write(view.new_run()),
+    Decision::write(match (stop, &ended) {
+        (Stop::NewRun, _) => view.new_run(),
         // Work that was done in time is not thrown away for a deadline.
-        (Stop::Deadline, Some(ended)) => Decision::write(view.attempt_ended(&ended, Verdict::Succeeded, attempt.pod)),
-        (Stop::Deadline, None) => Decision::write(stopped(view, attempt, State::Failed, &why)),
-        (Stop::Cancel, _) => Decision::write(stopped(view, attempt, State::Cancelled, &why)),
-    }
+        (Stop::Deadline, Some(ended)) if ended.has_succeeded() => {
+            view.attempt_ended(ended, Verdict::Succeeded, attempt.pod)
+        }
+        (Stop::Deadline, ended) => stopped(view, attempt, ended.as_ref(), State::Failed, &why),
+        (Stop::Cancel, ended) => stopped(view, attempt, ended.as_ref(), State::Cancelled, &why),
+    })
 }
 
 /// Says first that it is stopping, so that a person who asked for it sees that it was heard.
@@ -154,9 +155,12 @@ fn end_then_tell(view: &View, attempt: &Attempt, stop: Stop) -> Decision {
     view.say(view.processing(&why, attempt.pod)).no_later_than(deleting.wake)
 }
 
-fn stopped(view: &View, attempt: &Attempt, state: State, why: &Trouble) -> TaskStatus {
+fn stopped(view: &View, attempt: &Attempt, ended: Option<&Ended>, state: State, why: &Trouble) -> TaskStatus {
     let was_launched = attempt.pod.is_some() || attempt.job.is_some();
-    let attempts = if was_launched { view.attempt_stopped(why, attempt.pod) } else { view.status.attempts.clone() };
+    let attempts = match was_launched {
+        true => view.attempt_stopped(why, ended, attempt.pod),
+        false => view.status.attempts.clone(),
+    };
     TaskStatus { attempts, ..view.finished(state, why) }
 }
 

@@ -12,8 +12,6 @@ use crate::api::{Admitted, AttemptOutcome, AttemptRecord, State, Task, TaskStatu
 
 /// How many ended attempts a status keeps.
 const ATTEMPTS_KEPT: usize = 10;
-/// The longest message that a status keeps, in characters.
-const LONGEST_MESSAGE: usize = 1024;
 
 /// What admission found out about a task.
 #[derive(Clone, Debug, PartialEq)]
@@ -24,7 +22,7 @@ pub struct Admission {
 
 /// Puts state, reason, message and conditions into `status`: the end of every transition.
 fn told(mut status: TaskStatus, task: &Task, state: State, why: &Trouble, now: Timestamp) -> TaskStatus {
-    let message: String = why.message.chars().take(LONGEST_MESSAGE).collect();
+    let message = conditions::shortened(&why.message);
     let said = Said { state, reason: why.reason, message: &message };
     status.conditions = conditions::of_task(&said, &status.conditions, now);
     status.observed_generation = task.metadata.generation.unwrap_or_default();
@@ -170,13 +168,18 @@ impl View<'_> {
         }
     }
 
-    /// The attempt was ended because somebody asked for it.
-    pub(super) fn attempt_stopped(&self, why: &Trouble, pod: Option<&PodFacts>) -> Vec<AttemptRecord> {
+    /// The attempt was ended, in whatever way, because somebody asked for it.
+    pub(super) fn attempt_stopped(
+        &self,
+        why: &Trouble,
+        ended: Option<&Ended>,
+        pod: Option<&PodFacts>,
+    ) -> Vec<AttemptRecord> {
         let ended = Ended {
             reason: why.reason,
             message: why.message.clone(),
-            exit_code: None,
-            at: None,
+            exit_code: ended.and_then(|ended| ended.exit_code),
+            at: ended.and_then(|ended| ended.at),
             reported: None,
             left: None,
         };
@@ -190,8 +193,7 @@ impl View<'_> {
             finished_at: Some(MicroTime(ended.at.unwrap_or(self.now))),
             outcome,
             reason: ended.reason,
-            message: (outcome != AttemptOutcome::Succeeded)
-                .then(|| ended.message.chars().take(LONGEST_MESSAGE).collect()),
+            message: (outcome != AttemptOutcome::Succeeded).then(|| conditions::shortened(&ended.message)),
             exit_code: ended.exit_code,
             pod: pod.map(|pod| pod.name.clone()).or_else(|| self.status.worker.clone()),
             node: pod.and_then(|pod| pod.node.clone()),

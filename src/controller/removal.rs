@@ -1,0 +1,34 @@
+//! The one way to delete: exactly the object that was decided on, and what it owns with it.
+
+use std::fmt::Debug;
+
+use kube::api::{DeleteParams, Preconditions};
+use kube::core::NamespaceResourceScope;
+use kube::{Api, Resource};
+use serde::de::DeserializeOwned;
+
+use super::Context;
+use super::calls::CallError;
+
+/// The object of this uid and no other of its name.
+pub fn only(uid: &str) -> Preconditions {
+    Preconditions { uid: Some(uid.into()), resource_version: None }
+}
+
+pub async fn remove<K>(
+    namespace: &str,
+    name: &str,
+    only_this: Preconditions,
+    context: &Context,
+) -> Result<(), CallError>
+where
+    K: Resource<Scope = NamespaceResourceScope, DynamicType = ()> + Clone + DeserializeOwned + Debug,
+{
+    let objects = Api::<K>::namespaced(context.client.clone(), namespace);
+    let how = DeleteParams::background().preconditions(only_this);
+    match context.calls.write("delete", objects.delete(name, &how)).await {
+        // Gone, another one of that name, or changed meanwhile: the watch shows what is so.
+        Ok(_) | Err(CallError::NotFound | CallError::Conflict) => Ok(()),
+        Err(error) => Err(error),
+    }
+}
