@@ -93,7 +93,7 @@ pub fn is_checked(kind: &TaskType) -> bool {
 fn read_template(written: &Value) -> Result<PodTemplateSpec, TemplateError> {
     let written = with_quantities_as_text(written.clone());
     let template: PodTemplateSpec =
-        serde_json::from_value(written.clone()).map_err(|error| TemplateError::Unreadable(error.to_string()))?;
+        serde_path_to_error::deserialize(&written).map_err(|error| TemplateError::Unreadable(error.to_string()))?;
     let understood = serde_json::to_value(&template).map_err(|error| TemplateError::Unreadable(error.to_string()))?;
     match lost_field(&written, &understood, "") {
         Some(field) => return Err(TemplateError::UnknownField(field)),
