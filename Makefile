@@ -5,7 +5,7 @@ CLUSTER     := e2e/cluster/cluster
 KUBECONFIG_ := $(CURDIR)/target/cluster/kubeconfig
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-down test lint test-unit test-api test-e2e fuzz bench generate cluster cluster-down run
+.PHONY: help demo demo-down test lint test-unit test-api test-e2e fuzz mutants bench generate cluster cluster-down run
 
 help: ## Show this list.
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -33,6 +33,9 @@ test-e2e: ## Tests on a real node alone (as root).
 
 fuzz: ## Arbitrary objects and JSON for longer than `make test` does it. FUZZ_OBJECTS=500000 says how many.
 	@FUZZ_OBJECTS="$${FUZZ_OBJECTS:-500000}" tests/run fuzz
+
+mutants: ## Mutation testing of src/core: at least 90 % of small changes must be noticed by a test. Takes hours; ARGS="--shard 0/8" for a part.
+	@tests/mutants $(ARGS)
 
 bench: ## Benchmarks.
 	cargo bench

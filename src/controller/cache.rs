@@ -52,7 +52,9 @@ struct Inner {
 /// What is remembered of a task beside the task itself.
 struct Known {
     task: ObjectRef<Task>,
-    /// The resourceVersion with which it was first seen.
+    /// The run that it asks for.
+    run_id: String,
+    /// The resourceVersion with which it was first seen in this run: its arrival, while nobody wrote one down.
     first_seen: u64,
     /// What is older than this is past: we know of something newer, our own last write mostly.
     not_before: u64,
@@ -162,11 +164,16 @@ impl Cache {
         let mut inner = self.lock();
         let known = inner.known.entry(uid_of(task)).or_insert_with(|| Known {
             task: ObjectRef::from_obj(task),
+            run_id: task.spec.run_id.clone(),
             first_seen: version(task),
             not_before: 0,
             latest: 0,
             placed: 0,
         });
+        if known.run_id != task.spec.run_id {
+            known.run_id.clone_from(&task.spec.run_id);
+            known.first_seen = version(task);
+        }
         known.latest = version(task);
         if version(task) >= known.not_before {
             self.place(&mut inner, task);

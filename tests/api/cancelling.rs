@@ -1,6 +1,4 @@
-//! What people do to a task that exists: cancel it, hold it, give it a deadline, run it again.
-
-use std::time::Duration;
+//! What people do to a task that exists: cancel it, hold it, give it a deadline.
 
 use harness::*;
 use jiff::{SignedDuration, Timestamp};
@@ -8,7 +6,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use serde_json::json;
 use task_manager::api::{AttemptOutcome, Reason, State};
 
-use crate::stage::{set, started, status, told};
+use crate::stage::{set, started, status};
 
 #[tokio::test]
 async fn a_queued_task_is_cancelled_at_once() {
@@ -152,98 +150,6 @@ async fn a_deadline_ends_a_task_wherever_it_is() {
         })
         .await;
         assert_eq!(status(&ns.task("quick").await).state, State::Completed, "what was done in time stays done");
-    })
-    .await;
-}
-
-#[tokio::test]
-async fn a_new_run_id_runs_a_finished_task_again_from_the_start() {
-    in_namespace("again", async |ns| {
-        let (node, _operator) = set(&ns, &[]).await;
-        node.script("one", [Outcome::exit(1), Outcome::result("first"), Outcome::Hold]);
-        ns.create(&task("one")).await;
-        let first = status(&ns.task_in("one", State::Completed).await);
-        assert_eq!((first.attempt, first.failures), (2, 1));
-        ns.patch_task("one", json!({"runId": "2", "payload": {"other": true}})).await.expect("accepted");
-        started(&node, "one", 3).await;
-        let second = status(&ns.task_in("one", State::Processing).await);
-        assert_eq!((second.run_id.as_deref(), second.attempt, second.failures), (Some("2"), 1, 0));
-        assert_eq!((second.result, second.attempts.len(), second.finished_at), (None, 0, None));
-        assert!(second.queued_at > first.finished_at, "its time in the queue begins anew");
-        let number = |arrival: Option<String>| arrival.and_then(|text| text.parse::<u64>().ok()).expect("a number");
-        assert!(number(second.arrival) > number(first.arrival));
-        node.end("one", Outcome::succeed());
-        let done = ns.task_in("one", State::Completed).await;
-        assert_eq!(told(&done), ("Completed".into(), Reason::Succeeded, 1));
-    })
-    .await;
-}
-
-#[tokio::test]
-async fn a_new_run_id_ends_the_running_attempt_before_the_new_one_starts() {
-    in_namespace("supersede", async |ns| {
-        let (node, _operator) = set(&ns, &[]).await;
-        node.script("one", [Outcome::Hold, Outcome::result("second")]);
-        node.linger("one");
-        ns.create(&task("one")).await;
-        started(&node, "one", 1).await;
-        ns.patch_task("one", json!({"runId": "2"})).await.expect("accepted");
-        eventually("the old pod is being ended", SOON, async || {
-            ns.pods_now().await.iter().any(|pod| pod.metadata.deletion_timestamp.is_some()).then_some(())
-        })
-        .await;
-        stays("one at a time", A_MOMENT, async || node.starts_of("one") == 1).await;
-        node.let_go("one");
-        let done = status(&ns.task_in("one", State::Completed).await);
-        assert_eq!((done.run_id.as_deref(), done.attempt, done.result), (Some("2"), 1, Some(json!("second"))));
-    })
-    .await;
-}
-
-#[tokio::test]
-async fn a_new_run_id_of_a_queued_task_goes_to_the_end_of_the_line() {
-    in_namespace("requeue", async |ns| {
-        ns.create(&task_queue("default", 0)).await;
-        let (_node, _operator) = set(&ns, &[]).await;
-        ns.create(&task("first")).await;
-        ns.create(&task("second")).await;
-        ns.patch_task("first", json!({"priority": "normal"})).await.expect("accepted");
-        let before = status(&ns.task_when("first", "keeps its arrival", |_, status| status.arrival.is_some()).await);
-        ns.patch_task("first", json!({"runId": "2"})).await.expect("accepted");
-        // Without a trace of the old run in the status there is nothing to supersede.
-        ns.task_when("first", "takes up the new run", |_, status| status.run_id.as_deref() == Some("2")).await;
-        ns.queues()
-            .replace("default", &kube::api::PostParams::default(), &{
-                let mut queue = ns.queues().get("default").await.expect("the queue");
-                queue.spec.capacity.tasks = Some(1);
-                queue
-            })
-            .await
-            .expect("accepted");
-        let tasks = ns.all_final(SOON).await;
-        let of =
-            |name: &str| status(tasks.iter().find(|task| task.metadata.name.as_deref() == Some(name)).expect("a task"));
-        assert_ne!(of("first").arrival, before.arrival);
-        assert!(of("second").admitted_at < of("first").admitted_at, "the second one came before the new run");
-    })
-    .await;
-}
-
-#[tokio::test]
-async fn a_new_run_id_with_cancel_false_revives_a_cancelled_task() {
-    in_namespace("revive", async |ns| {
-        let (node, _operator) = set(&ns, &[]).await;
-        node.script("one", [Outcome::Hold]);
-        ns.create(&task("one")).await;
-        started(&node, "one", 1).await;
-        ns.patch_task("one", json!({"cancel": true})).await.expect("accepted");
-        ns.task_in("one", State::Cancelled).await;
-        stays("final is final", Duration::from_secs(1), async || {
-            status(&ns.task("one").await).state == State::Cancelled
-        })
-        .await;
-        ns.patch_task("one", json!({"cancel": false, "runId": "2"})).await.expect("accepted");
-        ns.task_in("one", State::Completed).await;
     })
     .await;
 }

@@ -10,6 +10,7 @@ mod order;
 mod orphans;
 mod process;
 mod retries;
+mod run_ids;
 mod schema;
 mod schema_changes;
 mod stage;
