@@ -16,6 +16,7 @@ use kube::runtime::reflector::{ObjectRef, Store};
 use tokio::sync::Notify;
 
 use super::children::{Child, Children};
+use super::known::{Known, version, version_of};
 use crate::api::{Priority, State, Task, TaskQueue, TaskType};
 use crate::core::observe::{JobFacts, Observed, PodFacts, Trouble};
 
@@ -49,21 +50,6 @@ struct Inner {
     ending: HashSet<String>,
 }
 
-/// What is remembered of a task beside the task itself.
-struct Known {
-    task: ObjectRef<Task>,
-    /// The run that it asks for.
-    run_id: String,
-    /// The resourceVersion with which it was first seen in this run: its arrival, while nobody wrote one down.
-    first_seen: u64,
-    /// What is older than this is past: we know of something newer, our own last write mostly.
-    not_before: u64,
-    /// The resourceVersion with which it was last seen.
-    latest: u64,
-    /// The resourceVersion with which it was last placed.
-    placed: u64,
-}
-
 /// What a decision about a task is based on.
 pub struct Gathered {
     pub kind: Option<Arc<Kind>>,
@@ -84,15 +70,6 @@ impl Gathered {
             settings,
         }
     }
-}
-
-/// The object's resourceVersion; they are compared as integers.
-fn version(task: &Task) -> u64 {
-    version_of(&task.metadata)
-}
-
-fn version_of(metadata: &ObjectMeta) -> u64 {
-    metadata.resource_version.as_deref().and_then(|version| version.parse().ok()).unwrap_or_default()
 }
 
 fn is_final(task: &Task) -> bool {
@@ -162,20 +139,9 @@ impl Cache {
     /// A task as the watch shows it.
     pub fn task_seen(&self, task: &Task) {
         let mut inner = self.lock();
-        let known = inner.known.entry(uid_of(task)).or_insert_with(|| Known {
-            task: ObjectRef::from_obj(task),
-            run_id: task.spec.run_id.clone(),
-            first_seen: version(task),
-            not_before: 0,
-            latest: 0,
-            placed: 0,
-        });
-        if known.run_id != task.spec.run_id {
-            known.run_id.clone_from(&task.spec.run_id);
-            known.first_seen = version(task);
-        }
-        known.latest = version(task);
-        if version(task) >= known.not_before {
+        let known = inner.known.entry(uid_of(task)).or_insert_with(|| Known::of(task));
+        known.seen(task);
+        if known.is_current(task) {
             self.place(&mut inner, task);
         }
     }
@@ -187,7 +153,7 @@ impl Cache {
 
     fn take_written(&self, inner: &mut Inner, task: &Task) {
         if let Some(known) = inner.known.get_mut(&uid_of(task)) {
-            known.not_before = known.not_before.max(version(task));
+            known.written(task);
             self.place(inner, task);
         }
     }
@@ -201,8 +167,8 @@ impl Cache {
     fn take_outdated(&self, inner: &mut Inner, task: &Task) {
         let uid = uid_of(task);
         let Some(known) = inner.known.get_mut(&uid) else { return };
-        known.not_before = known.not_before.max(version(task) + 1);
-        let seen = self.task(&known.task).filter(|seen| version(seen) > version(task));
+        known.outdated(task);
+        let seen = self.task(&known.reference).filter(|seen| version(seen) > version(task));
         match seen {
             Some(seen) => self.place(inner, &seen),
             None if !inner.board.holds(&uid) => inner.board.place(&uid, Standing::Neither),
@@ -230,7 +196,7 @@ impl Cache {
         let uid = uid_of(task);
         inner.assumed.remove(&uid);
         // As it is by now: what changed meanwhile was not taken in.
-        let seen = inner.known.get(&uid).and_then(|known| self.task(&known.task));
+        let seen = inner.known.get(&uid).and_then(|known| self.task(&known.reference));
         self.place(&mut inner, seen.as_deref().unwrap_or(task));
     }
 
@@ -262,10 +228,8 @@ impl Cache {
     /// a backup: what is remembered of versions speaks of a future that never was.
     fn forget_if_restored(&self, listed: &[Arc<Task>]) {
         let mut inner = self.lock();
-        let went_back = |inner: &Inner, task: &Task| {
-            inner.known.get(&uid_of(task)).is_some_and(|known| version(task) < known.latest)
-        };
-        if listed.iter().any(|task| went_back(&inner, task)) {
+        let went_back = |task: &Task| inner.known.get(&uid_of(task)).is_some_and(|known| known.went_back(task));
+        if listed.iter().any(|task| went_back(task)) {
             tracing::warn!("resource versions went backwards: the cluster was restored; forgets what it remembered");
             inner.known.clear();
             inner.assumed.clear();
@@ -275,7 +239,8 @@ impl Cache {
     /// Puts a task where it stands, and rings admission where that may open a door.
     fn place(&self, inner: &mut Inner, task: &Task) {
         let uid = uid_of(task);
-        if inner.assumed.contains(&uid) || !inner.is_news(&uid, version(task)) {
+        // One whose admission is being written is not placed, so that the answer to that is news whatever it says.
+        if inner.assumed.contains(&uid) || inner.known.get_mut(&uid).is_some_and(|known| !known.is_news(task)) {
             return;
         }
         inner.ensure_default_queue(task, &self.settings);
@@ -291,13 +256,13 @@ impl Cache {
     pub fn gather(&self, task: &Task) -> Option<Gathered> {
         let inner = self.lock();
         let uid = uid_of(task);
-        let known = inner.known.get(&uid).filter(|known| version(task) >= known.not_before)?;
+        let known = inner.known.get(&uid).filter(|known| known.is_current(task))?;
         let children = inner.children.get(&uid);
         Some(Gathered {
             kind: inner.kinds.get(&key_beside(task, &task.spec.type_)).cloned(),
             queue: inner.board.capacity(&key_beside(task, &task.spec.queue)).cloned(),
             observed: children.map(|children| children.observed(&uid)).unwrap_or_default(),
-            first_seen: known.first_seen,
+            first_seen: known.first_seen(),
             namespace_ends: inner.ending.contains(&*namespace_of(task)),
         })
     }
@@ -410,7 +375,7 @@ impl Cache {
         let tasks = self.tasks.state();
         let concerned: Vec<_> = tasks.iter().filter(|task| !is_final(task) && concerned(task)).collect();
         for task in &concerned {
-            let current = inner.known.get(&uid_of(task)).is_some_and(|known| version(task) >= known.not_before);
+            let current = inner.known.get(&uid_of(task)).is_some_and(|known| known.is_current(task));
             if current {
                 self.place(inner, task);
             }
@@ -470,7 +435,7 @@ impl Cache {
     }
 
     fn after_child(&self, inner: &mut Inner, uid: &Uid) -> Option<ObjectRef<Task>> {
-        match inner.known.get(uid).map(|known| known.task.clone()) {
+        match inner.known.get(uid).map(|known| known.reference.clone()) {
             Some(task) => {
                 let processing = self
                     .task(&task)
@@ -514,7 +479,7 @@ impl Cache {
     }
 
     pub fn reference(&self, uid: &str) -> Option<ObjectRef<Task>> {
-        self.lock().known.get(uid).map(|known| known.task.clone())
+        self.lock().known.get(uid).map(|known| known.reference.clone())
     }
 
     /// How many wait, by priority, and how many hold a slot.
@@ -532,18 +497,10 @@ impl Cache {
 }
 
 impl Inner {
-    /// Answers and watch events may overtake each other: what is older than what stands already is no news.
-    fn is_news(&mut self, uid: &Uid, version: u64) -> bool {
-        let Some(known) = self.known.get_mut(uid) else { return true };
-        let news = version >= known.placed;
-        known.placed = known.placed.max(version);
-        news
-    }
-
     /// Where a task stands with admission, by all that is known beside it.
     fn standing(&self, task: &Task, settings: &Settings) -> Standing {
         let kind = self.kinds.get(&key_beside(task, &task.spec.type_)).map(Arc::as_ref);
-        let first_seen = self.known.get(&uid_of(task)).map_or_else(|| version(task), |known| known.first_seen);
+        let first_seen = self.known.get(&uid_of(task)).map_or_else(|| version(task), Known::first_seen);
         let standing = standing(task, kind, first_seen, settings);
         if self.ending.contains(&*namespace_of(task)) { standing.where_nothing_begins() } else { standing }
     }
@@ -574,77 +531,5 @@ impl Inner {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use kube::runtime::reflector;
-    use serde_json::{Value, json};
-
-    fn read<K: serde::de::DeserializeOwned>(object: Value) -> K {
-        serde_json::from_value(object).expect("an object")
-    }
-
-    fn task(name: &str, version: &str, status: Value) -> Task {
-        let metadata = json!({"name": name, "namespace": "docs", "uid": name, "resourceVersion": version});
-        read(json!({"apiVersion": "taskmanager.dev/v1alpha1", "kind": "Task", "metadata": metadata,
-            "spec": {"type": "work"}, "status": status}))
-    }
-
-    fn kind() -> TaskType {
-        read(
-            json!({"apiVersion": "taskmanager.dev/v1alpha1", "kind": "TaskType", "metadata": {"name": "work", "namespace": "docs"},
-            "spec": {"template": {"spec": {"containers": [{"name": "work", "image": "busybox"}]}}}}),
-        )
-    }
-
-    fn held_by_a_pod() -> Pod {
-        read(json!({
-            "metadata": {"name": "p", "namespace": "docs", "uid": "p", "labels": {names::LABEL_TASK_UID: "runs"},
-                "annotations": {names::ANNOTATION_HOLDS: r#"{"queue":"default","type":"work","priority":"normal","resources":{}}"#}},
-            "status": {"phase": "Running"},
-        }))
-    }
-
-    /// A cache in which the default queue of namespace docs has one slot.
-    fn cache() -> Cache {
-        let (tasks, _) = reflector::store();
-        let cache = Cache::new(tasks, Settings { default_queue_tasks: 1, ..Settings::default() });
-        cache.type_changed(key_of(&kind()), Some(&kind()));
-        cache
-    }
-
-    fn admitted(cache: &Cache) -> usize {
-        cache.admit(Timestamp::UNIX_EPOCH).admitted.len()
-    }
-
-    #[test]
-    fn the_default_queue_is_there_though_a_slot_of_it_was_found_held_first() {
-        let cache = cache();
-        cache.pod_seen(&held_by_a_pod());
-        let waits = task("waits", "7", json!({"state": "Queued"}));
-        cache.task_seen(&waits);
-        assert!(cache.gather(&waits).expect("it is known").queue.is_some());
-        assert_eq!(admitted(&cache), 0, "the pod holds the only slot");
-    }
-
-    #[test]
-    fn a_slot_stays_assumed_while_its_write_is_in_flight_whatever_else_changes() {
-        let cache = cache();
-        cache.task_seen(&task("first", "7", json!({"state": "Queued"})));
-        assert_eq!(admitted(&cache), 1);
-        cache.task_seen(&task("first", "8", json!({"state": "Queued"})));
-        cache.task_seen(&task("second", "9", json!({"state": "Queued"})));
-        assert_eq!(admitted(&cache), 0);
-        cache.admission_outdated(&task("first", "8", json!({"state": "Queued"})));
-        assert_eq!(admitted(&cache), 0, "the conflict may be the echo of the write");
-        cache.task_seen(&task("first", "10", json!({"state": "Cancelled"})));
-        assert_eq!(admitted(&cache), 1, "now it is known that it holds nothing");
-    }
-
-    #[test]
-    fn an_answer_that_comes_late_does_not_undo_what_came_after_it() {
-        let cache = cache();
-        cache.task_seen(&task("first", "7", json!({"state": "Processing", "admitted": {"queue": "default"}})));
-        cache.task_written(&task("first", "6", json!({"state": "Queued"})));
-        assert_eq!(admitted(&cache), 0);
-    }
-}
+#[path = "cache_tests.rs"]
+mod tests;

@@ -13,6 +13,7 @@ mod children;
 mod classes;
 mod events;
 mod gather;
+mod known;
 mod namespaces;
 mod orphans;
 mod queues;

@@ -1,0 +1,83 @@
+//! What is remembered of a task beside the task itself: in which versions it was seen, written and placed, and
+//! from that what is news and what is past. Versions are resourceVersions, compared as integers.
+
+use kube::api::ObjectMeta;
+use kube::runtime::reflector::ObjectRef;
+
+use crate::api::Task;
+
+/// The object's resourceVersion.
+pub fn version(task: &Task) -> u64 {
+    version_of(&task.metadata)
+}
+
+pub fn version_of(metadata: &ObjectMeta) -> u64 {
+    metadata.resource_version.as_deref().and_then(|version| version.parse().ok()).unwrap_or_default()
+}
+
+pub struct Known {
+    pub reference: ObjectRef<Task>,
+    /// The run that it asks for.
+    run_id: String,
+    /// With which it was first seen in this run: its arrival, while nobody wrote one down.
+    first_seen: u64,
+    /// What is older than this is past: we know of something newer, our own last write mostly.
+    not_before: u64,
+    /// With which the watch last showed it.
+    latest: u64,
+    /// With which it was last placed.
+    placed: u64,
+}
+
+impl Known {
+    pub fn of(task: &Task) -> Self {
+        Self {
+            reference: ObjectRef::from_obj(task),
+            run_id: task.spec.run_id.clone(),
+            first_seen: version(task),
+            not_before: 0,
+            latest: 0,
+            placed: 0,
+        }
+    }
+
+    pub fn first_seen(&self) -> u64 {
+        self.first_seen
+    }
+
+    /// The watch shows it so.
+    pub fn seen(&mut self, task: &Task) {
+        if self.run_id != task.spec.run_id {
+            self.run_id.clone_from(&task.spec.run_id);
+            self.first_seen = version(task);
+        }
+        self.latest = version(task);
+    }
+
+    /// We wrote it, and this is the answer.
+    pub fn written(&mut self, task: &Task) {
+        self.not_before = self.not_before.max(version(task));
+    }
+
+    /// It is no more as it is here.
+    pub fn outdated(&mut self, task: &Task) {
+        self.not_before = self.not_before.max(version(task) + 1);
+    }
+
+    /// Nothing newer is known of.
+    pub fn is_current(&self, task: &Task) -> bool {
+        version(task) >= self.not_before
+    }
+
+    /// Answers and watch events may overtake each other: what is older than what was placed already is no news.
+    pub fn is_news(&mut self, task: &Task) -> bool {
+        let news = version(task) >= self.placed;
+        self.placed = self.placed.max(version(task));
+        news
+    }
+
+    /// It was seen in a version of a future that never was.
+    pub fn went_back(&self, task: &Task) -> bool {
+        version(task) < self.latest
+    }
+}
