@@ -44,6 +44,15 @@ mod tests {
         }
     }
 
+    #[test]
+    fn tasks_that_failed_together_come_back_apart() {
+        let retry = retry(100, 1.0, 1000);
+        let pauses = (0..200).map(|number| pause(&retry, 1, &format!("uid-{number}"), 1).as_secs_f64());
+        let (short, long): (Vec<_>, Vec<_>) = pauses.partition(|pause| *pause < 100.0);
+        assert!(short.len() > 60 && long.len() > 60, "{} before and {} after", short.len(), long.len());
+        assert!(short.iter().any(|pause| *pause < 92.0) && long.iter().any(|pause| *pause > 108.0));
+    }
+
     proptest! {
         #[test]
         fn a_pause_is_within_a_tenth_repeatable_and_never_above_the_cap(

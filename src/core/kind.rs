@@ -214,6 +214,44 @@ mod tests {
     }
 
     #[test]
+    fn what_is_empty_may_be_left_out_and_is_no_unknown_field() {
+        for empty in [json!(null), json!({}), json!([])] {
+            assert!(read(with("noSuchField", empty.clone())).is_ok(), "{empty}");
+        }
+        for full in [json!(0), json!(""), json!([null]), json!({"a": null})] {
+            assert_eq!(read(with("noSuchField", full)), Err(TemplateError::UnknownField("spec.noSuchField".into())));
+        }
+    }
+
+    /// A type of generation 2, of whose generation `seen` the dry run said `ready`.
+    fn checked(seen: i64, ready: &str) -> TaskType {
+        let template = json!({"spec": {"containers": [{"name": "work", "image": "busybox"}]}});
+        let mut kind = TaskType::new("work", TaskTypeSpec { template, ..TaskTypeSpec::default() });
+        kind.metadata.generation = Some(2);
+        let conditions =
+            conditions::ready(ready, Reason::TypeNotReady, "no such image pull policy", &[], Timestamp::UNIX_EPOCH);
+        kind.status = Some(TaskTypeStatus { observed_generation: seen, conditions });
+        kind
+    }
+
+    #[test]
+    fn what_the_dry_run_refused_is_no_template_as_long_as_it_speaks_of_this_generation() {
+        let refused = Err(TemplateError::Refused("no such image pull policy".into()));
+        assert_eq!(Kind::of(&checked(2, "False")).template.map(drop), refused);
+        assert!(Kind::of(&checked(2, "True")).template.is_ok());
+        assert!(Kind::of(&checked(2, "Unknown")).template.is_ok());
+        assert!(Kind::of(&checked(1, "False")).template.is_ok(), "it speaks of another generation");
+        assert!(Kind::of(&TaskType { status: None, ..checked(2, "False") }).template.is_ok());
+    }
+
+    #[test]
+    fn a_type_is_checked_when_the_dry_run_said_yes_to_this_generation() {
+        assert!(is_checked(&checked(2, "True")));
+        assert!(!is_checked(&checked(1, "True")) && !is_checked(&checked(2, "False")));
+        assert!(!is_checked(&checked(2, "Unknown")) && !is_checked(&TaskType { status: None, ..checked(2, "True") }));
+    }
+
+    #[test]
     fn what_cannot_be_a_pod_is_refused() {
         assert!(matches!(read(json!({"spec": {"containers": "work"}})), Err(TemplateError::Unreadable(_))));
         assert_eq!(read(json!({"spec": {"containers": []}})), Err(TemplateError::NoContainer));
