@@ -66,6 +66,13 @@ mod tests {
         assert_eq!(first, job("report", "uid", "1", "7", 1));
     }
 
+    #[test]
+    fn a_label_value_is_cut_to_what_fits_and_never_ends_in_a_separator() {
+        assert_eq!(label_value("document-processing"), "document-processing");
+        assert_eq!(label_value(&"x".repeat(64)), "x".repeat(63));
+        assert_eq!(label_value(&format!("{}.-_x", "x".repeat(60))), "x".repeat(60));
+    }
+
     proptest! {
         #[test]
         fn names_are_valid_dns_labels_of_at_most_63_characters(name in "[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?", attempt in 1..1000) {

@@ -197,6 +197,23 @@ fn a_terminating_pod_is_read_with_both_of_its_times() {
 }
 
 #[test]
+fn the_last_version_of_a_pod_keeps_when_its_deletion_was_asked_for_first() {
+    let seen = |due: &str, grace: i64| {
+        let metadata = json!({"name": "p", "creationTimestamp": "2026-03-01T10:00:00Z", "deletionTimestamp": due,
+            "deletionGracePeriodSeconds": grace});
+        PodFacts::of(&serde_json::from_value(json!({ "metadata": metadata })).expect("a pod"))
+    };
+    let asked = seen("2026-03-01T10:01:30Z", 30);
+    let removed = seen("2026-03-01T10:01:10Z", 0);
+    let last = removed.clone().after(&asked);
+    assert_eq!((last.deleted_at, last.without_grace), (asked.deleted_at, false), "10:01:00, and not 10:01:10");
+    let again = removed.clone().after(&removed);
+    assert_eq!((again.deleted_at, again.without_grace), (removed.deleted_at, true), "nobody saw when it was asked for");
+    let sooner = seen("2026-03-01T10:00:50Z", 0).after(&asked);
+    assert!(sooner.without_grace, "somebody would not wait for the grace");
+}
+
+#[test]
 fn a_disturbed_pod_is_read_and_a_disturbance_that_was_taken_back_is_not() {
     let condition = |status: &str| {
         pod(json!({"conditions": [{"type": "DisruptionTarget", "status": status, "reason": "EvictionByEvictionAPI",
