@@ -156,7 +156,9 @@ fn end_then_tell(view: &View, attempt: &Attempt, stop: Stop) -> Decision {
 }
 
 fn stopped(view: &View, attempt: &Attempt, ended: Option<&Ended>, state: State, why: &Trouble) -> TaskStatus {
-    let was_launched = attempt.pod.is_some() || attempt.job.is_some();
+    // What is gone without a trace while nobody looked may have left its name in the status.
+    let told = view.status.worker.is_some() || view.status.reason == Reason::Stopping;
+    let was_launched = attempt.pod.is_some() || attempt.job.is_some() || told;
     let attempts = match was_launched {
         true => view.attempt_stopped(why, ended, attempt.pod),
         false => view.status.attempts.clone(),

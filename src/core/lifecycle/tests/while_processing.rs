@@ -392,6 +392,14 @@ fn a_task_that_is_cancelled_before_its_launch_made_no_attempt_to_speak_of() {
 }
 
 #[test]
+fn an_attempt_that_was_being_stopped_is_on_the_list_though_nothing_of_it_is_left() {
+    let mut scene = running(json!({})).write(10).edit(|spec| spec.cancel = true);
+    scene = scene.job_is(|job| job.gone = true).pod_is(terminating(20)).write(21);
+    scene.observed = Observed::default();
+    assert_eq!(outcomes(scene.write(30).status()), vec![(1, Cancelled, Reason::Cancelled)]);
+}
+
+#[test]
 fn work_that_ends_well_after_it_was_cancelled_is_cancelled() {
     let scene = running(json!({})).edit(|spec| spec.cancel = true).pod_is(exits(0)).write(20);
     assert_eq!(is(&scene), (State::Cancelled, Reason::Cancelled));
