@@ -38,7 +38,7 @@ pub struct CrdOptions {
     pub dir: Option<PathBuf>,
 }
 
-#[derive(Debug, Args)]
+#[derive(Clone, Debug, Args)]
 pub struct RunOptions {
     /// Where /healthz, /readyz and /metrics are served.
     #[arg(long, env = "TASK_MANAGER_HEALTH_ADDR", default_value = "0.0.0.0:8081")]

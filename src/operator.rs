@@ -23,13 +23,19 @@ pub enum Error {
     Signals(#[source] std::io::Error),
 }
 
+/// Runs until SIGTERM or Ctrl-C.
 pub async fn run(options: RunOptions) -> Result<(), Error> {
     let client = Client::try_default().await?;
+    let shutdown = CancellationToken::new();
+    cancel_on_signal(shutdown.clone()).map_err(Error::Signals)?;
+    run_with(client, options, shutdown).await
+}
+
+/// Runs with this client until `shutdown`.
+pub async fn run_with(client: Client, options: RunOptions, shutdown: CancellationToken) -> Result<(), Error> {
     let metrics = Arc::new(Metrics::default());
     let (ready, is_ready) = watch::channel(false);
-    let shutdown = CancellationToken::new();
     let health = health::serve(options.health_addr, is_ready, metrics.clone(), shutdown.clone()).await?;
-    cancel_on_signal(shutdown.clone()).map_err(Error::Signals)?;
 
     tracing::info!(version = env!("CARGO_PKG_VERSION"), health = %options.health_addr, "task-manager starts");
     let election = election(&client, &options);
