@@ -47,8 +47,8 @@ pub async fn run(context: Arc<Context>, shutdown: CancellationToken) {
     writes.wait().await;
 }
 
-/// Waits until the caches show every slot that a leader before us has given: the first lists may have come
-/// from behind. Queued tasks need no such care, for an admission is refused that was decided on the past.
+/// Waits until the caches show every slot that a leader before us has given: its last write may have come after
+/// our first lists. Queued tasks need no such care, for an admission is refused that was decided on the past.
 async fn catch_up(context: &Context) {
     let tasks = context.all_tasks();
     let holders = ListParams::default().fields("status.state=Processing");

@@ -37,8 +37,10 @@ enum Change {
 
 /// Runs for ever. `ready` is told when all initial lists are complete.
 pub async fn run(context: Arc<Context>, writer: Writer<Task>, wake: Wake, ready: tokio::sync::watch::Sender<bool>) {
-    let ours = watcher::Config::default().labels(names::LABEL_TASK_UID).streaming_lists();
-    let all = watcher::Config::default().streaming_lists();
+    // Each list shows what is so when it is asked for. A streamed one may come from the past, out of an API server
+    // that lags, and what is not on it yet would be taken to be gone: its attempt for lost, while its pod runs.
+    let all = watcher::Config::default();
+    let ours = all.clone().labels(names::LABEL_TASK_UID);
     let mut changes = select_all([
         watch(&context, &all, Change::Task),
         watch(&context, &all, Change::Type),
