@@ -400,6 +400,12 @@ impl Cache {
         self.child_changed(pod, |children| children.pod_seen(facts))
     }
 
+    /// A pod that the API server was asked for.
+    pub fn pod_found(&self, pod: &Pod) {
+        let facts = PodFacts::of(pod);
+        self.child_changed(pod, |children| children.pod_found(facts));
+    }
+
     pub fn job_gone(&self, job: &Job) -> Option<ObjectRef<Task>> {
         let facts = JobFacts { gone: true, ..JobFacts::of(job) };
         self.child_changed(job, |children| children.job_seen(facts))

@@ -70,3 +70,19 @@ fn an_answer_that_comes_late_does_not_undo_what_came_after_it() {
     cache.task_written(&task("first", "6", json!({"state": "Queued"})));
     assert_eq!(admitted(&cache), 0);
 }
+
+#[test]
+fn what_the_watch_has_shown_of_a_pod_is_not_undone_by_an_answer_that_comes_late() {
+    let cache = cache();
+    let runs = task("runs", "7", json!({"state": "Processing", "admitted": {"queue": "default"}}));
+    cache.task_seen(&runs);
+    let mut pod = held_by_a_pod();
+    pod.metadata.owner_references =
+        read(json!([{"apiVersion": "batch/v1", "kind": "Job", "name": "j", "uid": "j", "controller": true}]));
+    cache.pod_found(&pod);
+    let pods = || cache.gather(&runs).expect("it is known").observed.pods;
+    assert!(!pods()[0].is_gone());
+    cache.pod_gone(&pod);
+    cache.pod_found(&pod);
+    assert!(pods()[0].is_gone());
+}

@@ -55,6 +55,11 @@ impl Children {
         self.pods.insert(pod.uid.clone(), pod);
     }
 
+    /// A pod that the API server was asked for: what the watch has shown of it may be newer.
+    pub fn pod_found(&mut self, pod: PodFacts) {
+        self.pods.entry(pod.uid.clone()).or_insert(pod);
+    }
+
     pub fn is_empty(&self) -> bool {
         self.jobs.is_empty() && self.pods.is_empty()
     }

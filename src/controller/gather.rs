@@ -1,29 +1,45 @@
 //! Reads everything that a decision depends on, beforehand.
 
 use jiff::Timestamp;
-use k8s_openapi::api::core::v1::Event;
+use k8s_openapi::api::core::v1::{Event, Pod};
 use kube::api::ListParams;
 use kube::{Api, ResourceExt};
 
 use super::Context;
 use super::cache::Gathered;
-use crate::api::Task;
-use crate::core::lifecycle;
+use super::calls::CallError;
+use crate::api::{State, Task};
 use crate::core::observe::{Puzzle, Trouble};
+use crate::core::{lifecycle, names};
 
 /// How many of an object's warnings are looked at for the last one.
 const EVENTS: u32 = 20;
 
 /// `None` while the watch still shows the task as it was before our own last write.
-pub async fn gather(task: &Task, context: &Context, now: Timestamp) -> Option<Gathered> {
-    let mut gathered = context.cache.gather(task)?;
+pub async fn gather(task: &Task, context: &Context, now: Timestamp) -> Result<Option<Gathered>, CallError> {
     let job = lifecycle::job_name(task);
-    let explained = match gathered.observed.puzzle(&job, now) {
+    let is_processing = task.status.as_ref().is_some_and(|status| status.state == State::Processing);
+    let gathered = context.cache.gather(task);
+    if is_processing && gathered.as_ref().is_some_and(|gathered| gathered.observed.lacks_the_pod_of(&job)) {
+        find_pods(task, &job, context).await?;
+    }
+    let Some(mut gathered) = context.cache.gather(task) else { return Ok(None) };
+    gathered.observed.explained = match gathered.observed.puzzle(&job, now) {
         Some(puzzle) => explain(task, puzzle, context).await,
         None => None,
     };
-    gathered.observed.explained = explained;
-    Some(gathered)
+    Ok(Some(gathered))
+}
+
+/// The watch of the pods may be far behind that of the Jobs, and only a pod tells how its attempt ended, or that it
+/// has not: before it is taken to be gone, the API server is asked.
+async fn find_pods(task: &Task, job: &str, context: &Context) -> Result<(), CallError> {
+    let pods = Api::<Pod>::namespaced(context.client.clone(), &task.namespace().unwrap_or_default());
+    let of_job = ListParams::default().labels(&format!("{}={job}", names::LABEL_JOB_NAME));
+    for pod in context.calls.read(pods.list(&of_job)).await? {
+        context.cache.pod_found(&pod);
+    }
+    Ok(())
 }
 
 /// Job controller and kubelet tell only in events why they cannot make a pod or a container.

@@ -16,7 +16,7 @@ const AFTER_AN_ERROR: Duration = Duration::from_secs(2);
 
 /// A look failed; the driver looks again soon.
 #[derive(Debug, thiserror::Error)]
-#[error("failed to carry out the decision: {0}")]
+#[error("failed to gather what matters or to carry out the decision: {0}")]
 pub struct Error(#[source] CallError);
 
 pub async fn reconcile(task: Arc<Task>, context: Arc<Context>) -> Result<Requeue, Error> {
@@ -32,7 +32,7 @@ pub async fn reconcile(task: Arc<Task>, context: Arc<Context>) -> Result<Requeue
 
 async fn look(task: &Task, context: &Context) -> Result<Requeue, Error> {
     let now = Timestamp::now();
-    let Some(gathered) = gather::gather(task, context, now).await else {
+    let Some(gathered) = gather::gather(task, context, now).await.map_err(Error)? else {
         return Ok(Requeue::await_change());
     };
     let decision = decide(task, &gathered.surroundings(&context.settings), now);

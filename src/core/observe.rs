@@ -39,6 +39,12 @@ impl Observed {
         Self { jobs, pods, ..Self::default() }
     }
 
+    /// This Job is over, and nothing was seen of its pod.
+    pub fn lacks_the_pod_of(&self, job: &str) -> bool {
+        let is_over = |seen: &JobFacts| seen.name == job && !seen.is_live();
+        self.jobs.iter().any(is_over) && !self.pods.iter().any(|pod| pod.job == job)
+    }
+
     /// What of this Job does not come along without saying why.
     pub fn puzzle(&self, job: &str, now: Timestamp) -> Option<Puzzle<'_>> {
         let pods: Vec<_> = self.pods.iter().filter(|pod| pod.job == job).collect();

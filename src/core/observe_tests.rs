@@ -376,6 +376,22 @@ fn a_job_may_run_until_it_is_finished_or_its_pod_has_ended() {
 }
 
 #[test]
+fn a_job_that_is_over_lacks_its_pod_where_none_was_seen() {
+    let lacks = |job: JobFacts, pods: Vec<PodFacts>| {
+        Observed { pods, jobs: vec![job], ..Observed::default() }.lacks_the_pod_of(JOB)
+    };
+    let live = || job(json!({}));
+    assert!(!lacks(live(), vec![]), "it may still come");
+    for over in [JobFacts { gone: true, ..live() }, job(json!({"conditions": [{"type": "Failed", "status": "True"}]}))]
+    {
+        assert!(lacks(over.clone(), vec![]));
+        assert!(lacks(over.clone(), vec![PodFacts { job: "another".into(), ..pod(json!({})) }]));
+        assert!(!lacks(over.clone(), vec![pod(json!({}))]));
+        assert!(!lacks(JobFacts { name: "another".into(), ..over }, vec![]));
+    }
+}
+
+#[test]
 fn a_quota_is_told_from_any_other_refusal() {
     let quota = r#"Error creating: pods "report-7" is forbidden: exceeded quota: small, requested: pods=1, used: pods=5, limited: pods=5"#;
     assert_eq!(no_pod(quota).reason, Reason::QuotaExceeded);
