@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use futures::SinkExt;
 use futures::channel::mpsc;
-use futures::stream::{BoxStream, StreamExt, select_all};
+use futures::stream::{self, BoxStream, Stream, StreamExt, select_all};
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::Pod;
 use kube::core::{DeserializeGuard, NamespaceResourceScope};
@@ -22,6 +22,9 @@ use super::Context;
 use super::cache::key_of;
 use crate::api::{Task, TaskQueue, TaskType};
 use crate::core::names;
+
+/// The version is no more known.
+const GONE: u16 = 410;
 
 type Wake = mpsc::Sender<ObjectRef<Task>>;
 
@@ -65,7 +68,7 @@ where
         None => Api::all(client),
     };
     let metrics = context.metrics.clone();
-    watcher(api, config.clone())
+    endless(api, config.clone())
         .default_backoff()
         .filter_map(move |event| {
             let event = match event {
@@ -79,6 +82,22 @@ where
             std::future::ready(event)
         })
         .boxed()
+}
+
+/// kube's watcher asks for the same version for ever where a watch is refused outright for its age. Such a one is
+/// replaced by a new one, which begins with a list.
+fn endless<K>(api: Api<K>, config: watcher::Config) -> impl Stream<Item = watcher::Result<Event<K>>>
+where
+    K: Resource + Clone + Debug + DeserializeOwned + Send + 'static,
+{
+    let begin = move || watcher(api.clone(), config.clone()).boxed();
+    stream::unfold((begin(), begin), async |(mut watch, begin)| {
+        let event = watch.next().await?;
+        if matches!(&event, Err(watcher::Error::WatchStartFailed(kube::Error::Api(why))) if why.code == GONE) {
+            watch = begin();
+        }
+        Some((event, (watch, begin)))
+    })
 }
 
 /// An object that cannot be read hurts only itself: it is told of, and passed over.
