@@ -17,12 +17,14 @@ use crate::core::{Kind, pod};
 
 /// How often it is looked which types are to be checked.
 const BETWEEN_LOOKS: Duration = Duration::from_secs(1);
-/// A type that could not be used is checked again after so long, for the reason may lie outside of it.
+/// A type that could not be used is checked again after so long, for the reason may lie outside of it...
 const CHECKED_AGAIN: Duration = Duration::from_secs(120);
+/// ...and one of which it is not known, or could not be written, after so long.
+const TRIED_AGAIN: Duration = Duration::from_secs(10);
 const BAD_REQUEST: u16 = 400;
 const UNPROCESSABLE: u16 = 422;
 
-/// When a type was last checked, and in which version, by uid.
+/// In which version a type was last checked, and when it is to be checked again, by uid.
 type Checked = HashMap<String, (Option<i64>, Instant)>;
 
 pub async fn run(context: Arc<Context>) {
@@ -35,8 +37,8 @@ pub async fn run(context: Arc<Context>) {
         checked.retain(|uid, _| types.iter().any(|kind| kind.metadata.uid.as_ref() == Some(uid)));
         for kind in types.iter().filter(|kind| !kind::is_checked(kind)) {
             if is_due(kind, &checked) {
-                checked.insert(kind.uid().unwrap_or_default(), (kind.metadata.generation, Instant::now()));
-                check(kind, &context).await;
+                let pause = check(kind, &context).await;
+                checked.insert(kind.uid().unwrap_or_default(), (kind.metadata.generation, Instant::now() + pause));
             }
         }
         tokio::time::sleep(BETWEEN_LOOKS).await;
@@ -45,19 +47,24 @@ pub async fn run(context: Arc<Context>) {
 
 fn is_due(kind: &TaskType, checked: &Checked) -> bool {
     let last = checked.get(kind.metadata.uid.as_deref().unwrap_or_default());
-    last.is_none_or(|(generation, at)| *generation != kind.metadata.generation || at.elapsed() >= CHECKED_AGAIN)
+    last.is_none_or(|(generation, due)| *generation != kind.metadata.generation || *due <= Instant::now())
 }
 
-async fn check(kind: &TaskType, context: &Context) {
+/// Checks a type and says so in its status; returns how long to wait before the next check.
+async fn check(kind: &TaskType, context: &Context) -> Duration {
     let usable = try_out(kind, context).await;
     let status = kind::status(kind, &usable, Timestamp::now());
-    if kind.status.as_ref() == Some(&status) {
-        return;
-    }
-    match context.status.write_type(kind, status).await {
-        Ok(_) | Err(CallError::Conflict | CallError::NotFound | CallError::NotLeader) => {}
-        Err(error) => {
+    let written = match kind.status.as_ref() == Some(&status) {
+        true => Ok(()),
+        false => context.status.write_type(kind, status).await.map(drop),
+    };
+    match (written, usable) {
+        (Ok(()), Usable::Yes | Usable::No(_)) => CHECKED_AGAIN,
+        (Ok(()), Usable::NotKnown(_)) => TRIED_AGAIN,
+        (Err(CallError::Conflict | CallError::NotFound | CallError::NotLeader), _) => TRIED_AGAIN,
+        (Err(error), _) => {
             tracing::warn!(namespace = kind.namespace(), type_ = kind.name_any(), %error, "failed to write a type's status; will try again");
+            TRIED_AGAIN
         }
     }
 }
