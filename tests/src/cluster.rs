@@ -38,12 +38,16 @@ impl Cluster {
         file
     }
 
+    /// How an administrator reaches it.
+    pub async fn config(self) -> Config {
+        let kubeconfig = Kubeconfig::read_from(self.kubeconfig()).expect("a kubeconfig");
+        let config = Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await;
+        config.expect("a kubeconfig that can be used")
+    }
+
     /// A client of an administrator. Each test has its own: a client lives and dies with its runtime.
     pub async fn client(self) -> Client {
-        let file = self.kubeconfig();
-        let kubeconfig = Kubeconfig::read_from(&file).expect("a kubeconfig");
-        let config = Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await;
-        let client = Client::try_from(config.expect("a kubeconfig that can be used")).expect("a client");
+        let client = Client::try_from(self.config().await).expect("a client");
         DEFINITIONS.get_or_init(|| install_definitions(client.clone())).await;
         client
     }

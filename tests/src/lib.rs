@@ -11,6 +11,7 @@
 pub mod arbitrary;
 mod cluster;
 mod fake_node;
+pub mod faults;
 mod manifests;
 mod metrics;
 mod namespace;

@@ -140,7 +140,8 @@ impl Operator {
     }
 }
 
-fn new_log(namespace: &Namespace) -> PathBuf {
+/// A file for the log of an operator in this namespace, shown when the test fails.
+pub(crate) fn new_log(namespace: &Namespace) -> PathBuf {
     let folder = target().join("test-logs").join("operators");
     std::fs::create_dir_all(&folder).expect("a folder for logs");
     let number = namespace.logs().len() + 1;

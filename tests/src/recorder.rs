@@ -1,7 +1,7 @@
 //! Keeps every version of the objects of one kind in a namespace, in the order in which the API server made
 //! them: for what must hold at every moment, and for showing that nothing is written.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::fmt::Debug;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -85,6 +85,22 @@ where
 
     pub fn count(&self) -> usize {
         self.look(<[_]>::len)
+    }
+
+    /// Looks at the objects that are there, as they were last seen.
+    pub fn look_at_present<T>(&self, look: impl FnOnce(&[&K]) -> T) -> T {
+        self.look(|seen| {
+            let mut present = HashMap::new();
+            for Seen { object, deleted, .. } in seen {
+                let uid = object.meta().uid.as_deref();
+                if *deleted {
+                    present.remove(&uid)
+                } else {
+                    present.insert(uid, object)
+                };
+            }
+            look(&present.into_values().collect::<Vec<_>>())
+        })
     }
 
     /// Looks at all versions so far where they lie.

@@ -1,0 +1,105 @@
+//! The answer of a watch on the wire: line by line.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use futures::stream::{self, BoxStream, StreamExt, TryStreamExt};
+use http_body::Frame;
+use http_body_util::{BodyExt, StreamBody};
+use kube::client::DynBody;
+use serde_json::json;
+use tower::BoxError;
+
+use super::layer::broken;
+use super::point::label_of_event;
+use super::wire::{EventFault, Wire};
+
+pub(super) type Chunk = Result<Bytes, BoxError>;
+
+/// The same body, with what the wire does to its lines.
+pub(super) fn pass(wire: Arc<Wire>, life: usize, resource: &str, body: Box<DynBody>) -> Box<DynBody> {
+    let lines = Lines { body: body.into_data_stream().boxed(), rest: vec![] };
+    let tap = Tap { wire, life, resource: resource.to_owned(), lines, due: VecDeque::new(), over: false };
+    of_chunks(stream::unfold(tap, async |mut tap| tap.next().await.map(|chunk| (chunk, tap))).boxed())
+}
+
+pub(super) fn of_chunks(chunks: BoxStream<'static, Chunk>) -> Box<DynBody> {
+    Box::new(StreamBody::new(chunks.map_ok(Frame::data)))
+}
+
+struct Lines {
+    body: BoxStream<'static, Chunk>,
+    /// What has arrived of a line that is not yet complete, and of those behind it.
+    rest: Vec<u8>,
+}
+
+impl Lines {
+    async fn next(&mut self) -> Option<Chunk> {
+        loop {
+            if let Some(end) = self.rest.iter().position(|byte| *byte == b'\n') {
+                let behind = self.rest.split_off(end + 1);
+                return Some(Ok(std::mem::replace(&mut self.rest, behind).into()));
+            }
+            match self.body.next().await? {
+                Ok(chunk) => self.rest.extend_from_slice(&chunk),
+                Err(error) => return Some(Err(error)),
+            }
+        }
+    }
+}
+
+struct Tap {
+    wire: Arc<Wire>,
+    life: usize,
+    resource: String,
+    lines: Lines,
+    /// What the operator is to get next.
+    due: VecDeque<Chunk>,
+    over: bool,
+}
+
+impl Tap {
+    async fn next(&mut self) -> Option<Chunk> {
+        while self.due.is_empty() && !self.over {
+            match self.lines.next().await {
+                Some(Ok(line)) => self.take(line).await,
+                other => {
+                    self.due.extend(other);
+                    self.over = true;
+                }
+            }
+        }
+        self.due.pop_front()
+    }
+
+    async fn take(&mut self, line: Bytes) {
+        match self.wire.event(self.life, &label_of_event(&line)) {
+            None => self.due.push_back(Ok(line)),
+            Some(EventFault::Late(time)) => {
+                tokio::time::sleep(time).await;
+                self.due.push_back(Ok(line));
+            }
+            Some(EventFault::Twice) => self.due.extend([Ok(line.clone()), Ok(line)]),
+            Some(EventFault::CutInside) => self.end([Ok(line.slice(..line.len() / 2)), Err(broken())]),
+            Some(EventFault::EndBefore) => self.end([]),
+            Some(EventFault::Expired) => self.end([Ok(expired())]),
+            Some(EventFault::EndThenGone) => {
+                self.wire.refuse_watches(&self.resource);
+                self.end([]);
+            }
+        }
+    }
+
+    fn end(&mut self, last: impl IntoIterator<Item = Chunk>) {
+        self.due.extend(last);
+        self.over = true;
+    }
+}
+
+/// What the API server says when it knows no more what came after the version that was asked for.
+fn expired() -> Bytes {
+    let status = json!({"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure", "code": 410,
+        "reason": "Expired", "message": "too old resource version"});
+    format!("{}\n", json!({"type": "ERROR", "object": status})).into()
+}

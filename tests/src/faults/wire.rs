@@ -1,0 +1,219 @@
+//! The way between an operator and the API server: what has passed, and where which fault strikes.
+
+use std::collections::{HashMap, HashSet};
+use std::fmt::{Display, Formatter};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use tokio::sync::watch;
+
+use super::point::{Asked, Kind, Point};
+
+/// What can happen to a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fault {
+    /// The operator is gone before the request is sent.
+    StopBefore,
+    /// The request is carried out, and the operator gone before the answer arrives.
+    StopAfter,
+    /// It is carried out, and the connection breaks before the answer arrives.
+    AnswerLost,
+    /// It is carried out, and no answer ever arrives.
+    AnswerHeld,
+    /// It is not carried out, and no answer ever arrives.
+    NeverSent,
+    /// It is not carried out, and this is the answer.
+    Answer(u16),
+    /// It is carried out, and this is the answer all the same.
+    CarriedOutBut(u16),
+    /// Somebody else writes to the object a moment before.
+    Overtaken,
+}
+
+/// What can happen to a line of a watch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum EventFault {
+    /// It arrives so much later, and those behind it wait.
+    Late(Duration),
+    Twice,
+    /// The connection breaks in the middle of it.
+    CutInside,
+    /// The answer ends before it.
+    EndBefore,
+    /// Instead of it the API server says that the watch's version is too old, and ends the answer.
+    Expired,
+    /// The answer ends before it, and the API server answers 410 to each watch from there.
+    EndThenGone,
+}
+
+/// Which faults strike, and where.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Plan {
+    Faultless,
+    /// Once, at this request.
+    At(Point, Fault),
+    /// Once, at this line of a watch.
+    AtEvent(Point, EventFault),
+    EveryEvent(EventFault),
+    /// The API server lags: the first watch of each of these resources shows what is new so late, and a list that is
+    /// streamed with it is that of `version`.
+    Behind {
+        resources: Vec<&'static str>,
+        version: String,
+        lag: Duration,
+    },
+}
+
+/// What has passed.
+#[derive(Clone, Debug)]
+pub struct Passed {
+    pub point: Point,
+    /// Which life of the operator it belongs to; 0 is the first.
+    pub life: usize,
+    pub at: Duration,
+    pub fate: String,
+}
+
+pub struct Wire {
+    began: Instant,
+    inner: Mutex<Inner>,
+    /// The operator's present life. What belongs to an earlier one passes no more.
+    life: watch::Sender<usize>,
+}
+
+struct Inner {
+    plan: Plan,
+    struck: bool,
+    passed: Vec<Passed>,
+    counts: HashMap<(Kind, String), usize>,
+    /// Resources of which a watch is answered 410 until they are listed.
+    gone: HashSet<String>,
+    /// Resources of which a watch began in the past.
+    begun_behind: HashSet<String>,
+}
+
+impl Wire {
+    pub fn new(plan: Plan) -> Arc<Self> {
+        let inner = Inner {
+            plan,
+            struck: false,
+            passed: vec![],
+            counts: HashMap::new(),
+            gone: HashSet::new(),
+            begun_behind: HashSet::new(),
+        };
+        Arc::new(Self { began: Instant::now(), inner: Mutex::new(inner), life: watch::Sender::new(0) })
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// All that has passed so far.
+    pub fn passed(&self) -> Vec<Passed> {
+        self.lock().passed.clone()
+    }
+
+    /// How many requests have passed that change something, the Lease apart.
+    pub fn writes(&self) -> usize {
+        self.lock().passed.iter().filter(|passed| passed.point.kind == Kind::Write).count()
+    }
+
+    /// How many of this label have passed in the operator's present life.
+    pub fn passed_of(&self, label: &str) -> usize {
+        let life = *self.life.borrow();
+        self.lock().passed.iter().filter(|passed| passed.life == life && passed.point.label == label).count()
+    }
+
+    /// The planned fault has struck.
+    pub fn has_struck(&self) -> bool {
+        self.lock().struck
+    }
+
+    /// The operator's present life; it is told whenever one ends.
+    pub fn life(&self) -> watch::Receiver<usize> {
+        self.life.subscribe()
+    }
+
+    /// Ends the operator's present life, with whatever it is doing.
+    pub fn stop(&self) {
+        self.life.send_modify(|life| *life += 1);
+    }
+
+    pub(super) fn is_alive(&self, life: usize) -> bool {
+        *self.life.borrow() == life
+    }
+
+    /// A request is about to pass. Returns its place among all that passed, and what is to happen to it.
+    pub(super) fn request(&self, life: usize, asked: &Asked) -> (usize, Option<Fault>) {
+        let mut inner = self.lock();
+        let point = inner.count(asked.kind, &asked.label);
+        if asked.is_list {
+            inner.gone.remove(&asked.resource);
+        }
+        let is_gone = asked.kind == Kind::Watch && inner.gone.contains(&asked.resource);
+        let fault = match &inner.plan {
+            Plan::At(at, fault) if *at == point => Some(*fault),
+            _ => is_gone.then_some(Fault::Answer(410)),
+        };
+        inner.struck |= fault.is_some();
+        let place = inner.note(point, life, self.began, fault.map_or_else(String::new, |fault| format!("{fault:?}")));
+        (place, fault)
+    }
+
+    /// What became of a request.
+    pub(super) fn fate(&self, place: usize, fate: &str) {
+        let mut inner = self.lock();
+        let told = &mut inner.passed[place].fate;
+        *told = format!("{told} → {fate}").trim_start().to_owned();
+    }
+
+    /// A line of a watch is about to pass: what is to happen to it.
+    pub(super) fn event(&self, life: usize, label: &str) -> Option<EventFault> {
+        let mut inner = self.lock();
+        let point = inner.count(Kind::Event, label);
+        let fault = match &inner.plan {
+            Plan::AtEvent(at, fault) if *at == point => Some(*fault),
+            Plan::EveryEvent(fault) => Some(*fault),
+            _ => None,
+        };
+        inner.struck |= fault.is_some();
+        inner.note(point, life, self.began, fault.map_or_else(String::new, |fault| format!("{fault:?}")));
+        fault
+    }
+
+    pub(super) fn refuse_watches(&self, resource: &str) {
+        self.lock().gone.insert(resource.to_owned());
+    }
+
+    /// Where and how late this watch begins, if it is to begin in the past.
+    pub(super) fn begins_behind(&self, resource: &str) -> Option<(String, Duration)> {
+        let mut inner = self.lock();
+        let Plan::Behind { resources, version, lag } = &inner.plan else { return None };
+        let behind = resources.contains(&resource).then(|| (version.clone(), *lag))?;
+        inner.struck = true;
+        inner.begun_behind.insert(resource.to_owned()).then_some(behind)
+    }
+}
+
+impl Inner {
+    fn count(&mut self, kind: Kind, label: &str) -> Point {
+        let count = self.counts.entry((kind, label.to_owned())).or_default();
+        *count += 1;
+        Point { kind, label: label.to_owned(), occurrence: *count }
+    }
+
+    fn note(&mut self, point: Point, life: usize, began: Instant, fate: String) -> usize {
+        self.passed.push(Passed { point, life, at: began.elapsed(), fate });
+        self.passed.len() - 1
+    }
+}
+
+impl Display for Wire {
+    fn fmt(&self, f: &mut Formatter<'_>) -> std::fmt::Result {
+        for Passed { point, life, at, fate } in self.passed() {
+            writeln!(f, "{:8.3} s, life {life}: {:?} {point} {fate}", at.as_secs_f64(), point.kind)?;
+        }
+        Ok(())
+    }
+}
