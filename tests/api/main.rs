@@ -3,6 +3,7 @@
 mod admission;
 mod bad_input;
 mod cancelling;
+mod faults;
 mod fuzz;
 mod leader;
 mod lifecycle;

@@ -1,0 +1,137 @@
+//! What must hold at the end of every walk, and at every moment of it.
+
+use harness::faults::Passed;
+use harness::{Recorder, Seen, most_at_once};
+use k8s_openapi::api::batch::v1::Job;
+use k8s_openapi::api::core::v1::Pod;
+use kube::ResourceExt;
+use task_manager::api::{Amount, Quantity, Reason, State, Task, TaskStatus};
+
+use super::lives::{End, Life};
+use super::walk::Walk;
+use crate::stage::status;
+
+/// Checks everything, given what had passed when all was done.
+pub fn all(walk: &Walk, life: &Life, passed: &[Passed]) {
+    let tasks = walk.tasks.seen();
+    let expected = if left_no_trace(&tasks, passed) { life.end.without_record() } else { life.end.clone() };
+    ended_as_it_should(walk, life, expected);
+    final_is_final(&tasks);
+    each_end_is_counted_once(&tasks);
+    no_pause_is_cut_short(&tasks);
+    one_slot_for_one_at_a_time(&tasks, &walk.pods.seen());
+    first_come_first_served(&tasks);
+    each_attempt_has_its_memory(&walk.jobs, &life.memory);
+    let logged = walk.operator.logged();
+    for words in ["a part of the controller ended", "the operator failed"] {
+        assert!(!logged.contains(words), "the log says: {words}");
+    }
+}
+
+/// An attempt of which nothing was left when the operator came back, nor any word in the status, may as well never
+/// have been launched: it is on no list.
+fn left_no_trace(seen: &[Seen<Task>], passed: &[Passed]) -> bool {
+    let was_away = passed.iter().any(|passed| passed.life > 0);
+    let is_on_no_list = statuses(seen, "one").last().is_some_and(|status| status.attempts.is_empty());
+    was_away && is_on_no_list && statuses(seen, "one").all(|status| status.reason != Reason::Stopping)
+}
+
+fn ended_as_it_should(walk: &Walk, life: &Life, expected: End) {
+    let ended = |name: &str| {
+        let end = walk
+            .tasks
+            .look_at_present(|tasks| End::of(tasks.iter().find(|task| task.name_any() == name).expect("the task")));
+        (end, walk.node.starts_of(name))
+    };
+    let expected = [(expected, life.outcomes.len()), (Life::success().end, 1)];
+    assert_eq!(["one", "rival"].map(ended), expected, "how each task ended, and how many pods were started for it");
+}
+
+/// The versions of one task, oldest first.
+fn statuses<'a>(seen: &'a [Seen<Task>], name: &'a str) -> impl Iterator<Item = TaskStatus> + 'a {
+    seen.iter().filter(move |seen| seen.object.name_any() == name).map(|seen| status(&seen.object))
+}
+
+fn final_is_final(seen: &[Seen<Task>]) {
+    for name in ["one", "rival"] {
+        let mut ended: Option<TaskStatus> = None;
+        for is in statuses(seen, name) {
+            if let Some(was) = ended.as_ref().filter(|was| was.run_id == is.run_id) {
+                let lasting = |status: &TaskStatus| {
+                    let TaskStatus { state, reason, attempt, failures, disruptions, .. } = status;
+                    let record = (status.attempts.clone(), status.result.clone(), status.finished_at.clone());
+                    (*state, *reason, *attempt, *failures, *disruptions, record)
+                };
+                assert_eq!(lasting(&is), lasting(was), "{name}: final is final");
+            }
+            ended = Some(is).filter(|status| status.state.is_final());
+        }
+    }
+}
+
+/// Each two versions of a task that follow one another in one run.
+fn steps(seen: &[Seen<Task>]) -> Vec<[TaskStatus; 2]> {
+    let of = |name| statuses(seen, name).filter(|status| status.run_id.is_some()).collect::<Vec<_>>();
+    let pairs = ["one", "rival"]
+        .map(of)
+        .into_iter()
+        .flat_map(|versions| versions.windows(2).map(|pair| [pair[0].clone(), pair[1].clone()]).collect::<Vec<_>>());
+    pairs.filter(|[before, after]| before.run_id == after.run_id).collect()
+}
+
+/// What is counted and what is on the list only grow, by one at a time, and never beyond the attempts made.
+fn each_end_is_counted_once(seen: &[Seen<Task>]) {
+    for step in steps(seen) {
+        let [before, after] = step
+            .each_ref()
+            .map(|status| [status.failures + status.disruptions, status.attempts.len() as i32, status.attempt]);
+        let grows_by_one_at_most = before.iter().zip(&after).all(|(before, after)| [0, 1].contains(&(after - before)));
+        assert!(grows_by_one_at_most && after[0] <= after[1] && after[1] <= after[2], "{step:#?}");
+    }
+}
+
+fn no_pause_is_cut_short(seen: &[Seen<Task>]) {
+    for [before, after] in steps(seen).iter().filter(|[_, after]| after.state == State::Processing) {
+        assert!(
+            before.next_attempt_at.is_none() || after.admitted_at >= before.next_attempt_at,
+            "{before:#?}\n{after:#?}"
+        );
+    }
+}
+
+fn one_slot_for_one_at_a_time(tasks: &[Seen<Task>], pods: &[Seen<Pod>]) {
+    let hold = most_at_once(tasks, |task| status(task).state == State::Processing);
+    let live = most_at_once(pods, |pod| {
+        let phase = pod.status.as_ref().and_then(|status| status.phase.as_deref()).unwrap_or_default();
+        !["Succeeded", "Failed"].contains(&phase)
+    });
+    assert_eq!((hold, live), (1, 1), "how many held the only slot, and how many pods could run, at one moment");
+}
+
+fn first_come_first_served(seen: &[Seen<Task>]) {
+    let admitted = seen.iter().find(|seen| status(&seen.object).state == State::Processing).expect("one was admitted");
+    assert_eq!(admitted.object.name_any(), "one", "who got the slot first");
+}
+
+fn each_attempt_has_its_memory(jobs: &Recorder<Job>, expected: &[i64]) {
+    let mut made: Vec<(i64, String, Option<Amount>)> = jobs
+        .seen()
+        .into_iter()
+        .filter(|seen| seen.object.name_any().starts_with("one-"))
+        .map(|seen| {
+            let attempt = seen.object.labels()["taskmanager.dev/attempt"].parse().expect("a number");
+            (attempt, seen.object.name_any(), memory(&seen.object))
+        })
+        .collect();
+    made.sort();
+    made.dedup();
+    let given: Vec<_> = made.into_iter().map(|(.., memory)| memory).collect();
+    let expected: Vec<_> = expected.iter().map(|number| Some(Amount::whole(number * 1024 * 1024))).collect();
+    assert_eq!(given, expected, "the memory limit of each attempt's Job");
+}
+
+fn memory(job: &Job) -> Option<Amount> {
+    let pod = job.spec.as_ref()?.template.spec.as_ref()?;
+    let limits = pod.containers.first()?.resources.as_ref()?.limits.as_ref()?;
+    Quantity(limits.get("memory")?.0.clone()).amount().ok()
+}

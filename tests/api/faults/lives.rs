@@ -1,0 +1,115 @@
+//! The lives of a task that are walked, and how each must end whatever happens on the way.
+
+use harness::{Namespace, Outcome, With, task};
+use serde_json::{Value, json};
+use task_manager::api::{AttemptOutcome, Reason, State, Task};
+
+/// One life of the task "one".
+#[derive(Clone)]
+pub struct Life {
+    pub name: &'static str,
+    /// What becomes of its attempts.
+    pub outcomes: Vec<Outcome>,
+    pub retry: Value,
+    /// What somebody changes in its spec while its first attempt runs.
+    pub changed: Option<Value>,
+    pub end: End,
+    /// The memory limit of each attempt, in MiB.
+    pub memory: Vec<i64>,
+}
+
+/// How a life ends.
+#[derive(Clone, Debug, PartialEq)]
+pub struct End {
+    pub state: State,
+    pub run_id: &'static str,
+    pub attempt: i32,
+    pub failures: i32,
+    pub oom_kills: i32,
+    pub attempts: Vec<(i32, AttemptOutcome, Reason)>,
+}
+
+const SUCCESS: (AttemptOutcome, Reason) = (AttemptOutcome::Succeeded, Reason::Succeeded);
+
+impl Life {
+    fn new(name: &'static str, outcomes: Vec<Outcome>, end: End) -> Self {
+        let memory = vec![32; outcomes.len()];
+        // Not one failure more than the life has is forgiven.
+        Self { name, outcomes, retry: json!({"limit": end.failures}), changed: None, end, memory }
+    }
+
+    pub fn success() -> Self {
+        Self::new("success", vec![Outcome::succeed()], End::completed("1", &[SUCCESS]))
+    }
+
+    pub fn retry() -> Self {
+        let failed = (AttemptOutcome::Failed, Reason::ExitCode);
+        Self::new("retry", vec![Outcome::exit(1), Outcome::succeed()], End::completed("1", &[failed, SUCCESS]))
+    }
+
+    pub fn out_of_memory() -> Self {
+        let failed = (AttemptOutcome::Failed, Reason::OOMKilled);
+        let end = End { oom_kills: 1, ..End::completed("1", &[failed, SUCCESS]) };
+        Self {
+            retry: json!({"limit": 1, "oomMemoryFactor": 2}),
+            memory: vec![32, 64],
+            ..Self::new("oom", vec![Outcome::OutOfMemory, Outcome::succeed()], end)
+        }
+    }
+
+    pub fn cancel() -> Self {
+        let cancelled = (AttemptOutcome::Cancelled, Reason::Cancelled);
+        let end = End { state: State::Cancelled, ..End::completed("1", &[cancelled]) };
+        Self { changed: Some(json!({"cancel": true})), ..Self::new("cancel", vec![Outcome::Hold], end) }
+    }
+
+    pub fn new_run() -> Self {
+        let outcomes = vec![Outcome::Hold, Outcome::succeed()];
+        let end = End::completed("2", &[SUCCESS]);
+        Self { changed: Some(json!({"runId": "2"})), ..Self::new("new-run", outcomes, end) }
+    }
+
+    pub async fn begin(&self, ns: &Namespace) {
+        let retry = serde_json::from_value(self.retry.clone()).expect("retry");
+        ns.create(&task("one").with(|spec| spec.retry = Some(retry))).await;
+    }
+}
+
+impl End {
+    /// Completed after these attempts.
+    fn completed(run_id: &'static str, attempts: &[(AttemptOutcome, Reason)]) -> Self {
+        let numbered = (1..).zip(attempts).map(|(number, (outcome, reason))| (number, *outcome, *reason));
+        let failures = attempts.iter().filter(|(outcome, _)| *outcome == AttemptOutcome::Failed).count();
+        Self {
+            state: State::Completed,
+            run_id,
+            attempt: attempts.len() as i32,
+            failures: failures as i32,
+            oom_kills: 0,
+            attempts: numbered.collect(),
+        }
+    }
+
+    /// The same where the one attempt that was cancelled is not told of.
+    pub fn without_record(&self) -> Self {
+        match self.state {
+            State::Cancelled => Self { attempts: vec![], ..self.clone() },
+            _ => self.clone(),
+        }
+    }
+
+    /// How `task` ended, or where it stands.
+    pub fn of(task: &Task) -> Self {
+        let status = crate::stage::status(task);
+        let run_id = ["1", "2"].into_iter().find(|known| status.run_id.as_deref() == Some(known));
+        let attempts = status.attempts.iter().map(|attempt| (attempt.number, attempt.outcome, attempt.reason));
+        Self {
+            state: status.state,
+            run_id: run_id.unwrap_or("another"),
+            attempt: status.attempt,
+            failures: status.failures + status.disruptions,
+            oom_kills: status.oom_kills,
+            attempts: attempts.collect(),
+        }
+    }
+}

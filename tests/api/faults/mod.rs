@@ -1,0 +1,75 @@
+//! What must hold whatever happens between operator and API server: each life of a task is walked once for each
+//! of its requests and each fault that can strike there.
+
+mod checks;
+mod lagging;
+mod leases;
+mod lives;
+mod sweep;
+mod upkeep;
+mod walk;
+mod watches;
+
+use harness::faults::{Fault, Kind, Passed, Plan, Point};
+use lives::Life;
+use sweep::sweep;
+use walk::walk;
+
+#[tokio::test]
+async fn a_task_succeeds_once_whatever_fails() {
+    every_fault_in(Life::success(), |point| !is_of_the_one_behind(point)).await;
+}
+
+#[tokio::test]
+async fn a_failure_is_counted_once_and_tried_again_whatever_fails() {
+    every_fault_in(Life::retry(), is_of_the_task).await;
+}
+
+#[tokio::test]
+async fn memory_grows_once_after_an_oom_whatever_fails() {
+    every_fault_in(Life::out_of_memory(), is_of_the_task).await;
+}
+
+#[tokio::test]
+async fn a_running_task_is_cancelled_once_whatever_fails() {
+    every_fault_in(Life::cancel(), is_of_the_task).await;
+}
+
+#[tokio::test]
+async fn a_new_run_follows_the_running_one_whatever_fails() {
+    every_fault_in(Life::new_run(), is_of_the_task).await;
+}
+
+async fn every_fault_in(life: Life, is_struck: impl Fn(&Point) -> bool) {
+    let plans = |passed: &Passed| if is_struck(&passed.point) { every_fault(&passed.point) } else { vec![] };
+    sweep(life.name, async |wire| walk(&life, wire).await, plans).await;
+}
+
+/// It is like the task itself, which is struck in its stead.
+fn is_of_the_one_behind(point: &Point) -> bool {
+    point.label.contains("rival")
+}
+
+/// What is not about the task is the same in every life, and struck in one of them.
+fn is_of_the_task(point: &Point) -> bool {
+    point.label.contains("one")
+}
+
+/// Every fault that can strike a request.
+fn every_fault(point: &Point) -> Vec<Plan> {
+    let cuts = [Fault::StopBefore, Fault::StopAfter, Fault::AnswerLost];
+    let faults = match point.kind {
+        Kind::Read | Kind::LeaseRead => cuts.to_vec(),
+        Kind::Write | Kind::LeaseWrite => cuts.into_iter().chain(refusals(point)).collect(),
+        Kind::Watch | Kind::Event => vec![],
+    };
+    faults.into_iter().map(|fault| Plan::At(point.clone(), fault)).collect()
+}
+
+/// What the API server, or what stands before it, may say to a write; or not say.
+fn refusals(point: &Point) -> [Fault; 7] {
+    // What is there already has changed; what is new may meet a quota that has.
+    let conflict = if point.label.starts_with("POST") { Fault::Answer(409) } else { Fault::Overtaken };
+    let [too_many, internal, unavailable] = [429, 500, 503].map(Fault::Answer);
+    [conflict, too_many, internal, unavailable, Fault::CarriedOutBut(504), Fault::AnswerHeld, Fault::NeverSent]
+}
