@@ -294,6 +294,39 @@ mod tests {
     }
 
     #[test]
+    fn job_and_pod_say_whose_they_are_and_what_they_hold() {
+        let job = built(TaskSpec { kb_id: Some("kb-42".into()), ..TaskSpec::default() });
+        let pod = job.spec.clone().expect("a spec").template.metadata.expect("metadata");
+        for metadata in [&job.metadata, &pod] {
+            let labels = metadata.labels.clone().expect("labels");
+            assert_eq!(labels[names::LABEL_TASK_UID], "uid-1");
+            assert_eq!((labels[names::LABEL_TYPE].as_str(), labels[names::LABEL_ATTEMPT].as_str()), ("reports", "2"));
+            let held = &metadata.annotations.as_ref().expect("annotations")[names::ANNOTATION_HOLDS];
+            let held: Holds = serde_json::from_str(held).expect("JSON");
+            let holds = (held.queue.as_str(), held.type_.as_str(), held.kb_id.as_deref());
+            assert_eq!(holds, ("default", "reports", Some("kb-42")));
+        }
+    }
+
+    #[test]
+    fn the_work_finds_its_payload_read_only_and_a_small_place_to_write() {
+        let job = built(TaskSpec::default());
+        let mounts = work(&job).volume_mounts.expect("mounts");
+        let mounted: Vec<_> = mounts.iter().map(|mount| (mount.mount_path.as_str(), mount.read_only)).collect();
+        assert_eq!(mounted, [(kind::OUR_MOUNT, Some(true)), (SCRATCH_MOUNT, Some(false))]);
+        let volumes = job.spec.expect("a spec").template.spec.expect("a pod").volumes.expect("volumes");
+        assert_eq!(volumes.iter().map(|volume| &volume.name).collect::<Vec<_>>(), [&mounts[0].name, &mounts[1].name]);
+        let file = &volumes[0].downward_api.as_ref().expect("downward API").items.as_ref().expect("files")[0];
+        let from = file.field_ref.as_ref().expect("a field");
+        assert_eq!(
+            (file.path.as_str(), from.field_path.as_str()),
+            ("payload.json", "metadata.annotations['taskmanager.dev/payload']")
+        );
+        let scratch = volumes[1].empty_dir.as_ref().and_then(|dir| dir.size_limit.as_ref());
+        assert_eq!(scratch.map(|size| size.0.as_str()), Some("16Mi"), "it cannot fill the node's disk");
+    }
+
+    #[test]
     fn a_kb_id_cannot_read_a_secret_out_of_the_environment() {
         let job = built(TaskSpec { kb_id: Some("$(TOKEN)".into()), ..TaskSpec::default() });
         assert_eq!(variable(&job, "TASK_KB_ID").as_deref(), Some("$$(TOKEN)"));

@@ -205,6 +205,13 @@ mod tests {
             assert!(refusal.message.contains(word), "{}", refusal.message);
         }
         assert_eq!(refusal(&task(with_limit("cpu", "64")), &kind), None, "cpu is not named, so it is free");
+        let exactly = TaskSpec {
+            priority: Some(Priority::High),
+            timeout_seconds: Some(60),
+            retry: Some(Retry { limit: Some(2), ..Retry::default() }),
+            ..with_limit("memory", "1Gi")
+        };
+        assert_eq!(refusal(&task(exactly), &kind), None, "the maximum itself is allowed");
     }
 
     fn with_limit(resource: &str, quantity: &str) -> TaskSpec {
