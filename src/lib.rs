@@ -66,6 +66,33 @@ mod structure {
         text.split("use crate::{").skip(1).filter_map(|rest| rest.split_once("};").map(|(group, _)| group))
     }
 
+    /// The text of all sources, tests included.
+    fn all_sources() -> String {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+        let mut pending = ["src", "tests", "e2e"].map(|folder| root.join(folder)).to_vec();
+        let mut text = String::new();
+        while let Some(path) = pending.pop() {
+            if path.is_dir() {
+                pending.extend(fs::read_dir(&path).expect("a folder").map(|entry| entry.expect("an entry").path()));
+            } else if path.extension().is_some_and(|extension| extension == "rs") {
+                text += &fs::read_to_string(&path).expect("a source");
+            }
+        }
+        text
+    }
+
+    #[test]
+    fn the_tests_that_the_map_names_exist() {
+        let map = include_str!("../ARCHITECTURE.md");
+        let names = map.split('`').skip(1).step_by(2).filter(|word| word.matches('_').count() > 3);
+        let named: Vec<_> = names.filter(|word| word.chars().all(|c| c == '_' || c.is_ascii_lowercase())).collect();
+        let sources = all_sources();
+        assert!(named.len() > 15, "the map names {} tests", named.len());
+        for name in named {
+            assert!(sources.contains(&format!("fn {name}(")), "there is no test {name}");
+        }
+    }
+
     #[test]
     fn dependencies_point_one_way() {
         for (part, allowed) in MAY_USE {

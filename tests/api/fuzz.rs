@@ -37,7 +37,7 @@ const ONE_IN: u32 = 40;
 /// So often is a task looked at, a minute apart.
 const MOMENTS: usize = 6;
 /// At one moment, in a world in which nothing else happens, fewer decisions than this leave nothing to do.
-const DECISIONS: usize = 12;
+const DECISIONS: usize = 1000;
 const ALL_WRITTEN: Duration = Duration::from_secs(240);
 
 fn objects() -> u32 {

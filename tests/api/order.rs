@@ -44,7 +44,7 @@ async fn let_go(ns: &Namespace, queue: &str) {
 async fn through_crashes(tasks: &Recorder<Task>, operator: &mut Operator, every: Duration) -> usize {
     let mut crashes = 0;
     let mut next = Instant::now() + every;
-    eventually("all tasks are final", Duration::from_secs(120), async || {
+    eventually("all tasks are final", Duration::from_secs(400), async || {
         if crashes < 4 && Instant::now() > next {
             operator.crash().await;
             crashes += 1;
