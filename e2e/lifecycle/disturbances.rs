@@ -78,9 +78,9 @@ async fn an_evicted_pod_is_tried_again_and_not_counted() {
 #[tokio::test]
 async fn work_that_ends_well_while_it_is_evicted_is_not_run_again() {
     on_a_node("evicted-well", async |world| {
-        let script = r#"trap 'echo saved > "$TASK_RESULT_FILE"; exit 0' TERM; sleep 300 & wait"#;
+        let script = r#"trap 'echo saved > "$TASK_RESULT_FILE"; exit 0' TERM; echo up; sleep 300 & wait"#;
         let task = world.script("task", script).await;
-        let pod = world.runs(&task).await;
+        let pod = world.is_up(&task).await;
         world.namespace.pods().evict(&pod.name_any(), &EvictParams::default()).await.expect("it is evicted");
         let status = world.completes(&task).await;
         assert_eq!((status.attempt, status.disruptions, status.result), (1, 0, Some(json!("saved"))));

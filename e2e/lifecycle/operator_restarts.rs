@@ -10,13 +10,13 @@ use kube::api::ListParams;
 use task_manager::api::{Reason, State, Task};
 use tokio::process::Command;
 
-use super::world::{A_CHANGE, A_TASK, A_WHILE, World, is_running, never_again, on_a_node, retry};
+use super::world::{A_CHANGE, A_TASK, A_WHILE, WAITS, World, is_running, never_again, on_a_node, retry};
 
 const TASKS: usize = 30;
 const SLOTS: i32 = 10;
 /// When it is killed: as soon as so many tasks are final. At first nothing has been admitted, at last little is left.
 const KILLED_AFTER: [usize; 7] = [0, 0, 1, 6, 12, 20, 28];
-const ALL_TASKS: Duration = Duration::from_secs(200);
+const ALL_TASKS: Duration = Duration::from_secs(600);
 
 async fn tasks(world: &World) -> Vec<Task> {
     world.namespace.tasks().list(&ListParams::default()).await.map(|list| list.items).unwrap_or_default()
@@ -88,14 +88,9 @@ async fn retries_stay_exact_though_the_operator_is_killed_between_them() {
 #[tokio::test]
 async fn running_containers_go_on_without_the_operator_and_the_next_one_takes_over() {
     on_a_node("taken-over", async |world| {
-        let goes_on = world.script("goes-on", "sleep 30; echo patience > $TASK_RESULT_FILE").await;
-        let ends = world.script("ends", "sleep 15; echo meanwhile > $TASK_RESULT_FILE").await;
-        let too_slow = world
-            .script_with("too-slow", "sleep 300", |kind| {
-                kind.defaults.timeout_seconds = Some(15);
-                never_again(kind);
-            })
-            .await;
+        let goes_on = world.script("goes-on", &format!("{WAITS}; echo patience > $TASK_RESULT_FILE")).await;
+        let ends = world.script("ends", &format!("{WAITS}; echo meanwhile > $TASK_RESULT_FILE")).await;
+        let too_slow = world.script_with("too-slow", "sleep 300", never_again).await;
         let pods = [world.runs(&goes_on).await, world.runs(&ends).await, world.runs(&too_slow).await];
 
         let ended = world.operator.stop().await;
@@ -104,7 +99,10 @@ async fn running_containers_go_on_without_the_operator_and_the_next_one_takes_ov
             world.namespace.pods().get(&pods[0].name_any()).await.is_ok_and(|pod| is_running(&pod))
         })
         .await;
-        let unseen = world.task_with("unseen", |spec| spec.type_ = "ends".into()).await;
+        world.work("true").await;
+        let unseen = world.task("unseen").await;
+        world.let_go(&pods[1]).await;
+        world.is_overdue(&pods[2]).await;
         world.ended(&pods[1]).await;
         world.ended(&pods[2]).await;
         assert_eq!(finished(&tasks(world).await), 0, "nobody is there to tell");
@@ -113,6 +111,7 @@ async fn running_containers_go_on_without_the_operator_and_the_next_one_takes_ov
         assert_eq!(world.completes(&ends).await.result, Some("meanwhile".into()));
         let status = world.ends(&too_slow, State::Failed).await;
         assert_eq!((status.reason, status.attempt), (Reason::Timeout, 1), "its timeout held without the operator");
+        world.let_go(&pods[0]).await;
         let status = world.completes(&goes_on).await;
         assert_eq!((status.attempt, status.result), (1, Some("patience".into())));
         world.completes(&unseen).await;

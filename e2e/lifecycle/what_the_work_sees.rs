@@ -78,7 +78,7 @@ async fn kubectl_can_wait_for_the_end() {
         world.script("works", "sleep 1").await;
         world.script_with("fails", "exit 1", never_again).await;
         for wait in [["--for=condition=Complete", "task/works"], ["--for=condition=Failed", "task/fails"]] {
-            let waited = world.namespace.kubectl(&["wait", "--timeout=60s", wait[0], wait[1]]).await;
+            let waited = world.namespace.kubectl(&["wait", "--timeout=300s", wait[0], wait[1]]).await;
             assert!(waited.status.success(), "{}", String::from_utf8_lossy(&waited.stderr));
         }
     })
