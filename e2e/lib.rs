@@ -1,1 +1,3 @@
-//! Everything here is tests: see `lifecycle`.
+//! What tests on a real node share. Nothing here decides what is right: that is said by the tests.
+
+pub mod world;

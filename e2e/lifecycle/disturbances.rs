@@ -10,7 +10,7 @@ use kube::{Api, ResourceExt};
 use serde_json::json;
 use task_manager::api::{AttemptOutcome, Reason, State, Task};
 
-use super::world::{A_TASK, A_WHILE, World, never_again, on_a_node, pods_can_be_made, retry, shell};
+use e2e::world::{A_TASK, A_WHILE, World, never_again, on_a_node, pods_can_be_made, retry, shell};
 
 /// The first attempt waits to be disturbed.
 const FIRST_WAITS: &str = "[ $TASK_ATTEMPT -gt 1 ] || sleep 300";

@@ -2,7 +2,7 @@
 
 use task_manager::api::{AttemptOutcome, FailureAction, FailureRule, Reason, State, TaskStatus};
 
-use super::world::{end, never_again, on_a_node, retry};
+use e2e::world::{end, never_again, on_a_node, retry};
 
 /// Outcome and reason of every attempt.
 fn attempts(status: &TaskStatus) -> Vec<(AttemptOutcome, Reason)> {

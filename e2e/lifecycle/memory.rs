@@ -3,7 +3,7 @@
 use k8s_openapi::api::core::v1::Pod;
 use task_manager::api::{Amount, AttemptOutcome, Quantity, Reason, State};
 
-use super::world::{end, never_again, on_a_node, retry};
+use e2e::world::{end, never_again, on_a_node, retry};
 
 /// Doubles a string until it is killed.
 const GLUTTON: &str = r#"awk 'BEGIN { x = "x"; while (1) x = x x }'"#;

@@ -10,7 +10,7 @@ use kube::api::ListParams;
 use task_manager::api::{Reason, State, Task};
 use tokio::process::Command;
 
-use super::world::{A_CHANGE, A_TASK, A_WHILE, WAITS, World, is_running, never_again, on_a_node, retry};
+use e2e::world::{A_CHANGE, A_TASK, A_WHILE, WAITS, World, is_running, never_again, on_a_node, retry};
 
 const TASKS: usize = 30;
 const SLOTS: i32 = 10;

@@ -7,7 +7,7 @@ use kube::api::{ListParams, Patch, PatchParams};
 use serde_json::json;
 use task_manager::api::{Priority, Task, TaskQueue};
 
-use super::world::{A_TASK, World, end, on_a_node};
+use e2e::world::{A_TASK, World, end, on_a_node};
 
 async fn open(world: &World, queue: &str) {
     let patch = Patch::Merge(json!({"spec": {"suspend": false}}));

@@ -5,7 +5,7 @@ use kube::ResourceExt;
 use serde_json::json;
 use task_manager::api::{AttemptOutcome, Reason, State, Task, TaskStatus};
 
-use super::world::{World, end, is_live, on_a_node, shell};
+use e2e::world::{World, end, is_live, on_a_node, shell};
 
 fn arrival(status: &TaskStatus) -> u64 {
     status.arrival.as_ref().and_then(|arrival| arrival.parse().ok()).expect("a number")

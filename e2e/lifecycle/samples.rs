@@ -10,7 +10,7 @@ use kube::api::ListParams;
 use serde_json::Value;
 use task_manager::api::{Reason, State, Task, TaskStatus};
 
-use super::world::{World, on_a_node};
+use e2e::world::{World, on_a_node};
 
 /// What the comments in the manifests promise: task, state, reason, attempts.
 const PROMISED: &[(&str, State, Reason, i32)] = &[

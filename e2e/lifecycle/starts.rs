@@ -4,7 +4,7 @@ use harness::task_queue;
 use serde_json::json;
 use task_manager::api::{Reason, State, Task};
 
-use super::world::{World, is_live, never_again, on_a_node};
+use e2e::world::{World, is_live, never_again, on_a_node};
 
 /// Waits until the task says that its container does not start for this reason, however long its node takes to
 /// find out; then its time to start is over.

@@ -7,7 +7,7 @@ use kube::api::DeleteParams;
 use serde_json::json;
 use task_manager::api::{AttemptOutcome, Reason, State};
 
-use super::world::{A_CHANGE, A_TASK, end, is_live, on_a_node};
+use e2e::world::{A_CHANGE, A_TASK, end, is_live, on_a_node};
 
 /// Takes three seconds to end after SIGTERM, and then ends with exit code 42.
 pub const SLOW_TO_END: &str = "trap 'sleep 3; exit 42' TERM; echo up; sleep 300 & wait";

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use task_manager::api::{Payload, Quantity, Reason, Resources, State};
 
-use super::world::{never_again, on_a_node, shell};
+use e2e::world::{never_again, on_a_node, shell};
 
 const DIGEST_OF_PAYLOAD: &str = r#"sha256sum "$TASK_PAYLOAD_FILE" | cut -d " " -f 1 > "$TASK_RESULT_FILE""#;
 

@@ -32,7 +32,12 @@ pub struct World {
 
 /// Tells `story` on the real node, in a namespace of its own with an operator for it.
 pub async fn on_a_node(slug: &str, story: impl AsyncFnOnce(&mut World)) {
-    in_namespace_of(Cluster::Node, slug, async |namespace| {
+    on(Cluster::Node, slug, story).await;
+}
+
+/// The same on any cluster that has a node.
+pub async fn on(cluster: Cluster, slug: &str, story: impl AsyncFnOnce(&mut World)) {
+    in_namespace_of(cluster, slug, async |namespace| {
         pods_can_be_made(&namespace).await;
         let pods = namespace.record().await;
         let operator = namespace.operator(&[]).await;
