@@ -3,14 +3,15 @@
 use harness::{Namespace, eventually, http_get, stays};
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::batch::v1::Job;
-use k8s_openapi::api::core::v1::{Namespace as KubeNamespace, Pod};
+use k8s_openapi::api::core::v1::{Namespace as KubeNamespace, Node, Pod};
+use k8s_openapi::api::scheduling::v1::PriorityClass;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
-use kube::api::{DeleteParams, EvictParams, PostParams};
+use kube::api::{DeleteParams, EvictParams, ListParams, Patch, PatchParams, PostParams};
 use kube::{Api, ResourceExt};
 use serde_json::json;
 use task_manager::api::{AttemptOutcome, Reason, State, Task};
 
-use e2e::world::{A_TASK, A_WHILE, World, never_again, on_a_node, pods_can_be_made, retry, shell};
+use e2e::world::{A_TASK, A_WHILE, WAITS, World, never_again, on_a_node, pods_can_be_made, retry, shell};
 
 /// The first attempt waits to be disturbed.
 const FIRST_WAITS: &str = "[ $TASK_ATTEMPT -gt 1 ] || sleep 300";
@@ -73,6 +74,61 @@ async fn an_evicted_pod_is_tried_again_and_not_counted() {
         .await;
     })
     .await;
+}
+
+/// Something that the node has one of, and that nothing but these tasks asks for.
+const SEAT: &str = "e2e.taskmanager.dev/seat";
+
+#[tokio::test]
+async fn a_pod_that_makes_room_for_a_more_important_one_is_tried_again_and_not_counted() {
+    on_a_node("preempted", async |world| {
+        the_node_has_a_seat(world).await;
+        let victim = seated(world, "victim", FIRST_WAITS, -20).await;
+        world.runs(&victim).await;
+        let urgent = seated(world, "urgent", WAITS, -10).await;
+        let pod = world.runs(&urgent).await;
+        world.until(&victim, "waits for the seat", |status| status.reason == Reason::Unschedulable).await;
+        world.let_go(&pod).await;
+
+        assert_eq!(world.completes(&urgent).await.attempt, 1);
+        let status = world.completes(&victim).await;
+        assert_eq!((status.attempt, status.failures, status.disruptions), (2, 0, 1), "{:?}", status.attempts);
+        let first = &status.attempts[0];
+        assert_eq!(
+            (first.outcome, first.reason),
+            (AttemptOutcome::Disrupted, Reason::Preempted),
+            "{:?}",
+            first.message
+        );
+        world.assert_one_pod_at_a_time();
+    })
+    .await;
+}
+
+async fn the_node_has_a_seat(world: &World) {
+    let nodes = Api::<Node>::all(world.namespace.client.clone());
+    let node = nodes.list(&ListParams::default()).await.expect("nodes").items.remove(0).name_any();
+    let seats = json!({SEAT: "1"});
+    let patch = Patch::Merge(json!({"status": {"capacity": seats, "allocatable": seats}}));
+    nodes.patch_status(&node, &PatchParams::default(), &patch).await.expect("the node has a seat");
+}
+
+/// A task that needs the seat, and whose pods push nobody aside but one another.
+async fn seated(world: &World, name: &str, script: &str, priority: i32) -> Task {
+    let class = format!("e2e-{name}");
+    let classes = Api::<PriorityClass>::all(world.namespace.client.clone());
+    let manifest = json!({
+        "apiVersion": "scheduling.k8s.io/v1", "kind": "PriorityClass", "metadata": {"name": class}, "value": priority,
+    });
+    classes.patch(&class, &PatchParams::apply("e2e"), &Patch::Apply(manifest)).await.expect("a class");
+    world
+        .script_with(name, script, |kind| {
+            let pod = &mut kind.template["spec"];
+            pod["priorityClassName"] = class.into();
+            let seat = json!({SEAT: "1"});
+            pod["containers"][0]["resources"] = json!({"requests": seat, "limits": seat});
+        })
+        .await
 }
 
 #[tokio::test]

@@ -3,6 +3,7 @@
 //! Each test has a [`World`](e2e::world::World) of its own, so all may run at once; most of their time they wait
 //! for the node. Run them with as many threads as there are tests (`RUST_TEST_THREADS=16`): two cores do.
 
+mod disk;
 mod disturbances;
 mod failures;
 mod memory;

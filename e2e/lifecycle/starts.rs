@@ -1,10 +1,11 @@
-//! Containers that never start: no image, no configuration, no room.
+//! Containers that never start: no image, no configuration, no room, no quota.
 
-use harness::task_queue;
-use serde_json::json;
+use harness::{eventually, task_queue};
+use k8s_openapi::api::core::v1::ResourceQuota;
+use serde_json::{Value, json};
 use task_manager::api::{Reason, State, Task};
 
-use e2e::world::{World, is_live, never_again, on_a_node};
+use e2e::world::{A_CHANGE, World, is_live, never_again, on_a_node};
 
 /// Waits until the task says that its container does not start for this reason, however long its node takes to
 /// find out; then its time to start is over.
@@ -109,6 +110,56 @@ async fn a_task_that_no_node_has_room_for_gives_its_slot_back_and_waits() {
         world.completes(&small).await;
         assert!(world.pods_of(&huge).iter().all(|seen| seen.deleted || !is_live(&seen.object)), "its pod is gone");
         assert_eq!(world.most_pods_at_once(), 1);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_task_that_the_quota_refuses_gives_its_slot_back_and_runs_once_the_quota_is_raised() {
+    on_a_node("quota", async |world| {
+        world.namespace.create(&task_queue("default", 1)).await;
+        bound_cpu(world, "50m").await;
+        let large = world.script_with("large", "true", |kind| {
+            never_again(kind);
+            kind.defaults.resources = serde_json::from_value(requests("100m")).expect("resources");
+        });
+        let large = large.await;
+        let told =
+            world.until(&large, "says that the quota refuses it", |status| status.reason == Reason::QuotaExceeded);
+        let told = told.await;
+        assert_eq!(told.state, State::Processing, "a Job without a pod is looked into, and holds its slot");
+        assert!(told.message.is_some_and(|message| message.contains("exceeded quota: cpu")));
+        let small = world.script("small", "true").await;
+
+        let status = world.until(&large, "gave its slot back", |status| status.state == State::Queued).await;
+        assert_eq!((status.reason, status.failures, status.disruptions), (Reason::QuotaExceeded, 0, 0));
+        assert!(status.admitted.is_none() && status.attempts.is_empty() && status.next_attempt_at.is_some());
+        world.completes(&small).await;
+        assert!(world.pods_of(&large).is_empty());
+
+        bound_cpu(world, "1").await;
+        let status = world.completes(&large).await;
+        assert_eq!((status.failures, status.disruptions, status.attempts.len()), (0, 0, 1));
+        assert_eq!(world.pods_of(&large).len(), 1);
+        assert_eq!(world.most_pods_at_once(), 1);
+    })
+    .await;
+}
+
+fn requests(cpu: &str) -> Value {
+    json!({"requests": {"cpu": cpu, "memory": "8Mi"}, "limits": {"memory": "32Mi"}})
+}
+
+/// Bounds what the pods of the namespace may request together, and waits until that holds.
+async fn bound_cpu(world: &World, cpu: &str) {
+    let quotas = world.namespace.api::<ResourceQuota>();
+    let quota = json!({
+        "apiVersion": "v1", "kind": "ResourceQuota", "metadata": {"name": "cpu"}, "spec": {"hard": {"requests.cpu": cpu}},
+    });
+    world.namespace.apply(quota).await.expect("the quota is accepted");
+    eventually(&format!("the quota of {cpu} holds"), A_CHANGE, async || {
+        let hard = quotas.get("cpu").await.ok()?.status?.hard?;
+        hard.get("requests.cpu").is_some_and(|quantity| quantity.0 == cpu).then_some(())
     })
     .await;
 }
