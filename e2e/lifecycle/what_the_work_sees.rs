@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use harness::{With, condition};
+use harness::{With, condition, task_queue};
 use kube::ResourceExt;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
@@ -68,6 +68,51 @@ async fn a_task_becomes_a_finished_container_that_was_told_who_it_is() {
             ["Complete", "Ready", "Failed", "Reconciling"].map(|type_| condition(&task, type_) == Some("True"));
         assert_eq!(conditions, [true, true, false, false]);
         assert_eq!(world.pods_of(&task).len(), 1);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn what_a_task_says_of_itself_cannot_read_a_secret_of_its_type() {
+    on_a_node("secret", async |world| {
+        let secret = json!({
+            "apiVersion": "v1", "kind": "Secret", "metadata": {"name": "token"}, "stringData": {"token": "s3cr3t"},
+        });
+        world.namespace.apply(secret).await.expect("a Secret");
+        let script = r#"[ "$SECRET" = s3cr3t ] && printf %s "$TASK_KB_ID" > "$TASK_RESULT_FILE""#;
+        let token = json!({"secretKeyRef": {"name": "token", "key": "token"}});
+        let kind = shell("work", script).with(|spec| {
+            spec.template["spec"]["containers"][0]["env"] = json!([{"name": "SECRET", "valueFrom": token}]);
+            never_again(spec);
+        });
+        world.namespace.create(&kind).await;
+        let task = world.task_with("task", |spec| spec.kb_id = Some("$(SECRET) $SECRET ${SECRET}".into())).await;
+        assert_eq!(world.completes(&task).await.result, Some(json!("$(SECRET) $SECRET ${SECRET}")));
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn names_as_long_as_the_api_server_allows_run_as_any_other() {
+    on_a_node("long-names", async |world| {
+        let longest = [63, 63, 63, 61].map(|letters| "n".repeat(letters)).join(".");
+        assert_eq!(longest.len(), 253);
+        // The name of its Job is cut off right behind the dot.
+        let dotted = format!("{}.{}", "d".repeat(45), "e".repeat(63));
+        world.namespace.create(&task_queue(&longest, 1)).await;
+        world.namespace.create(&shell(&longest, r#"printf %s "$TASK_NAME $TASK_TYPE" > "$TASK_RESULT_FILE""#)).await;
+        for name in [&longest, &dotted] {
+            let task = world.task_with(name, |spec| {
+                spec.type_ = longest.clone();
+                spec.queue = longest.clone();
+                spec.kb_id = Some("k".repeat(253));
+            });
+            let task = task.await;
+            let status = world.completes(&task).await;
+            assert_eq!(status.result, Some(json!(format!("{name} {longest}"))));
+            let pod = world.pods_of(&task).remove(0).object;
+            assert!(pod.labels()["batch.kubernetes.io/job-name"].len() <= 63, "{:?}", pod.labels());
+        }
     })
     .await;
 }
