@@ -1,17 +1,18 @@
 //! What people and the cluster do to running work: it is tried again, and that counts as no failure.
 
-use harness::{Namespace, eventually, http_get, stays};
+use std::time::Duration;
+
+use harness::{Namespace, With, eventually, http_get, stays, task_queue};
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::{Namespace as KubeNamespace, Node, Pod};
 use k8s_openapi::api::scheduling::v1::PriorityClass;
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::api::{DeleteParams, EvictParams, ListParams, Patch, PatchParams, PostParams};
 use kube::{Api, ResourceExt};
 use serde_json::json;
 use task_manager::api::{AttemptOutcome, Reason, State, Task};
 
-use e2e::world::{A_TASK, A_WHILE, WAITS, World, never_again, on_a_node, pods_can_be_made, retry, shell};
+use e2e::world::{A_TASK, WAITS, World, never_again, on_a_node, pods_can_be_made, retry, shell};
 
 /// The first attempt waits to be disturbed.
 const FIRST_WAITS: &str = "[ $TASK_ATTEMPT -gt 1 ] || sleep 300";
@@ -161,23 +162,55 @@ async fn disruptions_are_bounded_by_their_own_limit() {
     .await;
 }
 
+/// Takes its time to end, so that a namespace that is deleted stays for a while.
+const LINGERS: &str = "trap 'sleep 15; exit 1' TERM; echo up; sleep 300 & wait";
+
 #[tokio::test]
-async fn a_namespace_deleted_while_tasks_run_hurts_nobody_and_may_come_back() {
+async fn a_namespace_deleted_while_tasks_run_and_wait_hurts_nobody_and_may_come_back() {
     on_a_node("space-deleted", async |world| {
-        world.work("sleep 300").await;
-        let running = [world.task("one").await, world.task("two").await];
-        for task in &running {
-            world.runs(task).await;
+        world.namespace.create(&task_queue("default", 2)).await;
+        let fails = world.script_with("fails", "exit 1", |kind| {
+            let retry = retry(kind);
+            (retry.initial_seconds, retry.max_seconds) = (Some(10), Some(10));
+        });
+        let fails = fails.await;
+        world.until(&fails, "waits for its retry", |status| status.failures > 0).await;
+        let lingers = shell("work", LINGERS).with(|spec| {
+            spec.template["spec"]["terminationGracePeriodSeconds"] = 60.into();
+        });
+        world.namespace.create(&lingers).await;
+        for task in [world.task("one").await, world.task("two").await] {
+            world.is_up(&task).await;
         }
-        world.task_with("waits", |spec| spec.start_after = Some(in_a_moment())).await;
+        let queued = world.task("queued").await;
+        // Somebody else's finalizers keep these two there, though they are deleted.
+        for task in [&fails, &queued] {
+            finalizers(world, task, &["e2e.taskmanager.dev/hold"]).await;
+        }
+
         let spaces = Api::<KubeNamespace>::all(world.namespace.client.clone());
         spaces.delete(&world.namespace.name, &DeleteParams::background()).await.expect("it is deleted");
+        let (deleted_at, pods) = (Timestamp::now(), world.all_pods().len());
+        eventually("the pods that ran are gone", A_TASK, async || {
+            world.namespace.pods_now().await.is_empty().then_some(())
+        })
+        .await;
+        // The retry is due, and there is room for both.
+        stays("the operator lives, and starts nothing", IN_A_WHILE, async || {
+            world.namespace.pods_now().await.is_empty() && answers(world, "/healthz").await
+        })
+        .await;
+        for task in [&fails, &queued] {
+            let status = world.status(task).await;
+            assert!(!status.state.is_final() && status.disruptions == 0, "{status:?}");
+            finalizers(world, task, &[]).await;
+        }
         eventually("the namespace is gone", A_TASK, async || {
             spaces.get_opt(&world.namespace.name).await.ok()?.is_none().then_some(())
         })
         .await;
-        assert_eq!(world.all_pods().len(), 2, "in a namespace that goes nothing is started");
-        is_healthy(world).await;
+        assert_eq!(world.all_pods().len(), pods, "in a namespace that goes nothing is started");
+        complains_little(world, Timestamp::now().duration_since(deleted_at));
 
         let again = serde_json::from_value(json!({"metadata": {"name": world.namespace.name}})).expect("a namespace");
         spaces.create(&PostParams::default(), &again).await.expect("it is created again");
@@ -189,14 +222,22 @@ async fn a_namespace_deleted_while_tasks_run_hurts_nobody_and_may_come_back() {
     .await;
 }
 
-fn in_a_moment() -> Time {
-    Time(Timestamp::now() + SignedDuration::from_secs(2))
+/// Longer than the pause before a retry.
+const IN_A_WHILE: Duration = Duration::from_secs(15);
+
+async fn finalizers(world: &World, task: &Task, finalizers: &[&str]) {
+    let patch = Patch::Merge(json!({"metadata": {"finalizers": finalizers}}));
+    world.namespace.tasks().patch(&task.name_any(), &PatchParams::default(), &patch).await.expect("it is changed");
 }
 
-async fn is_healthy(world: &World) {
-    let health = world.operator.health;
-    stays("the operator says that it is ready", A_WHILE, async || {
-        http_get(health, "/readyz").await.is_some_and(|(status, _)| status == 200)
-    })
-    .await;
+async fn answers(world: &World, path: &str) -> bool {
+    http_get(world.operator.health, path).await.is_some_and(|(status, _)| status == 200)
+}
+
+/// It looks once a second at its lease, which went with the namespace, and says so; five watches begin anew after
+/// longer and longer pauses. More would be a storm.
+fn complains_little(world: &World, within: SignedDuration) {
+    let log = world.operator.logged();
+    let complaints = log.lines().filter(|line| line.contains(" WARN ") || line.contains("ERROR")).count() as i64;
+    assert!(complaints <= 50 + 2 * within.as_secs(), "{complaints} complaints within {within:?}:\n{log}");
 }
