@@ -381,6 +381,11 @@ fn waiting(container: &ContainerStatus) -> Option<Trouble> {
     Some(Trouble { reason, message: format!("container {}: {word}: {said}", container.name) })
 }
 
+/// A warning that is a mere word, such as "Error: ErrImagePull", says less than the one that came just before it.
+pub fn is_a_sentence(warning: &str) -> bool {
+    warning.strip_prefix("Error: ").is_none_or(|rest| rest.contains(' '))
+}
+
 /// Why a Job has no pod, by the last words of the Job controller: the messages of its FailedCreate events.
 pub fn no_pod(last_words: &str) -> Trouble {
     let reason = if last_words.contains("exceeded quota") { Reason::QuotaExceeded } else { Reason::LaunchRefused };

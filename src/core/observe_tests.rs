@@ -398,3 +398,13 @@ fn a_quota_is_told_from_any_other_refusal() {
     assert_eq!(no_pod("Error creating: admission webhook denied the request").reason, Reason::LaunchRefused);
     assert_eq!(no_pod(quota).message, quota);
 }
+
+#[test]
+fn a_mere_word_says_less_than_a_sentence() {
+    for word in ["Error: ErrImagePull", "Error: ImagePullBackOff", "Error: ErrImageNeverPull"] {
+        assert!(!is_a_sentence(word), "{word}");
+    }
+    for sentence in ["Failed to pull image \"localhost/none:1\": not found", "Error: secret \"token\" not found"] {
+        assert!(is_a_sentence(sentence), "{sentence}");
+    }
+}
