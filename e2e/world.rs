@@ -114,6 +114,12 @@ impl World {
         self.namespace.types().patch(name, &PatchParams::default(), &patch).await.expect("the change is accepted");
     }
 
+    /// A suspended queue gives no slots.
+    pub async fn suspend_queue(&self, name: &str, suspend: bool) {
+        let patch = Patch::Merge(json!({"spec": {"suspend": suspend}}));
+        self.namespace.queues().patch(name, &PatchParams::default(), &patch).await.expect("the change is accepted");
+    }
+
     pub async fn change(&self, task: &Task, spec: Value) {
         self.namespace.patch_task(&task.name_any(), spec).await.expect("the change is accepted");
     }

@@ -38,6 +38,7 @@ async fn the_samples_do_what_their_comments_promise() {
         the_slot_is_held(world, &folder).await;
         let applied = world.namespace.kubectl(&["apply", "--filename", path(&folder)]).await;
         assert!(applied.status.success(), "{}", String::from_utf8_lossy(&applied.stderr));
+        world.suspend_queue(ONE_SLOT, false).await;
 
         let tasks = world.namespace.tasks().list(&ListParams::default()).await.expect("tasks").items;
         let applied: BTreeSet<String> = tasks.iter().map(ResourceExt::name_any).collect();
@@ -59,8 +60,10 @@ async fn the_samples_do_what_their_comments_promise() {
     .await;
 }
 
-/// Applies first what the order of priorities needs: on a slow machine all those that compete could else be there
-/// before the one that is to hold the slot got it.
+const ONE_SLOT: &str = "one-at-a-time";
+
+/// Applies first what the order of priorities needs, and opens nothing before all that compete are there: a slow
+/// machine takes longer to apply them than the first one holds the slot.
 async fn the_slot_is_held(world: &World, folder: &Path) {
     for file in ["13-tasktype-demo-script.yaml", "21-taskqueue-one-at-a-time.yaml", "50-tasks-priorities.yaml"] {
         let text = std::fs::read_to_string(folder.join(file)).expect("a sample");
@@ -69,6 +72,7 @@ async fn the_slot_is_held(world: &World, folder: &Path) {
     }
     let holder = world.namespace.task("order-0-holds-the-slot").await;
     world.until(&holder, "holds the slot", |status| status.admitted_at.is_some()).await;
+    world.suspend_queue(ONE_SLOT, true).await;
 }
 
 fn path(path: &Path) -> &str {
