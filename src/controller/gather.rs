@@ -52,7 +52,9 @@ async fn explain(task: &Task, puzzle: Puzzle<'_>, context: &Context) -> Option<T
     match context.calls.read(events.list(&warnings)).await {
         Ok(found) => {
             let says_why = |event: &Event| event.message.as_deref().is_some_and(observe::is_a_sentence);
-            let last = found.items.into_iter().max_by_key(|event| (says_why(event), last_seen(event)));
+            let answers = |event: &Event| puzzle.is_answered_by(event.reason.as_deref().unwrap_or_default());
+            let warnings = found.items.into_iter().filter(answers);
+            let last = warnings.max_by_key(|event| (says_why(event), last_seen(event)));
             last.and_then(|event| event.message).map(|words| puzzle.explained(&words))
         }
         Err(error) => {

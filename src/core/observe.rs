@@ -79,6 +79,11 @@ impl Puzzle<'_> {
         }
     }
 
+    /// A warning of this reason may answer it. What the scheduler said of a pod is past once the pod has a node.
+    pub fn is_answered_by(&self, reason: &str) -> bool {
+        matches!(self, Self::JobWithoutPod(_)) || reason != "FailedScheduling"
+    }
+
     /// What the last of its warnings means.
     pub fn explained(&self, last_words: &str) -> Trouble {
         match self {

@@ -326,6 +326,7 @@ fn a_pod_that_does_not_start_and_does_not_say_why_is_a_puzzle_after_ten_seconds(
     };
     assert!(!puzzle_of(waiting_for("ImagePullBackOff", "no such image")), "it says why itself");
     assert!(!puzzle_of(running()));
+    assert!(puzzle.is_answered_by("FailedMount") && !puzzle.is_answered_by("FailedScheduling"), "it has a node by now");
 }
 
 #[test]
