@@ -186,6 +186,11 @@ impl World {
         .await
     }
 
+    /// Forgets the pods that were, and keeps a new record from here on: resource versions may have gone backwards.
+    pub async fn records_anew(&mut self) {
+        self.pods = self.namespace.record().await;
+    }
+
     /// The last word on every pod of ours that there ever was, oldest first.
     pub fn all_pods(&self) -> Vec<Seen<Pod>> {
         let mut pods = Vec::<Seen<Pod>>::new();
