@@ -5,7 +5,7 @@ CLUSTER     := e2e/cluster/cluster
 KUBECONFIG_ := $(CURDIR)/target/cluster/kubeconfig
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-down test lint test-unit test-api test-e2e fuzz mutants bench generate cluster cluster-down run
+.PHONY: help demo demo-down test lint test-unit test-api test-e2e test-faults fuzz mutants bench generate cluster cluster-down run
 
 help: ## Show this list.
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -16,7 +16,7 @@ demo: ## See it work: a real single-node Kubernetes, the operator, and sample ta
 demo-down: ## Take the demo down.
 	@e2e/demo down
 
-test: ## Everything: format, lints, unit and property tests, tests against a real API server and on a real node.
+test: ## Everything: format, lints, unit and property tests, tests against a real API server, on a real node, and on one that breaks.
 	@tests/run all
 
 lint: ## Format and lints alone.
@@ -30,6 +30,9 @@ test-api: ## Tests against a real etcd and kube-apiserver alone.
 
 test-e2e: ## Tests on a real node alone (as root).
 	@tests/run e2e
+
+test-faults: ## Tests of a node, an API server and an etcd that break, alone (as root).
+	@tests/run faults
 
 fuzz: ## Arbitrary objects and JSON for longer than `make test` does it. FUZZ_OBJECTS=500000 says how many.
 	@FUZZ_OBJECTS="$${FUZZ_OBJECTS:-500000}" tests/run fuzz

@@ -5,6 +5,7 @@
 //! before anyone else can take the lease, however long it was paused.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
@@ -48,6 +49,8 @@ pub struct Election {
     name: String,
     identity: String,
     until: Arc<watch::Sender<Option<Instant>>>,
+    /// The Lease's resourceVersion with which it was last ours; 0 while it is not.
+    held_at: AtomicU64,
 }
 
 /// What a look at the Lease came to.
@@ -55,6 +58,8 @@ enum Look {
     Ours,
     /// Somebody else's, last renewed so.
     Taken(String),
+    /// It was ours, and is older now or gone: the cluster was restored from a backup.
+    WentBack,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -73,6 +78,7 @@ impl Election {
             name: name.into(),
             identity: identity.into(),
             until: Arc::new(until),
+            held_at: AtomicU64::new(0),
         }
     }
 
@@ -83,6 +89,7 @@ impl Election {
     /// Waits until the lease is ours. One who sees somebody else's lease is ready to take over: `ready` tells.
     pub async fn win(&self, ready: &watch::Sender<bool>) {
         let mut seen: Option<(String, Instant)> = None;
+        self.held_at.store(0, Ordering::Relaxed);
         loop {
             let stale = seen.as_ref().is_some_and(|(_, since)| since.elapsed() >= DURATION);
             match self.look(stale).await {
@@ -93,6 +100,7 @@ impl Election {
                         seen = Some((mark, Instant::now()));
                     }
                 }
+                Ok(Look::WentBack) => {}
                 Err(error) => {
                     ready.send_replace(false);
                     tracing::warn!(
@@ -119,6 +127,10 @@ impl Election {
                 Ok(Look::Ours) => {}
                 Ok(Look::Taken(by)) => {
                     tracing::error!(lease = self.name, by, "the lease was taken");
+                    break;
+                }
+                Ok(Look::WentBack) => {
+                    tracing::error!(lease = self.name, "the lease went back: the cluster was restored; begins anew");
                     break;
                 }
                 Err(error) => tracing::warn!(lease = self.name, error = chain(&error), "failed to renew the lease"),
@@ -150,9 +162,16 @@ impl Election {
 
     /// Looks at the lease, and takes or renews it where that is right. It is ours from before the request was
     /// sent: whoever waits for it counts from later.
+    ///
+    /// It is also what shows soonest that the cluster was restored from a backup, for nothing of ours is written as
+    /// often. The watches would not tell: one that goes on from a resourceVersion that lies ahead stays silent.
     async fn look(&self, stale: bool) -> Result<Look, Error> {
         let asked = Instant::now();
-        let Some(lease) = within(self.leases.get_opt(&self.name)).await? else {
+        let found = within(self.leases.get_opt(&self.name)).await?;
+        if found.as_ref().map_or(0, version) < self.held_at.load(Ordering::Relaxed) {
+            return Ok(Look::WentBack);
+        }
+        let Some(lease) = found else {
             return self.written(within(self.leases.create(&PostParams::default(), &self.claim(None))).await, asked);
         };
         let spec = lease.spec.clone().unwrap_or_default();
@@ -167,7 +186,8 @@ impl Election {
 
     fn written(&self, answer: Result<Lease, Error>, asked: Instant) -> Result<Look, Error> {
         match answer {
-            Ok(_) => {
+            Ok(lease) => {
+                self.held_at.store(version(&lease), Ordering::Relaxed);
                 self.until.send_replace(asked.checked_add(DURATION - MARGIN));
                 Ok(Look::Ours)
             }
@@ -196,6 +216,10 @@ impl Election {
         };
         Lease { metadata, spec: Some(claim) }
     }
+}
+
+fn version(lease: &Lease) -> u64 {
+    lease.metadata.resource_version.as_deref().and_then(|version| version.parse().ok()).unwrap_or_default()
 }
 
 async fn within<T>(request: impl Future<Output = kube::Result<T>>) -> Result<T, Error> {

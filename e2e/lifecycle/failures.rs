@@ -1,8 +1,8 @@
 //! Failures of the work itself: which are tried again, how often, and what is told of them.
 
-use task_manager::api::{AttemptOutcome, FailureAction, FailureRule, Reason, State, TaskStatus, TaskTypeSpec};
+use task_manager::api::{AttemptOutcome, FailureAction, FailureRule, Reason, State, TaskStatus};
 
-use super::world::{end, never_again, on_a_node, retry};
+use e2e::world::{end, never_again, on_a_node, retry};
 
 /// Outcome and reason of every attempt.
 fn attempts(status: &TaskStatus) -> Vec<(AttemptOutcome, Reason)> {
@@ -113,20 +113,34 @@ async fn what_the_work_reports_decides_whether_it_is_tried_again() {
 #[tokio::test]
 async fn a_timeout_ends_the_container_even_one_that_ignores_sigterm() {
     on_a_node("timeout", async |world| {
-        let quick = |kind: &mut TaskTypeSpec| {
-            kind.defaults.timeout_seconds = Some(2);
-            retry(kind).limit = Some(1);
-        };
-        let plain = world.script_with("plain", "trap 'exit 143' TERM; sleep 300 & wait", quick).await;
-        let deaf = world.script_with("deaf", "trap '' TERM; while :; do sleep 1; done", quick).await;
+        let plain = world.script_with("plain", "trap 'exit 143' TERM; echo up; sleep 300 & wait", never_again).await;
+        let deaf = world.script_with("deaf", "trap '' TERM; echo up; while :; do sleep 1; done", never_again).await;
         for (task, exit_code) in [(&plain, 143), (&deaf, 137)] {
+            let pod = world.is_up(task).await;
+            world.is_overdue(&pod).await;
             let status = world.ends(task, State::Failed).await;
-            assert_eq!((status.reason, counted(&status)), (Reason::Timeout, (2, 2, 0)));
-            assert_eq!(attempts(&status), [(AttemptOutcome::Failed, Reason::Timeout); 2]);
-            let pods = world.pods_of(task);
-            assert_eq!(pods.len(), 2);
-            assert_eq!(end(&pods[1].object).exit_code, exit_code);
+            assert_eq!((status.reason, counted(&status)), (Reason::Timeout, (1, 1, 0)));
+            assert_eq!(attempts(&status), [(AttemptOutcome::Failed, Reason::Timeout)]);
+            assert_eq!(end(&world.ended(&pod).await).exit_code, exit_code);
         }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn each_attempt_has_its_timeout_and_running_out_of_it_is_a_failure() {
+    on_a_node("timeouts", async |world| {
+        // A slow node may not even have started the container by then: the time is over all the same.
+        let task = world
+            .script_with("task", "sleep 300", |kind| {
+                kind.defaults.timeout_seconds = Some(2);
+                retry(kind).limit = Some(1);
+            })
+            .await;
+        let status = world.ends(&task, State::Failed).await;
+        assert_eq!((status.reason, counted(&status)), (Reason::Timeout, (2, 2, 0)));
+        assert_eq!(attempts(&status), [(AttemptOutcome::Failed, Reason::Timeout); 2]);
+        assert_eq!(world.pods_of(&task).len(), 2);
         world.assert_one_pod_at_a_time();
     })
     .await;
@@ -135,9 +149,10 @@ async fn a_timeout_ends_the_container_even_one_that_ignores_sigterm() {
 #[tokio::test]
 async fn work_that_ends_well_after_sigterm_has_succeeded() {
     on_a_node("ends-well", async |world| {
-        let saves = r#"trap 'echo saved > "$TASK_RESULT_FILE"; exit 0' TERM; sleep 300 & wait"#;
-        let at_its_timeout =
-            world.script_with("at-its-timeout", saves, |kind| kind.defaults.timeout_seconds = Some(2)).await;
+        let saves = r#"trap 'echo saved > "$TASK_RESULT_FILE"; exit 0' TERM; echo up; sleep 300 & wait"#;
+        let at_its_timeout = world.script("at-its-timeout", saves).await;
+        let pod = world.is_up(&at_its_timeout).await;
+        world.is_overdue(&pod).await;
         let status = world.completes(&at_its_timeout).await;
         assert_eq!((status.result.clone(), counted(&status)), (Some("saved".into()), (1, 0, 0)));
     })

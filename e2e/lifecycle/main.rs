@@ -1,8 +1,9 @@
 //! The life of tasks on a real node: real containers, a real kubelet, and the operator as a process.
 //!
-//! Each test has a [`World`](world::World) of its own, so all may run at once; most of their time they wait
-//! for the node. Run them with as many threads as there are tests (`RUST_TEST_THREADS=16`): two cores do.
+//! Each test has a [`World`](e2e::world::World) of its own, so all may run at once; most of their time they wait
+//! for the node. Run them with many threads (`RUST_TEST_THREADS=16`): two cores do.
 
+mod disk;
 mod disturbances;
 mod failures;
 mod memory;
@@ -13,4 +14,3 @@ mod samples;
 mod starts;
 mod stopping;
 mod what_the_work_sees;
-mod world;

@@ -3,7 +3,7 @@
 use k8s_openapi::api::core::v1::Pod;
 use task_manager::api::{Amount, AttemptOutcome, Quantity, Reason, State};
 
-use super::world::{end, never_again, on_a_node, retry};
+use e2e::world::{end, never_again, on_a_node, retry};
 
 /// Doubles a string until it is killed.
 const GLUTTON: &str = r#"awk 'BEGIN { x = "x"; while (1) x = x x }'"#;
@@ -29,8 +29,8 @@ async fn work_that_is_out_of_memory_is_told_so_and_tried_again() {
 #[tokio::test]
 async fn work_that_survives_the_killing_of_its_child_was_out_of_memory_all_the_same() {
     on_a_node("oom-child", async |world| {
-        // It ends a moment later, since the container runtime learns of the kill and of the end by two ways.
-        let script = format!(r#"{GLUTTON}; echo '{{"half":"done"}}' > "$TASK_RESULT_FILE"; sleep 1; exit 0"#);
+        // It ends a while later, since the container runtime learns of the kill and of the end by two ways.
+        let script = format!(r#"{GLUTTON}; echo '{{"half":"done"}}' > "$TASK_RESULT_FILE"; sleep 10; exit 0"#);
         let task = world.script_with("task", &script, never_again).await;
         let status = world.ends(&task, State::Failed).await;
         assert_eq!((status.reason, status.failures, status.result.clone()), (Reason::OOMKilled, 1, None));

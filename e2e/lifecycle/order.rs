@@ -5,19 +5,9 @@ use jiff::Timestamp;
 use kube::ResourceExt;
 use kube::api::{ListParams, Patch, PatchParams};
 use serde_json::json;
-use task_manager::api::{Priority, Task, TaskQueue};
+use task_manager::api::{Priority, Task};
 
-use super::world::{A_TASK, World, end, on_a_node};
-
-async fn open(world: &World, queue: &str) {
-    let patch = Patch::Merge(json!({"spec": {"suspend": false}}));
-    world
-        .namespace
-        .api::<TaskQueue>()
-        .patch(queue, &PatchParams::default(), &patch)
-        .await
-        .expect("the queue is opened");
-}
+use e2e::world::{A_TASK, World, end, on_a_node};
 
 #[tokio::test]
 async fn one_slot_is_given_by_priority_and_then_by_arrival() {
@@ -36,7 +26,7 @@ async fn one_slot_is_given_by_priority_and_then_by_arrival() {
         }
         world.nothing_changes(&tasks.iter().collect::<Vec<_>>()).await;
         assert!(world.all_pods().is_empty(), "a suspended queue starts nothing");
-        open(world, "narrow").await;
+        world.suspend_queue("narrow", false).await;
 
         let mut ran: Vec<(Timestamp, Timestamp, Timestamp, String)> = vec![];
         for task in &tasks {

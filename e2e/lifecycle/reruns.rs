@@ -5,7 +5,7 @@ use kube::ResourceExt;
 use serde_json::json;
 use task_manager::api::{AttemptOutcome, Reason, State, Task, TaskStatus};
 
-use super::world::{World, end, is_live, on_a_node, shell};
+use e2e::world::{World, end, is_live, on_a_node, shell};
 
 fn arrival(status: &TaskStatus) -> u64 {
     status.arrival.as_ref().and_then(|arrival| arrival.parse().ok()).expect("a number")
@@ -49,12 +49,13 @@ async fn a_new_run_id_runs_a_finished_task_again_from_the_beginning() {
 #[tokio::test]
 async fn a_new_run_id_ends_the_running_container_before_the_next_one_begins() {
     on_a_node("rerun-running", async |world| {
-        let script = r#"grep -q quick "$TASK_PAYLOAD_FILE" && exit 0; trap 'sleep 2; exit 42' TERM; sleep 300 & wait"#;
+        let script =
+            r#"grep -q quick "$TASK_PAYLOAD_FILE" && exit 0; trap 'sleep 2; exit 42' TERM; echo up; sleep 300 & wait"#;
         let kind =
-            shell("work", script).with(|spec| spec.template["spec"]["terminationGracePeriodSeconds"] = 20.into());
+            shell("work", script).with(|spec| spec.template["spec"]["terminationGracePeriodSeconds"] = 60.into());
         world.namespace.create(&kind).await;
         let task = world.task("task").await;
-        let old = world.runs(&task).await;
+        let old = world.is_up(&task).await;
         world.change(&task, json!({"runId": "2", "payload": {"quick": true}})).await;
 
         let status = completes_run(world, &task, "2").await;

@@ -10,7 +10,7 @@ use kube::api::ListParams;
 use serde_json::Value;
 use task_manager::api::{Reason, State, Task, TaskStatus};
 
-use super::world::{World, on_a_node};
+use e2e::world::{World, on_a_node};
 
 /// What the comments in the manifests promise: task, state, reason, attempts.
 const PROMISED: &[(&str, State, Reason, i32)] = &[
@@ -35,8 +35,10 @@ const PROMISED: &[(&str, State, Reason, i32)] = &[
 async fn the_samples_do_what_their_comments_promise() {
     on_a_node("samples", async |world| {
         let folder = target().join("../manifests/samples");
+        the_slot_is_held(world, &folder).await;
         let applied = world.namespace.kubectl(&["apply", "--filename", path(&folder)]).await;
         assert!(applied.status.success(), "{}", String::from_utf8_lossy(&applied.stderr));
+        world.suspend_queue(ONE_SLOT, false).await;
 
         let tasks = world.namespace.tasks().list(&ListParams::default()).await.expect("tasks").items;
         let applied: BTreeSet<String> = tasks.iter().map(ResourceExt::name_any).collect();
@@ -56,6 +58,21 @@ async fn the_samples_do_what_their_comments_promise() {
         applying_again_changes_nothing(&tasks, world, path(&folder)).await;
     })
     .await;
+}
+
+const ONE_SLOT: &str = "one-at-a-time";
+
+/// Applies first what the order of priorities needs, and opens nothing before all that compete are there: a slow
+/// machine takes longer to apply them than the first one holds the slot.
+async fn the_slot_is_held(world: &World, folder: &Path) {
+    for file in ["13-tasktype-demo-script.yaml", "21-taskqueue-one-at-a-time.yaml", "50-tasks-priorities.yaml"] {
+        let text = std::fs::read_to_string(folder.join(file)).expect("a sample");
+        let first = text.split("\n---\n").next().expect("a document");
+        world.namespace.apply_yaml(first).await.expect("it is accepted");
+    }
+    let holder = world.namespace.task("order-0-holds-the-slot").await;
+    world.until(&holder, "holds the slot", |status| status.admitted_at.is_some()).await;
+    world.suspend_queue(ONE_SLOT, true).await;
 }
 
 fn path(path: &Path) -> &str {

@@ -1,18 +1,17 @@
-//! Containers that never start: no image, no configuration, no room.
+//! Containers that never start: no image, no configuration, no room, no quota.
 
-use harness::task_queue;
-use serde_json::json;
-use task_manager::api::{Reason, State, Task, TaskTypeSpec};
+use harness::{eventually, task_queue};
+use k8s_openapi::api::core::v1::ResourceQuota;
+use serde_json::{Value, json};
+use task_manager::api::{Reason, State, Task};
 
-use super::world::{World, is_live, never_again, on_a_node};
+use e2e::world::{A_CHANGE, World, is_live, never_again, on_a_node};
 
-fn impatient(kind: &mut TaskTypeSpec) {
-    kind.start_deadline_seconds = Some(5);
-}
-
-/// Long enough for a busy node to find out what is wrong, and to say it.
-fn less_impatient(kind: &mut TaskTypeSpec) {
-    kind.start_deadline_seconds = Some(20);
+/// Waits until the task says that its container does not start for this reason, however long its node takes to
+/// find out; then its time to start is over.
+async fn is_out_of_time(world: &World, task: &Task, reason: Reason) {
+    world.until(task, &format!("says {reason}"), |status| status.reason == reason).await;
+    world.change_type(&task.spec.type_, json!({"startDeadlineSeconds": 1})).await;
 }
 
 /// Failed for good after one attempt, for this reason.
@@ -29,17 +28,16 @@ async fn fails_for_good(world: &World, task: &Task, reason: Reason) -> String {
 async fn an_image_that_does_not_exist_fails_for_good_after_the_start_deadline() {
     on_a_node("no-image", async |world| {
         let never = world.script_with("never", "true", |kind| {
-            less_impatient(kind);
             kind.template["spec"]["containers"][0]["image"] = "localhost/nobody/made-this:7".into();
         });
         let never = never.await;
         let pulled = world.script_with("pulled", "true", |kind| {
-            less_impatient(kind);
             kind.template["spec"]["containers"][0]["image"] = "localhost/nobody/made-this:7".into();
             kind.template["spec"]["containers"][0]["imagePullPolicy"] = "Always".into();
         });
         let pulled = pulled.await;
         for task in [&never, &pulled] {
+            is_out_of_time(world, task, Reason::ImageUnavailable).await;
             let message = fails_for_good(world, task, Reason::ImageUnavailable).await;
             assert!(message.contains("localhost/nobody/made-this:7"), "{message}");
         }
@@ -52,10 +50,10 @@ async fn an_image_that_does_not_exist_fails_for_good_after_the_start_deadline() 
 async fn a_missing_config_map_fails_for_good_after_the_start_deadline() {
     on_a_node("no-config", async |world| {
         let variables = world.script_with("variables", "true", |kind| {
-            less_impatient(kind);
             kind.template["spec"]["containers"][0]["envFrom"] = json!([{"configMapRef": {"name": "missing-map"}}]);
         });
         let variables = variables.await;
+        is_out_of_time(world, &variables, Reason::ContainerConfig).await;
         let message = fails_for_good(world, &variables, Reason::ContainerConfig).await;
         assert!(message.contains("missing-map"), "{message}");
     })
@@ -66,7 +64,7 @@ async fn a_missing_config_map_fails_for_good_after_the_start_deadline() {
 async fn a_missing_volume_fails_for_good_after_the_start_deadline() {
     on_a_node("no-volume", async |world| {
         let volume = world.script_with("volume", "true", |kind| {
-            impatient(kind);
+            kind.start_deadline_seconds = Some(5);
             kind.template["spec"]["volumes"] = json!([{"name": "map", "configMap": {"name": "missing-map"}}]);
             kind.template["spec"]["containers"][0]["volumeMounts"] = json!([{"name": "map", "mountPath": "/map"}]);
         });
@@ -80,7 +78,6 @@ async fn a_missing_volume_fails_for_good_after_the_start_deadline() {
 async fn a_command_that_does_not_exist_is_a_failure() {
     on_a_node("no-command", async |world| {
         let task = world.script_with("task", "true", |kind| {
-            impatient(kind);
             never_again(kind);
             kind.template["spec"]["containers"][0]["command"] = json!(["/no/such/program"]);
         });
@@ -96,7 +93,6 @@ async fn a_task_that_no_node_has_room_for_gives_its_slot_back_and_waits() {
     on_a_node("no-room", async |world| {
         world.namespace.create(&task_queue("default", 1)).await;
         let huge = world.script_with("huge", "true", |kind| {
-            impatient(kind);
             never_again(kind);
             kind.template["spec"]["containers"][0]["resources"] = json!({});
             kind.defaults.resources = serde_json::from_value(json!({"requests": {"cpu": "1000"}})).expect("resources");
@@ -104,6 +100,7 @@ async fn a_task_that_no_node_has_room_for_gives_its_slot_back_and_waits() {
         let huge = huge.await;
         world.until(&huge, "has the slot", |status| status.state == State::Processing).await;
         let small = world.script("small", "true").await;
+        is_out_of_time(world, &huge, Reason::Unschedulable).await;
 
         let status = world.until(&huge, "gave its slot back", |status| status.state == State::Queued).await;
         assert_eq!((status.reason, status.failures, status.disruptions), (Reason::Unschedulable, 0, 0));
@@ -113,6 +110,56 @@ async fn a_task_that_no_node_has_room_for_gives_its_slot_back_and_waits() {
         world.completes(&small).await;
         assert!(world.pods_of(&huge).iter().all(|seen| seen.deleted || !is_live(&seen.object)), "its pod is gone");
         assert_eq!(world.most_pods_at_once(), 1);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_task_that_the_quota_refuses_gives_its_slot_back_and_runs_once_the_quota_is_raised() {
+    on_a_node("quota", async |world| {
+        world.namespace.create(&task_queue("default", 1)).await;
+        bound_cpu(world, "50m").await;
+        let large = world.script_with("large", "true", |kind| {
+            never_again(kind);
+            kind.defaults.resources = serde_json::from_value(requests("100m")).expect("resources");
+        });
+        let large = large.await;
+        let told =
+            world.until(&large, "says that the quota refuses it", |status| status.reason == Reason::QuotaExceeded);
+        let told = told.await;
+        assert_eq!(told.state, State::Processing, "a Job without a pod is looked into, and holds its slot");
+        assert!(told.message.is_some_and(|message| message.contains("exceeded quota: cpu")));
+        let small = world.script("small", "true").await;
+
+        let status = world.until(&large, "gave its slot back", |status| status.state == State::Queued).await;
+        assert_eq!((status.reason, status.failures, status.disruptions), (Reason::QuotaExceeded, 0, 0));
+        assert!(status.admitted.is_none() && status.attempts.is_empty() && status.next_attempt_at.is_some());
+        world.completes(&small).await;
+        assert!(world.pods_of(&large).is_empty());
+
+        bound_cpu(world, "1").await;
+        let status = world.completes(&large).await;
+        assert_eq!((status.failures, status.disruptions, status.attempts.len()), (0, 0, 1));
+        assert_eq!(world.pods_of(&large).len(), 1);
+        assert_eq!(world.most_pods_at_once(), 1);
+    })
+    .await;
+}
+
+fn requests(cpu: &str) -> Value {
+    json!({"requests": {"cpu": cpu, "memory": "8Mi"}, "limits": {"memory": "32Mi"}})
+}
+
+/// Bounds what the pods of the namespace may request together, and waits until that holds.
+async fn bound_cpu(world: &World, cpu: &str) {
+    let quotas = world.namespace.api::<ResourceQuota>();
+    let quota = json!({
+        "apiVersion": "v1", "kind": "ResourceQuota", "metadata": {"name": "cpu"}, "spec": {"hard": {"requests.cpu": cpu}},
+    });
+    world.namespace.apply(quota).await.expect("the quota is accepted");
+    eventually(&format!("the quota of {cpu} holds"), A_CHANGE, async || {
+        let hard = quotas.get("cpu").await.ok()?.status?.hard?;
+        hard.get("requests.cpu").is_some_and(|quantity| quantity.0 == cpu).then_some(())
     })
     .await;
 }

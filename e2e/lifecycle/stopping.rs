@@ -1,23 +1,24 @@
 //! Work that is ended or held from outside: cancelled, suspended, deleted, or too old to keep.
 
 use harness::{eventually, task_queue};
+use jiff::Timestamp;
 use kube::ResourceExt;
 use kube::api::DeleteParams;
 use serde_json::json;
 use task_manager::api::{AttemptOutcome, Reason, State};
 
-use super::world::{A_CHANGE, A_TASK, end, is_live, on_a_node};
+use e2e::world::{A_CHANGE, A_TASK, end, is_live, on_a_node};
 
 /// Takes three seconds to end after SIGTERM, and then ends with exit code 42.
-pub const SLOW_TO_END: &str = "trap 'sleep 3; exit 42' TERM; sleep 300 & wait";
+pub const SLOW_TO_END: &str = "trap 'sleep 3; exit 42' TERM; echo up; sleep 300 & wait";
 
 #[tokio::test]
 async fn a_cancelled_task_is_cancelled_only_when_its_pod_has_ended() {
     on_a_node("cancel", async |world| {
         let task = world
-            .script_with("task", SLOW_TO_END, |kind| kind.template["spec"]["terminationGracePeriodSeconds"] = 20.into())
+            .script_with("task", SLOW_TO_END, |kind| kind.template["spec"]["terminationGracePeriodSeconds"] = 60.into())
             .await;
-        let pod = world.runs(&task).await;
+        let pod = world.is_up(&task).await;
         world.change(&task, json!({"cancel": true})).await;
 
         let status = world
@@ -40,9 +41,9 @@ async fn a_cancelled_task_is_cancelled_only_when_its_pod_has_ended() {
 #[tokio::test]
 async fn work_that_ends_well_while_it_is_cancelled_is_cancelled() {
     on_a_node("cancel-well", async |world| {
-        let script = r#"trap 'echo done > "$TASK_RESULT_FILE"; exit 0' TERM; sleep 300 & wait"#;
+        let script = r#"trap 'echo done > "$TASK_RESULT_FILE"; exit 0' TERM; echo up; sleep 300 & wait"#;
         let task = world.script("task", script).await;
-        world.runs(&task).await;
+        world.is_up(&task).await;
         world.change(&task, json!({"cancel": true})).await;
         let status = world.ends(&task, State::Cancelled).await;
         assert_eq!((status.reason, status.result), (Reason::Cancelled, None));
@@ -74,10 +75,10 @@ async fn the_slot_of_a_deleted_task_is_free_only_when_its_pod_has_ended() {
         world.namespace.create(&task_queue("default", 1)).await;
         let deleted = world
             .script_with("deleted", SLOW_TO_END, |kind| {
-                kind.template["spec"]["terminationGracePeriodSeconds"] = 20.into()
+                kind.template["spec"]["terminationGracePeriodSeconds"] = 60.into()
             })
             .await;
-        let pod = world.runs(&deleted).await;
+        let pod = world.is_up(&deleted).await;
         let next = world.script("next", "true").await;
         world.namespace.tasks().delete("deleted", &DeleteParams::default()).await.expect("it is deleted");
         world.completes(&next).await;
@@ -99,7 +100,7 @@ async fn a_finished_task_goes_when_its_time_to_live_is_over_and_all_of_it_goes()
     on_a_node("ttl", async |world| {
         world.work("exit 0").await;
         let kept = world.task("kept").await;
-        let soon = world.task_with("soon", |spec| spec.ttl_seconds_after_finished = Some(3)).await;
+        let soon = world.task_with("soon", |spec| spec.ttl_seconds_after_finished = Some(20)).await;
         let at_once = world.task_with("at-once", |spec| spec.ttl_seconds_after_finished = Some(0)).await;
         world.completes(&soon).await;
         for task in [&soon, &at_once] {
@@ -124,8 +125,11 @@ async fn a_finished_task_goes_when_its_time_to_live_is_over_and_all_of_it_goes()
 async fn a_deadline_ends_a_task_that_runs() {
     on_a_node("deadline", async |world| {
         world.work("sleep 300").await;
-        let task = world.task_with("task", |spec| spec.deadline_seconds = Some(20)).await;
+        let task = world.task("task").await;
         let pod = world.runs(&task).await;
+        // A node that takes longer to start the container would otherwise never run it.
+        let age = Timestamp::now().duration_since(task.creation_timestamp().expect("a time").0);
+        world.change(&task, json!({"deadlineSeconds": age.as_secs() + 5})).await;
         let status = world.ends(&task, State::Failed).await;
         assert_eq!((status.reason, status.attempt), (Reason::DeadlineExceeded, 1));
         let now = world.namespace.pods().get_opt(&pod.name_any()).await.expect("an answer");

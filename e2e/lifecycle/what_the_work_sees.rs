@@ -2,13 +2,13 @@
 
 use std::collections::BTreeMap;
 
-use harness::{With, condition};
+use harness::{With, condition, task_queue};
 use kube::ResourceExt;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use task_manager::api::{Payload, Quantity, Reason, Resources, State};
 
-use super::world::{never_again, on_a_node, shell};
+use e2e::world::{never_again, on_a_node, shell};
 
 const DIGEST_OF_PAYLOAD: &str = r#"sha256sum "$TASK_PAYLOAD_FILE" | cut -d " " -f 1 > "$TASK_RESULT_FILE""#;
 
@@ -73,12 +73,57 @@ async fn a_task_becomes_a_finished_container_that_was_told_who_it_is() {
 }
 
 #[tokio::test]
+async fn what_a_task_says_of_itself_cannot_read_a_secret_of_its_type() {
+    on_a_node("secret", async |world| {
+        let secret = json!({
+            "apiVersion": "v1", "kind": "Secret", "metadata": {"name": "token"}, "stringData": {"token": "s3cr3t"},
+        });
+        world.namespace.apply(secret).await.expect("a Secret");
+        let script = r#"[ "$SECRET" = s3cr3t ] && printf %s "$TASK_KB_ID" > "$TASK_RESULT_FILE""#;
+        let token = json!({"secretKeyRef": {"name": "token", "key": "token"}});
+        let kind = shell("work", script).with(|spec| {
+            spec.template["spec"]["containers"][0]["env"] = json!([{"name": "SECRET", "valueFrom": token}]);
+            never_again(spec);
+        });
+        world.namespace.create(&kind).await;
+        let task = world.task_with("task", |spec| spec.kb_id = Some("$(SECRET) $SECRET ${SECRET}".into())).await;
+        assert_eq!(world.completes(&task).await.result, Some(json!("$(SECRET) $SECRET ${SECRET}")));
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn names_as_long_as_the_api_server_allows_run_as_any_other() {
+    on_a_node("long-names", async |world| {
+        let longest = [63, 63, 63, 61].map(|letters| "n".repeat(letters)).join(".");
+        assert_eq!(longest.len(), 253);
+        // The name of its Job is cut off right behind the dot.
+        let dotted = format!("{}.{}", "d".repeat(45), "e".repeat(63));
+        world.namespace.create(&task_queue(&longest, 1)).await;
+        world.namespace.create(&shell(&longest, r#"printf %s "$TASK_NAME $TASK_TYPE" > "$TASK_RESULT_FILE""#)).await;
+        for name in [&longest, &dotted] {
+            let task = world.task_with(name, |spec| {
+                spec.type_ = longest.clone();
+                spec.queue = longest.clone();
+                spec.kb_id = Some("k".repeat(253));
+            });
+            let task = task.await;
+            let status = world.completes(&task).await;
+            assert_eq!(status.result, Some(json!(format!("{name} {longest}"))));
+            let pod = world.pods_of(&task).remove(0).object;
+            assert!(pod.labels()["batch.kubernetes.io/job-name"].len() <= 63, "{:?}", pod.labels());
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn kubectl_can_wait_for_the_end() {
     on_a_node("kubectl-wait", async |world| {
         world.script("works", "sleep 1").await;
         world.script_with("fails", "exit 1", never_again).await;
         for wait in [["--for=condition=Complete", "task/works"], ["--for=condition=Failed", "task/fails"]] {
-            let waited = world.namespace.kubectl(&["wait", "--timeout=60s", wait[0], wait[1]]).await;
+            let waited = world.namespace.kubectl(&["wait", "--timeout=300s", wait[0], wait[1]]).await;
             assert!(waited.status.success(), "{}", String::from_utf8_lossy(&waited.stderr));
         }
     })

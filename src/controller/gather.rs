@@ -9,7 +9,7 @@ use super::Context;
 use super::cache::Gathered;
 use super::calls::CallError;
 use crate::api::{State, Task};
-use crate::core::observe::{Puzzle, Trouble};
+use crate::core::observe::{self, Puzzle, Trouble};
 use crate::core::{lifecycle, names};
 
 /// How many of an object's warnings are looked at for the last one.
@@ -51,7 +51,10 @@ async fn explain(task: &Task, puzzle: Puzzle<'_>, context: &Context) -> Option<T
     let warnings = ListParams::default().fields(&fields).limit(EVENTS);
     match context.calls.read(events.list(&warnings)).await {
         Ok(found) => {
-            let last = found.items.into_iter().max_by_key(last_seen);
+            let says_why = |event: &Event| event.message.as_deref().is_some_and(observe::is_a_sentence);
+            let answers = |event: &Event| puzzle.is_answered_by(event.reason.as_deref().unwrap_or_default());
+            let warnings = found.items.into_iter().filter(answers);
+            let last = warnings.max_by_key(|event| (says_why(event), last_seen(event)));
             last.and_then(|event| event.message).map(|words| puzzle.explained(&words))
         }
         Err(error) => {

@@ -79,6 +79,11 @@ impl Puzzle<'_> {
         }
     }
 
+    /// A warning of this reason may answer it. What the scheduler said of a pod is past once the pod has a node.
+    pub fn is_answered_by(&self, reason: &str) -> bool {
+        matches!(self, Self::JobWithoutPod(_)) || reason != "FailedScheduling"
+    }
+
     /// What the last of its warnings means.
     pub fn explained(&self, last_words: &str) -> Trouble {
         match self {
@@ -379,6 +384,11 @@ fn waiting(container: &ContainerStatus) -> Option<Trouble> {
     let said = waiting.message.as_deref().unwrap_or_default();
     let word = waiting.reason.as_deref().unwrap_or_default();
     Some(Trouble { reason, message: format!("container {}: {word}: {said}", container.name) })
+}
+
+/// A warning that is a mere word, such as "Error: ErrImagePull", says less than the one that came just before it.
+pub fn is_a_sentence(warning: &str) -> bool {
+    warning.strip_prefix("Error: ").is_none_or(|rest| rest.contains(' '))
 }
 
 /// Why a Job has no pod, by the last words of the Job controller: the messages of its FailedCreate events.

@@ -326,6 +326,7 @@ fn a_pod_that_does_not_start_and_does_not_say_why_is_a_puzzle_after_ten_seconds(
     };
     assert!(!puzzle_of(waiting_for("ImagePullBackOff", "no such image")), "it says why itself");
     assert!(!puzzle_of(running()));
+    assert!(puzzle.is_answered_by("FailedMount") && !puzzle.is_answered_by("FailedScheduling"), "it has a node by now");
 }
 
 #[test]
@@ -397,4 +398,14 @@ fn a_quota_is_told_from_any_other_refusal() {
     assert_eq!(no_pod(quota).reason, Reason::QuotaExceeded);
     assert_eq!(no_pod("Error creating: admission webhook denied the request").reason, Reason::LaunchRefused);
     assert_eq!(no_pod(quota).message, quota);
+}
+
+#[test]
+fn a_mere_word_says_less_than_a_sentence() {
+    for word in ["Error: ErrImagePull", "Error: ImagePullBackOff", "Error: ErrImageNeverPull"] {
+        assert!(!is_a_sentence(word), "{word}");
+    }
+    for sentence in ["Failed to pull image \"localhost/none:1\": not found", "Error: secret \"token\" not found"] {
+        assert!(is_a_sentence(sentence), "{sentence}");
+    }
 }

@@ -18,6 +18,8 @@ pub enum Cluster {
     ControlPlane,
     /// A whole node.
     Node,
+    /// A whole node that tests may break: they run one at a time.
+    FragileNode,
 }
 
 /// The folder that everything built or written goes to.
@@ -31,6 +33,7 @@ impl Cluster {
         let (variable, name, command) = match self {
             Self::ControlPlane => ("TASK_MANAGER_TEST_KUBECONFIG", "api", "make test-api"),
             Self::Node => ("TASK_MANAGER_E2E_KUBECONFIG", "e2e", "make test-e2e"),
+            Self::FragileNode => ("TASK_MANAGER_FAULTS_KUBECONFIG", "faults", "make test-faults"),
         };
         let named = std::env::var_os(variable).map(PathBuf::from);
         let file = named.unwrap_or_else(|| target().join(name).join("kubeconfig"));

@@ -231,7 +231,7 @@ impl Namespace {
     async fn remove(&self) {
         let spaces = Api::<KubeNamespace>::all(self.client.clone());
         let _ = spaces.delete(&self.name, &DeleteParams::background()).await;
-        if self.cluster == Cluster::Node {
+        if self.cluster != Cluster::ControlPlane {
             return;
         }
         self.empty::<Task>().await;

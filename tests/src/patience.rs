@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 /// How long something may take that a person would expect to happen at once, on a machine that has much else
 /// to do.
-pub const SOON: Duration = Duration::from_secs(30);
+pub const SOON: Duration = Duration::from_secs(90);
 /// How long something is watched to show that it does not happen.
 pub const A_MOMENT: Duration = Duration::from_secs(2);
 

@@ -13,8 +13,10 @@ use kube::{Api, Resource, ResourceExt};
 use serde::de::DeserializeOwned;
 use tokio::task::JoinHandle;
 
+type Record<K> = Arc<Mutex<Vec<Seen<K>>>>;
+
 pub struct Recorder<K> {
-    seen: Arc<Mutex<Vec<Seen<K>>>>,
+    seen: Record<K>,
     watching: JoinHandle<()>,
 }
 
@@ -36,6 +38,8 @@ impl<K> Seen<K> {
 
 /// The longest that a watch may last.
 const LONGEST: u32 = 290;
+/// The status of a watch that begins where the API server remembers nothing any more.
+const EXPIRED: u16 = 410;
 const BETWEEN_WATCHES: Duration = Duration::from_millis(100);
 
 impl<K> Recorder<K>
@@ -43,33 +47,9 @@ where
     K: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned + Send + Sync + 'static,
 {
     pub(crate) async fn start(api: Api<K>) -> Self {
-        let list = api.list(&ListParams::default()).await.expect("a list");
-        let version = list.metadata.resource_version.clone().unwrap_or_default();
-        let there: Vec<_> = list.items.into_iter().map(|object| Seen::new(object, false)).collect();
-        let seen = Arc::new(Mutex::new(there));
-        let record = seen.clone();
-        let watching = tokio::spawn(async move {
-            let mut version = version;
-            // The API server ends the watch of a reader that is slow for a moment: it goes on where it ended.
-            loop {
-                let params = WatchParams::default().timeout(LONGEST);
-                let Ok(events) = api.watch(&params, &version).await else {
-                    tokio::time::sleep(BETWEEN_WATCHES).await;
-                    continue;
-                };
-                let mut events = events.boxed();
-                while let Some(Ok(event)) = events.next().await {
-                    let seen = match event {
-                        WatchEvent::Added(object) | WatchEvent::Modified(object) => Seen::new(object, false),
-                        WatchEvent::Deleted(object) => Seen::new(object, true),
-                        WatchEvent::Bookmark(_) => continue,
-                        WatchEvent::Error(_) => break,
-                    };
-                    version = seen.object.resource_version().unwrap_or(version);
-                    record.lock().unwrap_or_else(PoisonError::into_inner).push(seen);
-                }
-            }
-        });
+        let seen = Arc::default();
+        let version = list(&api, &seen).await.expect("a list");
+        let watching = tokio::spawn(watch(api, seen.clone(), version));
         Self { seen, watching }
     }
 
@@ -106,6 +86,61 @@ where
     /// Looks at all versions so far where they lie.
     pub fn look<T>(&self, look: impl FnOnce(&[Seen<K>]) -> T) -> T {
         look(&self.seen.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+/// Keeps all that is there and was not seen so, and the end of what is there no more; returns the list's version.
+async fn list<K>(api: &Api<K>, record: &Record<K>) -> kube::Result<String>
+where
+    K: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned,
+{
+    let list = api.list(&ListParams::default()).await?;
+    let mut seen = record.lock().unwrap_or_else(PoisonError::into_inner);
+    let last: HashMap<_, _> = seen.iter().map(|seen| (seen.object.uid(), seen.clone())).collect();
+    let listed: HashSet<_> = list.items.iter().map(ResourceExt::uid).collect();
+    let gone = last.values().filter(|last| !last.deleted && !listed.contains(&last.object.uid()));
+    seen.extend(gone.map(|last| Seen::new(last.object.clone(), true)));
+    let is_news = |object: &K| {
+        last.get(&object.uid()).is_none_or(|last| last.object.resource_version() != object.resource_version())
+    };
+    seen.extend(list.items.into_iter().filter(is_news).map(|object| Seen::new(object, false)));
+    Ok(list.metadata.resource_version.unwrap_or_default())
+}
+
+/// Runs for ever. The API server ends the watch of a reader that is slow for a moment: it goes on where it ended.
+/// One that was started anew may not know that place any more: then what there is is listed again.
+async fn watch<K>(api: Api<K>, record: Record<K>, mut version: String)
+where
+    K: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned,
+{
+    loop {
+        let params = WatchParams::default().timeout(LONGEST);
+        let mut is_expired = false;
+        match api.watch(&params, &version).await {
+            Ok(events) => {
+                let mut events = events.boxed();
+                while let Some(Ok(event)) = events.next().await {
+                    let seen = match event {
+                        WatchEvent::Added(object) | WatchEvent::Modified(object) => Seen::new(object, false),
+                        WatchEvent::Deleted(object) => Seen::new(object, true),
+                        WatchEvent::Bookmark(_) => continue,
+                        WatchEvent::Error(error) => {
+                            is_expired = error.code == EXPIRED;
+                            break;
+                        }
+                    };
+                    version = seen.object.resource_version().unwrap_or(version);
+                    record.lock().unwrap_or_else(PoisonError::into_inner).push(seen);
+                }
+            }
+            Err(error) => {
+                is_expired = matches!(error, kube::Error::Api(status) if status.code == EXPIRED);
+            }
+        }
+        tokio::time::sleep(BETWEEN_WATCHES).await;
+        if is_expired && let Ok(listed) = list(&api, &record).await {
+            version = listed;
+        }
     }
 }
 

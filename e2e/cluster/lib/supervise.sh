@@ -68,11 +68,12 @@ TEXT
   set +e
 }
 
-# start_part NAME DELAY
+# start_part NAME DELAY: starts a part, unless it is held: then as soon as it is not any more.
 start_part() {
   # A part dies with this process, even when this one is killed outright.
   (
     sleep "$2"
+    while [[ -e run/held/$1 ]]; do sleep 0.1; done
     exec setpriv --pdeathsig KILL sh "parts/$1"
   ) >>"log/$1.log" 2>&1 </dev/null &
   name_of[$!]=$1

@@ -23,7 +23,11 @@ pub(super) fn decide(view: &View) -> Decision {
     let observed = view.around.observed;
     let mut kept = observed.jobs.iter().filter(|job| !job.gone && !job.deleting).peekable();
     let wake = if kept.peek().is_some() { earliest([expires, forgotten]) } else { expires };
-    match kept.find(|job| view.is_past(forgotten) || observed.may_run(job)) {
+    // The Job of an attempt before, where the last one ended before anybody had time to remove it.
+    let last = view.job_name();
+    let last_is_there = observed.jobs.iter().any(|job| job.name == last && !job.gone);
+    let is_leftover = |job: &JobFacts| last_is_there && job.name != last;
+    match kept.find(|job| view.is_past(forgotten) || observed.may_run(job) || is_leftover(job)) {
         Some(job) => Decision::act(removal(view, job)),
         None => Decision::wake_at(wake),
     }

@@ -41,6 +41,24 @@ fn its_job_is_kept_for_an_hour_and_then_removed() {
 }
 
 #[test]
+fn the_job_of_an_attempt_before_is_removed_at_once_though_the_last_one_ended_before_that_was_done() {
+    let scene = running(json!({})).pod_is(exits(1)).job_is(finished(false, 5)).write(10).admit(100).launch(100);
+    let pod = scene.pod("p2");
+    let mut scene = scene.with(pod).pod_is(exits(0)).job_is(finished(true, 105)).write(106);
+    let before = scene.observed.jobs[0].name.clone();
+    assert!(matches!(scene.decide(107).action, Action::DeleteJob { name, .. } if name == before));
+    scene.observed.jobs[0].deleting = true;
+    assert!(scene.rests(108));
+}
+
+#[test]
+fn the_last_job_is_kept_though_another_attempt_was_admitted_and_never_launched() {
+    let scene = running(json!({})).pod_is(exits(1)).job_is(finished(false, 5)).write(10).admit(100);
+    let scene = scene.edit(|spec| spec.cancel = true).write(101);
+    assert!(scene.rests(102));
+}
+
+#[test]
 fn every_job_that_may_still_run_is_ended_at_once_whichever_comes_first() {
     let scene = completed(json!({}));
     let mut late = scene.job(8);

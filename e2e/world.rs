@@ -5,15 +5,22 @@ use std::time::Duration;
 use harness::{Cluster, Namespace, Operator, Recorder, Seen, With, eventually, in_namespace_of, most_at_once, stays};
 use k8s_openapi::api::core::v1::{ContainerStateTerminated, Pod, ServiceAccount};
 use kube::ResourceExt;
+use kube::api::{LogParams, Patch, PatchParams};
 use serde_json::{Value, json};
 use task_manager::api::{Retry, State, Task, TaskSpec, TaskStatus, TaskType, TaskTypeSpec};
 
-/// For a task whose attempts are short to become final, on a node that all tests use at once.
-pub const A_TASK: Duration = Duration::from_secs(90);
+/// For a task whose attempts are short to become final, on a slow node that all tests use at once. No test says
+/// how fast something is: when all goes well nobody waits so long.
+pub const A_TASK: Duration = Duration::from_secs(300);
 /// For what needs no container to start.
-pub const A_CHANGE: Duration = Duration::from_secs(30);
+pub const A_CHANGE: Duration = Duration::from_secs(120);
 /// How long something is watched that must not happen.
 pub const A_WHILE: Duration = Duration::from_secs(3);
+
+/// What a script says once it is ready for whatever a test is about to do to it.
+const UP: &str = "up";
+/// Work that goes on until the test lets it go.
+pub const WAITS: &str = "until [ -e /tmp/go ]; do sleep 1; done";
 
 const TASK_UID: &str = "taskmanager.dev/task-uid";
 
@@ -25,7 +32,12 @@ pub struct World {
 
 /// Tells `story` on the real node, in a namespace of its own with an operator for it.
 pub async fn on_a_node(slug: &str, story: impl AsyncFnOnce(&mut World)) {
-    in_namespace_of(Cluster::Node, slug, async |namespace| {
+    on(Cluster::Node, slug, story).await;
+}
+
+/// The same on any cluster that has a node.
+pub async fn on(cluster: Cluster, slug: &str, story: impl AsyncFnOnce(&mut World)) {
+    in_namespace_of(cluster, slug, async |namespace| {
         pods_can_be_made(&namespace).await;
         let pods = namespace.record().await;
         let operator = namespace.operator(&[]).await;
@@ -46,10 +58,9 @@ pub async fn pods_can_be_made(namespace: &Namespace) {
 /// A type whose work is a shell script: small, quick to retry, gone 2 s after SIGTERM at the latest.
 pub fn shell(name: &str, script: &str) -> TaskType {
     let spec: TaskTypeSpec = serde_json::from_value(json!({
-        "startDeadlineSeconds": 120,
         "defaults": {
             "retry": {"initialSeconds": 1, "factor": 1, "maxSeconds": 1},
-            "timeoutSeconds": 120,
+            "timeoutSeconds": 600,
             "resources": {"requests": {"cpu": "10m", "memory": "8Mi"}, "limits": {"memory": "32Mi"}},
         },
         "template": {"spec": {
@@ -98,6 +109,17 @@ impl World {
         self.namespace.create(&harness::task(name).with(change)).await
     }
 
+    pub async fn change_type(&self, name: &str, spec: Value) {
+        let patch = Patch::Merge(json!({ "spec": spec }));
+        self.namespace.types().patch(name, &PatchParams::default(), &patch).await.expect("the change is accepted");
+    }
+
+    /// A suspended queue gives no slots.
+    pub async fn suspend_queue(&self, name: &str, suspend: bool) {
+        let patch = Patch::Merge(json!({"spec": {"suspend": suspend}}));
+        self.namespace.queues().patch(name, &PatchParams::default(), &patch).await.expect("the change is accepted");
+    }
+
     pub async fn change(&self, task: &Task, spec: Value) {
         self.namespace.patch_task(&task.name_any(), spec).await.expect("the change is accepted");
     }
@@ -131,6 +153,30 @@ impl World {
         .await
     }
 
+    /// Waits until the task's newest pod says that it is up: it has set its traps.
+    pub async fn is_up(&self, task: &Task) -> Pod {
+        let pod = self.runs(task).await;
+        eventually(&format!("pod {} says that it is up", pod.name_any()), A_TASK, async || {
+            let said = self.namespace.pods().logs(&pod.name_any(), &LogParams::default()).await.ok()?;
+            said.lines().any(|line| line == UP).then_some(())
+        })
+        .await;
+        pod
+    }
+
+    /// Lets the work of a pod go on that [`WAITS`].
+    pub async fn let_go(&self, pod: &Pod) {
+        let done = self.namespace.kubectl(&["exec", &pod.name_any(), "--", "touch", "/tmp/go"]).await;
+        assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+    }
+
+    /// Has the timeout of a pod that runs be over now, however long its container took to start.
+    pub async fn is_overdue(&self, pod: &Pod) {
+        let over = Patch::Strategic(json!({"spec": {"activeDeadlineSeconds": 1}}));
+        let changed = self.namespace.pods().patch(&pod.name_any(), &PatchParams::default(), &over).await;
+        changed.expect("a shorter deadline is accepted");
+    }
+
     /// Waits until this pod has ended, and tells how it was last seen.
     pub async fn ended(&self, pod: &Pod) -> Pod {
         eventually(&format!("pod {} has ended", pod.name_any()), A_TASK, async || {
@@ -138,6 +184,11 @@ impl World {
             (last.deleted || !is_live(&last.object)).then_some(last.object)
         })
         .await
+    }
+
+    /// Forgets the pods that were, and keeps a new record from here on: resource versions may have gone backwards.
+    pub async fn records_anew(&mut self) {
+        self.pods = self.namespace.record().await;
     }
 
     /// The last word on every pod of ours that there ever was, oldest first.
