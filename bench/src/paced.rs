@@ -17,19 +17,23 @@ const WARM_UP: usize = 20;
 
 pub async fn run(count: usize) -> Found {
     let namespace = Namespace::make(Cluster::ControlPlane, "paced").await;
-    let operator = queue::operator(&namespace, 50).await;
+    let (operator, account) = queue::operator(&namespace, 50).await;
     let mut jobs = Generator::<Job>::start(&namespace).await;
     let mut tasks = Generator::<Task>::start(&namespace).await;
     jobs.run("warm-up-job", WARM_UP, 5).await;
     tasks.run("warm-up-task", WARM_UP, 5).await;
     let (mut found, block) = (Found::default(), count / BLOCKS);
+    let before = account.requests().await;
     for number in 0..BLOCKS {
         add(&mut found, "Job", measured(&mut jobs, &format!("job-{number}"), block, &namespace, None).await);
-        add(
-            &mut found,
-            "Task",
-            measured(&mut tasks, &format!("task-{number}"), block, &namespace, operator.pid()).await,
-        );
+        let of_tasks = measured(&mut tasks, &format!("task-{number}"), block, &namespace, operator.pid()).await;
+        add(&mut found, "Task", of_tasks);
+    }
+    let asked = account.requests().await - before;
+    for (name, number) in
+        [("status", asked.statuses), ("Job", asked.jobs), ("else", asked.other_writes), ("read", asked.reads)]
+    {
+        found.figures.insert(format!("operator {name}"), number as f64 / (block * BLOCKS) as f64);
     }
     for (kind, latencies) in [("Job", jobs.latencies("job")), ("Task", tasks.latencies("task"))] {
         found.figures.insert(format!("{kind} p50"), percentile(&latencies, 50));

@@ -1,7 +1,7 @@
 //! As many as the machine can take: Tasks through a queue of capacity 50, and plain Jobs of which 50 are kept
 //! going.
 
-use harness::{Cluster, Namespace, Operator, task_queue, task_type};
+use harness::{Account, Cluster, Namespace, Operator, task_queue, task_type};
 use k8s_openapi::api::batch::v1::Job;
 use task_manager::api::Task;
 
@@ -20,15 +20,16 @@ pub async fn jobs(count: usize) -> Found {
 
 pub async fn tasks(count: usize) -> Found {
     let namespace = Namespace::make(Cluster::ControlPlane, "tasks").await;
-    let operator = operator(&namespace, AT_ONCE as i32).await;
+    let (operator, _) = operator(&namespace, AT_ONCE as i32).await;
     run::<Task>(&namespace, operator.pid(), count, usize::MAX).await
 }
 
 /// An operator under an identity of its own, with a type "work" and a queue "default" of this capacity.
-pub async fn operator(namespace: &Namespace, capacity: i32) -> Operator {
+pub async fn operator(namespace: &Namespace, capacity: i32) -> (Operator, Account) {
     namespace.create(&task_type("work")).await;
     namespace.create(&task_queue("default", capacity)).await;
-    namespace.operator_as(&namespace.account().await, &[]).await
+    let account = namespace.account().await;
+    (namespace.operator_as(&account, &[]).await, account)
 }
 
 async fn run<K: Load>(namespace: &Namespace, operator: Option<u32>, count: usize, at_once: usize) -> Found {

@@ -18,7 +18,7 @@ const AT_REST: Duration = Duration::from_secs(20);
 
 pub async fn run(count: usize) -> Found {
     let namespace = Namespace::make(Cluster::ControlPlane, "queued").await;
-    let mut operator = queue::operator(&namespace, CAPACITY as i32).await;
+    let (mut operator, _) = queue::operator(&namespace, CAPACITY as i32).await;
     let mut generator = Generator::<Task>::start(&namespace).await;
     let mut found = Found::default();
     let mut tell = |name: &str, value: f64| {

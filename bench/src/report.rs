@@ -78,6 +78,14 @@ pub fn paced(runs: &[Found], count: usize) {
     table(&format!("Unloaded: five a second, {count} of each in alternating blocks, {} runs", runs.len()), &rows);
     let added = runs.iter().map(|run| run.figures["Task p99"] - run.figures["Job p99"]);
     println!("  p99 of a Task above that of a plain Job: {} ms (target: at most 40)", spread(added, 0));
+    let asked = |name: &str| spread(runs.iter().map(|run| run.figures[&format!("operator {name}")]), 2);
+    let rows = [
+        row("writes of its status", [asked("status")]),
+        row("Jobs created", [asked("Job")]),
+        row("all other writes (Leases apart)", [asked("else")]),
+        row("reads", [asked("read")]),
+    ];
+    table("The operator's requests for one Task, as the API server counts them", &rows);
     table("Mutating requests of one, unloaded (Leases apart)", &by_kind(runs, |run| &run.requests, 2));
     table("CPU ms of one, unloaded (with the idle share)", &by_kind(runs, |run| &run.cpu, 1));
 }
