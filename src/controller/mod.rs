@@ -17,6 +17,7 @@ mod known;
 mod namespaces;
 mod orphans;
 mod queues;
+mod readable;
 mod reconcile;
 mod removal;
 mod status;
