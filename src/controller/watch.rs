@@ -283,6 +283,11 @@ const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
 /// Drops what no decision needs: the payload's content (its size stays), and two further copies of it.
 fn slim(task: &mut Task) {
     task.metadata.managed_fields = None;
+    if let Some(status) = &mut task.status {
+        // Room for four was made when the first one was read.
+        status.conditions.shrink_to_fit();
+        status.attempts.shrink_to_fit();
+    }
     task.annotations_mut().remove(LAST_APPLIED);
     task.spec.payload = task.spec.payload.take().map(|payload| payload.measured());
 }
