@@ -40,8 +40,11 @@ fuzz: ## Arbitrary objects and JSON for longer than `make test` does it. FUZZ_OB
 mutants: ## Mutation testing of src/core: at least 90 % of small changes must be noticed by a test. Takes hours; ARGS="--shard 0/8" for a part.
 	@tests/mutants $(ARGS)
 
-bench: ## Benchmarks.
-	cargo bench
+bench: ## What it costs: admission, requests, memory, and throughput and latency beside plain Jobs (about 15 minutes).
+	cargo bench --locked --bench admission
+	@$(CLUSTER) build --control-plane --with kcm,scheduler,kwok
+	cargo build --release --locked -p task-manager -p bench
+	target/release/bench
 
 generate: ## Write the CustomResourceDefinitions into crds/ and the page of reasons into docs/.
 	cargo run --quiet -- crd --dir crds

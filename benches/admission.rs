@@ -37,7 +37,7 @@ fn candidate(number: u64, kind: &str) -> Candidate {
             number.wrapping_mul(0x9e37_79b9) % 1_000_003,
             uid(number),
         ),
-        asks: asks.map(|(name, amount)| (name.to_owned(), amount)).into(),
+        asks: Arc::new(asks.map(|(name, amount)| (name.to_owned(), amount)).into()),
         ready_at: None,
     }
 }

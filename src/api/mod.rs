@@ -7,6 +7,7 @@ mod crds;
 mod priority;
 mod quantity;
 mod reason;
+mod run_rule;
 mod schema;
 mod task;
 mod task_queue;

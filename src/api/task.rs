@@ -52,18 +52,7 @@ use super::{Payload, Priority, Quantity, schema};
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp")
 )]
 #[serde(rename_all = "camelCase")]
-#[x_kube(
-    validation = Rule::new("self.runId != oldSelf.runId || self.type == oldSelf.type")
-        .message("type can change only together with runId: set runId to a new value to run the task again with the new type"),
-    validation = Rule::new("self.runId != oldSelf.runId || self.queue == oldSelf.queue")
-        .message("queue can change only together with runId: set runId to a new value to run the task again in the new queue"),
-    validation = Rule::new("self.runId != oldSelf.runId || (has(self.kbId) == has(oldSelf.kbId) && (!has(self.kbId) || self.kbId == oldSelf.kbId))")
-        .message("kbId can change only together with runId: set runId to a new value to run the task again"),
-    validation = Rule::new("self.runId != oldSelf.runId || (has(self.payload) == has(oldSelf.payload) && (!has(self.payload) || self.payload == oldSelf.payload))")
-        .message("payload can change only together with runId: set runId to a new value to run the task again with the new payload"),
-    validation = Rule::new("self.runId != oldSelf.runId || self.cancel || !oldSelf.cancel")
-        .message("a cancelled task cannot be un-cancelled: to run it again, set cancel to false and runId to a new value"),
-)]
+#[x_kube(validation = super::run_rule::rule())]
 pub struct TaskSpec {
     /// Name of a TaskType in this namespace: what kind of work this is and how it is run.
     /// While no such type exists, the task waits. Example: document-processing.
@@ -222,8 +211,11 @@ impl State {
 }
 
 /// What the operator says of a task. Nobody else writes here.
+// So it is one to the API server, which would otherwise keep a list of who wrote each field of it, half a
+// kilobyte for each task.
 #[derive(KubeSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
+#[schemars(extend("x-kubernetes-map-type" = "atomic"))]
 pub struct TaskStatus {
     /// The metadata.generation that this status speaks of; -1 before the operator has written anything.
     #[serde(default)]

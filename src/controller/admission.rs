@@ -130,7 +130,10 @@ async fn admit(context: &Context, candidate: &Candidate, now: Timestamp) {
 /// is not known is repeated as it was: only its success or a conflict proves what became of it.
 async fn write(context: &Context, task: &Task, status: TaskStatus) -> Option<Duration> {
     match context.status.write(task, status).await {
-        Ok(written) => context.cache.admission_written(&written),
+        Ok(written) => {
+            context.cache.admission_written(&written);
+            context.just_admitted.keep(written);
+        }
         Err(CallError::Conflict | CallError::NotFound) => context.cache.admission_outdated(task),
         // Whoever leads now decides anew.
         Err(CallError::NotLeader) => context.cache.not_admitted(task),

@@ -60,18 +60,26 @@ pub async fn carry_out(task: &Task, action: Action, context: &Context) -> Again 
     }
 }
 
-/// Creates the present attempt's Job from the task as it is now: the cache holds no payloads.
+/// Creates the present attempt's Job.
 async fn launch(task: &Task, context: &Context) -> Again {
     let Some(kind) = context.cache.kind_of(task) else { return Ok(Some(Duration::ZERO)) };
-    let whole = match context.calls.read(tasks(task, context).get(&task.name_any())).await {
-        Ok(whole) if is_still(task, &whole) => whole,
-        // The watch will show the change, and it is decided anew.
-        Ok(_) | Err(CallError::NotFound) => return Ok(None),
-        Err(error) => return Err(error),
-    };
+    // The watch will show what changed meanwhile, and it is decided anew.
+    let Some(whole) = whole(task, context).await? else { return Ok(None) };
     match build(&whole, &kind, context) {
         Ok(job) => create(task, &job, context).await,
         Err(error) => refused(task, Trouble { reason: Reason::TypeNotReady, message: error.to_string() }, context),
+    }
+}
+
+/// The task with its payload, which the cache does not hold; `None` when it is not what was decided on any more.
+async fn whole(task: &Task, context: &Context) -> Result<Option<Task>, CallError> {
+    if let Some(whole) = context.just_admitted.take(task) {
+        return Ok(Some(whole));
+    }
+    match context.calls.read(tasks(task, context).get(&task.name_any())).await {
+        Ok(whole) => Ok(Some(whole).filter(|whole| is_still(task, whole))),
+        Err(CallError::NotFound) => Ok(None),
+        Err(error) => Err(error),
     }
 }
 

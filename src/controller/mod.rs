@@ -13,10 +13,12 @@ mod children;
 mod classes;
 mod events;
 mod gather;
+mod just_admitted;
 mod known;
 mod namespaces;
 mod orphans;
 mod queues;
+mod readable;
 mod reconcile;
 mod removal;
 mod status;
@@ -41,6 +43,7 @@ use crate::leader::Leadership;
 use crate::metrics::Metrics;
 use cache::Cache;
 use calls::Calls;
+use just_admitted::JustAdmitted;
 use status::StatusWriter;
 
 /// How many tasks are reconciled, and how many admissions written, at once. More gains the API server nothing
@@ -65,6 +68,7 @@ pub struct Context {
     namespace: Option<String>,
     calls: Arc<Calls>,
     cache: Cache,
+    just_admitted: JustAdmitted,
     status: StatusWriter,
     settings: Settings,
     metrics: Arc<Metrics>,
@@ -102,6 +106,7 @@ pub async fn run(
     let (events, event_writer) = events::channel(scope.client.clone(), calls.clone(), metrics.clone());
     let context = Arc::new(Context {
         cache: Cache::new(tasks.clone(), settings.clone()),
+        just_admitted: JustAdmitted::default(),
         status: StatusWriter::new(scope.client.clone(), calls.clone(), events, metrics.clone()),
         calls,
         classes: tokio::sync::watch::Sender::default(),

@@ -10,7 +10,7 @@ use futures::channel::mpsc;
 use futures::stream::{self, BoxStream, Stream, StreamExt, select_all};
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::Pod;
-use kube::core::{DeserializeGuard, NamespaceResourceScope};
+use kube::core::NamespaceResourceScope;
 use kube::runtime::WatchStreamExt;
 use kube::runtime::reflector::ObjectRef;
 use kube::runtime::reflector::store::Writer;
@@ -20,6 +20,7 @@ use serde::de::DeserializeOwned;
 
 use super::Context;
 use super::cache::key_of;
+use super::readable::Readable;
 use crate::api::{Task, TaskQueue, TaskType};
 use crate::core::names;
 
@@ -64,7 +65,7 @@ where
 {
     let client = context.client.clone();
     let api = match &context.namespace {
-        Some(namespace) => Api::<DeserializeGuard<K>>::namespaced(client, namespace),
+        Some(namespace) => Api::<Readable<K>>::namespaced(client, namespace),
         None => Api::all(client),
     };
     let metrics = context.metrics.clone();
@@ -101,8 +102,8 @@ where
 }
 
 /// An object that cannot be read hurts only itself: it is told of, and passed over.
-fn readable<K: Resource<DynamicType = ()>>(event: Event<DeserializeGuard<K>>) -> Option<Event<K>> {
-    let read = |object: DeserializeGuard<K>| match object.0 {
+fn readable<K: Resource<DynamicType = ()>>(event: Event<Readable<K>>) -> Option<Event<K>> {
+    let read = |object: Readable<K>| match object.0 {
         Ok(object) => Some(object),
         Err(error) => {
             let name = error.metadata.name.as_deref().unwrap_or_default();
@@ -282,6 +283,11 @@ const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
 /// Drops what no decision needs: the payload's content (its size stays), and two further copies of it.
 fn slim(task: &mut Task) {
     task.metadata.managed_fields = None;
+    if let Some(status) = &mut task.status {
+        // Room for four was made when the first one was read.
+        status.conditions.shrink_to_fit();
+        status.attempts.shrink_to_fit();
+    }
     task.annotations_mut().remove(LAST_APPLIED);
     task.spec.payload = task.spec.payload.take().map(|payload| payload.measured());
 }

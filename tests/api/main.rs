@@ -3,6 +3,7 @@
 mod admission;
 mod bad_input;
 mod cancelling;
+mod costs;
 mod faults;
 mod fuzz;
 mod leader;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use harness::{FakeNode, Namespace, Operator, eventually, task_type};
+use harness::{FakeNode, Namespace, Operator, SOON, eventually, task_type};
 use kube::api::{DynamicObject, ObjectMeta};
 use serde_json::{Value, json};
 use task_manager::api::{Reason, Task, TaskStatus};
@@ -12,6 +12,14 @@ pub async fn set(ns: &Namespace, flags: &[&str]) -> (FakeNode, Operator) {
     ns.create(&task_type("work")).await;
     let node = ns.fake_node();
     (node, ns.operator(flags).await)
+}
+
+/// Waits until the type "work" is checked: that is written once, beside what its tasks cost.
+pub async fn a_checked_type(ns: &Namespace) {
+    eventually("the type is checked", SOON, async || {
+        ns.types().get("work").await.ok()?.status.filter(|status| !status.conditions.is_empty()).map(drop)
+    })
+    .await;
 }
 
 pub fn status(task: &Task) -> TaskStatus {

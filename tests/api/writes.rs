@@ -9,7 +9,7 @@ use k8s_openapi::api::core::v1::{Event, Pod};
 use serde_json::json;
 use task_manager::api::{Reason, State, Task, TaskQueue, TaskType};
 
-use crate::stage::{set, started, status};
+use crate::stage::{a_checked_type, set, started, status};
 
 /// How long a converged system is watched.
 const WATCHED_FOR: Duration = Duration::from_secs(5);
@@ -32,14 +32,6 @@ async fn a_successful_task_costs_three_writes() {
             .samples()
             .filter(|(name, labels, _)| *name == "task_manager_api_writes_total" && !labels.contains("result=\"ok\""));
         assert_eq!(in_vain.count(), 0, "and nothing in vain\n{}", metrics.text);
-    })
-    .await;
-}
-
-/// The check of a type is written once, beside what its tasks cost.
-async fn a_checked_type(ns: &Namespace) {
-    eventually("the type is checked", SOON, async || {
-        ns.types().get("work").await.ok()?.status.filter(|status| !status.conditions.is_empty()).map(drop)
     })
     .await;
 }

@@ -43,9 +43,7 @@ impl Cluster {
 
     /// How an administrator reaches it.
     pub async fn config(self) -> Config {
-        let kubeconfig = Kubeconfig::read_from(self.kubeconfig()).expect("a kubeconfig");
-        let config = Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await;
-        config.expect("a kubeconfig that can be used")
+        config_of(&self.kubeconfig()).await
     }
 
     /// A client of an administrator. Each test has its own: a client lives and dies with its runtime.
@@ -62,6 +60,13 @@ impl Cluster {
         command.env("KUBECONFIG", file);
         command
     }
+}
+
+/// How whoever this kubeconfig speaks for reaches the cluster.
+pub(crate) async fn config_of(kubeconfig: &Path) -> Config {
+    let kubeconfig = Kubeconfig::read_from(kubeconfig).expect("a kubeconfig");
+    let config = Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await;
+    config.expect("a kubeconfig that can be used")
 }
 
 static DEFINITIONS: OnceCell<()> = OnceCell::const_new();

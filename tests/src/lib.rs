@@ -8,6 +8,7 @@
 //!
 //! Nothing here decides what is right: that is said by the tests.
 
+mod account;
 pub mod arbitrary;
 mod cluster;
 mod fake_node;
@@ -20,6 +21,7 @@ mod patience;
 mod recorder;
 mod report;
 
+pub use account::{Account, Requests};
 pub use cluster::{Cluster, target};
 pub use fake_node::{FakeNode, Outcome, Start};
 pub use manifests::{With, condition, task, task_queue, task_type};

@@ -20,6 +20,7 @@ use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use task_manager::api::{State, Task, TaskQueue, TaskStatus, TaskType};
 
+use crate::account::Account;
 use crate::cluster::Cluster;
 use crate::fake_node::FakeNode;
 use crate::operator::Operator;
@@ -43,13 +44,7 @@ pub async fn in_namespace(slug: &str, story: impl AsyncFnOnce(Namespace)) {
 
 /// Tells `story` in a namespace of its own. On failure prints what is in it. Removes it in any case.
 pub async fn in_namespace_of(cluster: Cluster, slug: &str, story: impl AsyncFnOnce(Namespace)) {
-    let client = cluster.client().await;
-    let namespace = Namespace { client, name: unique(slug), cluster, logs: Arc::default() };
-    let spaces = Api::<KubeNamespace>::all(namespace.client.clone());
-    let space: KubeNamespace =
-        serde_json::from_value(json!({"metadata": {"name": namespace.name}})).expect("a namespace");
-    spaces.create(&PostParams::default(), &space).await.expect("a namespace can be made");
-
+    let namespace = Namespace::make(cluster, slug).await;
     let told = AssertUnwindSafe(story(namespace.clone())).catch_unwind().await;
     if told.is_err() {
         eprintln!("{}", report::of(&namespace).await);
@@ -68,6 +63,17 @@ fn unique(slug: &str) -> String {
 }
 
 impl Namespace {
+    /// A new one, which nobody removes.
+    pub async fn make(cluster: Cluster, slug: &str) -> Self {
+        let client = cluster.client().await;
+        let namespace = Self { client, name: unique(slug), cluster, logs: Arc::default() };
+        let spaces = Api::<KubeNamespace>::all(namespace.client.clone());
+        let space: KubeNamespace =
+            serde_json::from_value(json!({"metadata": {"name": namespace.name}})).expect("a namespace");
+        spaces.create(&PostParams::default(), &space).await.expect("a namespace can be made");
+        namespace
+    }
+
     pub fn api<K>(&self) -> Api<K>
     where
         K: Resource<Scope = NamespaceResourceScope, DynamicType = ()>,
@@ -189,7 +195,12 @@ impl Namespace {
 
     /// An operator that looks after this namespace alone, once it is ready.
     pub async fn operator(&self, flags: &[&str]) -> Operator {
-        Operator::start(self, flags).await
+        Operator::start(self, self.cluster.kubeconfig(), flags).await
+    }
+
+    /// The same under an identity of its own.
+    pub async fn operator_as(&self, account: &Account, flags: &[&str]) -> Operator {
+        Operator::start(self, account.kubeconfig.clone(), flags).await
     }
 
     /// Plays Job controller, kubelet and garbage collector here.

@@ -24,6 +24,7 @@ const ANSWERS_WITHIN: Duration = Duration::from_secs(5);
 pub struct Operator {
     namespace: Namespace,
     flags: Vec<String>,
+    kubeconfig: PathBuf,
     child: Child,
     pub health: SocketAddr,
     pub log: PathBuf,
@@ -45,15 +46,15 @@ impl Operator {
         binary
     }
 
-    /// An operator for this namespace alone, ready.
-    pub async fn start(namespace: &Namespace, flags: &[&str]) -> Self {
+    /// An operator for this namespace alone, ready; it is whoever `kubeconfig` speaks for.
+    pub async fn start(namespace: &Namespace, kubeconfig: PathBuf, flags: &[&str]) -> Self {
         let flags = flags.iter().map(ToString::to_string).collect();
-        let operator = Self::spawn(namespace.clone(), flags, free_address());
+        let operator = Self::spawn(namespace.clone(), kubeconfig, flags, free_address());
         operator.is_ready().await;
         operator
     }
 
-    fn spawn(namespace: Namespace, flags: Vec<String>, health: SocketAddr) -> Self {
+    fn spawn(namespace: Namespace, kubeconfig: PathBuf, flags: Vec<String>, health: SocketAddr) -> Self {
         let log = new_log(&namespace);
         let file = File::create(&log).expect("a log file");
         let child = Command::new(Self::binary())
@@ -61,14 +62,14 @@ impl Operator {
             .args(&flags)
             // Under one name it need not wait for the lease of the one that was killed.
             .args(if flags.iter().any(|flag| flag == "--identity") { vec![] } else { vec!["--identity", "under-test"] })
-            .env("KUBECONFIG", namespace.cluster.kubeconfig())
+            .env("KUBECONFIG", &kubeconfig)
             .stdin(Stdio::null())
             .stdout(file.try_clone().expect("the log file again"))
             .stderr(file)
             .kill_on_drop(true)
             .spawn()
             .expect("the operator can be started");
-        Self { namespace, flags, child, health, log }
+        Self { namespace, flags, kubeconfig, child, health, log }
     }
 
     async fn is_ready(&self) {
@@ -114,7 +115,7 @@ impl Operator {
     /// Starts it again with the same flags, after `stop` or `kill`.
     pub async fn start_again(&mut self) {
         let flags = std::mem::take(&mut self.flags);
-        *self = Self::spawn(self.namespace.clone(), flags, free_address());
+        *self = Self::spawn(self.namespace.clone(), self.kubeconfig.clone(), flags, free_address());
         self.is_ready().await;
     }
 

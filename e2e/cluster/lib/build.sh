@@ -38,18 +38,20 @@ programs_missing() {
   done
 }
 
-# build_command MODE [EXTRA...]
+# build_command MODE
 build_command() {
-  local mode=$1
-  shift
-  local wanted=("${FULL_PROGRAMS[@]}") extra
-  [[ $mode == full ]] || wanted=("${CONTROL_PLANE_PROGRAMS[@]}")
-  for extra; do
-    [[ $extra == kwok ]] || misuse "\"build --with\" knows kwok only"
-    wanted+=("$extra")
-  done
-  build_programs "${wanted[@]}"
+  # shellcheck disable=SC2046 # words
+  build_programs $(programs_of "$1")
   say "The programs are in $(cache_folder)/bin"
+}
+
+# programs_of MODE: all that such a cluster needs, with its extras.
+programs_of() {
+  case $1 in
+    full) echo "${FULL_PROGRAMS[@]}" ;;
+    *) echo "${CONTROL_PLANE_PROGRAMS[@]}" ;;
+  esac
+  extra_programs
 }
 
 # build_programs PROGRAM...: makes sure that all of these are in the cache.

@@ -29,7 +29,10 @@ write_parts() {
   mkdir -p "$STATE/parts" "$STATE/config"
   part_etcd
   part_apiserver
-  [[ $mode == full ]] || return 0
+  if [[ $mode != full ]]; then
+    write_extra_parts
+    return 0
+  fi
   part_controller_manager
   part_scheduler
   part_containerd
@@ -66,11 +69,17 @@ part_apiserver() {
   --kubelet-certificate-authority=$here/pki/ca.crt \\
   --kubelet-preferred-address-types=InternalIP"
   else
-    # Nobody makes service accounts here, so pods must do without.
     special="--bind-address=127.0.0.1 \\
   --authorization-mode=RBAC \\
-  --disable-admission-plugins=ServiceAccount \\
   --endpoint-reconciler-type=none"
+    # Where nobody makes service accounts, pods must do without.
+    has_extra kcm || special+=" \\
+  --disable-admission-plugins=ServiceAccount"
+    # For measuring: nobody is throttled, and no compaction falls into one run and not into another.
+    ((${#EXTRAS[@]} == 0)) || special+=" \\
+  --max-requests-inflight=3000 \\
+  --max-mutating-requests-inflight=1000 \\
+  --etcd-compaction-interval=0"
   fi
   part kube-apiserver <<TEXT
 exec $bin/kube-apiserver \\
@@ -90,7 +99,12 @@ exec $bin/kube-apiserver \\
 TEXT
 }
 
+# Two control planes side by side share this machine's ports: neither part serves any.
 part_controller_manager() {
+  local special=""
+  [[ $mode == full ]] || special="--secure-port=0 \\
+  --concurrent-job-syncs=50 \\
+  "
   part kube-controller-manager <<TEXT
 await $here/run/api-ready
 exec $bin/kube-controller-manager \\
@@ -102,21 +116,30 @@ exec $bin/kube-controller-manager \\
   --root-ca-file=$here/pki/ca.crt \\
   --flex-volume-plugin-dir=$here/node/volume-plugins \\
   --service-cluster-ip-range=$SERVICE_CIDR \\
-  --kube-api-qps=200 \\
-  --kube-api-burst=400
+  $special$(api_rate)
 TEXT
 }
 
 part_scheduler() {
+  local special=""
+  [[ $mode == full ]] || special="--secure-port=0 \\
+  "
   part kube-scheduler <<TEXT
 await $here/run/api-ready
 exec $bin/kube-scheduler \\
   --kubeconfig=$here/pki/kube-scheduler.kubeconfig \\
   --bind-address=127.0.0.1 \\
   --leader-elect=false \\
-  --kube-api-qps=200 \\
-  --kube-api-burst=400
+  $special$(api_rate)
 TEXT
+}
+
+# How fast a client may ask: enough for a node; for measuring, no limit that shows.
+api_rate() {
+  case $mode in
+    full) printf -- '--kube-api-qps=200 \\\n  --kube-api-burst=400' ;;
+    *) printf -- '--kube-api-qps=1000 \\\n  --kube-api-burst=2000' ;;
+  esac
 }
 
 part_containerd() {

@@ -43,6 +43,12 @@ TEXT
   mv "$1.new" "$1"
 }
 
+# named_pki NAME SUBJECT SERVER: a certificate, and a kubeconfig with it.
+named_pki() {
+  certificate "$1" "$2"
+  kubeconfig "$PKI/$1.kubeconfig" "$1" "$3"
+}
+
 # make_pki MODE ADDRESS SERVER
 make_pki() {
   local mode=$1 address=$2 server=$3 part
@@ -57,7 +63,13 @@ make_pki() {
   certificate apiserver /CN=kube-apiserver "DNS:localhost,DNS:kubernetes,DNS:kubernetes.default,DNS:kubernetes.default.svc,DNS:kubernetes.default.svc.cluster.local,IP:127.0.0.1,IP:$SERVICE_ADDRESS,IP:$address"
   certificate admin /O=system:masters/CN=admin
   kubeconfig "$STATE/kubeconfig" admin "$server"
-  [[ $mode == full ]] || return 0
+  if [[ $mode != full ]]; then
+    # The fake nodes are under nobody's rules, like the administrator.
+    ! has_extra kwok || named_pki kwok "/O=system:masters/CN=kwok" "$server"
+    ! has_extra kcm || named_pki kube-controller-manager /CN=system:kube-controller-manager "$server"
+    ! has_extra scheduler || named_pki kube-scheduler /CN=system:kube-scheduler "$server"
+    return 0
+  fi
 
   certificate kubelet-client /O=system:masters/CN=kube-apiserver-kubelet-client
   certificate kubelet "/O=system:nodes/CN=system:node:$NODE" "DNS:$NODE,IP:$address"

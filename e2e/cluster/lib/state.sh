@@ -81,7 +81,8 @@ ailment() {
   local part
   local -A check=([kube-apiserver]=api_ready)
   [[ $(state_value mode) != full ]] || check+=([kubelet]=node_ready [coredns]=dns_ready [kube-proxy]=proxy_ready)
-  for part in kube-apiserver kubelet coredns kube-proxy; do
+  [[ " $(state_value with) " != *" kwok "* ]] || check+=([kwok]=fake_nodes_ready)
+  for part in kube-apiserver kubelet coredns kube-proxy kwok; do
     [[ -n ${check[$part]:-} ]] || continue
     "${check[$part]}" || { echo "half-dead: $part is not ready (log: $STATE/log/$part.log)"; return 1; }
   done
@@ -90,7 +91,7 @@ ailment() {
 status_command() {
   local wrong
   if wrong=$(ailment); then
-    say "The cluster \"$CLUSTER_NAME\" is healthy ($(describe_mode "$(state_value mode)"))."
+    say "The cluster \"$CLUSTER_NAME\" is healthy ($(describe_mode))."
     say "export KUBECONFIG=$STATE/kubeconfig"
   else
     say "The cluster \"$CLUSTER_NAME\" is $wrong."
@@ -99,8 +100,10 @@ status_command() {
 }
 
 describe_mode() {
-  case $1 in
+  local with
+  with=$(state_value with)
+  case $(state_value mode) in
     full) echo "a full node" ;;
-    *) echo "etcd and the API server only" ;;
+    *) echo "etcd and the API server ${with:+with }${with:-only}" ;;
   esac
 }

@@ -4,22 +4,21 @@
 # shellcheck shell=bash
 
 up_command() {
-  local mode=$1 from=$EPOCHREALTIME folder needed missing
+  local mode=$1 from=$EPOCHREALTIME folder missing
   if [[ $mode == full ]]; then
     ((EUID == 0)) || fail "a full node needs root (namespaces, mounts, a network interface); \"cluster up --control-plane\" does not."
     mapfile -t missing < <(packages_missing)
     ((${#missing[@]} == 0)) || fail "Debian packages are missing (${missing[*]}): run \"$CLUSTER_HOME/cluster packages\" first."
-    needed=("${FULL_PROGRAMS[@]}")
   else
     type -P openssl >/dev/null || fail "openssl is missing: install the package openssl."
-    needed=("${CONTROL_PLANE_PROGRAMS[@]}")
   fi
   folder=$(cache_folder)
-  build_programs "${needed[@]}"
+  # shellcheck disable=SC2046 # words
+  build_programs $(programs_of "$mode")
 
   lock_state 180
-  if [[ $(state_value mode) == "$mode" && $(state_value version) == "$folder" ]] && ailment >/dev/null; then
-    say "The cluster \"$CLUSTER_NAME\" is up already ($(describe_mode "$mode"))."
+  if [[ $(state_value mode) == "$mode" && $(state_value with) == "${EXTRAS[*]}" && $(state_value version) == "$folder" ]] && ailment >/dev/null; then
+    say "The cluster \"$CLUSTER_NAME\" is up already ($(describe_mode))."
     say "export KUBECONFIG=$STATE/kubeconfig"
     return 0
   fi
@@ -35,6 +34,7 @@ up_command() {
   chmod 700 "$STATE/node"
   ln -sfn "$folder/bin" "$STATE/bin"
   echo "$mode" >"$STATE/run/mode"
+  echo "${EXTRAS[*]}" >"$STATE/run/with"
   echo "$folder" >"$STATE/run/version"
 
   if [[ $mode == full ]]; then
@@ -43,7 +43,7 @@ up_command() {
     start_control_plane "$folder/bin"
   fi
   trap - EXIT INT TERM HUP
-  say "The cluster \"$CLUSTER_NAME\" is up after $(seconds_since "$from") s ($(describe_mode "$mode"))."
+  say "The cluster \"$CLUSTER_NAME\" is up after $(seconds_since "$from") s ($(describe_mode))."
   say "export KUBECONFIG=$STATE/kubeconfig"
 }
 
@@ -185,6 +185,7 @@ start_control_plane() {
   : >"$STATE/run/go"
   start_supervisor control-plane "$bin"
   await_part kube-apiserver 60 "the API server to be ready" api_ready
+  start_extras
 }
 
 # free_ports VARIABLE...: different ports of the loopback on which nobody listens,

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 
+use super::super::resources::Amounts;
 use super::capacity::Capacity;
 use super::ledger::{Ledger, Room};
 use super::order::{Key, Order};
@@ -22,6 +23,8 @@ pub struct Board {
     holders: HashMap<Arc<str>, Holding>,
     depth: [usize; Priority::COUNT],
     ledger: Ledger,
+    /// What the candidate of each type that came last asks for: the next one mostly asks for the same.
+    asked: HashMap<Key, Arc<Amounts>>,
 }
 
 /// What a pass came to.
@@ -79,7 +82,23 @@ impl Board {
         }
     }
 
+    /// Candidates of one queue and one type share what is the same of them, so that one more takes little memory.
+    fn shared(&mut self, mut candidate: Candidate) -> Candidate {
+        if let Some((queue, _)) = self.lines.get_key_value(&candidate.queue) {
+            candidate.queue = queue.clone();
+        }
+        match self.asked.get_key_value(&candidate.kind) {
+            Some((kind, asked)) if *asked == candidate.asks => {
+                candidate.asks = asked.clone();
+                candidate.kind = kind.clone();
+            }
+            _ => drop(self.asked.insert(candidate.kind.clone(), candidate.asks.clone())),
+        }
+        candidate
+    }
+
     fn enqueue(&mut self, candidate: Candidate) {
+        let candidate = self.shared(candidate);
         let place = (candidate.queue.clone(), candidate.order.clone());
         self.depth[candidate.order.priority().index()] += 1;
         self.places.insert(candidate.order.uid().clone(), place);

@@ -17,7 +17,7 @@ pub struct Candidate {
     pub kind: Key,
     pub kb_id: Option<Arc<str>>,
     pub order: Order,
-    pub asks: Amounts,
+    pub asks: Arc<Amounts>,
     /// Not before this time.
     pub ready_at: Option<Timestamp>,
 }
@@ -95,7 +95,7 @@ fn candidate(task: &Task, kind: Option<&Kind>, first_seen: u64, settings: &Setti
         kind: key(&namespace, &task.spec.type_),
         kb_id: task.spec.kb_id.as_deref().map(Arc::from),
         order: Order::new(policy::priority(&task.spec, Some(&kind.spec)), arrival, task.uid()?.into()),
-        asks: pod::counted(task, kind, settings).ok()?,
+        asks: Arc::new(pod::counted(task, kind, settings).ok()?),
         ready_at: start_after.max(status.next_attempt_at.map(|time| time.0)),
     })
 }
@@ -107,7 +107,7 @@ impl Candidate {
             kind: self.kind.clone(),
             kb_id: self.kb_id.clone(),
             priority: self.order.priority(),
-            holds: self.asks.clone(),
+            holds: (*self.asks).clone(),
         }
     }
 }

@@ -37,7 +37,7 @@ fn waiting(uid: &str, arrival: u64) -> Candidate {
         kind: key("t"),
         kb_id: None,
         order: Order::new(Priority::Normal, arrival, uid.into()),
-        asks: Amounts::new(),
+        asks: Arc::default(),
         ready_at: None,
     }
 }
@@ -60,7 +60,7 @@ impl Candidate {
     }
 
     fn asking(self, of: &[(&str, &str)]) -> Self {
-        Self { asks: amounts(of), ..self }
+        Self { asks: Arc::new(amounts(of)), ..self }
     }
 
     fn not_before(self, second: i64) -> Self {
@@ -436,7 +436,7 @@ fn a_queued_task_is_a_candidate_with_all_that_admission_weighs() {
     let candidate = candidate(&task(json!({"kbId": "kb-1", "priority": "high"})));
     assert_eq!((candidate.queue, candidate.kind, candidate.kb_id), (key("q"), key("reports"), Some("kb-1".into())));
     assert_eq!(candidate.order, Order::new(Priority::High, 77, "uid".into()));
-    assert_eq!(candidate.asks, amounts(&[("cpu", "250m"), ("memory", "1Gi")]));
+    assert_eq!(*candidate.asks, amounts(&[("cpu", "250m"), ("memory", "1Gi")]));
     assert_eq!(candidate.ready_at, None);
 }
 

@@ -111,7 +111,7 @@ impl Model {
                 break;
             }
             let Some(queue) = self.queues.get(&candidate.queue).filter(|queue| !queue.suspend) else { continue };
-            let newcomer = (candidate.order.priority(), candidate.asks.clone());
+            let newcomer = (candidate.order.priority(), (*candidate.asks).clone());
             if self.type_is_full(&candidate) || !queue.has_room(&[], &newcomer) {
                 continue;
             }
@@ -179,11 +179,13 @@ fn some_candidate() -> impl Strategy<Value = Candidate> {
             kind: key(kind),
             kb_id: kb_id.map(Into::into),
             order: Order::new(priority, arrival, uid(number)),
-            asks: RESOURCES
-                .into_iter()
-                .map(str::to_owned)
-                .zip(asked.into_iter().map(|half| Amount(half * 500)))
-                .collect(),
+            asks: Arc::new(
+                RESOURCES
+                    .into_iter()
+                    .map(str::to_owned)
+                    .zip(asked.into_iter().map(|half| Amount(half * 500)))
+                    .collect(),
+            ),
             ready_at: ready.map(at),
         }
     })

@@ -1,0 +1,103 @@
+//! Which runs there are, in which order, and on what.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::process::Stdio;
+
+use clap::ValueEnum;
+use harness::target;
+use serde::{Deserialize, Serialize};
+use tokio::process::Command;
+
+use crate::{Size, paced, queue, queued, report};
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, ValueEnum)]
+pub enum Case {
+    Jobs,
+    Tasks,
+    Paced,
+    Queued,
+}
+
+/// What a run found, by name.
+#[derive(Debug, Default, Serialize, Deserialize)]
+pub struct Found {
+    pub figures: BTreeMap<String, f64>,
+    /// CPU milliseconds, of a task or Job, by process.
+    pub cpu: BTreeMap<String, f64>,
+    /// Mutating requests, of a task or Job, by verb and resource.
+    pub requests: BTreeMap<String, f64>,
+}
+
+const NAME: &str = "bench";
+
+/// The runs of each case, in turns.
+async fn take_turns(cases: &[Case], count: usize, rounds: usize) -> BTreeMap<Case, Vec<Found>> {
+    let mut found: BTreeMap<Case, Vec<Found>> = BTreeMap::new();
+    for round in 1..=rounds {
+        for case in cases {
+            eprintln!("round {round} of {rounds}: {case:?} …");
+            found.entry(*case).or_default().push(on_a_fresh_control_plane(*case, count).await);
+        }
+    }
+    found
+}
+
+pub async fn queue(size: Size) {
+    let mut found = take_turns(&[Case::Jobs, Case::Tasks], size.tasks, size.rounds).await;
+    let mut runs = |case| found.remove(&case).unwrap_or_default();
+    report::queue(&runs(Case::Jobs), &runs(Case::Tasks), size.tasks);
+}
+
+pub async fn paced(size: Size) {
+    let mut found = take_turns(&[Case::Paced], size.paced, size.rounds).await;
+    report::paced(&found.remove(&Case::Paced).unwrap_or_default(), size.paced);
+}
+
+pub async fn queued(size: Size) {
+    let mut found = take_turns(&[Case::Queued], size.queued, 1).await;
+    report::queued(&found.remove(&Case::Queued).unwrap_or_default(), size.queued);
+}
+
+/// Starts a control plane, runs the case in a process of its own, and takes the control plane down.
+async fn on_a_fresh_control_plane(case: Case, count: usize) -> Found {
+    cluster(&["down"]).await;
+    let with = if case == Case::Queued { &[][..] } else { &["--with", "kcm,scheduler,kwok"][..] };
+    cluster(&[&["up", "--control-plane"], with].concat()).await;
+    let case = case.to_possible_value().expect("no case is hidden");
+    let run = Command::new(std::env::current_exe().expect("this program"))
+        .args(["run", case.get_name(), &count.to_string()])
+        .env("TASK_MANAGER_TEST_KUBECONFIG", target().join(NAME).join("kubeconfig"))
+        .env("TASK_MANAGER_BIN", binary())
+        .stderr(Stdio::inherit())
+        .kill_on_drop(true)
+        .output()
+        .await
+        .expect("it runs");
+    cluster(&["down"]).await;
+    assert!(run.status.success(), "the run failed: {}", run.status);
+    serde_json::from_slice(&run.stdout).expect("a run tells what it found")
+}
+
+/// One that is named, to compare it with this checkout's, or this checkout's.
+fn binary() -> PathBuf {
+    std::env::var_os("TASK_MANAGER_BIN").map_or_else(|| target().join("release/task-manager"), PathBuf::from)
+}
+
+async fn cluster(arguments: &[&str]) {
+    let script = target().join("../e2e/cluster/cluster");
+    let mut command = Command::new(script);
+    let done = command.args(arguments).args(["--name", NAME]).output().await.expect("the script runs");
+    assert!(done.status.success(), "cluster {arguments:?}: {done:?}");
+}
+
+/// One run; prints what it found.
+pub async fn run(case: Case, count: usize) {
+    let found = match case {
+        Case::Jobs => queue::jobs(count).await,
+        Case::Tasks => queue::tasks(count).await,
+        Case::Paced => paced::run(count).await,
+        Case::Queued => queued::run(count).await,
+    };
+    println!("{}", serde_json::to_string(&found).expect("JSON"));
+}

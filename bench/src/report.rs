@@ -1,0 +1,157 @@
+//! What was found, as tables for people. Figures are medians, with the least and the most in brackets.
+
+use std::collections::BTreeSet;
+
+use harness::target;
+use serde_json::Value;
+
+use crate::driver::Found;
+
+/// Everything but the load generator, which no user has.
+fn all_cpu(run: &Found) -> f64 {
+    run.cpu.iter().filter(|(name, _)| *name != "generator").map(|(_, value)| value).sum()
+}
+
+fn spread(values: impl IntoIterator<Item = f64>, digits: usize) -> String {
+    let mut values: Vec<f64> = values.into_iter().collect();
+    values.sort_by(f64::total_cmp);
+    match values.as_slice() {
+        [] => "-".into(),
+        [one] => format!("{one:.digits$}"),
+        [least, .., most] => format!("{:.digits$} ({least:.digits$}–{most:.digits$})", median(&values)),
+    }
+}
+
+fn median(sorted: &[f64]) -> f64 {
+    let middle = sorted.len() / 2;
+    if sorted.len() % 2 == 1 { sorted[middle] } else { f64::midpoint(sorted[middle - 1], sorted[middle]) }
+}
+
+/// Prints rows of cells under each other.
+fn table(title: &str, rows: &[Vec<String>]) {
+    println!("\n{title}");
+    let columns = rows.iter().map(Vec::len).max().unwrap_or_default();
+    let width = |column: usize| rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count()).max();
+    let widths: Vec<usize> = (0..columns).map(|column| width(column).unwrap_or_default()).collect();
+    for row in rows {
+        let cells = row.iter().zip(&widths).enumerate().map(|(column, (cell, width))| {
+            if column == 0 { format!("{cell:<width$}") } else { format!("{cell:>width$}") }
+        });
+        println!("  {}", cells.collect::<Vec<_>>().join("  ").trim_end());
+    }
+}
+
+fn row(name: &str, cells: impl IntoIterator<Item = String>) -> Vec<String> {
+    [name.to_owned()].into_iter().chain(cells).collect()
+}
+
+fn heads(names: &[&str]) -> Vec<String> {
+    names.iter().map(ToString::to_string).collect()
+}
+
+pub fn queue(jobs: &[Found], tasks: &[Found], count: usize) {
+    let mut rows = vec![heads(&["", "plain Jobs, 50 kept going", "Tasks, capacity 50"])];
+    let mut both = |name: &str, figure: &dyn Fn(&Found) -> f64, digits: usize| {
+        rows.push(row(name, [jobs, tasks].map(|runs| spread(runs.iter().map(figure), digits))));
+    };
+    both("done a second", &|run| run.figures["rate"], 1);
+    both("CPU ms of one, all processes", &all_cpu, 1);
+    let processes: BTreeSet<&String> = jobs.iter().chain(tasks).flat_map(|run| run.cpu.keys()).collect();
+    for process in processes {
+        both(&format!("  {process}"), &|run| run.cpu.get(process).copied().unwrap_or_default(), 1);
+    }
+    both("mutating requests of one", &|run| run.requests.values().sum(), 1);
+    table(&format!("Saturated: {count} in each of {} runs, in turns", jobs.len()), &rows);
+    let ratios = jobs.iter().zip(tasks).map(|(job, task)| task.figures["rate"] / job.figures["rate"]);
+    println!("  Tasks to Jobs, run by run: {} of the Jobs' rate (target 0.75, aim 0.8)", spread(ratios, 2));
+    let ratios = jobs.iter().zip(tasks).map(|(job, task)| all_cpu(job) / all_cpu(task));
+    println!("  the same by CPU time: {}", spread(ratios, 2));
+}
+
+pub fn paced(runs: &[Found], count: usize) {
+    let figure = |name: String| spread(runs.iter().map(|run| run.figures[&name]), 0);
+    let rows = [
+        heads(&["create to Complete", "plain Job", "Task"]),
+        row("p50, ms", ["Job p50", "Task p50"].map(|name| figure(name.into()))),
+        row("p99, ms", ["Job p99", "Task p99"].map(|name| figure(name.into()))),
+    ];
+    table(&format!("Unloaded: five a second, {count} of each in alternating blocks, {} runs", runs.len()), &rows);
+    let added = runs.iter().map(|run| run.figures["Task p99"] - run.figures["Job p99"]);
+    println!("  p99 of a Task above that of a plain Job: {} ms (target: at most 40)", spread(added, 0));
+    let asked = |name: &str| spread(runs.iter().map(|run| run.figures[&format!("operator {name}")]), 2);
+    let rows = [
+        row("writes of its status", [asked("status")]),
+        row("Jobs created", [asked("Job")]),
+        row("all other writes (Leases apart)", [asked("else")]),
+        row("reads", [asked("read")]),
+    ];
+    table("The operator's requests for one Task, as the API server counts them", &rows);
+    table("Mutating requests of one, unloaded (Leases apart)", &by_kind(runs, |run| &run.requests, 2));
+    table("CPU ms of one, unloaded (with the idle share)", &by_kind(runs, |run| &run.cpu, 1));
+}
+
+fn by_kind(
+    runs: &[Found],
+    of: impl Fn(&Found) -> &std::collections::BTreeMap<String, f64>,
+    digits: usize,
+) -> Vec<Vec<String>> {
+    let without_kind = |name: &String| name.split_once(' ').map(|(_, name)| name.to_owned());
+    let names: BTreeSet<String> = runs.iter().flat_map(|run| of(run).keys()).filter_map(without_kind).collect();
+    let cell = |kind: &str, name: &str| {
+        let name = format!("{kind} {name}");
+        spread(runs.iter().map(|run| of(run).get(&name).copied().unwrap_or_default()), digits)
+    };
+    let all = |kind: &str| {
+        let sum = |run: &Found| of(run).iter().filter(|(name, _)| name.starts_with(kind)).map(|(_, value)| value).sum();
+        spread(runs.iter().map(sum), digits)
+    };
+    let mut rows = vec![heads(&["", "plain Job", "Task"])];
+    rows.extend(names.iter().map(|name| row(name, ["Job", "Task"].map(|kind| cell(kind, name)))));
+    rows.push(row("all", ["Job", "Task"].map(all)));
+    rows
+}
+
+pub fn queued(runs: &[Found], count: usize) {
+    for run in runs {
+        let figure = |name: &str| run.figures.get(name).copied().unwrap_or_default();
+        let mib = |name: &str| format!("{:.1} MiB", figure(name) / 1024.0);
+        let further = (figure("KiB at all") - figure("KiB at half")) / (count - count / 2) as f64;
+        let overall = (figure("KiB at all") - figure("KiB at 0")) / count as f64;
+        let rows = [
+            row("memory with 50 running, 0 queued", [mib("KiB at 0")]),
+            row(&format!("  {} queued", count / 2), [mib("KiB at half")]),
+            row(&format!("  {count} queued"), [mib("KiB at all")]),
+            row("  20 s later", [mib("KiB at rest")]),
+            row("  after a restart", [mib("KiB after a start")]),
+            row("a further task, second half", [format!("{further:.2} KiB")]),
+            row("a further task, from none", [format!("{overall:.2} KiB (target: at most 3)")]),
+            row("CPU to take one in, first half", [format!("{:.2} ms", figure("CPU ms a task to half"))]),
+            row("CPU to take one in, second half", [format!("{:.2} ms", figure("CPU ms a task to all"))]),
+            row("CPU at rest", [format!("{:.1} ms a second", figure("CPU ms a second at rest"))]),
+            row("CPU to read all at a start", [format!("{:.0} ms", figure("CPU ms to read all at a start"))]),
+        ];
+        table(&format!("The operator with {count} queued Tasks, payload 1,000 bytes"), &rows);
+    }
+}
+
+/// The medians that Criterion has left behind.
+pub fn admission() {
+    let folder = target().join("criterion");
+    let mut rows = vec![heads(&["", "1,000 queued", "10,000", "100,000"])];
+    for (scene, what) in [
+        ("full_queue", "one pass, no slot free"),
+        ("type_at_its_maximum", "one pass, all but 50 held back by their type"),
+        ("fifty_free_slots", "one pass, 50 slots free"),
+        ("placing_anew", "placing all anew"),
+    ] {
+        let time = |size: &str| {
+            let file = folder.join(scene).join(size).join("new/estimates.json");
+            let text = std::fs::read_to_string(file).ok()?;
+            let estimates: Value = serde_json::from_str(&text).ok()?;
+            Some(format!("{:.3} ms", estimates["median"]["point_estimate"].as_f64()? / 1e6))
+        };
+        let times = ["1000", "10000", "100000"].map(|size| time(size).unwrap_or_else(|| "-".into()));
+        rows.push(row(what, times));
+    }
+    table("Admission (target: one pass below 10 ms with 10,000 queued)", &rows);
+}

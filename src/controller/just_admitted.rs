@@ -1,0 +1,64 @@
+//! Tasks as the API server answered the write of their admission: whole, payload included, for the launch that
+//! follows at once. Nothing depends on a task being here: one that is not, or not in the version that the launch
+//! was decided on, is read again.
+
+use std::collections::VecDeque;
+use std::sync::{Mutex, PoisonError};
+
+use crate::api::Task;
+
+/// So many are kept at most; for one more the oldest goes. A payload may be large.
+const MOST: usize = 64;
+
+#[derive(Default)]
+pub struct JustAdmitted {
+    tasks: Mutex<VecDeque<Task>>,
+}
+
+impl JustAdmitted {
+    pub fn keep(&self, task: Task) {
+        let mut tasks = self.tasks.lock().unwrap_or_else(PoisonError::into_inner);
+        if tasks.len() == MOST {
+            tasks.pop_front();
+        }
+        tasks.push_back(task);
+    }
+
+    /// The whole of `task`, in just this version.
+    pub fn take(&self, task: &Task) -> Option<Task> {
+        let mut tasks = self.tasks.lock().unwrap_or_else(PoisonError::into_inner);
+        let place = tasks.iter().position(|kept| kept.metadata.uid == task.metadata.uid)?;
+        tasks.remove(place).filter(|kept| kept.metadata.resource_version == task.metadata.resource_version)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::api::TaskSpec;
+
+    fn task(uid: &str, version: &str) -> Task {
+        let mut task = Task::new(uid, TaskSpec::default());
+        task.metadata.uid = Some(uid.into());
+        task.metadata.resource_version = Some(version.into());
+        task
+    }
+
+    #[test]
+    fn a_task_is_handed_out_once_and_in_the_version_that_was_decided_on() {
+        let kept = JustAdmitted::default();
+        kept.keep(task("a", "1"));
+        kept.keep(task("b", "2"));
+        assert_eq!(kept.take(&task("a", "1")), Some(task("a", "1")));
+        assert_eq!(kept.take(&task("a", "1")), None, "it is handed out once");
+        assert_eq!(kept.take(&task("b", "3")), None, "it has changed since");
+    }
+
+    #[test]
+    fn only_so_many_are_kept() {
+        let kept = JustAdmitted::default();
+        (0..=MOST).for_each(|number| kept.keep(task(&number.to_string(), "1")));
+        assert_eq!(kept.take(&task("0", "1")), None, "the oldest goes");
+        assert!(kept.take(&task("1", "1")).is_some() && kept.take(&task(&MOST.to_string(), "1")).is_some());
+    }
+}
