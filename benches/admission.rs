@@ -27,7 +27,6 @@ fn uid(number: u64) -> Arc<str> {
 fn candidate(number: u64, kind: &str) -> Candidate {
     let asks = [("cpu", Amount(500)), ("memory", Amount::whole(512 << 20))];
     Candidate {
-        name: format!("task-{number}").into(),
         queue: key("default"),
         kind: key(kind),
         kb_id: Some(format!("kb-{}", number % 100).into()),

@@ -243,6 +243,8 @@ impl Cache {
         if inner.assumed.contains(&uid) || inner.known.get_mut(&uid).is_some_and(|known| !known.is_news(task)) {
             return;
         }
+        // The board keeps the copy that is kept here.
+        let uid = inner.known.get_key_value(&uid).map_or(uid, |(known, _)| known.clone());
         inner.ensure_default_queue(task, &self.settings);
         let standing = inner.standing(task, &self.settings);
         inner.board.place(&uid, standing);

@@ -1,6 +1,7 @@
 //! What is remembered of a task beside the task itself: in which versions it was seen, written and placed, and
 //! from that what is news and what is past. Versions are resourceVersions, compared as integers.
 
+use kube::ResourceExt;
 use kube::api::ObjectMeta;
 use kube::runtime::reflector::ObjectRef;
 
@@ -32,7 +33,8 @@ pub struct Known {
 impl Known {
     pub fn of(task: &Task) -> Self {
         Self {
-            reference: ObjectRef::from_obj(task),
+            // Without uid and resourceVersion, which nobody asks it for and every task would keep twice.
+            reference: ObjectRef::new(&task.name_any()).within(&task.namespace().unwrap_or_default()),
             run_id: task.spec.run_id.clone(),
             first_seen: version(task),
             not_before: 0,

@@ -64,7 +64,7 @@ impl Board {
         }
         self.remove(uid);
         match standing {
-            Standing::Candidate(candidate) => self.enqueue(candidate),
+            Standing::Candidate(candidate) => self.enqueue(uid, candidate),
             Standing::Holder(holding) => self.hold(uid.clone(), holding),
             Standing::Neither => {}
         }
@@ -83,7 +83,8 @@ impl Board {
     }
 
     /// Candidates of one queue and one type share what is the same of them, so that one more takes little memory.
-    fn shared(&mut self, mut candidate: Candidate) -> Candidate {
+    fn shared(&mut self, uid: &Arc<str>, mut candidate: Candidate) -> Candidate {
+        candidate.order = candidate.order.of(uid.clone());
         if let Some((queue, _)) = self.lines.get_key_value(&candidate.queue) {
             candidate.queue = queue.clone();
         }
@@ -97,8 +98,8 @@ impl Board {
         candidate
     }
 
-    fn enqueue(&mut self, candidate: Candidate) {
-        let candidate = self.shared(candidate);
+    fn enqueue(&mut self, uid: &Arc<str>, candidate: Candidate) {
+        let candidate = self.shared(uid, candidate);
         let place = (candidate.queue.clone(), candidate.order.clone());
         self.depth[candidate.order.priority().index()] += 1;
         self.places.insert(candidate.order.uid().clone(), place);

@@ -19,6 +19,11 @@ impl Order {
         Self { priority: Reverse(priority), arrival, uid }
     }
 
+    /// The same of a task that is known by this copy of its uid.
+    pub fn of(self, uid: Arc<str>) -> Self {
+        Self { uid, ..self }
+    }
+
     pub fn priority(&self) -> Priority {
         self.priority.0
     }

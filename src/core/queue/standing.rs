@@ -12,7 +12,6 @@ use crate::api::{Priority, State, Task};
 /// A task that may be admitted when there is room.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Candidate {
-    pub name: Arc<str>,
     pub queue: Key,
     pub kind: Key,
     pub kb_id: Option<Arc<str>>,
@@ -90,7 +89,6 @@ fn candidate(task: &Task, kind: Option<&Kind>, first_seen: u64, settings: &Setti
     let arrival = status.arrival.as_ref().and_then(|arrival| arrival.parse().ok()).unwrap_or(first_seen);
     let start_after = task.spec.start_after.as_ref().map(|time| time.0);
     Some(Candidate {
-        name: task.name_any().into(),
         queue: key(&namespace, &task.spec.queue),
         kind: key(&namespace, &task.spec.type_),
         kb_id: task.spec.kb_id.as_deref().map(Arc::from),

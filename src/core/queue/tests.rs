@@ -32,7 +32,6 @@ fn queue(spec: Value) -> Capacity {
 /// A task of priority normal in queue "q" and of type "t", that arrived at `arrival`.
 fn waiting(uid: &str, arrival: u64) -> Candidate {
     Candidate {
-        name: uid.into(),
         queue: key("q"),
         kind: key("t"),
         kb_id: None,

@@ -174,7 +174,6 @@ fn some_candidate() -> impl Strategy<Value = Candidate> {
     (place, rest).prop_map(|((number, arrival, priority, queue, kind), (kb_id, asked, ready))| {
         let priority = Priority::iter().nth(priority).expect("one of four");
         Candidate {
-            name: uid(number),
             queue: key(queue),
             kind: key(kind),
             kb_id: kb_id.map(Into::into),
