@@ -87,6 +87,7 @@ async fn a_converged_system_asks_the_api_server_for_no_change_in_a_minute() {
         let before = account.requests().await;
         let mut last = before;
         stays("nothing is asked for", WATCHED_FOR, async || {
+            // To tell its metrics is work for the API server.
             tokio::time::sleep(Duration::from_secs(1)).await;
             last = account.requests().await;
             last.writes() == before.writes()

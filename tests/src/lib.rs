@@ -4,7 +4,8 @@
 //! namespace, and awaits what should follow with [`eventually`], or shows with [`stays`] that something does
 //! not happen. Where there is no node, a [`FakeNode`] plays the Job controller, the kubelet and the garbage
 //! collector by a script that the test gives. A [`Recorder`] keeps every version of some objects, for what
-//! must hold at every moment.
+//! must hold at every moment. An operator with an [`Account`] of its own is not the administrator, and the API
+//! server counts its requests.
 //!
 //! Nothing here decides what is right: that is said by the tests.
 
