@@ -166,7 +166,7 @@ async fn retries_pause_longer_each_time() {
             .script_with("task", "exit 1", |kind| {
                 let retry = retry(kind);
                 (retry.limit, retry.initial_seconds, retry.factor, retry.max_seconds) =
-                    (Some(2), Some(2), Some(3.0), Some(5));
+                    (Some(2), Some(10), Some(3.0), Some(15));
             })
             .await;
         let mut pauses = vec![];

@@ -1,7 +1,7 @@
 //! The life of tasks on a real node: real containers, a real kubelet, and the operator as a process.
 //!
 //! Each test has a [`World`](e2e::world::World) of its own, so all may run at once; most of their time they wait
-//! for the node. Run them with many threads (`RUST_TEST_THREADS=16`): two cores do.
+//! for the node. Run them with several threads (`RUST_TEST_THREADS=8`): two cores do.
 
 mod disk;
 mod disturbances;

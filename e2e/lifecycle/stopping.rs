@@ -9,8 +9,8 @@ use task_manager::api::{AttemptOutcome, Reason, State};
 
 use e2e::world::{A_CHANGE, A_TASK, end, is_live, on_a_node};
 
-/// Takes three seconds to end after SIGTERM, and then ends with exit code 42.
-pub const SLOW_TO_END: &str = "trap 'sleep 3; exit 42' TERM; echo up; sleep 300 & wait";
+/// Takes its time to end after SIGTERM, and then ends with exit code 42.
+const SLOW_TO_END: &str = "trap 'sleep 10; exit 42' TERM; echo up; sleep 300 & wait";
 
 #[tokio::test]
 async fn a_cancelled_task_is_cancelled_only_when_its_pod_has_ended() {
