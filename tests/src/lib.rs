@@ -4,7 +4,7 @@
 //! namespace, and awaits what should follow with [`eventually`], or shows with [`stays`] that something does
 //! not happen. Where there is no node, a [`FakeNode`] plays the Job controller, the kubelet and the garbage
 //! collector by a script that the test gives. A [`Recorder`] keeps every version of some objects, for what
-//! must hold at every moment.
+//! must hold at every moment. A [`Postgres`] is a database server that a test may stop and freeze.
 //!
 //! Nothing here decides what is right: that is said by the tests.
 
@@ -16,7 +16,9 @@ mod metrics;
 mod namespace;
 mod operator;
 mod patience;
+mod postgres;
 mod recorder;
+pub mod records;
 mod report;
 
 pub use cluster::{Cluster, target};
@@ -26,4 +28,5 @@ pub use metrics::Metrics;
 pub use namespace::{Namespace, in_namespace, in_namespace_of};
 pub use operator::{Ended, Operator, http_get};
 pub use patience::{A_MOMENT, SOON, eventually, stays};
+pub use postgres::Postgres;
 pub use recorder::{Recorder, Seen, most_at_once};
