@@ -1,6 +1,7 @@
 //! Task Manager: a Kubernetes operator that runs asynchronous tasks. ARCHITECTURE.md is the map.
 
 pub mod api;
+pub mod archive;
 pub mod cli;
 pub mod commands;
 pub mod controller;
@@ -20,8 +21,9 @@ mod structure {
     use std::fs;
     use std::path::{Path, PathBuf};
 
-    const ALL: [&str; 12] = [
+    const ALL: [&str; 13] = [
         "api",
+        "archive",
         "cli",
         "commands",
         "controller",
@@ -36,8 +38,9 @@ mod structure {
     ];
 
     /// What each part may use beside itself.
-    const MAY_USE: [(&str, &[&str]); 7] = [
+    const MAY_USE: [(&str, &[&str]); 8] = [
         ("api", &[]),
+        ("archive", &["api", "core"]),
         ("core", &["api"]),
         ("metrics", &["api", "core"]),
         ("controller", &["api", "core", "errors", "leader", "metrics"]),

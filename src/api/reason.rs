@@ -138,6 +138,9 @@ pub enum Reason {
     /// spec.cancel ended it.
     #[strum(detailed_message = "Nothing. To run it again, set cancel to false and runId to a new value.")]
     Cancelled,
+    /// The task was deleted before it was final. Only the archive says so.
+    #[strum(detailed_message = "Nothing. Create it again if the work is still wanted.")]
+    Deleted,
     /// spec.deadlineSeconds ran out.
     #[strum(detailed_message = "Raise deadlineSeconds, the priority or the queue's capacity.")]
     DeadlineExceeded,

@@ -15,6 +15,10 @@ pub const LABEL_ATTEMPT: &str = "taskmanager.dev/attempt";
 pub const ANNOTATION_HOLDS: &str = "taskmanager.dev/holds";
 /// The payload, which the downward API turns into a file.
 pub const ANNOTATION_PAYLOAD: &str = "taskmanager.dev/payload";
+/// On a task that repeats another: that other's uid.
+pub const ANNOTATION_REPLAY_OF: &str = "taskmanager.dev/replay-of";
+/// On a task that was asked for with an idempotency key: the digest of what was asked for.
+pub const ANNOTATION_BODY_DIGEST: &str = "taskmanager.dev/body-digest";
 /// Prefix of all that is ours among labels and annotations.
 pub const PREFIX: &str = "taskmanager.dev/";
 /// Set by the Job controller on its pods.

@@ -5,7 +5,7 @@
 //! not happen. Where there is no node, a [`FakeNode`] plays the Job controller, the kubelet and the garbage
 //! collector by a script that the test gives. A [`Recorder`] keeps every version of some objects, for what
 //! must hold at every moment. An operator with an [`Account`] of its own is not the administrator, and the API
-//! server counts its requests.
+//! server counts its requests. A [`Postgres`] is a database server that a test may stop and freeze.
 //!
 //! Nothing here decides what is right: that is said by the tests.
 
@@ -19,7 +19,9 @@ mod metrics;
 mod namespace;
 mod operator;
 mod patience;
+mod postgres;
 mod recorder;
+pub mod records;
 mod report;
 
 pub use account::{Account, Requests};
@@ -30,4 +32,5 @@ pub use metrics::Metrics;
 pub use namespace::{Namespace, in_namespace, in_namespace_of};
 pub use operator::{Ended, Operator, http_get};
 pub use patience::{A_MOMENT, SOON, eventually, stays};
+pub use postgres::Postgres;
 pub use recorder::{Recorder, Seen, most_at_once};

@@ -153,7 +153,7 @@ pub(crate) fn new_log(namespace: &Namespace) -> PathBuf {
 
 /// A port that was free a moment ago, from outside the range out of which the kernel hands ports to others;
 /// each call and each process begins somewhere else.
-fn free_address() -> SocketAddr {
+pub(crate) fn free_address() -> SocketAddr {
     static CALLS: AtomicU16 = AtomicU16::new(0);
     let ports = (0..FREE_PORTS.len() as u16).map(|_| {
         let call = CALLS.fetch_add(1, Ordering::Relaxed);

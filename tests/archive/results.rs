@@ -1,0 +1,62 @@
+//! Results that are too large for a status.
+
+use std::sync::Arc;
+
+use task_manager::archive::{Archive, Error, LargeResult};
+
+use crate::stage::{Store, completed, second};
+
+on_both!(
+    a_result_reads_back_as_it_was,
+    a_result_of_sixteen_mebibytes_is_taken_and_a_byte_more_is_not,
+    the_result_of_the_latest_attempt_stays,
+    a_content_type_that_is_none_is_refused,
+);
+
+fn result(attempt: i32, content: &[u8]) -> LargeResult {
+    let content_type = "application/octet-stream".into();
+    LargeResult { attempt, content_type, content: Arc::new(content.to_vec()), stored_at: second(5) }
+}
+
+async fn stored(archive: &Archive) -> Option<LargeResult> {
+    archive.result("u-1", "1").await.expect("an answer")
+}
+
+async fn a_result_reads_back_as_it_was(store: Store) {
+    let archive = store.open().await;
+    let bytes: Vec<u8> = (0..=255).collect();
+    for content in [bytes.as_slice(), b""] {
+        archive.put_result("u-1", "1", &result(1, content)).await.expect("it is stored");
+        assert_eq!(stored(&archive).await, Some(result(1, content)));
+    }
+    archive.put(&completed("u-1", 10)).await.expect("its record may come later");
+    assert_eq!(stored(&archive).await, Some(result(1, b"")));
+}
+
+async fn a_result_of_sixteen_mebibytes_is_taken_and_a_byte_more_is_not(store: Store) {
+    let archive = store.open().await;
+    let largest = result(1, &vec![7; 16 << 20]);
+    archive.put_result("u-1", "1", &largest).await.expect("it is stored");
+    assert!(stored(&archive).await == Some(largest), "it reads back");
+    let refused = archive.put_result("u-2", "1", &result(1, &vec![7; (16 << 20) + 1])).await;
+    assert!(matches!(refused, Err(Error::TooLarge { bytes: 16_777_217, limit: 16_777_216, .. })), "{refused:?}");
+}
+
+async fn the_result_of_the_latest_attempt_stays(store: Store) {
+    let archive = store.open().await;
+    for (attempt, content) in [(1, b"one"), (3, b"two"), (3, b"six")] {
+        archive.put_result("u-1", "1", &result(attempt, content)).await.expect("it is stored");
+    }
+    let late = archive.put_result("u-1", "1", &result(2, b"late")).await;
+    assert!(matches!(late, Err(Error::Refused(_))), "{late:?}");
+    assert_eq!(stored(&archive).await, Some(result(3, b"six")));
+}
+
+async fn a_content_type_that_is_none_is_refused(store: Store) {
+    let archive = store.open().await;
+    for content_type in ["text/plain\r\nX: y".to_owned(), "\0".into(), "x".repeat(300)] {
+        let refused = archive.put_result("u-1", "1", &LargeResult { content_type, ..result(1, b"") }).await;
+        assert!(matches!(refused, Err(Error::Refused(_))), "{refused:?}");
+    }
+    assert_eq!(stored(&archive).await, None);
+}

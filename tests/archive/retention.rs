@@ -1,0 +1,88 @@
+//! What is too old or too much is forgotten, and nothing else.
+
+use std::sync::Arc;
+
+use task_manager::archive::{Archive, Filter, LargeResult, Retention};
+
+use crate::stage::{Store, completed, put_all, second, unfinished};
+
+on_both!(
+    records_that_are_too_old_are_forgotten,
+    of_too_many_records_the_oldest_are_forgotten,
+    more_than_a_batch_is_forgotten_at_once,
+    results_are_forgotten_with_their_records,
+    a_result_whose_record_never_came_is_forgotten_when_it_is_old,
+);
+
+const FOR_EVER: Retention = Retention { older_than: jiff::Timestamp::MIN, keep_at_most: u64::MAX };
+
+async fn with_records(store: &Store, many: i64) -> Archive {
+    let archive = store.open().await;
+    let records: Vec<_> = (0..many).map(|number| completed(&format!("u-{number}"), number)).collect();
+    put_all(&archive, &records).await;
+    archive
+}
+
+async fn left(archive: &Archive) -> Vec<String> {
+    let page = archive.list(&Filter::everywhere(), None, 1000).await.expect("a list");
+    page.items.into_iter().map(|item| item.uid).collect()
+}
+
+async fn forgotten(archive: &Archive, retention: Retention) -> u64 {
+    archive.prune(&retention).await.expect("it is pruned")
+}
+
+async fn records_that_are_too_old_are_forgotten(store: Store) {
+    let archive = with_records(&store, 10).await;
+    archive.put(&unfinished("running", 2)).await.expect("it is put");
+    assert_eq!(forgotten(&archive, FOR_EVER).await, 0);
+    assert_eq!(forgotten(&archive, Retention { older_than: second(7), ..FOR_EVER }).await, 8);
+    assert_eq!(left(&archive).await, ["u-9", "u-8", "u-7"]);
+    assert_eq!(forgotten(&archive, Retention { older_than: second(7), ..FOR_EVER }).await, 0);
+}
+
+async fn of_too_many_records_the_oldest_are_forgotten(store: Store) {
+    let archive = with_records(&store, 10).await;
+    assert_eq!(forgotten(&archive, Retention { keep_at_most: 10, ..FOR_EVER }).await, 0);
+    assert_eq!(forgotten(&archive, Retention { keep_at_most: 2, ..FOR_EVER }).await, 8);
+    assert_eq!(left(&archive).await, ["u-9", "u-8"]);
+    assert_eq!(forgotten(&archive, Retention { older_than: second(9), keep_at_most: 2 }).await, 1);
+    assert_eq!(forgotten(&archive, Retention { keep_at_most: 0, ..FOR_EVER }).await, 1);
+    assert!(left(&archive).await.is_empty());
+}
+
+async fn more_than_a_batch_is_forgotten_at_once(store: Store) {
+    let archive = with_records(&store, 1203).await;
+    assert_eq!(forgotten(&archive, Retention { keep_at_most: 1, ..FOR_EVER }).await, 1202);
+    assert_eq!(left(&archive).await, ["u-1202"]);
+}
+
+async fn put_result(archive: &Archive, uid: &str, stored: i64) {
+    let content = Arc::new(b"large".to_vec());
+    let result = LargeResult { attempt: 1, content_type: "text/plain".into(), content, stored_at: second(stored) };
+    archive.put_result(uid, "1", &result).await.expect("it is stored");
+}
+
+async fn has_result(archive: &Archive, uid: &str) -> bool {
+    archive.result(uid, "1").await.expect("an answer").is_some()
+}
+
+async fn results_are_forgotten_with_their_records(store: Store) {
+    let archive = with_records(&store, 2).await;
+    put_result(&archive, "u-0", 50).await;
+    put_result(&archive, "u-1", 50).await;
+    assert_eq!(forgotten(&archive, Retention { keep_at_most: 1, ..FOR_EVER }).await, 1);
+    assert!(!has_result(&archive, "u-0").await && has_result(&archive, "u-1").await);
+}
+
+async fn a_result_whose_record_never_came_is_forgotten_when_it_is_old(store: Store) {
+    let archive = with_records(&store, 1).await;
+    put_result(&archive, "u-0", 10).await;
+    put_result(&archive, "lost", 10).await;
+    put_result(&archive, "running", 30).await;
+    let kept = completed("u-0", 30);
+    archive.put(&kept).await.expect("it is put");
+    assert_eq!(forgotten(&archive, Retention { older_than: second(20), ..FOR_EVER }).await, 0);
+    assert!(!has_result(&archive, "lost").await);
+    assert!(has_result(&archive, "u-0").await && has_result(&archive, "running").await);
+}
