@@ -8,6 +8,7 @@ pub mod core;
 pub mod errors;
 pub mod follow;
 pub mod health;
+pub mod http;
 pub mod leader;
 pub mod metrics;
 pub mod operator;
@@ -20,7 +21,7 @@ mod structure {
     use std::fs;
     use std::path::{Path, PathBuf};
 
-    const ALL: [&str; 12] = [
+    const ALL: [&str; 13] = [
         "api",
         "cli",
         "commands",
@@ -29,6 +30,7 @@ mod structure {
         "errors",
         "follow",
         "health",
+        "http",
         "leader",
         "metrics",
         "operator",
@@ -36,13 +38,14 @@ mod structure {
     ];
 
     /// What each part may use beside itself.
-    const MAY_USE: [(&str, &[&str]); 7] = [
+    const MAY_USE: [(&str, &[&str]); 8] = [
         ("api", &[]),
         ("core", &["api"]),
         ("metrics", &["api", "core"]),
         ("controller", &["api", "core", "errors", "leader", "metrics"]),
         ("follow", &["api"]),
         ("health", &["metrics"]),
+        ("http", &["api", "core", "metrics"]),
         ("leader", &["errors"]),
     ];
 

@@ -15,6 +15,8 @@ pub const LABEL_ATTEMPT: &str = "taskmanager.dev/attempt";
 pub const ANNOTATION_HOLDS: &str = "taskmanager.dev/holds";
 /// The payload, which the downward API turns into a file.
 pub const ANNOTATION_PAYLOAD: &str = "taskmanager.dev/payload";
+/// On a Task that was made over REST with an idempotency key: a digest of what was asked for.
+pub const ANNOTATION_BODY: &str = "taskmanager.dev/rest-body";
 /// Prefix of all that is ours among labels and annotations.
 pub const PREFIX: &str = "taskmanager.dev/";
 /// Set by the Job controller on its pods.

@@ -18,6 +18,7 @@ mod operator;
 mod patience;
 mod recorder;
 mod report;
+mod rest;
 
 pub use cluster::{Cluster, target};
 pub use fake_node::{FakeNode, Outcome, Start};
@@ -27,3 +28,4 @@ pub use namespace::{Namespace, in_namespace, in_namespace_of};
 pub use operator::{Ended, Operator, http_get};
 pub use patience::{A_MOMENT, SOON, eventually, stays};
 pub use recorder::{Recorder, Seen, most_at_once};
+pub use rest::{Answer, Events, Rest, Told};
