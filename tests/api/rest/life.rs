@@ -167,16 +167,49 @@ async fn many_statuses_are_asked_for_in_one_request() {
 }
 
 #[tokio::test]
-async fn asking_for_a_status_costs_the_api_server_nothing_and_needs_it_not() {
+async fn asking_changes_nothing() {
     in_namespace("rest-memory", async |ns| {
-        let (_operator, rest) = served_and_held(&ns).await;
+        let (operator, rest) = served_and_held(&ns).await;
         let id = rest.submit(&body()).await;
-        let recorder = ns.record::<task_manager::api::Task>().await;
-        for _ in 0..50 {
-            rest.status(&id).await;
+        ns.task_when(rest.status(&id).await["name"].as_str().unwrap_or_default(), "is told", |_, status| {
+            status.observed_generation > 0
+        })
+        .await;
+        let version = version_of(&ns, &id).await;
+        let writes = operator.writes().await;
+        for path in ["status", "result", "", "status"] {
+            rest.get(format!("/api/v1/tasks/{id}/{path}").trim_end_matches('/')).await;
         }
-        let versions = recorder.seen().len();
-        assert!(versions <= 3, "asking writes nothing: {versions}");
+        rest.get("/api/v1/tasks").await;
+        assert_eq!((version_of(&ns, &id).await, operator.writes().await), (version, writes));
+    })
+    .await;
+}
+
+async fn version_of(ns: &Namespace, id: &str) -> Option<String> {
+    let tasks = ns.tasks().list(&kube::api::ListParams::default()).await.expect("tasks");
+    tasks.items.into_iter().find(|task| task.uid().as_deref() == Some(id)).and_then(|task| task.resource_version())
+}
+
+#[tokio::test]
+async fn the_document_and_its_page_are_served_and_fetch_nothing_from_elsewhere() {
+    in_namespace("rest-docs", async |ns| {
+        let (_operator, rest) = served_and_held(&ns).await;
+        let document = rest.get("/openapi.json").await;
+        assert_eq!((document.status, document.header("content-type")), (200, Some("application/json")));
+        let document = document.json();
+        assert_eq!(document["openapi"], "3.1.0");
+        let submission = &document["components"]["schemas"]["Submission"];
+        assert_eq!(
+            (&submission["required"], &submission["additionalProperties"]),
+            (&json!(["task_type"]), &json!(false))
+        );
+        for path in ["", "/bulk", "/status", "/{id}", "/{id}/status", "/{id}/result", "/{id}/events", "/{id}/cancel"] {
+            assert!(document["paths"][format!("/api/v1/tasks{path}")].is_object(), "{path}");
+        }
+        let page = rest.get("/docs").await;
+        assert_eq!((page.status, page.header("content-type")), (200, Some("text/html; charset=utf-8")));
+        assert!(page.text.contains("openapi.json") && !page.text.contains("://") && !page.text.contains("src="));
     })
     .await;
 }
