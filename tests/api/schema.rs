@@ -169,6 +169,16 @@ async fn null_is_as_good_as_absent() {
 }
 
 #[tokio::test]
+async fn a_list_where_a_time_should_stand_is_let_in_and_can_be_read() {
+    in_namespace("list-for-time", async |ns| {
+        let written = manifest("Task", "odd", json!({"type": "w", "startAfter": [[7, null]]}));
+        ns.create_raw(written).await.expect("the API server looks at no list where a format is asked for");
+        assert_eq!(ns.task("odd").await.spec.start_after, None);
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn a_new_task_says_queued_before_any_operator_has_seen_it() {
     in_namespace("first-status", async |ns| {
         let mut written = manifest("Task", "new", json!({"type": "w"}));
