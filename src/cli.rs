@@ -44,6 +44,16 @@ pub struct RunOptions {
     #[arg(long, env = "TASK_MANAGER_HEALTH_ADDR", default_value = "0.0.0.0:8081")]
     pub health_addr: SocketAddr,
 
+    /// Where /api/v1/tasks is served, such as 0.0.0.0:8080 [default: nowhere]. Whoever reaches it can make tasks,
+    /// for it authenticates nobody: let only your gateway in.
+    #[arg(long, env = "TASK_MANAGER_HTTP_ADDR", value_name = "ADDRESS")]
+    pub http_addr: Option<SocketAddr>,
+
+    /// The namespaces that REST serves, the usual one first; it sees no other [default: the watched namespace, else
+    /// the operator's own].
+    #[arg(long, env = "TASK_MANAGER_REST_NAMESPACES", value_name = "NAMESPACES", value_delimiter = ',')]
+    pub rest_namespaces: Vec<String>,
+
     /// Look after this namespace alone [default: all namespaces].
     #[arg(long, env = "TASK_MANAGER_WATCH_NAMESPACE", value_name = "NAMESPACE")]
     pub watch_namespace: Option<String>,

@@ -18,7 +18,8 @@ const OPENMETRICS: &str = "application/openmetrics-text; version=1.0.0; charset=
 
 #[derive(Clone)]
 struct Health {
-    ready: watch::Receiver<bool>,
+    /// What must be ready: all of it.
+    ready: Vec<watch::Receiver<bool>>,
     metrics: Arc<Metrics>,
 }
 
@@ -32,7 +33,7 @@ pub struct ListenError {
 /// Binds at once, so that a taken port is told before anything else begins; then serves until `shutdown`.
 pub async fn serve(
     addr: SocketAddr,
-    ready: watch::Receiver<bool>,
+    ready: Vec<watch::Receiver<bool>>,
     metrics: Arc<Metrics>,
     shutdown: CancellationToken,
 ) -> Result<impl Future<Output = ()>, ListenError> {
@@ -52,7 +53,7 @@ pub async fn serve(
 }
 
 async fn readyz(State(health): State<Health>) -> impl IntoResponse {
-    if *health.ready.borrow() {
+    if health.ready.iter().all(|ready| *ready.borrow()) {
         (StatusCode::OK, "ok")
     } else {
         (

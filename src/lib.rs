@@ -9,6 +9,7 @@ pub mod core;
 pub mod errors;
 pub mod follow;
 pub mod health;
+pub mod http;
 pub mod leader;
 pub mod metrics;
 pub mod operator;
@@ -31,6 +32,7 @@ mod structure {
         "errors",
         "follow",
         "health",
+        "http",
         "leader",
         "metrics",
         "operator",
@@ -46,6 +48,7 @@ mod structure {
         ("controller", &["api", "core", "errors", "leader", "metrics"]),
         ("follow", &["api"]),
         ("health", &["metrics"]),
+        ("http", &["api", "core", "metrics"]),
         ("leader", &["errors"]),
     ];
 

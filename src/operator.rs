@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use futures::future::OptionFuture;
 use kube::Client;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
@@ -10,6 +11,7 @@ use tokio_util::sync::CancellationToken;
 use crate::cli::RunOptions;
 use crate::controller::{self, Scope};
 use crate::health::{self, ListenError};
+use crate::http;
 use crate::leader::{self, Election};
 use crate::metrics::Metrics;
 
@@ -19,6 +21,8 @@ pub enum Error {
     Config(#[from] kube::Error),
     #[error(transparent)]
     Listen(#[from] ListenError),
+    #[error(transparent)]
+    Http(#[from] http::ListenError),
     #[error("failed to listen for signals: {0}")]
     Signals(#[source] std::io::Error),
 }
@@ -35,7 +39,12 @@ pub async fn run(options: RunOptions) -> Result<(), Error> {
 pub async fn run_with(client: Client, options: RunOptions, shutdown: CancellationToken) -> Result<(), Error> {
     let metrics = Arc::new(Metrics::default());
     let (ready, is_ready) = watch::channel(false);
-    let health = health::serve(options.health_addr, is_ready, metrics.clone(), shutdown.clone()).await?;
+    let (knows_tasks, knows) = watch::channel(options.http_addr.is_none());
+    let all_ready = vec![is_ready, knows];
+    let health = health::serve(options.health_addr, all_ready, metrics.clone(), shutdown.clone()).await?;
+    let rest = rest(&client, &options)
+        .map(|rest| http::serve(rest, client.clone(), metrics.clone(), knows_tasks, shutdown.clone()))
+        .transpose()?;
 
     tracing::info!(version = env!("CARGO_PKG_VERSION"), health = %options.health_addr, "task-manager starts");
     let election = election(&client, &options);
@@ -48,9 +57,18 @@ pub async fn run_with(client: Client, options: RunOptions, shutdown: Cancellatio
         leading.await;
         shutdown.cancel();
     };
-    tokio::join!(stopping, health);
+    tokio::join!(stopping, health, OptionFuture::from(rest));
     tracing::info!("task-manager has stopped");
     Ok(())
+}
+
+/// REST is served by every replica, leader or not. It is off unless an address is given: whoever reaches it may
+/// make tasks, and that should not come with an upgrade.
+fn rest(client: &Client, options: &RunOptions) -> Option<http::Options> {
+    let usual = options.watch_namespace.as_deref().unwrap_or(client.default_namespace());
+    let named = &options.rest_namespaces;
+    let namespaces = if named.is_empty() { vec![usual.to_owned()] } else { named.clone() };
+    options.http_addr.map(|addr| http::Options { addr, namespaces })
 }
 
 fn election(client: &Client, options: &RunOptions) -> Election {

@@ -8,7 +8,10 @@ use super::{Reason, Task, TaskQueue, TaskType};
 
 /// The CustomResourceDefinitions, as `crds/` holds them and `task-manager crd` prints them.
 pub fn crds() -> Vec<CustomResourceDefinition> {
-    [with_first_status(Task::crd()), TaskType::crd(), TaskQueue::crd()].map(with_unwrapped_descriptions).into()
+    [with_first_status(Task::crd()), TaskType::crd(), TaskQueue::crd()]
+        .map(with_unwrapped_descriptions)
+        .map(with_null_as_absent)
+        .into()
 }
 
 /// The CustomResourceDefinitions as YAML documents, each with its file name in `crds/`.
@@ -59,13 +62,35 @@ fn unwrap_descriptions(schema: &mut JSONSchemaProps) {
         *description =
             description.split("\n\n").map(|paragraph| paragraph.replace('\n', " ")).collect::<Vec<_>>().join("\n\n");
     }
-    schema.properties.iter_mut().flat_map(|properties| properties.values_mut()).for_each(unwrap_descriptions);
-    if let Some(JSONSchemaPropsOrBool::Schema(values)) = &mut schema.additional_properties {
-        unwrap_descriptions(values);
+    parts(schema).for_each(unwrap_descriptions);
+}
+
+/// The API server refuses null for a nullable word of a list, though the list names it; where null is not allowed
+/// it takes the field as absent, as it does for every other field.
+fn with_null_as_absent(mut crd: CustomResourceDefinition) -> CustomResourceDefinition {
+    schemas(&mut crd).for_each(take_null_as_absent);
+    crd
+}
+
+fn take_null_as_absent(schema: &mut JSONSchemaProps) {
+    if let Some(words) = &mut schema.enum_ {
+        words.retain(|word| !word.0.is_null());
+        schema.nullable = None;
     }
-    if let Some(JSONSchemaPropsOrArray::Schema(items)) = &mut schema.items {
-        unwrap_descriptions(items);
-    }
+    parts(schema).for_each(take_null_as_absent);
+}
+
+/// The schemas within a schema.
+fn parts(schema: &mut JSONSchemaProps) -> impl Iterator<Item = &mut JSONSchemaProps> {
+    let values = match &mut schema.additional_properties {
+        Some(JSONSchemaPropsOrBool::Schema(values)) => Some(&mut **values),
+        _ => None,
+    };
+    let items = match &mut schema.items {
+        Some(JSONSchemaPropsOrArray::Schema(items)) => Some(&mut **items),
+        _ => None,
+    };
+    schema.properties.iter_mut().flat_map(|properties| properties.values_mut()).chain(values).chain(items)
 }
 
 #[cfg(test)]

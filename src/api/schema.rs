@@ -87,12 +87,32 @@ pub(super) fn time(_: &mut SchemaGenerator) -> Schema {
     json_schema!({ "type": "string", "format": "date-time" })
 }
 
-/// Reads a time, and takes one that Kubernetes lets in but this program cannot read as absent:
-/// one odd date must not make the whole object unreadable.
+/// Reads a time, and takes one that Kubernetes lets in but this program cannot read as absent: one odd date must
+/// not make the whole object unreadable. The API server lets in any list, too, where a string has a format.
 pub(super) fn lenient_time<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Time>, D::Error> {
-    Ok(Option::<String>::deserialize(deserializer)?.and_then(|text| text.parse().ok().map(Time)))
+    Ok(Value::deserialize(deserializer)?.as_str().and_then(|text| text.parse().ok().map(Time)))
 }
 
 pub(super) fn lenient_micro_time<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<MicroTime>, D::Error> {
-    Ok(Option::<String>::deserialize(deserializer)?.and_then(|text| text.parse().ok().map(MicroTime)))
+    Ok(Value::deserialize(deserializer)?.as_str().and_then(|text| text.parse().ok().map(MicroTime)))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::super::Task;
+
+    #[test]
+    fn what_is_no_time_is_read_as_absent() {
+        let read = |time: serde_json::Value| {
+            let task = json!({"apiVersion": "taskmanager.dev/v1alpha1", "kind": "Task", "metadata": {"name": "t"},
+                "spec": {"type": "w", "startAfter": time}, "status": {"startedAt": time}});
+            serde_json::from_value::<Task>(task).expect("it can be read").spec
+        };
+        for odd in [json!([[1, null]]), json!([]), json!("tomorrow"), json!(null), json!({}), json!(7)] {
+            assert_eq!(read(odd.clone()).start_after, None, "{odd}");
+        }
+        assert!(read(json!("2026-01-01T00:00:00Z")).start_after.is_some());
+    }
 }

@@ -11,6 +11,7 @@ mod lifecycle;
 mod order;
 mod orphans;
 mod process;
+mod rest;
 mod retries;
 mod run_ids;
 mod schema;

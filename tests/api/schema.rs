@@ -155,6 +155,30 @@ async fn the_least_that_a_person_can_write_is_filled_in() {
 }
 
 #[tokio::test]
+async fn null_is_as_good_as_absent() {
+    in_namespace("null", async |ns| {
+        let spec = json!({"type": "w", "priority": null, "kbId": null, "payload": null, "timeoutSeconds": null,
+            "retry": {"limit": null}, "resources": null, "queue": null, "suspend": null, "startAfter": null});
+        let task = ns.create_raw(manifest("Task", "null", spec)).await.expect("accepted");
+        assert_eq!((&task.data["spec"]["queue"], &task.data["spec"]["suspend"]), (&json!("default"), &json!(false)));
+        let template = json!({"template": {"spec": {"containers": []}}, "executor": null,
+            "defaults": {"priority": null}, "maximum": {"priority": null, "resources": null}});
+        ns.create_raw(manifest("TaskType", "null", template)).await.expect("accepted");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_list_where_a_time_should_stand_is_let_in_and_can_be_read() {
+    in_namespace("list-for-time", async |ns| {
+        let written = manifest("Task", "odd", json!({"type": "w", "startAfter": [[7, null]]}));
+        ns.create_raw(written).await.expect("the API server looks at no list where a format is asked for");
+        assert_eq!(ns.task("odd").await.spec.start_after, None);
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn a_new_task_says_queued_before_any_operator_has_seen_it() {
     in_namespace("first-status", async |ns| {
         let mut written = manifest("Task", "new", json!({"type": "w"}));

@@ -23,6 +23,7 @@ mod postgres;
 mod recorder;
 pub mod records;
 mod report;
+mod rest;
 
 pub use account::{Account, Requests};
 pub use cluster::{Cluster, target};
@@ -34,3 +35,4 @@ pub use operator::{Ended, Operator, http_get};
 pub use patience::{A_MOMENT, SOON, eventually, stays};
 pub use postgres::Postgres;
 pub use recorder::{Recorder, Seen, most_at_once};
+pub use rest::{Answer, Events, Rest, Told};

@@ -15,6 +15,7 @@ use crate::cluster::target;
 use crate::metrics::Metrics;
 use crate::namespace::Namespace;
 use crate::patience::{SOON, eventually};
+use crate::rest::Rest;
 
 /// How long the operator may take to end after SIGTERM.
 const ENDS_WITHIN: Duration = Duration::from_secs(12);
@@ -27,6 +28,8 @@ pub struct Operator {
     kubeconfig: PathBuf,
     child: Child,
     pub health: SocketAddr,
+    /// Where REST is served, if it is.
+    rest: Option<SocketAddr>,
     pub log: PathBuf,
 }
 
@@ -54,6 +57,17 @@ impl Operator {
         operator
     }
 
+    /// The same, serving REST for this namespace.
+    pub async fn with_rest(namespace: &Namespace, flags: &[&str]) -> Self {
+        let rest = free_address().to_string();
+        Self::start(namespace, &[&["--http-addr", &rest], flags].concat()).await
+    }
+
+    /// The way to its REST. It is the same after it was started again.
+    pub fn rest(&self) -> Rest {
+        Rest::at(self.rest.expect("it was started with REST"))
+    }
+
     fn spawn(namespace: Namespace, kubeconfig: PathBuf, flags: Vec<String>, health: SocketAddr) -> Self {
         let log = new_log(&namespace);
         let file = File::create(&log).expect("a log file");
@@ -69,7 +83,8 @@ impl Operator {
             .kill_on_drop(true)
             .spawn()
             .expect("the operator can be started");
-        Self { namespace, flags, kubeconfig, child, health, log }
+        let rest = flags.iter().position(|flag| flag == "--http-addr").and_then(|at| flags.get(at + 1)?.parse().ok());
+        Self { namespace, flags, kubeconfig, child, health, rest, log }
     }
 
     async fn is_ready(&self) {

@@ -1,0 +1,198 @@
+//! A task's changes as they happen: GET /api/v1/tasks/{id}/events, as server-sent events.
+//!
+//! A stream holds how far its reader is, and looks at the index when something has changed: what comes faster
+//! than it is read is told once, and nothing piles up for a slow reader. One that reads nothing at all is cut
+//! off by the accept loop.
+
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::extract::State;
+use axum::http::{HeaderMap, HeaderName, StatusCode};
+use axum::response::sse::{Event, KeepAlive, Sse};
+use axum::response::{IntoResponse, Response};
+use futures::stream::{self, StreamExt};
+use serde::Serialize;
+use tokio::sync::OwnedSemaphorePermit;
+use utoipa::ToSchema;
+
+use super::app::App;
+use super::entry::Entry;
+use super::extract::Id;
+use super::index::Subscription;
+use super::problem::{Kind, Problem, Problems};
+use super::status::{Phase, Progress};
+use super::story::{Chapter, Place, since};
+
+const HEARTBEAT: Duration = Duration::from_secs(15);
+/// The position changes with others' changes, so it is looked at.
+const POSITION: Duration = Duration::from_secs(1);
+/// A reader whose connection broke comes back after so long.
+const COME_BACK: Duration = Duration::from_secs(1);
+const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
+
+/// The data of a `state` event.
+#[derive(Serialize, ToSchema)]
+struct StateEvent {
+    task_id: String,
+    status: Phase,
+    attempt: i32,
+    /// Of the present state; a state that is past has none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    message: Option<String>,
+}
+
+#[derive(Serialize)]
+struct PositionEvent {
+    task_id: String,
+    queue_position: usize,
+}
+
+#[derive(Serialize)]
+struct ProgressEvent {
+    task_id: String,
+    #[serde(flatten)]
+    progress: Progress,
+}
+
+/// Follow a task
+///
+/// Server-sent events: `state` for each state that it goes through, `progress`, and `position` for its place in
+/// its queue. It begins with the present state, or after the one that Last-Event-ID names, and ends with the
+/// task; a reader who knows the end is answered with 204, which tells an EventSource not to come back.
+#[utoipa::path(get, path = "/api/v1/tasks/{id}/events", tag = "tasks",
+    params(("id" = String, Path, description = "The task_id"),
+        ("Last-Event-ID" = Option<String>, Header, description = "The id of the last event that was read")),
+    responses((status = 200, description = "The events.", content_type = "text/event-stream", body = serde_json::Value),
+        (status = 204, description = "The reader knows the end."), Problems))]
+pub async fn events(State(app): State<Arc<App>>, Id(id): Id, headers: HeaderMap) -> Result<Response, Problem> {
+    let entry = app.find(&id).await?;
+    let place = headers.get(LAST_EVENT_ID).and_then(|id| id.to_str().ok()).and_then(Place::read);
+    if entry.state.is_final() && since(place.as_ref(), &entry).is_empty() {
+        return Ok(StatusCode::NO_CONTENT.into_response());
+    }
+    let Ok(permit) = app.streams.clone().try_acquire_owned() else {
+        return Err(Kind::Busy.because("too many event streams are open; try again in a moment"));
+    };
+    let reader = Reader::new(app, &entry, place, permit);
+    let begin = stream::once(async { Event::default().comment("follows").retry(COME_BACK) });
+    let told = stream::unfold(reader, |mut reader| async {
+        let news = reader.news().await?;
+        Some((stream::iter(news), reader))
+    });
+    let events = begin.chain(told.flatten()).map(Ok::<_, Infallible>);
+    let heartbeat = KeepAlive::new().interval(HEARTBEAT).text("heartbeat");
+    // nginx would hold small events back.
+    let unbuffered = [(HeaderName::from_static("x-accel-buffering"), "no")];
+    Ok((unbuffered, Sse::new(events).keep_alive(heartbeat)).into_response())
+}
+
+/// Somebody who follows a task, and how far they are.
+struct Reader {
+    app: Arc<App>,
+    uid: Arc<str>,
+    changes: Subscription,
+    place: Option<Place>,
+    position: Option<usize>,
+    progress: Option<Progress>,
+    begun: bool,
+    over: bool,
+    _permit: OwnedSemaphorePermit,
+}
+
+impl Reader {
+    fn new(app: Arc<App>, entry: &Entry, place: Option<Place>, permit: OwnedSemaphorePermit) -> Self {
+        let changes = app.index.subscribe(&entry.uid);
+        let uid = entry.uid.clone();
+        Self { app, uid, changes, place, position: None, progress: None, begun: false, over: false, _permit: permit }
+    }
+
+    /// What is new, once there is something; `None` when the story is over.
+    async fn news(&mut self) -> Option<Vec<Event>> {
+        while !self.over {
+            if self.begun && !self.something_may_have_changed().await {
+                return None;
+            }
+            self.begun = true;
+            let news = self.look();
+            if !news.is_empty() {
+                return Some(news);
+            }
+        }
+        None
+    }
+
+    /// False when the operator stops.
+    async fn something_may_have_changed(&mut self) -> bool {
+        tokio::select! {
+            () = self.app.over.cancelled() => false,
+            () = self.changes.changed() => true,
+            () = tokio::time::sleep(POSITION), if self.position.is_some() => true,
+        }
+    }
+
+    fn look(&mut self) -> Vec<Event> {
+        let Some(entry) = self.app.index.get(&self.uid) else {
+            // A whole list may miss a task for a moment; one that was deleted does not come back.
+            self.over = self.app.index.is_gone(&self.uid);
+            return if self.over { self.deleted() } else { vec![] };
+        };
+        let chapters = since(self.place.as_ref(), &entry);
+        let mut news: Vec<Event> = chapters.iter().map(|(place, chapter)| state(&entry, place, *chapter)).collect();
+        self.place = Some(Place::of(&entry));
+        self.over = entry.state.is_final();
+        news.extend(self.progressed(&entry));
+        news.extend(self.moved(&entry));
+        news
+    }
+
+    fn moved(&mut self, entry: &Entry) -> Option<Event> {
+        let position = self.app.index.position(entry);
+        let before = std::mem::replace(&mut self.position, position);
+        let queue_position = position.filter(|_| position != before)?;
+        Some(event("position", &PositionEvent { task_id: entry.uid.to_string(), queue_position }))
+    }
+
+    fn progressed(&mut self, entry: &Entry) -> Option<Event> {
+        let progress = entry.progress.as_deref().map(Progress::from);
+        if progress == self.progress {
+            return None;
+        }
+        self.progress.clone_from(&progress);
+        Some(event("progress", &ProgressEvent { task_id: entry.uid.to_string(), progress: progress? }))
+    }
+
+    /// The task was deleted before its end, which cancels it.
+    fn deleted(&self) -> Vec<Event> {
+        vec![event(
+            "state",
+            &StateEvent {
+                task_id: self.uid.to_string(),
+                status: Phase::Cancelled,
+                attempt: 0,
+                reason: Some("Deleted".into()),
+                message: Some("the task was deleted".into()),
+            },
+        )]
+    }
+}
+
+fn state(entry: &Entry, place: &Place, chapter: Chapter) -> Event {
+    let present = *place == Place::of(entry);
+    let told = StateEvent {
+        task_id: entry.uid.to_string(),
+        status: chapter.state.into(),
+        attempt: chapter.attempt,
+        reason: present.then(|| entry.reason.to_string()),
+        message: entry.message.as_deref().filter(|_| present).map(str::to_owned),
+    };
+    event("state", &told).id(place.id())
+}
+
+fn event(name: &'static str, data: &impl Serialize) -> Event {
+    // JSON has no line break, so it is one line of data.
+    Event::default().event(name).data(serde_json::to_string(data).unwrap_or_default())
+}

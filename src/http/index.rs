@@ -1,0 +1,251 @@
+//! What is known of the tasks and types of the served namespaces, by uid: what a status answer needs, and no
+//! payload, result or list of attempts.
+//!
+//! Filled by the watch, and by what the API server answered to our own writes, whichever is newer. Every method
+//! is short and none waits, so one plain lock is enough.
+
+use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use jiff::Timestamp;
+use kube::ResourceExt;
+use serde_json::Value;
+use tokio::sync::watch;
+
+use super::entry::Entry;
+use crate::api::{Task, TaskType, TaskTypeSpec};
+use crate::core::queue::{Key, Order};
+
+pub type Uid = Arc<str>;
+
+/// So many uids are remembered that are known to be no more.
+const MOST_GONE: usize = 10_000;
+
+#[derive(Default)]
+pub struct Index {
+    inner: Mutex<Inner>,
+}
+
+#[derive(Default)]
+struct Inner {
+    tasks: HashMap<Uid, Arc<Entry>>,
+    names: HashMap<Key, Uid>,
+    /// By creation, which never changes: pages are cut along it.
+    ages: BTreeSet<(Timestamp, Uid)>,
+    /// Who waits in each queue, in the one order.
+    lines: HashMap<Key, Vec<Order>>,
+    types: HashMap<Key, Arc<TaskTypeSpec>>,
+    /// Uids that were there and are not, or were sought in vain; and in which order they were remembered.
+    gone: HashSet<Uid>,
+    gone_order: VecDeque<Uid>,
+    readers: HashMap<Uid, watch::Sender<()>>,
+}
+
+/// Tells when something changed about one task, which need not be known yet.
+pub struct Subscription {
+    index: Arc<Index>,
+    uid: Uid,
+    changes: watch::Receiver<()>,
+}
+
+impl Subscription {
+    /// Resolves after a change since the last time this resolved, or since the subscription.
+    pub async fn changed(&mut self) {
+        // The sender lives as long as this subscription does.
+        let _ = self.changes.changed().await;
+    }
+}
+
+impl Drop for Subscription {
+    fn drop(&mut self) {
+        let mut inner = self.index.lock();
+        if inner.readers.get(&self.uid).is_some_and(|sender| sender.receiver_count() <= 1) {
+            inner.readers.remove(&self.uid);
+        }
+    }
+}
+
+impl Index {
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub fn get(&self, uid: &str) -> Option<Arc<Entry>> {
+        self.lock().tasks.get(uid).cloned()
+    }
+
+    pub fn named(&self, namespace: &str, name: &str) -> Option<Arc<Entry>> {
+        let inner = self.lock();
+        let uid = inner.names.get(&(namespace.into(), name.into()))?;
+        inner.tasks.get(uid).cloned()
+    }
+
+    /// It is known that there is no such task any more, or never was.
+    pub fn is_gone(&self, uid: &str) -> bool {
+        self.lock().gone.contains(uid)
+    }
+
+    /// It was sought for long enough: who knows a uid knows it from a task that was there before.
+    pub fn sought_in_vain(&self, uid: &str) {
+        self.lock().remember_gone(uid.into());
+    }
+
+    pub fn kind(&self, namespace: &str, name: &str) -> Option<Arc<TaskTypeSpec>> {
+        self.lock().types.get(&(namespace.into(), name.into())).cloned()
+    }
+
+    /// How many go before it in its queue, itself included; `None` when it does not wait there.
+    pub fn position(&self, entry: &Entry) -> Option<usize> {
+        let inner = self.lock();
+        let line = inner.lines.get(&entry.queue_key())?;
+        line.binary_search(&entry.order()).ok().map(|place| place + 1)
+    }
+
+    /// Up to `limit` tasks that `wanted` takes, newest first, from behind `after`.
+    pub fn page(
+        &self,
+        after: Option<(Timestamp, Uid)>,
+        limit: usize,
+        wanted: impl Fn(&Entry) -> bool,
+    ) -> Vec<Arc<Entry>> {
+        let inner = self.lock();
+        let end = after.unwrap_or((Timestamp::MAX, "~".into()));
+        let tasks = inner.ages.range(..end).rev().filter_map(|(_, uid)| inner.tasks.get(uid));
+        tasks.filter(|entry| wanted(entry)).take(limit).cloned().collect()
+    }
+
+    pub fn subscribe(self: &Arc<Self>, uid: &str) -> Subscription {
+        let uid: Uid = uid.into();
+        let changes = self.lock().readers.entry(uid.clone()).or_default().subscribe();
+        Subscription { index: self.clone(), uid, changes }
+    }
+
+    /// A task as the watch shows it, or as the API server answered a write of ours.
+    pub fn task_seen(&self, task: &Task) {
+        let mut inner = self.lock();
+        let Some(uid) = task.metadata.uid.as_deref() else { return };
+        let before = inner.tasks.get(uid).cloned();
+        let kind = inner.types.get(&(namespace_of(task), task.spec.type_.as_str().into())).cloned();
+        let entry = Entry::of(task, kind.as_deref(), before.as_deref());
+        // A write of ours is known before the watch shows it, and a deletion may be seen before our answer.
+        let stale = before.is_some_and(|before| before.version > entry.version) || inner.gone.contains(uid);
+        if !stale {
+            inner.put(entry);
+        }
+    }
+
+    /// A task as a whole list shows it, which goes before all that was known: after a cluster was restored from
+    /// a backup, versions are smaller than they were.
+    pub fn task_listed(&self, task: &Task) {
+        {
+            let mut inner = self.lock();
+            let uid = task.uid().unwrap_or_default();
+            inner.gone.remove(uid.as_str());
+            inner.remove(&uid);
+        }
+        self.task_seen(task);
+    }
+
+    pub fn task_gone(&self, task: &Task) {
+        let Some(uid) = task.uid() else { return };
+        let mut inner = self.lock();
+        inner.remove(&uid);
+        inner.remember_gone(uid.as_str().into());
+        inner.tell(&uid);
+    }
+
+    /// A whole list was read: what it does not show is no more.
+    pub fn tasks_listed(&self, namespace: &str, listed: &HashSet<Uid>) {
+        let mut inner = self.lock();
+        let missing =
+            inner.tasks.values().filter(|entry| &*entry.namespace == namespace && !listed.contains(&entry.uid));
+        let missing: Vec<Uid> = missing.map(|entry| entry.uid.clone()).collect();
+        for uid in missing {
+            // Not remembered as gone: a task that was created while the list was read comes back in a moment.
+            inner.remove(&uid);
+            inner.tell(&uid);
+        }
+    }
+
+    /// A type as it is now, or `None` where there is none. The priority of a task may follow from it.
+    pub fn type_changed(&self, key: Key, kind: Option<&TaskType>) {
+        let mut inner = self.lock();
+        let spec = kind.map(|kind| Arc::new(TaskTypeSpec { template: Value::Null, ..kind.spec.clone() }));
+        let before = match &spec {
+            Some(spec) => inner.types.insert(key.clone(), spec.clone()),
+            None => inner.types.remove(&key),
+        };
+        if before == spec {
+            return;
+        }
+        let of_type = inner.tasks.values().filter(|entry| entry.namespace == key.0 && entry.kind == key.1);
+        let changed: Vec<Entry> = of_type.filter_map(|entry| entry.under(spec.as_deref())).collect();
+        for entry in changed {
+            inner.put(entry);
+        }
+    }
+
+    pub fn types_listed(&self, namespace: &str, listed: &HashSet<Arc<str>>) {
+        let known: Vec<Key> = self.lock().types.keys().filter(|key| &*key.0 == namespace).cloned().collect();
+        for key in known.into_iter().filter(|key| !listed.contains(&key.1)) {
+            self.type_changed(key, None);
+        }
+    }
+}
+
+fn namespace_of(task: &Task) -> Arc<str> {
+    task.metadata.namespace.as_deref().unwrap_or_default().into()
+}
+
+impl Inner {
+    fn put(&mut self, entry: Entry) {
+        self.remove(&entry.uid);
+        let uid = entry.uid.clone();
+        self.names.insert((entry.namespace.clone(), entry.name.clone()), uid.clone());
+        self.ages.insert((entry.created_at, uid.clone()));
+        if entry.waits {
+            let line = self.lines.entry(entry.queue_key()).or_default();
+            if let Err(place) = line.binary_search(&entry.order()) {
+                line.insert(place, entry.order());
+            }
+        }
+        self.tasks.insert(uid.clone(), Arc::new(entry));
+        self.tell(&uid);
+    }
+
+    fn remove(&mut self, uid: &str) {
+        let Some(entry) = self.tasks.remove(uid) else { return };
+        let name = (entry.namespace.clone(), entry.name.clone());
+        // A task of the same name may have been seen before this one's deletion.
+        if self.names.get(&name).is_some_and(|named| **named == *uid) {
+            self.names.remove(&name);
+        }
+        self.ages.remove(&(entry.created_at, entry.uid.clone()));
+        if let Some(line) = self.lines.get_mut(&entry.queue_key())
+            && let Ok(place) = line.binary_search(&entry.order())
+        {
+            line.remove(place);
+        }
+    }
+
+    fn remember_gone(&mut self, uid: Uid) {
+        if self.gone.insert(uid.clone()) {
+            self.gone_order.push_back(uid);
+        }
+        if self.gone_order.len() > MOST_GONE
+            && let Some(oldest) = self.gone_order.pop_front()
+        {
+            self.gone.remove(&oldest);
+        }
+    }
+
+    fn tell(&self, uid: &str) {
+        if let Some(reader) = self.readers.get(uid) {
+            reader.send_replace(());
+        }
+    }
+}
+
+#[cfg(test)]
+#[path = "index_tests.rs"]
+mod tests;

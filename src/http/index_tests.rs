@@ -1,0 +1,151 @@
+use std::collections::HashSet;
+
+use serde_json::json;
+
+use super::*;
+use crate::api::{Priority, State};
+
+fn task(name: &str, version: u64, change: Value) -> Task {
+    let mut manifest = json!({"apiVersion": "taskmanager.dev/v1alpha1", "kind": "Task",
+        "metadata": {"name": name, "namespace": "docs", "uid": name, "resourceVersion": version.to_string(),
+            "creationTimestamp": "2026-01-01T00:00:00Z"},
+        "spec": {"type": "work"}});
+    if let Some(change) = change.as_object() {
+        for (part, fields) in change {
+            let Some(fields) = fields.as_object() else { continue };
+            let target = manifest.as_object_mut().expect("an object").entry(part).or_insert(json!({}));
+            target.as_object_mut().expect("an object").extend(fields.clone());
+        }
+    }
+    serde_json::from_value(manifest).expect("a task")
+}
+
+fn position(index: &Index, uid: &str) -> Option<usize> {
+    index.position(&*index.get(uid)?)
+}
+
+fn kind(maximum: &str) -> TaskType {
+    serde_json::from_value(json!({"apiVersion": "taskmanager.dev/v1alpha1", "kind": "TaskType",
+        "metadata": {"name": "work", "namespace": "docs"},
+        "spec": {"template": {}, "maximum": {"priority": maximum}}}))
+    .expect("a type")
+}
+
+#[test]
+fn places_in_line_follow_priority_then_arrival() {
+    let index = Index::default();
+    index.task_seen(&task("second", 2, json!({})));
+    index.task_seen(&task("first", 1, json!({})));
+    index.task_seen(&task("urgent", 3, json!({"spec": {"priority": "high"}})));
+    index.task_seen(&task("elsewhere", 4, json!({"spec": {"queue": "other"}})));
+    let places = ["urgent", "first", "second", "elsewhere"].map(|uid| position(&index, uid));
+    assert_eq!(places, [Some(1), Some(2), Some(3), Some(1)]);
+}
+
+#[test]
+fn who_is_held_runs_or_is_done_has_no_place() {
+    let index = Index::default();
+    for (name, change) in [
+        ("suspended", json!({"spec": {"suspend": true}})),
+        ("cancelled", json!({"spec": {"cancel": true}})),
+        ("runs", json!({"status": {"state": "Processing"}})),
+        ("done", json!({"status": {"state": "Completed"}})),
+        ("deleted", json!({"metadata": {"deletionTimestamp": "2026-01-01T00:00:00Z"}})),
+    ] {
+        index.task_seen(&task(name, 1, change));
+        assert_eq!(position(&index, name), None, "{name}");
+    }
+    index.task_seen(&task("waits", 9, json!({})));
+    assert_eq!(position(&index, "waits"), Some(1));
+}
+
+#[test]
+fn a_task_keeps_its_place_when_something_is_written_to_it_and_loses_it_when_it_starts() {
+    let index = Index::default();
+    index.task_seen(&task("a", 1, json!({})));
+    index.task_seen(&task("b", 2, json!({})));
+    index.task_seen(&task("a", 3, json!({"spec": {"kbId": "k"}})));
+    assert_eq!(position(&index, "a"), Some(1));
+    index.task_seen(&task("a", 4, json!({"status": {"state": "Processing"}})));
+    assert_eq!(position(&index, "b"), Some(1));
+}
+
+#[test]
+fn what_is_older_than_what_is_known_changes_nothing() {
+    let index = Index::default();
+    index.task_seen(&task("a", 5, json!({"status": {"state": "Completed"}})));
+    index.task_seen(&task("a", 4, json!({})));
+    assert_eq!(index.get("a").map(|entry| entry.state), Some(State::Completed));
+    // A whole list goes before: the cluster may have been restored.
+    index.task_listed(&task("a", 4, json!({})));
+    assert_eq!(index.get("a").map(|entry| entry.state), Some(State::Queued));
+}
+
+#[test]
+fn a_deleted_task_does_not_come_back_with_a_late_answer() {
+    let index = Index::default();
+    index.task_seen(&task("a", 1, json!({})));
+    index.task_gone(&task("a", 2, json!({})));
+    index.task_seen(&task("a", 1, json!({})));
+    assert!(index.get("a").is_none() && index.is_gone("a") && index.named("docs", "a").is_none());
+}
+
+#[test]
+fn what_a_whole_list_does_not_show_is_no_more() {
+    let index = Index::default();
+    index.task_seen(&task("a", 1, json!({})));
+    index.task_seen(&task("b", 2, json!({})));
+    index.tasks_listed("other", &HashSet::new());
+    index.tasks_listed("docs", &HashSet::from(["b".into()]));
+    assert!(index.get("a").is_none() && index.get("b").is_some());
+    assert_eq!(position(&index, "b"), Some(1));
+}
+
+#[test]
+fn the_place_follows_the_types_maximum_until_the_priority_is_written_down() {
+    let index = Index::default();
+    let key: Key = ("docs".into(), "work".into());
+    index.task_seen(&task("first", 1, json!({"spec": {"priority": "normal"}})));
+    index.task_seen(&task("urgent", 2, json!({"spec": {"priority": "critical"}})));
+    assert_eq!(position(&index, "urgent"), Some(1));
+    index.type_changed(key.clone(), Some(&kind("normal")));
+    assert_eq!(position(&index, "urgent"), Some(2));
+    assert_eq!(index.get("urgent").map(|entry| entry.priority), Some(Priority::Normal));
+    index.task_seen(&task("urgent", 3, json!({"spec": {"priority": "critical"}, "status": {"priority": "critical"}})));
+    assert_eq!(position(&index, "urgent"), Some(1));
+    index.type_changed(key, None);
+    assert_eq!(position(&index, "urgent"), Some(1));
+}
+
+#[test]
+fn pages_are_cut_along_creation_newest_first() {
+    let index = Index::default();
+    for (name, second) in [("a", 1), ("b", 3), ("c", 2), ("d", 3)] {
+        let created = format!("2026-01-01T00:00:0{second}Z");
+        index.task_seen(&task(name, second, json!({"metadata": {"creationTimestamp": created}})));
+    }
+    let names = |page: Vec<Arc<Entry>>| page.iter().map(|entry| entry.name.to_string()).collect::<Vec<_>>();
+    let first = index.page(None, 2, |_| true);
+    assert_eq!(names(first.clone()), ["d", "b"]);
+    let after = first.last().map(|last| (last.created_at, last.uid.clone()));
+    assert_eq!(names(index.page(after, 9, |_| true)), ["c", "a"]);
+    assert_eq!(names(index.page(None, 9, |entry| &*entry.name == "a")), ["a"]);
+}
+
+#[tokio::test]
+async fn a_subscriber_hears_of_a_task_that_was_not_known_and_leaves_nothing_behind() {
+    let index = Arc::new(Index::default());
+    let mut changes = index.subscribe("a");
+    index.task_seen(&task("b", 1, json!({})));
+    index.task_seen(&task("a", 2, json!({})));
+    changes.changed().await;
+    drop(changes);
+    assert!(index.lock().readers.is_empty());
+}
+
+#[test]
+fn only_so_many_uids_are_remembered_as_gone() {
+    let index = Index::default();
+    (0..MOST_GONE + 5).for_each(|number| index.sought_in_vain(&number.to_string()));
+    assert!(!index.is_gone("0") && index.is_gone("5") && index.lock().gone.len() == MOST_GONE);
+}

@@ -1,0 +1,79 @@
+//! The REST shim: what services behind a gateway call instead of Kubernetes.
+//!
+//! It runs on every replica, leader or not. It reads from an index of its own, which a watch keeps up to date,
+//! so that asking for a status costs the API server nothing; and it writes through the API server, whose verdict
+//! it translates. It decides nothing about a task's life, authenticates nobody, and knows nothing of the
+//! controller: both see the same resources.
+
+mod app;
+mod bulk;
+mod calls;
+mod cancel;
+mod document;
+mod entry;
+mod events;
+mod extract;
+mod index;
+mod list;
+mod manifest;
+mod names;
+mod numbers;
+mod problem;
+mod result;
+mod router;
+mod serve;
+mod stall;
+mod status;
+mod story;
+mod submit;
+mod task;
+mod verdict;
+mod watch;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use kube::Client;
+use tokio::sync::watch::Sender;
+use tokio_util::sync::CancellationToken;
+
+use app::App;
+use index::Index;
+
+use crate::metrics::Metrics;
+
+/// Where it is served, and for which namespaces. A namespace that is not named here is not seen by any path.
+#[derive(Clone, Debug)]
+pub struct Options {
+    pub addr: SocketAddr,
+    /// The first one is meant where a request names none. Never empty.
+    pub namespaces: Vec<String>,
+}
+
+#[derive(Debug, thiserror::Error)]
+#[error("failed to listen on {addr} for REST (see --http-addr): {source}")]
+pub struct ListenError {
+    addr: SocketAddr,
+    source: std::io::Error,
+}
+
+/// Binds at once, so that a taken port is told before anything else begins; then serves until `shutdown`.
+/// `ready` is told when the index knows what was there at the beginning.
+pub fn serve(
+    options: Options,
+    client: Client,
+    metrics: Arc<Metrics>,
+    ready: Sender<bool>,
+    shutdown: CancellationToken,
+) -> Result<impl Future<Output = ()>, ListenError> {
+    let Options { addr, namespaces } = options;
+    let listener = serve::listen(addr).map_err(|source| ListenError { addr, source })?;
+    let index = Arc::new(Index::default());
+    let app = App::new(client.clone(), index.clone(), &namespaces, ready.subscribe(), shutdown.clone());
+    let router = router::router(Arc::new(app));
+    Ok(async move {
+        tracing::info!(http = %addr, ?namespaces, "REST is served");
+        let watching = shutdown.run_until_cancelled(watch::run(client, namespaces, index, metrics, ready));
+        tokio::join!(watching, serve::serve(listener, router, shutdown.clone()));
+    })
+}

@@ -1,0 +1,147 @@
+//! What goes wrong, as RFC 9457 has it: a stable type for programs, a sentence for people, and the field.
+
+use std::collections::BTreeMap;
+
+use axum::Json;
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use serde::Serialize;
+use utoipa::ToSchema;
+use utoipa::openapi::{ContentBuilder, HeaderBuilder, Ref, RefOr, Response as ApiResponse, ResponseBuilder};
+
+/// Seconds after which trying again is worth it.
+const RETRY_AFTER: &str = "1";
+
+/// What kind of problem it is. The list may grow, a type never changes its meaning.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    Syntax,
+    Query,
+    Header,
+    Forbidden,
+    UnknownTask,
+    UnknownNamespace,
+    NoSuchPath,
+    Method,
+    SlowBody,
+    NotFinished,
+    Exists,
+    NamespaceEnds,
+    Changed,
+    BodyTooLarge,
+    PayloadTooLarge,
+    MediaType,
+    Invalid,
+    NumberTooLong,
+    UnknownType,
+    AboveMaximum,
+    KeyReused,
+    Busy,
+    NotReady,
+    ApiServer,
+}
+
+impl Kind {
+    /// Its type, title and status.
+    const fn parts(self) -> (&'static str, &'static str, u16) {
+        match self {
+            Self::Syntax => ("/problems/syntax", "The body is not JSON that can be read", 400),
+            Self::Query => ("/problems/query", "The query is not valid", 400),
+            Self::Header => ("/problems/header", "A header is not valid", 400),
+            Self::Forbidden => ("/problems/forbidden", "The cluster does not allow it", 403),
+            Self::UnknownTask => ("/problems/unknown-task", "There is no such task", 404),
+            Self::UnknownNamespace => ("/problems/unknown-namespace", "There is no such namespace here", 404),
+            Self::NoSuchPath => ("/problems/no-such-path", "There is nothing at this path", 404),
+            Self::Method => ("/problems/method", "The path does not know this method", 405),
+            Self::SlowBody => ("/problems/slow-body", "The body did not arrive in time", 408),
+            Self::NotFinished => ("/problems/not-finished", "The task is not finished", 409),
+            Self::Exists => ("/problems/exists", "There is a task of this name", 409),
+            Self::NamespaceEnds => ("/problems/namespace-ends", "The namespace is being deleted", 409),
+            Self::Changed => ("/problems/changed", "The task changed meanwhile", 409),
+            Self::BodyTooLarge => ("/problems/body-too-large", "The body is too large", 413),
+            Self::PayloadTooLarge => ("/problems/payload-too-large", "The payload is too large", 413),
+            Self::MediaType => ("/problems/media-type", "The body is not declared as JSON", 415),
+            Self::Invalid => ("/problems/invalid", "The request is not valid", 422),
+            Self::NumberTooLong => ("/problems/number-too-long", "A number would lose digits", 422),
+            Self::UnknownType => ("/problems/unknown-type", "There is no such task type", 422),
+            Self::AboveMaximum => ("/problems/above-maximum", "It is above what the task type allows", 422),
+            Self::KeyReused => ("/problems/key-reused", "The idempotency key stands for another request", 422),
+            Self::Busy => ("/problems/busy", "Too much is going on", 503),
+            Self::NotReady => ("/problems/not-ready", "Not ready yet", 503),
+            Self::ApiServer => ("/problems/api-server", "The API server did not answer", 503),
+        }
+    }
+
+    /// A problem of this kind, in a sentence that says what to do.
+    pub fn because(self, detail: impl Into<String>) -> Problem {
+        let (kind, title, status) = self.parts();
+        Problem { kind, title, status, detail: detail.into(), field: None }
+    }
+}
+
+/// What went wrong (RFC 9457).
+#[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
+pub struct Problem {
+    /// The kind of problem: stable, for programs to act on.
+    #[serde(rename = "type")]
+    #[schema(value_type = String, example = "/problems/invalid")]
+    pub kind: &'static str,
+    /// The kind in words.
+    #[schema(value_type = String)]
+    pub title: &'static str,
+    /// The HTTP status.
+    pub status: u16,
+    /// What is wrong this time, and what to do.
+    pub detail: String,
+    /// The field of the request that it is about, such as retry.limit.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub field: Option<String>,
+}
+
+impl Problem {
+    pub fn at(self, field: impl Into<String>) -> Self {
+        Self { field: Some(field.into()), ..self }
+    }
+
+    pub fn is(&self, kind: Kind) -> bool {
+        self.kind == kind.parts().0
+    }
+}
+
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        let status = StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        let mut response = (status, Json(&self)).into_response();
+        let headers = response.headers_mut();
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+        match status {
+            StatusCode::SERVICE_UNAVAILABLE => {
+                headers.insert(header::RETRY_AFTER, HeaderValue::from_static(RETRY_AFTER));
+            }
+            // The rest of the body is not read, so nothing can follow on this connection.
+            StatusCode::REQUEST_TIMEOUT | StatusCode::PAYLOAD_TOO_LARGE => {
+                headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
+            }
+            _ => {}
+        }
+        response
+    }
+}
+
+/// What any request may be answered with, named once for the OpenAPI document.
+pub struct Problems;
+
+impl utoipa::IntoResponses for Problems {
+    fn responses() -> BTreeMap<String, RefOr<ApiResponse>> {
+        let problem = |text: &str| {
+            let content = ContentBuilder::new().schema(Some(Ref::from_schema_name("Problem"))).build();
+            ResponseBuilder::new().description(text).content("application/problem+json", content)
+        };
+        let seconds = HeaderBuilder::new().schema(Some(utoipa::schema!(u32).build()));
+        let seconds = seconds.description(Some("Seconds after which to try again")).build();
+        BTreeMap::from([
+            ("4XX".to_owned(), problem("The request cannot be carried out as it is.").build().into()),
+            ("503".to_owned(), problem("Not now: try again.").header("Retry-After", seconds).build().into()),
+        ])
+    }
+}

@@ -1,0 +1,53 @@
+//! Which path leads where, and what holds for every request.
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::{DefaultBodyLimit, Request, State};
+use axum::http::Method;
+use axum::middleware::{self, Next};
+use axum::response::{IntoResponse, Response};
+use utoipa_axum::router::{OpenApiRouter, UtoipaMethodRouterExt};
+use utoipa_axum::routes;
+
+use super::app::App;
+use super::problem::Kind;
+use super::{bulk, cancel, document, events, list, result, status, submit, task};
+
+/// The largest payload is 128 KiB of compact JSON; written with all its escapes it is larger.
+const BODY: usize = 1 << 20;
+const BULK_BODY: usize = 16 << 20;
+
+pub fn router(app: Arc<App>) -> Router {
+    let large = DefaultBodyLimit::max(BULK_BODY);
+    let (router, paths) = OpenApiRouter::with_openapi(document::document())
+        .routes(routes!(submit::submit, list::list))
+        .routes(routes!(bulk::submit_many).layer(large))
+        .routes(routes!(status::statuses))
+        .routes(routes!(task::task))
+        .routes(routes!(status::status))
+        .routes(routes!(result::result))
+        .routes(routes!(events::events))
+        .routes(routes!(cancel::cancel))
+        .split_for_parts();
+    router
+        .merge(document::pages(&paths))
+        .fallback(async || Kind::NoSuchPath.because("tasks are under /api/v1/tasks; see /openapi.json"))
+        .method_not_allowed_fallback(async |method: Method| {
+            Kind::Method.because(format!("{method} is not served here; the Allow header names what is"))
+        })
+        .layer(middleware::from_fn_with_state(app.clone(), bounded))
+        .layer(DefaultBodyLimit::max(BODY))
+        .with_state(app)
+}
+
+/// Requests beyond the bound are sent away at once: waiting would only make them late.
+async fn bounded(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
+    if !app.is_ready() {
+        return Kind::NotReady.because("the tasks in the cluster are still being read").into_response();
+    }
+    match app.requests.try_acquire() {
+        Ok(_permit) => next.run(request).await,
+        Err(_) => Kind::Busy.because("too many requests are being served; send it again in a moment").into_response(),
+    }
+}

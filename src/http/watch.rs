@@ -1,0 +1,141 @@
+//! Keeps the index up to date: a watch over the tasks and types of each served namespace, on every replica,
+//! whether it leads or not.
+
+use std::collections::HashSet;
+use std::fmt::Debug;
+use std::sync::Arc;
+
+use futures::stream::{BoxStream, StreamExt, select_all};
+use kube::core::{DeserializeGuard, NamespaceResourceScope};
+use kube::runtime::WatchStreamExt;
+use kube::runtime::watcher::{self, Event, watcher};
+use kube::{Api, Client, Resource, ResourceExt};
+use serde::de::DeserializeOwned;
+use tokio::sync::watch::Sender;
+
+use super::index::Index;
+use crate::api::{Task, TaskType};
+use crate::metrics::Metrics;
+
+#[allow(clippy::large_enum_variant, reason = "one exists at a time, and only until it is taken in")]
+enum Change {
+    Task(Event<DeserializeGuard<Task>>),
+    Type(Event<DeserializeGuard<TaskType>>),
+}
+
+/// Runs for ever. `ready` is told when all that was there at the beginning is known.
+pub async fn run(
+    client: Client,
+    namespaces: Vec<String>,
+    index: Arc<Index>,
+    metrics: Arc<Metrics>,
+    ready: Sender<bool>,
+) {
+    let watched = namespaces.iter().enumerate().flat_map(|(number, namespace)| {
+        [
+            watch::<Task>(&client, namespace, &metrics, move |event| (number, Change::Task(event))),
+            watch::<TaskType>(&client, namespace, &metrics, move |event| (number, Change::Type(event))),
+        ]
+    });
+    let mut changes = select_all(watched.collect::<Vec<_>>());
+    let mut intakes: Vec<Intake> = namespaces.iter().map(|namespace| Intake::new(namespace, index.clone())).collect();
+    while let Some((number, change)) = changes.next().await {
+        let Some(intake) = intakes.get_mut(number) else { continue };
+        match change {
+            Change::Task(event) => intake.task(event),
+            Change::Type(event) => intake.kind(event),
+        }
+        if !*ready.borrow() && intakes.iter().all(Intake::is_complete) {
+            tracing::info!("knows the tasks that are served over REST");
+            ready.send_replace(true);
+        }
+    }
+}
+
+/// Watched without end: errors are told and the watch begins anew after a pause.
+fn watch<K>(
+    client: &Client,
+    namespace: &str,
+    metrics: &Arc<Metrics>,
+    change: impl Fn(Event<DeserializeGuard<K>>) -> (usize, Change) + Send + 'static,
+) -> BoxStream<'static, (usize, Change)>
+where
+    K: Resource<Scope = NamespaceResourceScope, DynamicType = ()> + Clone + Debug + DeserializeOwned + Send + 'static,
+{
+    let api = Api::<DeserializeGuard<K>>::namespaced(client.clone(), namespace);
+    let metrics = metrics.clone();
+    watcher(api, watcher::Config::default().streaming_lists())
+        .default_backoff()
+        .filter_map(move |event| {
+            let change = event.map(&change).inspect_err(|error| {
+                metrics.watch_failed(&K::kind(&()));
+                tracing::warn!(kind = %K::kind(&()), %error, "watch for REST failed; begins anew");
+            });
+            std::future::ready(change.ok())
+        })
+        .boxed()
+}
+
+/// Brings the changes of one namespace into the index.
+struct Intake {
+    namespace: String,
+    index: Arc<Index>,
+    /// What the present initial lists have shown so far.
+    tasks: HashSet<Arc<str>>,
+    types: HashSet<Arc<str>>,
+    tasks_listed: bool,
+    types_listed: bool,
+}
+
+impl Intake {
+    fn new(namespace: &str, index: Arc<Index>) -> Self {
+        let (tasks, types) = Default::default();
+        Self { namespace: namespace.into(), index, tasks, types, tasks_listed: false, types_listed: false }
+    }
+
+    fn is_complete(&self) -> bool {
+        self.tasks_listed && self.types_listed
+    }
+
+    fn task(&mut self, event: Event<DeserializeGuard<Task>>) {
+        match event {
+            Event::Apply(task) => readable(task).iter().for_each(|task| self.index.task_seen(task)),
+            Event::Delete(task) => readable(task).iter().for_each(|task| self.index.task_gone(task)),
+            Event::Init => self.tasks.clear(),
+            Event::InitApply(task) => {
+                let Some(task) = readable(task) else { return };
+                self.tasks.extend(task.uid().map(Arc::from));
+                self.index.task_listed(&task);
+            }
+            Event::InitDone => {
+                self.index.tasks_listed(&self.namespace, &std::mem::take(&mut self.tasks));
+                self.tasks_listed = true;
+            }
+        }
+    }
+
+    fn kind(&mut self, event: Event<DeserializeGuard<TaskType>>) {
+        let key = |kind: &TaskType| (Arc::from(self.namespace.as_str()), Arc::from(kind.name_any()));
+        match event {
+            Event::Apply(kind) => {
+                readable(kind).iter().for_each(|kind| self.index.type_changed(key(kind), Some(kind)));
+            }
+            Event::Delete(kind) => readable(kind).iter().for_each(|kind| self.index.type_changed(key(kind), None)),
+            Event::Init => self.types.clear(),
+            Event::InitApply(kind) => {
+                let Some(kind) = readable(kind) else { return };
+                self.index.type_changed(key(&kind), Some(&kind));
+                self.types.insert(kind.name_any().into());
+            }
+            Event::InitDone => {
+                self.index.types_listed(&self.namespace, &std::mem::take(&mut self.types));
+                self.types_listed = true;
+            }
+        }
+    }
+}
+
+/// The controller tells of what cannot be read; here it is passed over.
+fn readable<K>(object: DeserializeGuard<K>) -> Option<K> {
+    object.0.ok()
+}
