@@ -91,8 +91,7 @@ impl Election {
         let mut seen: Option<(String, Instant)> = None;
         self.held_at.store(0, Ordering::Relaxed);
         loop {
-            let stale = seen.as_ref().is_some_and(|(_, since)| since.elapsed() >= DURATION);
-            match self.look(stale).await {
+            match self.look(seen.as_ref()).await {
                 Ok(Look::Ours) => return,
                 Ok(Look::Taken(mark)) => {
                     ready.send_replace(true);
@@ -123,7 +122,7 @@ impl Election {
                 tracing::error!(lease = self.name, "the lease ran out");
                 break;
             }
-            match self.look(false).await {
+            match self.look(None).await {
                 Ok(Look::Ours) => {}
                 Ok(Look::Taken(by)) => {
                     tracing::error!(lease = self.name, by, "the lease was taken");
@@ -165,7 +164,7 @@ impl Election {
     ///
     /// It is also what shows soonest that the cluster was restored from a backup, for nothing of ours is written as
     /// often. The watches would not tell: one that goes on from a resourceVersion that lies ahead stays silent.
-    async fn look(&self, stale: bool) -> Result<Look, Error> {
+    async fn look(&self, seen: Option<&(String, Instant)>) -> Result<Look, Error> {
         let asked = Instant::now();
         let found = within(self.leases.get_opt(&self.name)).await?;
         if found.as_ref().map_or(0, version) < self.held_at.load(Ordering::Relaxed) {
@@ -176,9 +175,14 @@ impl Election {
         };
         let spec = lease.spec.clone().unwrap_or_default();
         let holder = spec.holder_identity.as_deref().unwrap_or_default();
-        if !holder.is_empty() && holder != self.identity && !stale {
-            let renewed = spec.renew_time.map(|time| time.0.to_string()).unwrap_or_default();
-            return Ok(Look::Taken(format!("{holder} at {renewed}")));
+        if !holder.is_empty() && holder != self.identity {
+            let renewed = spec.renew_time.as_ref().map(|time| time.0.to_string()).unwrap_or_default();
+            let mark = format!("{holder} at {renewed}");
+            // Not renewed for so long is what has just been read, and not what was read before one stood still.
+            let ran_out = seen.is_some_and(|(before, since)| *before == mark && since.elapsed() >= DURATION);
+            if !ran_out {
+                return Ok(Look::Taken(mark));
+            }
         }
         let claim = self.claim(Some(lease));
         self.written(within(self.leases.replace(&self.name, &PostParams::default(), &claim)).await, asked)

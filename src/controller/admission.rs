@@ -29,13 +29,16 @@ const AFTER_A_REFUSAL: Duration = Duration::from_secs(10);
 pub async fn run(context: Arc<Context>, shutdown: CancellationToken) {
     let in_flight = Arc::new(Semaphore::new(CONCURRENCY.into()));
     let writes = TaskTracker::new();
+    // A term that is dropped takes the writes along which it has begun: the next one decides anew.
+    let over = CancellationToken::new();
+    let _dropped = over.clone().drop_guard();
     let passes = async {
         if !context.is_ready().await {
             return;
         }
         catch_up(&context).await;
         loop {
-            let wake = pass(&context, &in_flight, &writes);
+            let wake = pass(&context, &in_flight, &writes, &over);
             tokio::select! {
                 () = context.cache.admission_may_go_on() => {}
                 () = sleep_until(wake) => {}
@@ -77,7 +80,12 @@ async fn has_caught_up(context: &Context, held: &[PartialObjectMeta<Task>]) -> b
 }
 
 /// One pass; returns when the next one is due even if nothing rings.
-fn pass(context: &Arc<Context>, in_flight: &Arc<Semaphore>, writes: &TaskTracker) -> Option<Timestamp> {
+fn pass(
+    context: &Arc<Context>,
+    in_flight: &Arc<Semaphore>,
+    writes: &TaskTracker,
+    over: &CancellationToken,
+) -> Option<Timestamp> {
     let now = Timestamp::now();
     let pass = context.cache.admit(now);
     for (place, candidate) in pass.admitted.into_iter().enumerate() {
@@ -85,10 +93,11 @@ fn pass(context: &Arc<Context>, in_flight: &Arc<Semaphore>, writes: &TaskTracker
         let in_flight = in_flight.clone();
         // A microsecond apart, so that the order in which slots were given can be read back.
         let at = now + SignedDuration::from_micros(place as i64);
-        writes.spawn(async move {
+        let writing = async move {
             let _permit = in_flight.acquire().await;
             admit(&context, &candidate, at).await;
-        });
+        };
+        writes.spawn(over.clone().run_until_cancelled_owned(writing));
     }
     if pass.unfinished {
         context.cache.ring_admission();

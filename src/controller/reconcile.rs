@@ -37,7 +37,8 @@ async fn look(task: &Task, context: &Context) -> Result<Requeue, Error> {
     };
     let decision = decide(task, &gathered.surroundings(&context.settings), now);
     let again = apply::carry_out(task, decision.action, context).await.map_err(Error)?;
-    Ok(again.or(decision.wake.map(until)).map_or_else(Requeue::await_change, Requeue::requeue))
+    let wake = [again, decision.wake.map(until)].into_iter().flatten().min();
+    Ok(wake.map_or_else(Requeue::await_change, Requeue::requeue))
 }
 
 fn until(time: Timestamp) -> Duration {

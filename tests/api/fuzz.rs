@@ -37,7 +37,9 @@ const ONE_IN: u32 = 40;
 /// So often is a task looked at, a minute apart.
 const MOMENTS: usize = 6;
 /// At one moment, in a world in which nothing else happens, fewer decisions than this leave nothing to do.
-const DECISIONS: usize = 1000;
+const DECISIONS: usize = 30;
+/// So often is a case that fails made smaller, at most.
+const SHRINKS: u32 = 500;
 const ALL_WRITTEN: Duration = Duration::from_secs(240);
 
 fn objects() -> u32 {
@@ -46,7 +48,8 @@ fn objects() -> u32 {
 
 /// Tries `holds` on that many values; shows the smallest for which it does not.
 fn for_all<S: Strategy>(cases: u32, values: S, holds: impl Fn(S::Value)) {
-    let mut runner = TestRunner::new(Config { cases, failure_persistence: None, ..Config::default() });
+    let mut runner =
+        TestRunner::new(Config { cases, failure_persistence: None, max_shrink_iters: SHRINKS, ..Config::default() });
     let tried = runner.run(&values, |value| {
         holds(value);
         Ok(())
@@ -159,8 +162,11 @@ impl Case {
                 match action {
                     Action::Write(status) => self.write(*status),
                     Action::DeleteJob { uid, .. } | Action::DeletePod { uid, .. } => self.delete(&uid),
-                    Action::Launch if self.launch() => {}
-                    Action::Rest | Action::DeleteTask | Action::Launch => break,
+                    Action::Launch => {
+                        self.launch();
+                        break;
+                    }
+                    Action::Rest | Action::DeleteTask => break,
                 }
                 writes += 1;
                 assert!(writes < DECISIONS, "it does not come to rest: {:?}", self.task.status);
@@ -202,13 +208,12 @@ impl Case {
         assert_eq!((written.state, written.reason, written.attempt), (status.state, status.reason, status.attempt));
     }
 
-    fn launch(&mut self) -> bool {
+    fn launch(&mut self) {
         let status = self.task.status.clone().unwrap_or_default();
-        let Ok(job) = pod::job(&self.task, &status, &self.kind, &self.settings, &BTreeSet::new()) else { return false };
+        let Ok(job) = pod::job(&self.task, &status, &self.kind, &self.settings, &BTreeSet::new()) else { return };
         let name = job.metadata.name.as_deref().unwrap_or_default();
         assert!(!name.is_empty() && name.len() <= 63, "{name}");
         self.observed.jobs.push(JobFacts { uid: name.into(), ..JobFacts::of(&job) });
-        true
     }
 
     fn delete(&mut self, uid: &str) {

@@ -171,9 +171,22 @@ fn with_pod(view: &View, attempt: &Attempt, pod: &PodFacts) -> Decision {
         return Decision::wake_at(Some(until));
     }
     match classify::ended(pod, attempt.job, view.now) {
-        Some(ended) => Decision::write(judged(view, &ended, Some(pod))),
+        Some(ended) => {
+            let ended = overdue_before_it_began(view, pod, &ended).unwrap_or(ended);
+            Decision::write(judged(view, &ended, Some(pod)))
+        }
         None => live(view, attempt, pod),
     }
+}
+
+/// The timeout counts from the pod's start on its node: where it is shorter than the time to start, it ends a pod
+/// whose container was never made. What that waited for is why it failed.
+fn overdue_before_it_began(view: &View, pod: &PodFacts, ended: &Ended) -> Option<Ended> {
+    if ended.reason != Reason::Timeout || pod.has_started() {
+        return None;
+    }
+    let why = pod.waiting.clone().or_else(|| start_trouble_told(view))?;
+    (why.reason != Reason::Unschedulable).then(|| vanished(why.reason, why.message))
 }
 
 fn judged(view: &View, ended: &Ended, pod: Option<&PodFacts>) -> TaskStatus {

@@ -529,3 +529,21 @@ fn no_status_and_no_child_makes_a_decision_panic() {
         }
     }
 }
+
+#[test]
+fn a_container_that_its_timeout_ends_before_it_was_made_fails_for_what_it_waited_for() {
+    let overdue = |pod: PodFacts| PodFacts {
+        phase: Phase::Failed,
+        reason: Some("DeadlineExceeded".into()),
+        waiting: None,
+        work: Work::NotStarted,
+        ..pod
+    };
+    let scene = launched(json!({"timeoutSeconds": 60}));
+    let pod = waits(Reason::ImageUnavailable)(scene.pod("p1"));
+    let scene = scene.with(pod).write(11).pod_is(overdue).write(61);
+    assert_eq!((is(&scene), counts(&scene)), ((State::Failed, Reason::ImageUnavailable), (1, 0, 1)));
+    let silent = launched(json!({"timeoutSeconds": 60}));
+    let pod = overdue(silent.pod("p1"));
+    assert_eq!(is(&silent.with(pod).write(61)), (State::Queued, Reason::WaitingForRetry), "nobody knows why");
+}
