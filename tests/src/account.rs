@@ -26,7 +26,7 @@ const PRECEDENCE: u32 = 100;
 /// What is counted by itself: a name, the verbs, the group and the resources. A request counts for the first
 /// that it matches.
 const COUNTED: [(&str, &[&str], &str, &str); 5] = [
-    ("leases", &WRITES, "coordination.k8s.io", "leases"),
+    ("leases", &["*"], "coordination.k8s.io", "leases"),
     ("statuses", &["update"], "taskmanager.dev", "tasks/status"),
     ("jobs", &["create"], "batch", "jobs"),
     ("writes", &WRITES, "*", "*"),

@@ -8,14 +8,14 @@ use harness::in_namespace;
 
 use super::lives::Life;
 use super::walk::Walk;
-use super::{every_fault, sweep};
+use super::{every_fault, is_of_the_lease, sweep};
 
 /// The first renewal.
 const RENEWED: &str = "PUT leases/task";
 
 #[tokio::test]
 async fn a_task_succeeds_once_whatever_fails_about_the_lease() {
-    let plans = |passed: &Passed| match passed.point.label.contains("leases") && passed.point.occurrence <= 2 {
+    let plans = |passed: &Passed| match is_of_the_lease(&passed.point) && passed.point.occurrence <= 2 {
         true => every_fault(&passed.point),
         false => vec![],
     };

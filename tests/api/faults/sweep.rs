@@ -18,11 +18,10 @@ static WAITING: Semaphore = Semaphore::const_new(WAITING_AT_ONCE);
 /// Not everything comes each time: now and then one answer is faster than another.
 const TRIES: usize = 3;
 
-/// Tells `story` without a fault, and then once for each plan that `plans` makes of what passed. Fails when any of
+/// Tells `story` without a fault, then once for each plan that `plans` makes of what passed. Fails when any of
 /// them fails, and names all that did.
 pub async fn sweep(name: &str, story: impl AsyncFn(&Arc<Wire>) -> Vec<Passed>, plans: impl Fn(&Passed) -> Vec<Plan>) {
-    let faultless = told(name, &story, &Plan::Faultless).await.expect("it goes well without a fault");
-    let planned: Vec<Plan> = faultless.passed.iter().filter(|passed| passed.life == 0).flat_map(plans).collect();
+    let planned: Vec<Plan> = always_passes(name, &story).await.iter().flat_map(plans).collect();
     assert!(!planned.is_empty(), "{name}: no fault can strike");
     let results: Vec<_> = stream::iter(&planned)
         .map(|plan| until_struck(name, &story, plan))
@@ -32,8 +31,16 @@ pub async fn sweep(name: &str, story: impl AsyncFn(&Arc<Wire>) -> Vec<Passed>, p
     let failed: Vec<_> = results.iter().filter_map(|result| result.as_ref().err()).collect();
     assert!(failed.is_empty(), "{name}: {} of {} failed: {failed:#?}", failed.len(), planned.len());
     let missed: Vec<_> = results.iter().flatten().flatten().collect();
-    assert!(missed.len() * 10 <= planned.len(), "{name}: these faults never struck: {missed:#?}");
+    assert!(missed.len() * 4 <= planned.len(), "{name}: these faults never struck: {missed:#?}");
     println!("{name}: {} faults; never struck: {missed:?}", planned.len());
+}
+
+/// What passes without a fault in the first life, and not only now and then.
+async fn always_passes(name: &str, story: &impl AsyncFn(&Arc<Wire>) -> Vec<Passed>) -> Vec<Passed> {
+    let (once, again) = futures::join!(told(name, story, &Plan::Faultless), told(name, story, &Plan::Faultless));
+    let [once, again] = [once, again].map(|told| told.expect("it goes well without a fault").passed);
+    let passes_again = |passed: &Passed| again.iter().any(|other| other.point == passed.point);
+    once.into_iter().filter(|passed| passed.life == 0 && passes_again(passed)).collect()
 }
 
 struct Told {

@@ -5,10 +5,10 @@ use std::time::Duration;
 
 use harness::faults::{EventFault, Kind, Passed, Plan, Point, Wire};
 
-use super::is_of_the_one_behind;
 use super::lives::Life;
 use super::sweep::sweep;
 use super::walk::walk;
+use super::{is_of_the_one_behind, is_of_the_task};
 
 /// Longer than two watches may lie apart; long enough for everything else to have gone by.
 const A_WHILE: Duration = Duration::from_secs(8);
@@ -22,14 +22,16 @@ async fn watch_events_that_come_twice_change_nothing() {
     }
 }
 
-/// How often each write passed. What is said of a task that waits or is being stopped, and whether its pod is deleted
-/// beside its Job, depends on how soon that is over.
+/// How often each write about a task passed. What is said of one that waits, runs or is being stopped, and whether its
+/// pod is deleted beside its Job, depends on how soon that is over.
 fn writes(passed: &[Passed]) -> BTreeMap<&str, usize> {
-    let by_the_clock = ["DELETE pods/one", "PUT tasks/one/status Processing", "PUT tasks/one/status Queued"];
+    let is_by_the_clock =
+        |label: &str| label.starts_with("DELETE pods") || label.ends_with("Processing") || label.ends_with("Queued");
     let mut counts = BTreeMap::new();
-    for Point { kind, label, .. } in passed.iter().map(|passed| &passed.point) {
-        if *kind == Kind::Write && !by_the_clock.contains(&label.as_str()) {
-            *counts.entry(label.as_str()).or_default() += 1;
+    for point in passed.iter().map(|passed| &passed.point).filter(|point| point.kind == Kind::Write) {
+        let is_of_a_task = is_of_the_task(point) || is_of_the_one_behind(point);
+        if is_of_a_task && !is_by_the_clock(&point.label) {
+            *counts.entry(point.label.as_str()).or_default() += 1;
         }
     }
     counts
