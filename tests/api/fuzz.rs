@@ -36,8 +36,9 @@ const OBJECTS_OF_A_CASE: u32 = 3;
 const ONE_IN: u32 = 40;
 /// So often is a task looked at, a minute apart.
 const MOMENTS: usize = 6;
-/// At one moment, in a world in which nothing else happens, fewer decisions than this leave nothing to do.
-const DECISIONS: usize = 30;
+/// At one moment, in a world in which nothing else happens, fewer decisions than this leave nothing to do. A status
+/// that nobody but a vandal writes may make one attempt fail until all retries are used up, and they may be many.
+const DECISIONS: usize = 5000;
 /// So often is a case that fails made smaller, at most.
 const SHRINKS: u32 = 500;
 const ALL_WRITTEN: Duration = Duration::from_secs(240);
