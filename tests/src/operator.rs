@@ -60,7 +60,8 @@ impl Operator {
     /// The same, serving REST for this namespace.
     pub async fn with_rest(namespace: &Namespace, flags: &[&str]) -> Self {
         let rest = free_address().to_string();
-        Self::start(namespace, &[&["--http-addr", &rest], flags].concat()).await
+        let flags = [&["--http-addr", &rest], flags].concat();
+        Self::start(namespace, namespace.cluster.kubeconfig(), &flags).await
     }
 
     /// The way to its REST. It is the same after it was started again.
