@@ -16,7 +16,7 @@ demo: ## See it work: a real single-node Kubernetes, the operator, and sample ta
 demo-down: ## Take the demo down.
 	@e2e/demo down
 
-test: ## Everything: format, lints, unit and property tests, tests against a real API server, on a real node, and on one that breaks.
+test: ## Everything: format, lints, unit and property tests, tests against a real API server and real databases, on a real node, and on one that breaks.
 	@tests/run all
 
 lint: ## Format and lints alone.
@@ -25,7 +25,7 @@ lint: ## Format and lints alone.
 test-unit: ## Unit and property tests alone.
 	@tests/run unit
 
-test-api: ## Tests against a real etcd and kube-apiserver alone.
+test-api: ## Tests against a real etcd and kube-apiserver, and of the archive on SQLite and PostgreSQL, alone.
 	@tests/run api
 
 test-e2e: ## Tests on a real node alone (as root).

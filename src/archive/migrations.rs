@@ -13,8 +13,9 @@ use super::statement::Statement;
 /// In order; one that was released never changes.
 const MIGRATIONS: [&str; 1] = [include_str!("migrations/1.sql")];
 
-/// Held by whoever migrates a database of PostgreSQL, until its transaction ends.
-const LOCK: &str = "SELECT pg_advisory_xact_lock(7521096415)";
+/// The lock is held by whoever migrates a database of PostgreSQL, until its transaction ends. Waiting for it, and
+/// migrating, may take longer than a call.
+const LOCK: &str = "SET LOCAL statement_timeout = 0; SELECT pg_advisory_xact_lock(7521096415)";
 const BOOKS: &str = "CREATE TABLE IF NOT EXISTS archive_migrations (version BIGINT PRIMARY KEY, digest TEXT NOT NULL)";
 
 pub(super) async fn migrate(connection: &mut AnyConnection, backend: &Backend) -> Result<(), Error> {
@@ -24,7 +25,7 @@ pub(super) async fn migrate(connection: &mut AnyConnection, backend: &Backend) -
     };
     let mut transaction = connection.begin_with(begin).await?;
     if let Backend::Postgres = backend {
-        transaction.execute(LOCK).await?;
+        transaction.execute(sqlx::raw_sql(LOCK)).await?;
         must_be_utf8(&mut transaction).await?;
     }
     transaction.execute(BOOKS).await?;

@@ -15,6 +15,23 @@ use sqlx::postgres::PgConnectOptions;
 )]
 pub struct UrlError(String);
 
+/// What a URL of PostgreSQL may say besides. The driver passes over all else, so that a slip in `sslmode` would
+/// send passwords in the clear.
+const PARAMETERS: [&str; 12] = [
+    "dbname",
+    "host",
+    "hostaddr",
+    "options",
+    "password",
+    "port",
+    "sslcert",
+    "sslkey",
+    "sslmode",
+    "sslrootcert",
+    "statement-cache-capacity",
+    "user",
+];
+
 #[derive(Clone, Debug)]
 pub(super) enum Backend {
     Sqlite { file: PathBuf },
@@ -62,6 +79,9 @@ fn sqlite(path: &str) -> Result<Place, UrlError> {
 fn postgres(url: &str) -> Result<Place, UrlError> {
     let options = options(url)?;
     let url = &options.database_url;
+    if let Some((unknown, _)) = url.query_pairs().find(|(name, _)| !PARAMETERS.contains(&name.as_ref())) {
+        return Err(UrlError(format!("it has a parameter {unknown:?}; known are {}", PARAMETERS.join(", "))));
+    }
     PgConnectOptions::from_url(url).map_err(|error| UrlError(error.to_string()))?;
     let port = url.port().map(|port| format!(":{port}")).unwrap_or_default();
     let shown = format!("postgres://{}{port}{}", url.host_str().unwrap_or_default(), url.path());
@@ -113,6 +133,7 @@ mod tests {
             ("sqlite:///a.db?mode=ro", "no parameters"),
             ("postgres://me:secret@db:port/tasks", "invalid port"),
             ("postgres://me:secret@db/tasks?sslmode=sometimes", "unknown value"),
+            ("postgres://me:secret@db/tasks?ssl_mode=require", "parameter \"ssl_mode\""),
         ] {
             let told = url.parse::<Place>().expect_err(url).to_string();
             assert!(told.contains(why) && told.contains("write sqlite:///"), "{url}: {told}");

@@ -142,7 +142,7 @@ impl Drop for Postgres {
 fn programs() -> PathBuf {
     let versions = std::fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten();
     let programs = versions.map(|version| version.path().join("bin")).filter(|bin| bin.join("initdb").exists());
-    programs.max().unwrap_or_else(|| panic!("there is no PostgreSQL in /usr/lib/postgresql: run `tests/run packages`"))
+    programs.max().unwrap_or_else(|| panic!("there is no PostgreSQL in /usr/lib/postgresql: run `tests/packages`"))
 }
 
 /// Who the server is to run as: nobody else where we are not root.

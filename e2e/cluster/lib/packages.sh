@@ -2,7 +2,7 @@
 # never starts a service of a package and never uses the system's containerd.
 # shellcheck shell=bash
 
-# program or file that must exist, and the package that has it
+# program or file (* is any version) that must exist, and the package that has it
 PACKAGES=(
   "containerd containerd"
   "runc runc"
@@ -25,7 +25,7 @@ packages_missing() {
       # The dynamic busybox has the same name, and is of no use in an image.
       dpkg-query -W -f '${Status}\n' busybox-static 2>/dev/null | grep -q ' installed$' || echo "$package"
     elif [[ $what == /* ]]; then
-      [[ -e $what ]] || echo "$package"
+      compgen -G "$what" >/dev/null || echo "$package"
     else
       type -P "$what" >/dev/null || echo "$package"
     fi
