@@ -54,6 +54,17 @@ pub struct RunOptions {
     #[arg(long, env = "TASK_MANAGER_REST_NAMESPACES", value_name = "NAMESPACES", value_delimiter = ',')]
     pub rest_namespaces: Vec<String>,
 
+    /// Where the record of every finished task is kept: a file of SQLite, or for several operators a PostgreSQL
+    /// (postgres://user:password@host:5432/database).
+    #[arg(
+        long,
+        env = "TASK_MANAGER_ARCHIVE",
+        value_name = "URL",
+        default_value = "sqlite:task-manager.db",
+        hide_env_values = true
+    )]
+    pub archive: String,
+
     /// Look after this namespace alone [default: all namespaces].
     #[arg(long, env = "TASK_MANAGER_WATCH_NAMESPACE", value_name = "NAMESPACE")]
     pub watch_namespace: Option<String>,

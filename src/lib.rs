@@ -45,10 +45,10 @@ mod structure {
         ("archive", &["api", "core"]),
         ("core", &["api"]),
         ("metrics", &["api", "core"]),
-        ("controller", &["api", "core", "errors", "leader", "metrics"]),
+        ("controller", &["api", "archive", "core", "errors", "leader", "metrics"]),
         ("follow", &["api"]),
         ("health", &["metrics"]),
-        ("http", &["api", "core", "metrics"]),
+        ("http", &["api", "archive", "core", "metrics"]),
         ("leader", &["errors"]),
     ];
 

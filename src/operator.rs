@@ -8,6 +8,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
+use crate::archive::{self, Archive};
 use crate::cli::RunOptions;
 use crate::controller::{self, Scope};
 use crate::health::{self, ListenError};
@@ -23,6 +24,8 @@ pub enum Error {
     Listen(#[from] ListenError),
     #[error(transparent)]
     Http(#[from] http::ListenError),
+    #[error("--archive: {0}")]
+    Archive(#[from] archive::UrlError),
     #[error("failed to listen for signals: {0}")]
     Signals(#[source] std::io::Error),
 }
@@ -37,18 +40,19 @@ pub async fn run(options: RunOptions) -> Result<(), Error> {
 
 /// Runs with this client until `shutdown`.
 pub async fn run_with(client: Client, options: RunOptions, shutdown: CancellationToken) -> Result<(), Error> {
+    let archive = Archive::at(&options.archive, &archive::Options::default())?;
     let metrics = Arc::new(Metrics::default());
     let (ready, is_ready) = watch::channel(false);
     let (knows_tasks, knows) = watch::channel(options.http_addr.is_none());
     let all_ready = vec![is_ready, knows];
     let health = health::serve(options.health_addr, all_ready, metrics.clone(), shutdown.clone()).await?;
     let rest = rest(&client, &options)
-        .map(|rest| http::serve(rest, client.clone(), metrics.clone(), knows_tasks, shutdown.clone()))
+        .map(|rest| http::serve(rest, client.clone(), archive.clone(), metrics.clone(), knows_tasks, shutdown.clone()))
         .transpose()?;
 
-    tracing::info!(version = env!("CARGO_PKG_VERSION"), health = %options.health_addr, "task-manager starts");
+    tracing::info!(version = env!("CARGO_PKG_VERSION"), health = %options.health_addr, %archive, "task-manager starts");
     let election = election(&client, &options);
-    let scope = Scope { client, namespace: options.watch_namespace.clone() };
+    let scope = Scope { client, archive, namespace: options.watch_namespace.clone() };
     let leading = leader::lead(&election, &ready, &shutdown, |over| {
         ready.send_replace(false);
         controller::run(scope.clone(), options.settings(), election.leadership(), metrics.clone(), ready.clone(), over)

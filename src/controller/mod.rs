@@ -38,6 +38,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::api::Task;
+use crate::archive::Archive;
 use crate::core::Settings;
 use crate::leader::Leadership;
 use crate::metrics::Metrics;
@@ -58,6 +59,8 @@ const WAKES: usize = 1024;
 #[derive(Clone)]
 pub struct Scope {
     pub client: Client,
+    /// Where the records of finished tasks are kept.
+    pub archive: Archive,
     /// This namespace alone; `None` for all.
     pub namespace: Option<String>,
 }
@@ -67,6 +70,7 @@ pub struct Context {
     client: Client,
     namespace: Option<String>,
     calls: Arc<Calls>,
+    archive: Archive,
     cache: Cache,
     just_admitted: JustAdmitted,
     status: StatusWriter,
@@ -109,6 +113,7 @@ pub async fn run(
         just_admitted: JustAdmitted::default(),
         status: StatusWriter::new(scope.client.clone(), calls.clone(), events, metrics.clone()),
         calls,
+        archive: scope.archive,
         classes: tokio::sync::watch::Sender::default(),
         ready: ready.subscribe(),
         client: scope.client,

@@ -12,6 +12,7 @@ use super::entry::Entry;
 use super::extract::unknown_task;
 use super::index::Index;
 use super::problem::{Kind, Problem};
+use crate::archive::Archive;
 
 /// Requests at once; those beyond are sent away with 503.
 const REQUESTS: usize = 256;
@@ -24,6 +25,8 @@ const CATCHES_UP_WITHIN: Duration = Duration::from_secs(2);
 
 pub struct App {
     pub calls: Calls,
+    /// Asked for what is no longer in the cluster.
+    pub archive: Archive,
     pub index: Arc<Index>,
     /// The first one is meant where a request names none.
     namespaces: Vec<String>,
@@ -38,6 +41,7 @@ pub struct App {
 impl App {
     pub fn new(
         client: Client,
+        archive: Archive,
         index: Arc<Index>,
         namespaces: &[String],
         ready: watch::Receiver<bool>,
@@ -45,6 +49,7 @@ impl App {
     ) -> Self {
         Self {
             calls: Calls::new(client),
+            archive,
             index,
             namespaces: namespaces.to_vec(),
             ready,

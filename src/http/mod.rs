@@ -40,6 +40,7 @@ use tokio_util::sync::CancellationToken;
 use app::App;
 use index::Index;
 
+use crate::archive::Archive;
 use crate::metrics::Metrics;
 
 /// Where it is served, and for which namespaces. A namespace that is not named here is not seen by any path.
@@ -62,6 +63,7 @@ pub struct ListenError {
 pub fn serve(
     options: Options,
     client: Client,
+    archive: Archive,
     metrics: Arc<Metrics>,
     ready: Sender<bool>,
     shutdown: CancellationToken,
@@ -69,7 +71,7 @@ pub fn serve(
     let Options { addr, namespaces } = options;
     let listener = serve::listen(addr).map_err(|source| ListenError { addr, source })?;
     let index = Arc::new(Index::default());
-    let app = App::new(client.clone(), index.clone(), &namespaces, ready.subscribe(), shutdown.clone());
+    let app = App::new(client.clone(), archive, index.clone(), &namespaces, ready.subscribe(), shutdown.clone());
     let router = router::router(Arc::new(app));
     Ok(async move {
         tracing::info!(http = %addr, ?namespaces, "REST is served");
