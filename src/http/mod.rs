@@ -1,14 +1,15 @@
 //! The REST shim: what services behind a gateway call instead of Kubernetes.
 //!
 //! It runs on every replica, leader or not. It reads from an index of its own, which a watch keeps up to date,
-//! so that asking for a status costs the API server nothing; and it writes through the API server, whose verdict
-//! it translates. It decides nothing about a task's life, authenticates nobody, and knows nothing of the
+//! so that asking for a status costs the API server nothing, and what the cluster has forgotten from the archive; and
+//! it writes through the API server, whose verdict it translates. It decides nothing about a task's life, authenticates nobody, and knows nothing of the
 //! controller: both see the same resources.
 
 mod app;
 mod bulk;
 mod calls;
 mod cancel;
+mod dead_letters;
 mod document;
 mod entry;
 mod events;
@@ -19,6 +20,7 @@ mod manifest;
 mod names;
 mod numbers;
 mod problem;
+mod replay;
 mod result;
 mod router;
 mod serve;

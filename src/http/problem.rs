@@ -39,6 +39,7 @@ pub enum Kind {
     Busy,
     NotReady,
     ApiServer,
+    Archive,
 }
 
 impl Kind {
@@ -69,6 +70,7 @@ impl Kind {
             Self::Busy => ("/problems/busy", "Too much is going on", 503),
             Self::NotReady => ("/problems/not-ready", "Not ready yet", 503),
             Self::ApiServer => ("/problems/api-server", "The API server did not answer", 503),
+            Self::Archive => ("/problems/archive", "The archive did not answer", 503),
         }
     }
 
