@@ -317,11 +317,22 @@ pub struct TaskStatus {
     #[serde(default, skip_serializing_if = "is_false")]
     pub result_truncated: bool,
 
+    /// Whether the archive has the record of this run. Nothing of a finished run is removed before it has.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub archived: Option<bool>,
+
     /// Admitted, Complete, Failed and Cancelled; and Ready, Reconciling and Stalled as kstatus reads them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 8))]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["type".into()]))]
     pub conditions: Vec<Condition>,
+}
+
+impl TaskStatus {
+    /// The archive has the record of this run.
+    pub fn is_archived(&self) -> bool {
+        self.archived == Some(true)
+    }
 }
 
 fn is_zero(number: &i32) -> bool {

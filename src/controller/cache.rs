@@ -129,6 +129,16 @@ impl Cache {
         self.tasks.get(task)
     }
 
+    /// All tasks, as the watch shows them.
+    pub fn tasks(&self) -> Vec<Arc<Task>> {
+        self.tasks.state()
+    }
+
+    /// The watch shows this task, in whichever version.
+    pub fn is_there(&self, task: &Task) -> bool {
+        self.task(&ObjectRef::from_obj(task)).is_some_and(|seen| seen.metadata.uid == task.metadata.uid)
+    }
+
     /// The watch has shown this task, or a later version of it.
     pub fn has_reached(&self, task: &ObjectMeta) -> bool {
         let mut reference = ObjectRef::new(task.name.as_deref().unwrap_or_default());

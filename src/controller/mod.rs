@@ -11,15 +11,18 @@ mod cache;
 mod calls;
 mod children;
 mod classes;
+mod departed;
 mod events;
 mod gather;
 mod just_admitted;
 mod known;
+mod log_tail;
 mod namespaces;
 mod orphans;
 mod queues;
 mod readable;
 mod reconcile;
+mod records;
 mod removal;
 mod status;
 mod types;
@@ -38,14 +41,17 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::api::Task;
-use crate::archive::Archive;
+use crate::archive::Guard;
 use crate::core::Settings;
 use crate::leader::Leadership;
 use crate::metrics::Metrics;
 use cache::Cache;
 use calls::Calls;
 use just_admitted::JustAdmitted;
+use records::Records;
 use status::StatusWriter;
+
+pub use departed::Departed;
 
 /// How many tasks are reconciled, and how many admissions written, at once. More gains the API server nothing
 /// and makes everyone wait longer.
@@ -60,7 +66,9 @@ const WAKES: usize = 1024;
 pub struct Scope {
     pub client: Client,
     /// Where the records of finished tasks are kept.
-    pub archive: Archive,
+    pub archive: Arc<Guard>,
+    /// Deleted tasks whose records are still to be written.
+    pub departed: Arc<Departed>,
     /// This namespace alone; `None` for all.
     pub namespace: Option<String>,
 }
@@ -70,7 +78,7 @@ pub struct Context {
     client: Client,
     namespace: Option<String>,
     calls: Arc<Calls>,
-    archive: Archive,
+    records: Records,
     cache: Cache,
     just_admitted: JustAdmitted,
     status: StatusWriter,
@@ -113,7 +121,7 @@ pub async fn run(
         just_admitted: JustAdmitted::default(),
         status: StatusWriter::new(scope.client.clone(), calls.clone(), events, metrics.clone()),
         calls,
-        archive: scope.archive,
+        records: Records::new(scope.archive, scope.departed, metrics.clone()),
         classes: tokio::sync::watch::Sender::default(),
         ready: ready.subscribe(),
         client: scope.client,
@@ -135,6 +143,7 @@ pub async fn run(
     let stop = shutdown.clone();
     let mut parts = JoinSet::new();
     let mut look = |looking| drop(parts.spawn(drop_output(stop.clone().run_until_cancelled_owned(looking)).boxed()));
+    look(records::run(context.clone(), wake.clone()).boxed());
     look(watch::run(context.clone(), writer, wake, ready).boxed());
     look(orphans::run(context.clone()).boxed());
     look(types::run(context.clone()).boxed());

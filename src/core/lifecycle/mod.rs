@@ -7,6 +7,7 @@ mod finished;
 mod processing;
 mod queued;
 mod record;
+mod recording;
 #[cfg(test)]
 mod tests;
 
@@ -19,6 +20,7 @@ use super::{Kind, Policy, Reason, Settings, names};
 use crate::api::{Admitted, State, Task, TaskStatus};
 
 pub use record::Admission;
+pub use recording::{LogOf, Recording, leaves_unrecorded};
 
 /// All that is known beside the task itself, read beforehand.
 pub struct Surroundings<'a> {
@@ -47,6 +49,8 @@ pub enum Action {
     Rest,
     /// Write this status.
     Write(Box<TaskStatus>),
+    /// Put the record of a run into the archive, then write what follows.
+    Record(Box<Recording>),
     /// Create the present attempt's Job.
     Launch,
     /// Delete this Job and its pod. `why` is for people.
@@ -94,7 +98,7 @@ pub fn decide(task: &Task, around: &Surroundings, now: Timestamp) -> Decision {
         State::Completed | State::Failed | State::Cancelled => finished::decide(&view),
     };
     // What was due already and did not come is not waited for by looking again and again.
-    Decision { wake: view.ahead(decision.wake), ..decision }
+    Decision { wake: view.ahead(decision.wake), ..recording::first(&view, decision) }
 }
 
 /// A task with everything that decisions about it ask for again and again.

@@ -134,15 +134,15 @@ fn stopping(view: &View, attempt: &Attempt, stop: Stop) -> Decision {
         Some(pod) => classify::ended(pod, attempt.job, view.now),
         None => attempt.job.and_then(ended_unseen),
     };
-    Decision::write(match (stop, &ended) {
-        (Stop::NewRun, _) => view.new_run(),
-        // Work that was done in time is not thrown away for a deadline.
-        (Stop::Deadline, Some(ended)) if ended.has_succeeded() => {
+    let status = match (stop, &ended) {
+        // Work that was done in time is not thrown away for a deadline, nor for another run.
+        (Stop::Deadline | Stop::NewRun, Some(ended)) if ended.has_succeeded() => {
             view.attempt_ended(ended, Verdict::Succeeded, attempt.pod)
         }
         (Stop::Deadline, ended) => stopped(view, attempt, ended.as_ref(), State::Failed, &why),
-        (Stop::Cancel, ended) => stopped(view, attempt, ended.as_ref(), State::Cancelled, &why),
-    })
+        (Stop::Cancel | Stop::NewRun, ended) => stopped(view, attempt, ended.as_ref(), State::Cancelled, &why),
+    };
+    if stop == Stop::NewRun { view.begins_anew(&status) } else { Decision::write(status) }
 }
 
 /// Says first that it is stopping, so that a person who asked for it sees that it was heard.

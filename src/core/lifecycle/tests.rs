@@ -1,3 +1,4 @@
+mod recording;
 mod scene;
 mod simulation;
 mod while_finished;

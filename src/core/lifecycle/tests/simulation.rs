@@ -41,6 +41,8 @@ enum Move {
     TypeComes,
     QueueGoes,
     QueueComes,
+    ArchiveGoes,
+    ArchiveComes,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -91,6 +93,8 @@ fn some_move() -> impl Strategy<Value = Move> {
         1 => Just(Move::TypeComes),
         1 => Just(Move::QueueGoes),
         1 => Just(Move::QueueComes),
+        2 => Just(Move::ArchiveGoes),
+        2 => Just(Move::ArchiveComes),
     ]
 }
 
@@ -115,6 +119,9 @@ struct World {
     refused: Option<Trouble>,
     refuse_next: bool,
     lose_next: bool,
+    archive_takes: bool,
+    /// What the archive has: how each run ended, as it was last told.
+    archive: Vec<TaskStatus>,
     /// Jobs of this name were created, ever.
     launched: Vec<String>,
 }
@@ -139,6 +146,8 @@ impl World {
             refused: None,
             refuse_next: false,
             lose_next: false,
+            archive_takes: true,
+            archive: vec![],
             launched: vec![],
         }
     }
@@ -182,6 +191,8 @@ impl World {
             Move::TypeComes => self.scene.kind = Some(kind(json!({}))),
             Move::QueueGoes => self.scene.queue = None,
             Move::QueueComes => self.scene.queue = Some(Capacity::of_tasks(1)),
+            Move::ArchiveGoes => self.archive_takes = false,
+            Move::ArchiveComes => self.archive_takes = true,
         }
         self.check()
     }
@@ -205,9 +216,11 @@ impl World {
         match decision.action.clone() {
             Action::Rest => {}
             Action::Write(status) => self.write(*status)?,
+            Action::Record(recording) => self.record(*recording)?,
             Action::Launch => self.launch()?,
             Action::DeleteJob { uid, .. } => {
                 prop_assert!(self.jobs.iter().any(|job| job.uid == uid && !job.deleting), "deletes what is not there");
+                prop_assert!(self.may_be_deleted(&uid), "deletes what is not recorded");
                 self.delete_job(&uid, false);
             }
             Action::DeletePod { uid, .. } => {
@@ -218,6 +231,14 @@ impl World {
             Action::DeleteTask => prop_assert!(false, "nobody gave it a time to live"),
         }
         Ok(decision)
+    }
+
+    /// The last attempt's Job of a run that is over goes only after its record, unless it still runs.
+    fn may_be_deleted(&self, uid: &str) -> bool {
+        let status = self.scene.status();
+        let job = self.jobs.iter().find(|job| job.uid == uid).expect("it is there");
+        let is_last = job.name == job_name(&self.scene.task);
+        !status.state.is_final() || !is_last || status.is_archived() || self.observed().may_run(job)
     }
 
     fn admit(&mut self) -> Checked {
@@ -231,6 +252,23 @@ impl World {
         let holds = holdings(&candidate.queue.1, &candidate.asks);
         let admission = Admission { arrival: candidate.order.arrival(), holds };
         self.write(admitted(&self.scene.task, &kind, &admission, at(self.now)))
+    }
+
+    fn record(&mut self, recording: Recording) -> Checked {
+        let Recording { ended, then, meanwhile, .. } = recording;
+        prop_assert!(ended.state.is_final() && ended.is_archived() && ended.run_id.is_some(), "no end: {:?}", ended);
+        if self.archive_takes {
+            self.archive.retain(|other| other.run_id != ended.run_id);
+            self.archive.push(ended);
+            return self.write(then);
+        }
+        meanwhile.map_or(Ok(()), |meanwhile| self.write(meanwhile))
+    }
+
+    /// Whether the archive has this end.
+    fn has(&self, end: &TaskStatus) -> bool {
+        let told = |status: &TaskStatus| (status.state, status.reason, status.attempts.clone(), status.result.clone());
+        self.archive.iter().any(|kept| kept.run_id == end.run_id && told(kept) == told(end))
     }
 
     fn write(&mut self, status: TaskStatus) -> Checked {
@@ -252,14 +290,24 @@ impl World {
 
     fn check_transition(&self, next: &TaskStatus) -> Checked {
         let last = self.scene.status();
+        prop_assert!(!next.is_archived() || self.has(next), "says that it is archived: {:?}", next);
+        prop_assert_eq!(next.archived.is_some(), next.state.is_final());
         if next.run_id != last.run_id && last.run_id.is_some() {
             prop_assert_eq!((next.state, next.attempt, next.failures, next.attempts.len()), (State::Queued, 0, 0, 0));
             prop_assert!(!self.something_runs(), "a new run begins while the old one runs");
+            let is_kept = self.archive.iter().any(|kept| kept.run_id == last.run_id);
+            prop_assert!(last.attempt == 0 && !last.state.is_final() || is_kept, "wiped out unrecorded: {:?}", last);
             return Ok(());
         }
         if last.state.is_final() {
-            let unchanged = TaskStatus { observed_generation: last.observed_generation, ..next.clone() };
+            let unchanged = TaskStatus {
+                observed_generation: last.observed_generation,
+                conditions: last.conditions.clone(),
+                archived: last.archived,
+                ..next.clone()
+            };
             prop_assert_eq!(&unchanged, last, "final is final");
+            prop_assert!(next.is_archived() || !last.is_archived(), "what is archived stays so");
         }
         let name = job_name(&self.scene.task);
         let knows_of_a_launch = self.observed().jobs.iter().any(|job| job.name == name);
@@ -485,7 +533,7 @@ impl World {
 
     /// Nobody disturbs any more, and all that runs succeeds. Ends when the task is final or waits for somebody.
     fn calm(&mut self) -> Result<bool, TestCaseError> {
-        (self.lose_next, self.refuse_next) = (false, false);
+        (self.lose_next, self.refuse_next, self.archive_takes) = (false, false, true);
         for _ in 0..400 {
             let wake = self.settle()?;
             let status = self.scene.status();
