@@ -14,6 +14,7 @@ use crate::controller::{self, Scope};
 use crate::health::{self, ListenError};
 use crate::http;
 use crate::leader::{self, Election};
+use crate::live::Live;
 use crate::metrics::Metrics;
 
 #[derive(Debug, thiserror::Error)]
@@ -46,13 +47,20 @@ pub async fn run_with(client: Client, options: RunOptions, shutdown: Cancellatio
     let (knows_tasks, knows) = watch::channel(options.http_addr.is_none());
     let all_ready = vec![is_ready, knows];
     let health = health::serve(options.health_addr, all_ready, metrics.clone(), shutdown.clone()).await?;
-    let rest = rest(&client, &options)
-        .map(|rest| http::serve(rest, client.clone(), archive.clone(), metrics.clone(), knows_tasks, shutdown.clone()))
-        .transpose()?;
+    let live = Arc::new(Live::default());
+    let shared = http::Shared {
+        client: client.clone(),
+        archive: archive.clone(),
+        live: live.clone(),
+        metrics: metrics.clone(),
+        over: shutdown.clone(),
+    };
+    let worker = options.worker_addr.map(|addr| http::serve_worker(addr, shared.clone())).transpose()?;
+    let rest = rest(&client, &options).map(|rest| http::serve(rest, shared, knows_tasks)).transpose()?;
 
     tracing::info!(version = env!("CARGO_PKG_VERSION"), health = %options.health_addr, %archive, "task-manager starts");
     let election = election(&client, &options);
-    let scope = Scope { client, archive, namespace: options.watch_namespace.clone() };
+    let scope = Scope { client, archive, live, namespace: options.watch_namespace.clone() };
     let leading = leader::lead(&election, &ready, &shutdown, |over| {
         ready.send_replace(false);
         controller::run(scope.clone(), options.settings(), election.leadership(), metrics.clone(), ready.clone(), over)
@@ -61,7 +69,7 @@ pub async fn run_with(client: Client, options: RunOptions, shutdown: Cancellatio
         leading.await;
         shutdown.cancel();
     };
-    tokio::join!(stopping, health, OptionFuture::from(rest));
+    tokio::join!(stopping, health, OptionFuture::from(rest), OptionFuture::from(worker));
     tracing::info!("task-manager has stopped");
     Ok(())
 }

@@ -13,6 +13,7 @@ mod children;
 mod classes;
 mod events;
 mod gather;
+mod hearing;
 mod just_admitted;
 mod known;
 mod namespaces;
@@ -41,6 +42,7 @@ use crate::api::Task;
 use crate::archive::Archive;
 use crate::core::Settings;
 use crate::leader::Leadership;
+use crate::live::Live;
 use crate::metrics::Metrics;
 use cache::Cache;
 use calls::Calls;
@@ -61,6 +63,8 @@ pub struct Scope {
     pub client: Client,
     /// Where the records of finished tasks are kept.
     pub archive: Archive,
+    /// Where what the work says is kept while it runs.
+    pub live: Arc<Live>,
     /// This namespace alone; `None` for all.
     pub namespace: Option<String>,
 }
@@ -71,6 +75,7 @@ pub struct Context {
     namespace: Option<String>,
     calls: Arc<Calls>,
     archive: Archive,
+    live: Arc<Live>,
     cache: Cache,
     just_admitted: JustAdmitted,
     status: StatusWriter,
@@ -114,6 +119,7 @@ pub async fn run(
         status: StatusWriter::new(scope.client.clone(), calls.clone(), events, metrics.clone()),
         calls,
         archive: scope.archive,
+        live: scope.live,
         classes: tokio::sync::watch::Sender::default(),
         ready: ready.subscribe(),
         client: scope.client,
@@ -135,7 +141,8 @@ pub async fn run(
     let stop = shutdown.clone();
     let mut parts = JoinSet::new();
     let mut look = |looking| drop(parts.spawn(drop_output(stop.clone().run_until_cancelled_owned(looking)).boxed()));
-    look(watch::run(context.clone(), writer, wake, ready).boxed());
+    look(watch::run(context.clone(), writer, wake.clone(), ready).boxed());
+    look(hearing::run(context.clone(), wake, shutdown.clone()).boxed());
     look(orphans::run(context.clone()).boxed());
     look(types::run(context.clone()).boxed());
     look(queues::run(context.clone()).boxed());
