@@ -6,7 +6,7 @@ use kube::ResourceExt;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::api::{AttemptRecord, Priority, Progress, Reason, State, Task, TaskStatus};
+use crate::api::{AttemptRecord, Payload, Priority, Progress, Reason, State, Task, TaskSpec, TaskStatus};
 use crate::core::names::{ANNOTATION_BODY_DIGEST, ANNOTATION_REPLAY_OF};
 
 /// Of a log, the last lines are kept, up to so many …
@@ -60,6 +60,9 @@ pub struct Summary {
 pub struct Details {
     /// The whole spec, payload included.
     pub spec: Value,
+    /// The payload was not known any more when the record was written: `spec` has none, and cannot be run again.
+    #[serde(skip_serializing_if = "is_false")]
+    pub payload_lost: bool,
     /// The attempts that the status kept, newest last.
     pub attempts: Vec<AttemptRecord>,
     pub result: Option<Value>,
@@ -75,8 +78,13 @@ pub struct Details {
     pub body_digest: Option<String>,
 }
 
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde hands a reference")]
+fn is_false(flag: &bool) -> bool {
+    !flag
+}
+
 impl Record {
-    /// The record of the run that `status` speaks of. `task` must be whole: caches leave the payload out.
+    /// The record of the run that `status` speaks of. Where a cache has left the payload of `task` out, it is lost.
     pub fn of(task: &Task, status: &TaskStatus, log: Option<&str>, now: Timestamp) -> Self {
         Self { summary: summary(task, status, now), details: details(task, status, log) }
     }
@@ -175,8 +183,10 @@ fn summary(task: &Task, status: &TaskStatus, now: Timestamp) -> Summary {
 }
 
 fn details(task: &Task, status: &TaskStatus, log: Option<&str>) -> Details {
+    let (spec, payload_lost) = spec(task);
     Details {
-        spec: serde_json::to_value(&task.spec).unwrap_or_default(),
+        spec,
+        payload_lost,
         attempts: status.attempts.clone(),
         result: status.result.clone(),
         result_truncated: status.result_truncated,
@@ -185,6 +195,15 @@ fn details(task: &Task, status: &TaskStatus, log: Option<&str>) -> Details {
         progress: status.progress.clone(),
         node: status.attempts.last().and_then(|attempt| attempt.node.clone()),
         body_digest: task.annotations().get(ANNOTATION_BODY_DIGEST).cloned(),
+    }
+}
+
+/// The spec, and whether its payload is missing.
+fn spec(task: &Task) -> (Value, bool) {
+    let written = |spec: &TaskSpec| serde_json::to_value(spec).unwrap_or_default();
+    match task.spec.payload {
+        Some(Payload::Measured { .. }) => (written(&TaskSpec { payload: None, ..task.spec.clone() }), true),
+        Some(Payload::Whole(_)) | None => (written(&task.spec), false),
     }
 }
 

@@ -166,22 +166,34 @@ impl Intake {
     }
 
     fn task(&mut self, event: Event<Task>) -> Vec<ObjectRef<Task>> {
+        let (cache, records) = (&self.context.cache, &self.context.records);
+        // Its last version is whole here, payload included.
+        if let Event::Delete(task) = &event {
+            records.gone(task);
+        }
         let event = event.modify(slim);
-        self.writer.apply_watcher_event(&event);
-        let cache = &self.context.cache;
         match event {
-            Event::Apply(task) => {
-                cache.task_seen(&task);
-                vec![ObjectRef::from_obj(&task)]
+            Event::Apply(ref task) => {
+                let reference = ObjectRef::from_obj(task);
+                records.seen(cache.task(&reference).as_deref(), task);
+                self.writer.apply_watcher_event(&event);
+                cache.task_seen(task);
+                vec![reference]
             }
-            Event::Delete(task) => {
+            Event::Delete(ref task) => {
+                self.writer.apply_watcher_event(&event);
                 cache.task_gone(&task.uid().unwrap_or_default().into());
                 vec![]
             }
-            Event::Init => vec![],
             // The store shows the list only when it is complete, and so do we.
-            Event::InitApply(_) => vec![],
+            Event::Init | Event::InitApply(_) => {
+                self.writer.apply_watcher_event(&event);
+                vec![]
+            }
             Event::InitDone => {
+                let before = cache.tasks();
+                self.writer.apply_watcher_event(&event);
+                before.iter().filter(|task| !cache.is_there(task)).for_each(|task| records.gone(task));
                 let all = cache.tasks_listed();
                 self.listed("Task");
                 all

@@ -171,7 +171,7 @@ impl Reader {
     }
 
     fn progressed(&mut self, entry: &Entry) -> Option<Event> {
-        let progress = entry.progress.as_deref().map(Progress::from);
+        let progress = self.app.index.progress(entry).as_ref().map(Progress::from);
         if progress == self.progress {
             return None;
         }

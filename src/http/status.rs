@@ -93,7 +93,7 @@ pub struct Progress {
 
 impl From<&api::Progress> for Progress {
     fn from(progress: &api::Progress) -> Self {
-        let api::Progress { percent, done, total, message } = progress.clone();
+        let api::Progress { percent, done, total, message, updated_at: _ } = progress.clone();
         Self { percent, done, total, message }
     }
 }
@@ -161,7 +161,7 @@ impl Status {
             reason: entry.reason.to_string(),
             message: text(&entry.message),
             queue_position: index.position(entry),
-            progress: entry.progress.as_deref().map(Progress::from),
+            progress: index.progress(entry).as_ref().map(Progress::from),
             created_at: entry.created_at,
             queued_at: entry.queued_at,
             started_at: entry.started_at,
