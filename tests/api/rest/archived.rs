@@ -17,7 +17,7 @@ fn failing(more: Value) -> Value {
 }
 
 async fn archived(ns: &Namespace, name: &str) {
-    ns.task_when(name, "is archived", |_, status| status.archived).await;
+    ns.task_when(name, "is archived", |_, status| status.is_archived()).await;
 }
 
 /// Deletes a finished task, and waits until REST has seen that.
@@ -144,10 +144,12 @@ async fn dead_letters_are_found_by_any_filter_and_tell_everything() {
 
         for (query, field) in [("limit=0", "limit"), ("cursor=x", "cursor")] {
             let answer = rest.get(&format!("{DEAD}?{query}")).await;
+            assert_eq!(answer.status, 400, "{query}: {}", answer.text);
             assert_eq!((answer.status, answer.problem()), (400, ("query".into(), Some(field.into()))));
         }
         for query in ["reason=Nonsense", "status=failed", "failed_from=yesterday"] {
             let answer = rest.get(&format!("{DEAD}?{query}")).await;
+            assert_eq!(answer.status, 400, "{query}: {}", answer.text);
             assert_eq!((answer.status, answer.problem().0.as_str()), (400, "query"), "{query}");
         }
         let elsewhere = rest.get(&format!("{DEAD}?namespace=kube-system")).await;
@@ -258,6 +260,9 @@ async fn without_an_answer_of_the_archive_nothing_is_called_unknown_and_tasks_in
         let id = rest.submit(&body()).await;
         status_when(&rest, &id, "completed").await;
         assert_eq!(three_answers(&rest, &id).await[2]["status"], "completed");
+        let keyed = rest.post_with("/api/v1/tasks", &[("idempotency-key", "k")], &body()).await;
+        let name = rest.status(&keyed.task_id()).await["name"].as_str().expect("a name").to_owned();
+        assert!(ns.task(&name).await.spec.once, "whether it was done before is left to the archive");
         let other = "00000000-0000-0000-0000-000000000000";
         for path in [format!("/api/v1/tasks/{other}/status"), DEAD.to_owned()] {
             let answer = rest.get(&path).await;
