@@ -24,6 +24,7 @@ pub async fn gather(task: &Task, context: &Context, now: Timestamp) -> Result<Op
         find_pods(task, &job, context).await?;
     }
     let Some(mut gathered) = context.cache.gather(task) else { return Ok(None) };
+    gathered.record_in_doubt = context.records.is_in_doubt(task);
     gathered.observed.explained = match gathered.observed.puzzle(&job, now) {
         Some(puzzle) => explain(task, puzzle, context).await,
         None => None,
