@@ -11,6 +11,7 @@
 
 mod account;
 pub mod arbitrary;
+mod archive;
 mod cluster;
 mod fake_node;
 pub mod faults;
@@ -26,6 +27,7 @@ mod report;
 mod rest;
 
 pub use account::{Account, Requests};
+pub use archive::Held;
 pub use cluster::{Cluster, target};
 pub use fake_node::{FakeNode, Outcome, Start};
 pub use manifests::{With, condition, task, task_queue, task_type};
