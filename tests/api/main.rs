@@ -19,4 +19,5 @@ mod schema_changes;
 mod stage;
 mod statuses;
 mod waiting;
+mod worker;
 mod writes;
