@@ -15,6 +15,7 @@ mod entry;
 mod events;
 mod extract;
 mod index;
+mod large;
 mod list;
 mod manifest;
 mod names;

@@ -163,6 +163,7 @@ impl Case {
                 assert_eq!(action, self.decide());
                 match action {
                     Action::Write(status) => self.write(*status),
+                    Action::Record(record) => self.write(record.then),
                     Action::DeleteJob { uid, .. } | Action::DeletePod { uid, .. } => self.delete(&uid),
                     Action::Launch => {
                         self.launch();

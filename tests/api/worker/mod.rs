@@ -3,6 +3,7 @@
 mod errors;
 mod progress;
 mod refusals;
+mod results;
 
 use harness::*;
 use serde_json::{Value, json};
