@@ -3,6 +3,7 @@
 mod errors;
 mod progress;
 mod refusals;
+mod replicas;
 mod results;
 
 use harness::*;
