@@ -20,4 +20,5 @@ mod schema_changes;
 mod stage;
 mod statuses;
 mod waiting;
+mod worker;
 mod writes;
