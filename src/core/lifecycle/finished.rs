@@ -27,7 +27,7 @@ pub(super) fn decide(view: &View) -> Decision {
     let last = view.job_name();
     let last_is_there = observed.jobs.iter().any(|job| job.name == last && !job.gone);
     let is_leftover = |job: &JobFacts| last_is_there && job.name != last;
-    match kept.find(|job| view.is_past(forgotten) || observed.may_run(job) || is_leftover(job)) {
+    match kept.find(|job| view.is_past(forgotten) || is_leftover(job)) {
         Some(job) => Decision::act(removal(view, job)),
         None => Decision::wake_at(wake),
     }

@@ -1,3 +1,5 @@
+//! What a queue tells of itself: how many wait and run, and since when. Never decides who is admitted.
+
 use jiff::{SignedDuration, Timestamp};
 
 use super::super::{Reason, conditions};
