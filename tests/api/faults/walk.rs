@@ -70,7 +70,7 @@ impl Walk {
         if !self.wire.has_struck() {
             self.finds_nothing_to_do_after_a_restart().await;
         }
-        checks::all(&self, life, &passed);
+        checks::all(&self, life);
         passed
     }
 
