@@ -60,4 +60,5 @@ cluster-down: ## Take the local node down.
 
 run: ## Install CRDs and policies, and run the operator against KUBECONFIG, else against the local node.
 	@export KUBECONFIG="$${KUBECONFIG:-$(KUBECONFIG_)}" && export PATH="$(CURDIR)/target/cluster/bin:$$PATH" \
+	TASK_MANAGER_ARCHIVE="$${TASK_MANAGER_ARCHIVE:-sqlite:target/archive.db}" \
 	&& kubectl apply --server-side --force-conflicts -f crds -f manifests/policies && cargo run --quiet -- run

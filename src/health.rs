@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use axum::Router;
-use axum::extract::State;
+use axum::extract::{RawQuery, State};
 use axum::http::{StatusCode, header};
 use axum::response::IntoResponse;
 use axum::routing::get;
@@ -16,10 +16,18 @@ use crate::metrics::Metrics;
 
 const OPENMETRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
+/// What is asked whether it is ready.
+#[derive(Clone)]
+pub struct Parts {
+    /// What must be ready: all of it.
+    pub needed: Vec<(&'static str, watch::Receiver<bool>)>,
+    /// What is told of and not waited for, with its trouble if it has any.
+    pub told: Vec<(&'static str, watch::Receiver<Option<String>>)>,
+}
+
 #[derive(Clone)]
 struct Health {
-    /// What must be ready: all of it.
-    ready: Vec<watch::Receiver<bool>>,
+    parts: Parts,
     metrics: Arc<Metrics>,
 }
 
@@ -33,7 +41,7 @@ pub struct ListenError {
 /// Binds at once, so that a taken port is told before anything else begins; then serves until `shutdown`.
 pub async fn serve(
     addr: SocketAddr,
-    ready: Vec<watch::Receiver<bool>>,
+    parts: Parts,
     metrics: Arc<Metrics>,
     shutdown: CancellationToken,
 ) -> Result<impl Future<Output = ()>, ListenError> {
@@ -42,7 +50,7 @@ pub async fn serve(
         .route("/healthz", get(async || "ok"))
         .route("/readyz", get(readyz))
         .route("/metrics", get(metrics_text))
-        .with_state(Health { ready, metrics });
+        .with_state(Health { parts, metrics });
     Ok(async move {
         // Ends at once: nobody waits for an answer about health from what is going away.
         let served = shutdown.run_until_cancelled(async { axum::serve(listener, router).await }).await;
@@ -52,17 +60,50 @@ pub async fn serve(
     })
 }
 
-async fn readyz(State(health): State<Health>) -> impl IntoResponse {
-    if health.ready.iter().all(|ready| *ready.borrow()) {
-        (StatusCode::OK, "ok")
-    } else {
-        (
-            StatusCode::SERVICE_UNAVAILABLE,
-            "not ready: the API server was not reached yet, or what is in the cluster is still being read",
-        )
+const NOT_READY: &str = "not ready: the API server was not reached yet, or what is in the cluster is still being read";
+
+/// `?verbose` tells of each part, as the API server's own does.
+async fn readyz(State(Health { parts, .. }): State<Health>, RawQuery(query): RawQuery) -> impl IntoResponse {
+    let is_ready = parts.needed.iter().all(|(_, ready)| *ready.borrow());
+    let code = if is_ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    let is_verbose = query.is_some_and(|query| query.split('&').any(|part| part.split('=').next() == Some("verbose")));
+    let answer = match (is_verbose, is_ready) {
+        (true, _) => parts.told_of(is_ready),
+        (false, true) => "ok".into(),
+        (false, false) => NOT_READY.into(),
+    };
+    (code, answer)
+}
+
+impl Parts {
+    fn told_of(&self, is_ready: bool) -> String {
+        let needed = self.needed.iter().map(|(name, ready)| (name, (!*ready.borrow()).then(|| NOT_READY.to_owned())));
+        let told = self.told.iter().map(|(name, trouble)| (name, trouble.borrow().clone()));
+        let line = |(name, trouble): (&&str, Option<String>)| match trouble {
+            None => format!("[+]{name} ok\n"),
+            Some(trouble) => format!("[-]{name} failed: {}\n", trouble.replace('\n', " ")),
+        };
+        let lines: String = needed.chain(told).map(line).collect();
+        format!("{lines}readyz check {}\n", if is_ready { "passed" } else { "failed" })
     }
 }
 
 async fn metrics_text(State(health): State<Health>) -> impl IntoResponse {
     ([(header::CONTENT_TYPE, OPENMETRICS)], health.metrics.text())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_part_has_a_line_that_says_what_it_lacks() {
+        let (_controller, ready) = watch::channel(true);
+        let (archive, trouble) = watch::channel(None);
+        let parts = Parts { needed: vec![("controller", ready)], told: vec![("archive", trouble)] };
+        assert_eq!(parts.told_of(true), "[+]controller ok\n[+]archive ok\nreadyz check passed\n");
+        archive.send_replace(Some("no answer\nat all".to_owned()));
+        let told = "[+]controller ok\n[-]archive failed: no answer at all\nreadyz check passed\n";
+        assert_eq!(parts.told_of(true), told, "readiness does not depend on the archive");
+    }
 }

@@ -46,6 +46,11 @@ struct Watched {
     kind: String,
 }
 
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ArchiveWrite {
+    result: &'static str,
+}
+
 pub struct Metrics {
     registry: Registry,
     finished: Family<Finished, Counter>,
@@ -58,6 +63,11 @@ pub struct Metrics {
     reconcile_errors: Family<Failure, Counter>,
     writes: Family<Write, Counter>,
     watch_failures: Family<Watched, Counter>,
+    archive_writes: Family<ArchiveWrite, Counter>,
+    archive_time: Histogram,
+    archive_up: Gauge,
+    records_waiting: Gauge,
+    records_lost: Counter,
 }
 
 /// From 10 ms to about 18 h.
@@ -84,6 +94,11 @@ impl Default for Metrics {
             reconcile_errors: Family::default(),
             writes: Family::default(),
             watch_failures: Family::default(),
+            archive_writes: Family::default(),
+            archive_time: looks(),
+            archive_up: Gauge::default(),
+            records_waiting: Gauge::default(),
+            records_lost: Counter::default(),
         };
         metrics.registered()
     }
@@ -121,6 +136,33 @@ impl Metrics {
             self.writes.clone(),
         );
         registry.register("watch_failures", "Watches that ended with an error", self.watch_failures.clone());
+        self.archive_registered()
+    }
+
+    fn archive_registered(mut self) -> Self {
+        let registry = &mut self.registry;
+        registry.register(
+            "archive_writes",
+            "Records that were to be written to the archive, by what became of that",
+            self.archive_writes.clone(),
+        );
+        registry.register_with_unit(
+            "archive_write",
+            "Time of one record's way into the archive",
+            Unit::Seconds,
+            self.archive_time.clone(),
+        );
+        registry.register("archive_up", "1 while the archive takes records, else 0", self.archive_up.clone());
+        registry.register(
+            "archive_records_waiting",
+            "Tasks whose record is still to be written, deleted ones included",
+            self.records_waiting.clone(),
+        );
+        registry.register(
+            "archive_records_lost",
+            "Tasks deleted while the archive was down that nobody could remember any longer",
+            self.records_lost.clone(),
+        );
         self
     }
 
@@ -153,6 +195,25 @@ impl Metrics {
 
     pub fn watch_failed(&self, kind: &str) {
         self.watch_failures.get_or_create(&Watched { kind: kind.into() }).inc();
+    }
+
+    /// A record was put into the archive, or was not.
+    pub fn archived(&self, took: Duration, result: &'static str) {
+        self.archive_time.observe(took.as_secs_f64());
+        self.archive_writes.get_or_create(&ArchiveWrite { result }).inc();
+    }
+
+    pub fn archive_is_up(&self, up: bool) {
+        self.archive_up.set(up.into());
+    }
+
+    /// So many more records wait to be written, or fewer.
+    pub fn records_wait(&self, more: i64) {
+        self.records_waiting.inc_by(more);
+    }
+
+    pub fn record_lost(&self) {
+        self.records_lost.inc();
     }
 
     /// Counts what a successful status write says happened.

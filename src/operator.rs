@@ -8,11 +8,13 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
+use crate::archive::{self, Archive, Guard};
 use crate::cli::RunOptions;
-use crate::controller::{self, Scope};
-use crate::health::{self, ListenError};
+use crate::controller::{self, Departed, Scope};
+use crate::health::{self, ListenError, Parts};
 use crate::http;
 use crate::leader::{self, Election};
+use crate::live::Live;
 use crate::metrics::Metrics;
 
 #[derive(Debug, thiserror::Error)]
@@ -23,6 +25,8 @@ pub enum Error {
     Listen(#[from] ListenError),
     #[error(transparent)]
     Http(#[from] http::ListenError),
+    #[error("--archive: {0}")]
+    Archive(#[from] archive::UrlError),
     #[error("failed to listen for signals: {0}")]
     Signals(#[source] std::io::Error),
 }
@@ -37,18 +41,35 @@ pub async fn run(options: RunOptions) -> Result<(), Error> {
 
 /// Runs with this client until `shutdown`.
 pub async fn run_with(client: Client, options: RunOptions, shutdown: CancellationToken) -> Result<(), Error> {
+    let archive = Archive::at(&options.archive, &archive::Options::default())?;
     let metrics = Arc::new(Metrics::default());
     let (ready, is_ready) = watch::channel(false);
     let (knows_tasks, knows) = watch::channel(options.http_addr.is_none());
-    let all_ready = vec![is_ready, knows];
-    let health = health::serve(options.health_addr, all_ready, metrics.clone(), shutdown.clone()).await?;
-    let rest = rest(&client, &options)
-        .map(|rest| http::serve(rest, client.clone(), metrics.clone(), knows_tasks, shutdown.clone()))
-        .transpose()?;
+    let guard = Arc::new(Guard::of(archive.clone()));
+    let departed = Arc::new(Departed::new(guard.clone(), metrics.clone()));
+    let parts =
+        Parts { needed: vec![("controller", is_ready), ("rest", knows)], told: vec![("archive", guard.trouble())] };
+    let health = health::serve(options.health_addr, parts, metrics.clone(), shutdown.clone()).await?;
+    let live = Arc::new(Live::default());
+    let shared = http::Shared {
+        client: client.clone(),
+        archive: archive.clone(),
+        live: live.clone(),
+        metrics: metrics.clone(),
+        over: shutdown.clone(),
+    };
+    let worker = options.worker_addr.map(|addr| http::serve_worker(addr, shared.clone())).transpose()?;
+    let rest = rest(&client, &options).map(|rest| http::serve(rest, shared, knows_tasks)).transpose()?;
 
-    tracing::info!(version = env!("CARGO_PKG_VERSION"), health = %options.health_addr, "task-manager starts");
+    tracing::info!(version = env!("CARGO_PKG_VERSION"), health = %options.health_addr, %archive, "task-manager starts");
     let election = election(&client, &options);
-    let scope = Scope { client, namespace: options.watch_namespace.clone() };
+    let scope = Scope {
+        client,
+        archive: guard.clone(),
+        departed: departed.clone(),
+        live,
+        namespace: options.watch_namespace.clone(),
+    };
     let leading = leader::lead(&election, &ready, &shutdown, |over| {
         ready.send_replace(false);
         controller::run(scope.clone(), options.settings(), election.leadership(), metrics.clone(), ready.clone(), over)
@@ -57,9 +78,23 @@ pub async fn run_with(client: Client, options: RunOptions, shutdown: Cancellatio
         leading.await;
         shutdown.cancel();
     };
-    tokio::join!(stopping, health, OptionFuture::from(rest));
+    let keeping = shutdown.run_until_cancelled(async {
+        tokio::join!(guard.watch_over(), departed.run(), tell_of(&guard, &metrics));
+    });
+    tokio::join!(stopping, health, OptionFuture::from(rest), OptionFuture::from(worker), keeping);
+    departed.drain().await;
     tracing::info!("task-manager has stopped");
     Ok(())
+}
+
+/// Keeps the metric of whether the archive is up. Never ends.
+async fn tell_of(guard: &Guard, metrics: &Metrics) {
+    let mut trouble = guard.trouble();
+    loop {
+        metrics.archive_is_up(trouble.borrow_and_update().is_none());
+        // Fails only when the guard is gone, and it is here.
+        let _ = trouble.changed().await;
+    }
 }
 
 /// REST is served by every replica, leader or not. It is off unless an address is given: whoever reaches it may

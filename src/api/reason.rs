@@ -48,6 +48,9 @@ pub enum Reason {
     /// It asks for more than its queue has in all, so it can never start there.
     #[strum(detailed_message = "Ask for less, raise the queue's capacity, or use another queue.")]
     TooLargeForQueue,
+    /// It begins when the archive answers: it must first be told, or asked, how an earlier run ended.
+    #[strum(detailed_message = "See that the archive can be reached and has room; the message says what it lacks.")]
+    WaitingForArchive,
     /// A failed attempt is tried again after a pause.
     #[strum(detailed_message = "Nothing; the message says what failed and when it is tried again.")]
     WaitingForRetry,

@@ -8,6 +8,7 @@
 mod connections;
 mod error;
 mod filter;
+mod guard;
 mod migrations;
 mod place;
 mod record;
@@ -26,6 +27,7 @@ use tokio::time::timeout;
 
 pub use error::Error;
 pub use filter::{Cursor, CursorError, Filter};
+pub use guard::Guard;
 pub use place::UrlError;
 pub use record::{Details, Record, Summary, tail};
 pub use records::Page;
@@ -119,6 +121,11 @@ impl Archive {
     /// Whether it answers.
     pub async fn ping(&self) -> Result<(), Error> {
         self.write(Statement::new("SELECT 1")).await.map(drop)
+    }
+
+    /// Whether it takes what it is given: stores a little, and deletes it.
+    pub async fn probe(&self) -> Result<(), Error> {
+        self.store_and_delete().await
     }
 
     async fn write(&self, statement: Statement) -> Result<Answer, Error> {

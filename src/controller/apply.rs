@@ -13,9 +13,10 @@ use serde::de::DeserializeOwned;
 
 use super::Context;
 use super::calls::CallError;
+use super::records::{self, Kept};
 use super::removal::{Removal, only, remove};
-use crate::api::{State, Task};
-use crate::core::lifecycle::Action;
+use crate::api::{State, Task, TaskStatus};
+use crate::core::lifecycle::{Action, Recording};
 use crate::core::observe::{self, Trouble};
 use crate::core::{Reason, pod};
 
@@ -31,18 +32,8 @@ type Again = Result<Option<Duration>, CallError>;
 pub async fn carry_out(task: &Task, action: Action, context: &Context) -> Again {
     match action {
         Action::Rest => Ok(None),
-        Action::Write(status) => match context.status.write(task, *status).await {
-            Ok(written) => {
-                context.cache.task_written(&written);
-                Ok(Some(TRACE_EXPECTED_WITHIN))
-            }
-            Err(CallError::Conflict) => {
-                context.cache.task_outdated(task);
-                Ok(None)
-            }
-            Err(CallError::NotFound) => Ok(None),
-            Err(error) => Err(error),
-        },
+        Action::Write(status) => write(task, *status, context).await,
+        Action::Record(recording) => record(task, *recording, context).await,
         Action::Launch => launch(task, context).await.inspect_err(|error| unanswered(task, error, context)),
         Action::DeleteJob { name, uid, why } => {
             if delete::<Job>(task, &name, only(&uid), why, context).await? == Removal::NotThere {
@@ -65,6 +56,35 @@ pub async fn carry_out(task: &Task, action: Action, context: &Context) -> Again 
             Ok(Some(TRACE_EXPECTED_WITHIN))
         }
     }
+}
+
+async fn write(task: &Task, status: TaskStatus, context: &Context) -> Again {
+    match context.status.write(task, status).await {
+        Ok(written) => {
+            context.cache.task_written(&written);
+            Ok(Some(TRACE_EXPECTED_WITHIN))
+        }
+        Err(CallError::Conflict) => {
+            context.cache.task_outdated(task);
+            Ok(None)
+        }
+        Err(CallError::NotFound) => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// The record first. A stop right after it costs nothing: the same record is put again, or one of what came instead.
+async fn record(task: &Task, recording: Recording, context: &Context) -> Again {
+    let (status, again) = match records::keep(task, &recording, context).await? {
+        Kept::There => (Some(recording.then), None),
+        Kept::NotNow(pause) => (recording.meanwhile, Some(pause)),
+        Kept::Outdated => (None, None),
+    };
+    let trace = match status {
+        Some(status) => write(task, status, context).await?,
+        None => None,
+    };
+    Ok([trace, again].into_iter().flatten().min())
 }
 
 /// Creates the present attempt's Job.

@@ -105,6 +105,11 @@ impl Calls {
         Self { leadership, metrics }
     }
 
+    /// How long it may still be acted; `None` once another operator may act.
+    pub fn remaining(&self) -> Option<Duration> {
+        self.leadership.remaining()
+    }
+
     /// Awaits a request that changes nothing, but no longer than the deadline.
     pub async fn read<T>(&self, request: impl Future<Output = kube::Result<T>>) -> Result<T, CallError> {
         within(DEADLINE, request).await

@@ -29,6 +29,7 @@ pub async fn gather(task: &Task, context: &Context, now: Timestamp) -> Result<Op
         find_job(task, &job, context).await?;
     }
     let Some(mut gathered) = context.cache.gather(task) else { return Ok(None) };
+    gathered.observed.said = context.live.said(task.metadata.uid.as_deref().unwrap_or_default());
     gathered.observed.explained = match gathered.observed.puzzle(&job, now) {
         Some(puzzle) => explain(task, puzzle, context).await,
         None => None,

@@ -101,25 +101,41 @@ impl Intake {
     }
 
     fn task(&mut self, event: Event<Task>) -> Vec<ObjectRef<Task>> {
+        let (cache, records) = (&self.context.cache, &self.context.records);
+        // Its last version is whole here, payload included.
+        if let Event::Delete(task) = &event {
+            records.gone(task);
+        }
         let event = event.modify(slim);
-        self.writer.apply_watcher_event(&event);
-        let cache = &self.context.cache;
         match event {
-            Event::Apply(task) => {
-                cache.task_seen(&task);
-                vec![ObjectRef::from_obj(&task)]
+            Event::Apply(ref task) => {
+                let reference = ObjectRef::from_obj(task);
+                records.seen(cache.task(&reference).as_deref(), task);
+                self.writer.apply_watcher_event(&event);
+                cache.task_seen(task);
+                vec![reference]
             }
-            Event::Delete(task) => {
+            Event::Delete(ref task) => {
+                self.writer.apply_watcher_event(&event);
                 cache.task_gone(&task.uid().unwrap_or_default().into());
                 vec![]
             }
             Event::Init => {
                 self.lists.unread.clear();
+                self.writer.apply_watcher_event(&event);
                 vec![]
             }
             // The store shows the list only when it is complete, and so do we.
-            Event::InitApply(_) => vec![],
+            Event::InitApply(_) => {
+                self.writer.apply_watcher_event(&event);
+                vec![]
+            }
             Event::InitDone => {
+                let before = cache.tasks();
+                self.writer.apply_watcher_event(&event);
+                let is_unread = |task: &Task| self.lists.unread.iter().any(|unread| unread.uid == task.metadata.uid);
+                let gone = before.iter().filter(|task| !cache.is_there(task) && !is_unread(task));
+                gone.for_each(|task| records.gone(task));
                 let all = cache.tasks_listed(&std::mem::take(&mut self.lists.unread));
                 self.listed("Task");
                 all
@@ -262,7 +278,10 @@ impl Intake {
         let task = bare(metadata);
         self.writer.apply_watcher_event(&Event::Delete(task.clone()));
         match presence {
-            Presence::Gone => self.context.cache.task_gone(&task.uid().unwrap_or_default().into()),
+            Presence::Gone => {
+                self.context.records.gone_unread(&task);
+                self.context.cache.task_gone(&task.uid().unwrap_or_default().into());
+            }
             Presence::There | Presence::OnTheList => self.context.cache.task_passed_over(&task.metadata),
         }
         vec![]

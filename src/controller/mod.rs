@@ -11,16 +11,20 @@ mod cache;
 mod calls;
 mod children;
 mod classes;
+mod departed;
 mod events;
 mod gather;
+mod hearing;
 mod intake;
 mod just_admitted;
 mod known;
+mod log_tail;
 mod namespaces;
 mod orphans;
 mod queues;
 mod readable;
 mod reconcile;
+mod records;
 mod removal;
 mod status;
 mod types;
@@ -39,13 +43,18 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::api::Task;
+use crate::archive::Guard;
 use crate::core::Settings;
 use crate::leader::Leadership;
+use crate::live::Live;
 use crate::metrics::Metrics;
 use cache::Cache;
 use calls::Calls;
 use just_admitted::JustAdmitted;
+use records::Records;
 use status::StatusWriter;
+
+pub use departed::Departed;
 
 /// How many tasks are reconciled, and how many admissions written, at once. More gains the API server nothing
 /// and makes everyone wait longer.
@@ -59,6 +68,12 @@ const WAKES: usize = 1024;
 #[derive(Clone)]
 pub struct Scope {
     pub client: Client,
+    /// Where the records of finished tasks are kept.
+    pub archive: Arc<Guard>,
+    /// Deleted tasks whose records are still to be written.
+    pub departed: Arc<Departed>,
+    /// Where what the work says is kept while it runs.
+    pub live: Arc<Live>,
     /// This namespace alone; `None` for all.
     pub namespace: Option<String>,
 }
@@ -68,6 +83,8 @@ pub struct Context {
     client: Client,
     namespace: Option<String>,
     calls: Arc<Calls>,
+    records: Records,
+    live: Arc<Live>,
     cache: Cache,
     just_admitted: JustAdmitted,
     status: StatusWriter,
@@ -117,6 +134,8 @@ pub async fn run(
         just_admitted: JustAdmitted::default(),
         status: StatusWriter::new(scope.client.clone(), calls.clone(), events, metrics.clone()),
         calls,
+        records: Records::new(scope.archive, scope.departed, metrics.clone()),
+        live: scope.live,
         classes: tokio::sync::watch::Sender::default(),
         ready: ready.subscribe(),
         client: scope.client,
@@ -138,7 +157,9 @@ pub async fn run(
     let stop = shutdown.clone();
     let mut parts = JoinSet::new();
     let mut look = |looking| drop(parts.spawn(drop_output(stop.clone().run_until_cancelled_owned(looking)).boxed()));
-    look(watch::run(context.clone(), writer, wake, ready).boxed());
+    look(records::run(context.clone(), wake.clone()).boxed());
+    look(watch::run(context.clone(), writer, wake.clone(), ready).boxed());
+    look(hearing::run(context.clone(), wake, shutdown.clone()).boxed());
     look(orphans::run(context.clone()).boxed());
     look(types::run(context.clone()).boxed());
     look(queues::run(context.clone()).boxed());

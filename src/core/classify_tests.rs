@@ -12,6 +12,7 @@ fn at(second: i64) -> Timestamp {
 /// A pod that its node took on at second 0 and whose timeout is 600 s.
 fn pod() -> PodFacts {
     PodFacts {
+        container: Some("work".into()),
         namespace: "docs".into(),
         name: "report-1-x".into(),
         uid: "pod".into(),

@@ -30,6 +30,20 @@ pub fn of_task(said: &Said, before: &[Condition], now: Timestamp) -> Vec<Conditi
         .collect()
 }
 
+/// The conditions of a task whose run is over, and whose next one cannot begin before the archive has its record.
+pub fn of_rerun(ended: &Said, waits: &str, before: &[Condition], now: Timestamp) -> Vec<Condition> {
+    let waiting = Said { state: State::Queued, reason: Reason::WaitingForArchive, message: waits };
+    let of_end = table(ended.state, ended.reason).into_iter().filter(|(type_, _)| !KSTATUS.contains(type_));
+    let of_wait = table(waiting.state, waiting.reason).into_iter().filter(|(type_, _)| KSTATUS.contains(type_));
+    of_end
+        .map(|(type_, status)| condition(type_, status, ended, before, now))
+        .chain(of_wait.map(|(type_, status)| condition(type_, status, &waiting, before, now)))
+        .collect()
+}
+
+/// The conditions that say whether anything is going on.
+const KSTATUS: [&str; 3] = ["Ready", "Reconciling", "Stalled"];
+
 /// Which conditions are present, and with which status. Reconciling and Stalled are present only when true.
 fn table(state: State, reason: Reason) -> Vec<(&'static str, &'static str)> {
     match state {

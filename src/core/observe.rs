@@ -8,6 +8,7 @@ use kube::ResourceExt;
 
 use super::pod::Holds;
 use super::time::after;
+use super::words::Said;
 use super::{Reason, names};
 
 /// What does not come along for so long is looked into and told.
@@ -28,6 +29,8 @@ pub struct Observed {
     pub unanswered: Option<Unanswered>,
     /// What the events say of what does not come along, where that was looked into.
     pub explained: Option<Trouble>,
+    /// What the work has said of itself over HTTP.
+    pub said: Option<Said>,
 }
 
 impl Observed {
@@ -167,6 +170,8 @@ pub struct PodFacts {
     /// The uid of the Job that owns it.
     pub owner: Option<String>,
     pub node: Option<String>,
+    /// The name of its first container, which does the work.
+    pub container: Option<String>,
     pub created_at: Timestamp,
     /// When its node took it on; its timeout counts from here.
     pub started_at: Option<Timestamp>,
@@ -306,6 +311,7 @@ impl PodFacts {
             owner: controller_uid(pod),
             job: pod.labels().get(names::LABEL_JOB_NAME).cloned().unwrap_or_default(),
             node: spec.and_then(|spec| spec.node_name.clone()),
+            container: work_name.map(str::to_owned),
             created_at: created_at(pod.metadata.creation_timestamp.as_ref()),
             started_at: status.start_time.as_ref().map(|time| time.0),
             timeout_seconds: spec.and_then(|spec| spec.active_deadline_seconds),

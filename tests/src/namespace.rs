@@ -21,7 +21,7 @@ use serde_json::{Value, json};
 use task_manager::api::{State, Task, TaskQueue, TaskStatus, TaskType};
 
 use crate::account::Account;
-use crate::cluster::Cluster;
+use crate::cluster::{Cluster, target};
 use crate::fake_node::FakeNode;
 use crate::operator::Operator;
 use crate::patience::{SOON, eventually};
@@ -60,6 +60,17 @@ fn unique(slug: &str) -> String {
     static TAKEN: AtomicU32 = AtomicU32::new(0);
     let second = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| time.as_secs() % 1_000_000);
     format!("{slug}-{second}-{}-{}", std::process::id(), TAKEN.fetch_add(1, Ordering::Relaxed))
+}
+
+fn archive_file(namespace: &str) -> PathBuf {
+    let folder = target().join("test-archives");
+    std::fs::create_dir_all(&folder).expect("a folder for archives");
+    folder.join(namespace).with_extension("db")
+}
+
+/// The URL of the archive of a namespace's operators.
+pub(crate) fn archive_of(namespace: &str) -> String {
+    format!("sqlite:{}", archive_file(namespace).display())
 }
 
 impl Namespace {
@@ -239,7 +250,16 @@ impl Namespace {
 
     /// Removes the namespace. Nobody waits for that on a whole cluster; where there is no namespace controller
     /// its part is played. What goes wrong here makes no test fail.
+    /// The archive of this namespace's operators: one for all of them.
+    pub fn archive(&self) -> String {
+        archive_of(&self.name)
+    }
+
     async fn remove(&self) {
+        let archive = archive_file(&self.name);
+        for file in ["db", "db-wal", "db-shm"].map(|end| archive.with_extension(end)) {
+            let _ = std::fs::remove_file(file);
+        }
         let spaces = Api::<KubeNamespace>::all(self.client.clone());
         let _ = spaces.delete(&self.name, &DeleteParams::background()).await;
         if self.cluster != Cluster::ControlPlane {

@@ -74,6 +74,11 @@ impl Operator {
         let file = File::create(&log).expect("a log file");
         let child = Command::new(Self::binary())
             .args(["run", "--watch-namespace", &namespace.name, "--health-addr", &health.to_string()])
+            .args(if flags.iter().any(|flag| flag == "--archive") {
+                vec![]
+            } else {
+                vec!["--archive".into(), namespace.archive()]
+            })
             .args(&flags)
             // Under one name it need not wait for the lease of the one that was killed.
             .args(if flags.iter().any(|flag| flag == "--identity") { vec![] } else { vec!["--identity", "under-test"] })

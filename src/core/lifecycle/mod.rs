@@ -7,8 +7,10 @@ mod finished;
 mod processing;
 mod queued;
 mod record;
+mod recording;
 #[cfg(test)]
 mod tests;
+mod words;
 
 use jiff::{SignedDuration, Timestamp};
 
@@ -18,7 +20,9 @@ use super::time::after;
 use super::{Kind, Policy, Reason, Settings, names};
 use crate::api::{Admitted, State, Task, TaskStatus};
 
+pub use processing::{Hearing, hearing};
 pub use record::Admission;
+pub use recording::{LogOf, Recording, leaves_unrecorded};
 
 /// All that is known beside the task itself, read beforehand.
 pub struct Surroundings<'a> {
@@ -47,6 +51,8 @@ pub enum Action {
     Rest,
     /// Write this status.
     Write(Box<TaskStatus>),
+    /// Put the record of a run into the archive, then write what follows.
+    Record(Box<Recording>),
     /// Create the present attempt's Job.
     Launch,
     /// Delete this Job and its pod. `why` is for people.
@@ -93,7 +99,7 @@ pub fn decide(task: &Task, around: &Surroundings, now: Timestamp) -> Decision {
         _ => processing::ending_others(&view).unwrap_or_else(|| decide_without_slot(&view)),
     };
     // What was due already and did not come is not waited for by looking again and again.
-    Decision { wake: view.ahead(decision.wake), ..decision }
+    Decision { wake: view.ahead(decision.wake), ..recording::first(&view, decision) }
 }
 
 fn decide_without_slot(view: &View) -> Decision {
@@ -101,6 +107,7 @@ fn decide_without_slot(view: &View) -> Decision {
 }
 
 /// A task with everything that decisions about it ask for again and again.
+#[derive(Clone)]
 struct View<'a> {
     task: &'a Task,
     status: TaskStatus,
@@ -154,7 +161,7 @@ impl<'a> View<'a> {
 
     /// Writes `status` if it says anything new.
     fn say(&self, status: TaskStatus) -> Decision {
-        if status == self.status { Decision::rest() } else { Decision::write(status) }
+        if Some(&status) == self.task.status.as_ref() { Decision::rest() } else { Decision::write(status) }
     }
 }
 

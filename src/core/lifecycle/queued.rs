@@ -17,7 +17,8 @@ const RETRY_SHOWN_FOR: SignedDuration = SignedDuration::from_secs(2);
 
 pub(super) fn decide(view: &View) -> Decision {
     if view.wants_new_run() {
-        return Decision::write(view.new_run());
+        let why = because(Reason::Superseded, format!("runId is now {}", view.task.spec.run_id));
+        return view.begins_anew(&view.finished(State::Cancelled, &why));
     }
     if view.task.spec.cancel {
         return Decision::write(

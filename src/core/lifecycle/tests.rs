@@ -1,5 +1,7 @@
+mod recording;
 mod scene;
 mod simulation;
 mod while_finished;
 mod while_processing;
 mod while_queued;
+mod words;

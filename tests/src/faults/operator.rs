@@ -18,7 +18,7 @@ use tracing_subscriber::EnvFilter;
 use super::layer::client;
 use super::wire::Wire;
 use crate::cluster::Cluster;
-use crate::namespace::Namespace;
+use crate::namespace::{Namespace, archive_of};
 use crate::operator::new_log;
 use crate::patience::{SOON, eventually};
 
@@ -96,9 +96,11 @@ impl Drop for WiredOperator {
 
 fn options(namespace: &str, flags: &[&str]) -> RunOptions {
     let ours = ["task-manager", "run", "--watch-namespace", namespace, "--health-addr", "127.0.0.1:0"];
+    let archive = archive_of(namespace);
+    let archive = if flags.contains(&"--archive") { [].as_slice() } else { &["--archive", &archive] };
     // Under one name it need not wait for the lease of the one that was dropped.
     let identity = if flags.contains(&"--identity") { [].as_slice() } else { &["--identity", "under-test"] };
-    match Cli::parse_from(ours.iter().chain(identity).chain(flags)).command {
+    match Cli::parse_from(ours.iter().chain(archive).chain(identity).chain(flags)).command {
         Command::Run(options) => options,
         other => panic!("{other:?} runs no operator"),
     }

@@ -103,12 +103,31 @@ impl Scene {
         decision.wake.map(|wake| wake.as_second() - at(0).as_second())
     }
 
+    /// What is written, by an archive that takes what it is given.
     #[track_caller]
     pub fn writes(&self, second: i64) -> TaskStatus {
         match self.decide(second).action {
             Action::Write(status) => *status,
+            Action::Record(recording) => recording.then,
             action => panic!("expected a write, and not {action:?}"),
         }
+    }
+
+    /// What is to be recorded.
+    #[track_caller]
+    pub fn records(&self, second: i64) -> Recording {
+        match self.decide(second).action {
+            Action::Record(recording) => *recording,
+            action => panic!("expected a record, and not {action:?}"),
+        }
+    }
+
+    /// Writes what is decided while the archive takes nothing.
+    #[track_caller]
+    pub fn write_without_archive(mut self, second: i64) -> Self {
+        let meanwhile = self.records(second).meanwhile.expect("something to write meanwhile");
+        self.set(meanwhile);
+        self
     }
 
     /// Writes what was decided.
@@ -195,6 +214,7 @@ impl Scene {
             owner: Some(format!("uid of {job}")),
             job,
             node: Some("node-3".into()),
+            container: Some("work".into()),
             created_at: at(0),
             started_at: Some(at(0)),
             timeout_seconds: Some(600),

@@ -13,6 +13,7 @@ use crate::api::AttemptOutcome;
 use crate::core::classify;
 use crate::core::observe::{JobEnd, JobFacts, Phase, PodFacts, Trouble, Unanswered, Work};
 use crate::core::queue::{Standing, standing};
+use crate::core::words::{self, Said, Word};
 
 const LIMIT: i32 = 2;
 const DISRUPTION_LIMIT: i32 = 3;
@@ -22,11 +23,18 @@ enum Move {
     Wait(u16),
     Decide,
     Admit,
-    PodComes { waits: Option<Reason> },
+    PodComes {
+        waits: Option<Reason>,
+    },
     PodStarts,
     PodEnds(End),
     NodesAnswer,
     JobIsCounted,
+    /// A pod speaks, any that ever was.
+    Says {
+        pod: u8,
+        word: u8,
+    },
     Restart,
     LoseNextWrite,
     Refuse,
@@ -34,7 +42,9 @@ enum Move {
     NoAnswer,
     /// ...and takes place now.
     TakePlaceLate,
-    DeleteJob { in_foreground: bool },
+    DeleteJob {
+        in_foreground: bool,
+    },
     DeletePod,
     CollectGarbage,
     Cancel,
@@ -45,6 +55,8 @@ enum Move {
     TypeComes,
     QueueGoes,
     QueueComes,
+    ArchiveGoes,
+    ArchiveComes,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -81,6 +93,7 @@ fn some_move() -> impl Strategy<Value = Move> {
         5 => end.prop_map(Move::PodEnds),
         1 => Just(Move::NodesAnswer),
         4 => Just(Move::JobIsCounted),
+        6 => any::<(u8, u8)>().prop_map(|(pod, word)| Move::Says { pod, word }),
         2 => Just(Move::Restart),
         2 => Just(Move::LoseNextWrite),
         1 => Just(Move::Refuse),
@@ -97,6 +110,8 @@ fn some_move() -> impl Strategy<Value = Move> {
         1 => Just(Move::TypeComes),
         1 => Just(Move::QueueGoes),
         1 => Just(Move::QueueComes),
+        2 => Just(Move::ArchiveGoes),
+        2 => Just(Move::ArchiveComes),
     ]
 }
 
@@ -118,6 +133,7 @@ struct World {
     /// What the operator remembers of what is gone.
     gone_jobs: Vec<JobFacts>,
     gone_pods: Vec<PodFacts>,
+    said: Option<Said>,
     refused: Option<Trouble>,
     refuse_next: bool,
     unanswered: Option<Unanswered>,
@@ -125,6 +141,9 @@ struct World {
     /// What was asked for and may yet be made.
     on_its_way: Option<JobFacts>,
     lose_next: bool,
+    archive_takes: bool,
+    /// What the archive has: how each run ended, as it was last told.
+    archive: Vec<TaskStatus>,
     /// Jobs of this name were created, ever.
     launched: Vec<String>,
 }
@@ -146,12 +165,15 @@ impl World {
             with_pod: vec![],
             gone_jobs: vec![],
             gone_pods: vec![],
+            said: None,
             refused: None,
             refuse_next: false,
             unanswered: None,
             no_answer_next: false,
             on_its_way: None,
             lose_next: false,
+            archive_takes: true,
+            archive: vec![],
             launched: vec![],
         }
     }
@@ -166,6 +188,7 @@ impl World {
             Move::PodEnds(end) => self.pod_ends(end),
             Move::NodesAnswer => self.nodes_answer(),
             Move::JobIsCounted => self.count_jobs(),
+            Move::Says { pod, word } => self.says(pod, word),
             Move::Restart => self.forget(),
             Move::LoseNextWrite => self.lose_next = true,
             Move::Refuse => self.refuse_next = true,
@@ -197,6 +220,8 @@ impl World {
             Move::TypeComes => self.scene.kind = Some(kind(json!({}))),
             Move::QueueGoes => self.scene.queue = None,
             Move::QueueComes => self.scene.queue = Some(Capacity::of_tasks(1)),
+            Move::ArchiveGoes => self.archive_takes = false,
+            Move::ArchiveComes => self.archive_takes = true,
         }
         self.check()
     }
@@ -210,6 +235,7 @@ impl World {
             refused: self.refused.clone(),
             unanswered: self.unanswered.clone(),
             explained: None,
+            said: self.said.clone(),
         }
     }
 
@@ -221,9 +247,11 @@ impl World {
         match decision.action.clone() {
             Action::Rest => {}
             Action::Write(status) => self.write(*status)?,
+            Action::Record(recording) => self.record(*recording)?,
             Action::Launch => self.launch()?,
             Action::DeleteJob { uid, .. } => {
                 prop_assert!(self.jobs.iter().any(|job| job.uid == uid && !job.deleting), "deletes what is not there");
+                prop_assert!(self.may_be_deleted(&uid), "deletes what is not recorded");
                 self.delete_job(&uid, false);
             }
             Action::DeletePod { uid, .. } => {
@@ -234,6 +262,14 @@ impl World {
             Action::DeleteTask => prop_assert!(false, "nobody gave it a time to live"),
         }
         Ok(decision)
+    }
+
+    /// The last attempt's Job of a run that is over goes only after its record, unless it still runs.
+    fn may_be_deleted(&self, uid: &str) -> bool {
+        let status = self.scene.status();
+        let job = self.jobs.iter().find(|job| job.uid == uid).expect("it is there");
+        let is_last = job.name == job_name(&self.scene.task);
+        !status.state.is_final() || !is_last || status.is_archived() || self.observed().may_run(job)
     }
 
     fn admit(&mut self) -> Checked {
@@ -247,6 +283,23 @@ impl World {
         let holds = holdings(&candidate.queue.1, &candidate.asks);
         let admission = Admission { arrival: candidate.order.arrival(), holds };
         self.write(admitted(&self.scene.task, &kind, &admission, at(self.now)))
+    }
+
+    fn record(&mut self, recording: Recording) -> Checked {
+        let Recording { ended, then, meanwhile, .. } = recording;
+        prop_assert!(ended.state.is_final() && ended.is_archived() && ended.run_id.is_some(), "no end: {:?}", ended);
+        if self.archive_takes {
+            self.archive.retain(|other| other.run_id != ended.run_id);
+            self.archive.push(ended);
+            return self.write(then);
+        }
+        meanwhile.map_or(Ok(()), |meanwhile| self.write(meanwhile))
+    }
+
+    /// Whether the archive has this end.
+    fn has(&self, end: &TaskStatus) -> bool {
+        let told = |status: &TaskStatus| (status.state, status.reason, status.attempts.clone(), status.result.clone());
+        self.archive.iter().any(|kept| kept.run_id == end.run_id && told(kept) == told(end))
     }
 
     fn write(&mut self, status: TaskStatus) -> Checked {
@@ -268,14 +321,24 @@ impl World {
 
     fn check_transition(&self, next: &TaskStatus) -> Checked {
         let last = self.scene.status();
+        prop_assert!(!next.is_archived() || self.has(next), "says that it is archived: {:?}", next);
+        prop_assert_eq!(next.archived.is_some(), next.state.is_final());
         if next.run_id != last.run_id && last.run_id.is_some() {
             prop_assert_eq!((next.state, next.attempt, next.failures, next.attempts.len()), (State::Queued, 0, 0, 0));
             prop_assert!(!self.something_runs(), "a new run begins while the old one runs");
+            let is_kept = self.archive.iter().any(|kept| kept.run_id == last.run_id);
+            prop_assert!(last.attempt == 0 && !last.state.is_final() || is_kept, "wiped out unrecorded: {:?}", last);
             return Ok(());
         }
         if last.state.is_final() {
-            let unchanged = TaskStatus { observed_generation: last.observed_generation, ..next.clone() };
+            let unchanged = TaskStatus {
+                observed_generation: last.observed_generation,
+                conditions: last.conditions.clone(),
+                archived: last.archived,
+                ..next.clone()
+            };
             prop_assert_eq!(&unchanged, last, "final is final");
+            prop_assert!(next.is_archived() || !last.is_archived(), "what is archived stays so");
         }
         let name = job_name(&self.scene.task);
         let knows_of_a_launch = self.observed().jobs.iter().any(|job| job.name == name);
@@ -290,10 +353,31 @@ impl World {
             next.failures <= LIMIT + over && next.disruptions <= DISRUPTION_LIMIT + over,
             "a limit is not kept"
         );
+        let only_progress = TaskStatus { progress: last.progress.clone(), ..next.clone() } == *last;
+        if let Some(written) = last.progress.as_ref().and_then(|progress| progress.updated_at.as_ref()) {
+            let seconds = at(self.now).duration_since(written.0).as_secs();
+            prop_assert!(!only_progress || seconds >= 10, "progress is written again after {seconds} s");
+        }
+        let for_good = next.reported_error.as_ref().and_then(|error| error.retryable) == Some(false);
+        prop_assert!(!for_good || next.state == State::Processing, "an error outlives its attempt");
         let holds_slot = next.state == State::Processing;
         prop_assert_eq!(next.admitted.is_some(), holds_slot);
         prop_assert!(holds_slot || !self.something_runs(), "the slot is given back while something runs");
         Ok(())
+    }
+
+    fn says(&mut self, pod: u8, word: u8) {
+        let pods = self.pods.iter().map(|pod| &pod.facts).chain(&self.gone_pods);
+        let Some(pod) = pods.cycle().nth(pod.into()).map(|pod| pod.uid.clone()) else { return };
+        let word = match word % 8 {
+            0 => words::error(Some("Broken"), None, Some(word > 100)).map(Word::Error),
+            1 => Ok(Word::Result(crate::api::ResultRef { content_type: "text/plain".into(), bytes: word.into() })),
+            _ => words::progress(Some(word.into()), None, None, None).map(Word::Progress),
+        };
+        let said = self.said.take().filter(|said| said.pod == pod);
+        let mut said = said.unwrap_or_else(|| Said::of(&pod));
+        said.hear(word.expect("a clear word"));
+        self.said = Some(said);
     }
 
     fn launch(&mut self) -> Checked {
@@ -332,6 +416,7 @@ impl World {
 
     /// The operator begins anew, and knows nothing of what is gone.
     fn forget(&mut self) {
+        self.said = None;
         self.gone_jobs.clear();
         self.gone_pods.clear();
         (self.refused, self.unanswered) = (None, None);
@@ -518,13 +603,14 @@ impl World {
     /// Nobody disturbs any more, and all that runs succeeds. Ends when the task is final or waits for somebody.
     fn calm(&mut self) -> Result<bool, TestCaseError> {
         (self.lose_next, self.refuse_next, self.no_answer_next) = (false, false, false);
+        self.archive_takes = true;
         self.take_place_late();
         for _ in 0..400 {
             let wake = self.settle()?;
             let status = self.scene.status();
             let waits_for_somebody =
                 matches!(status.reason, Reason::Suspended | Reason::TypeMissing | Reason::QueueMissing);
-            if status.state.is_final() || (status.state == State::Queued && waits_for_somebody) {
+            if status.state.is_final() || (status.state == State::Queued && waits_for_somebody && !self.something_runs()) {
                 return Ok(true);
             }
             self.pod_comes(None);

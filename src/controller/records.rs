@@ -1,0 +1,215 @@
+//! Puts the record of a run into the archive before anything of the run is forgotten. What the archive does not take
+//! now waits, and is tried again after growing pauses, and at once when the archive is back.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use futures::SinkExt;
+use futures::channel::mpsc;
+use jiff::Timestamp;
+use kube::runtime::reflector::ObjectRef;
+use kube::{Api, ResourceExt};
+use tokio::time::timeout;
+
+use super::cache::Uid;
+use super::calls::CallError;
+use super::departed::Departed;
+use super::{Context, log_tail};
+use crate::api::{Payload, Task, TaskSpec, TaskStatus};
+use crate::archive::{Guard, Record};
+use crate::core::lifecycle::{Recording, leaves_unrecorded};
+use crate::metrics::Metrics;
+
+/// The pause after a record was not taken, first …
+const FIRST_PAUSE: Duration = Duration::from_secs(1);
+/// … and at most: each is twice the one before.
+const LAST_PAUSE: Duration = Duration::from_secs(60);
+
+/// What is known of records beside the archive, in one term.
+pub struct Records {
+    guard: Arc<Guard>,
+    departed: Arc<Departed>,
+    metrics: Arc<Metrics>,
+    inner: Mutex<Inner>,
+}
+
+#[derive(Default)]
+struct Inner {
+    /// Tasks that wait for the archive, and how often each has tried.
+    waiting: HashMap<Uid, u32>,
+    /// The spec, without payload, of a run that is being superseded: the task has that of the next one by now.
+    earlier: HashMap<Uid, TaskSpec>,
+}
+
+/// What became of a record.
+pub enum Kept {
+    There,
+    /// The archive does not take it now; try again after so long.
+    NotNow(Duration),
+    /// The task is no more what was decided on: the watch will show what it is.
+    Outdated,
+}
+
+fn uid_of(task: &Task) -> Uid {
+    task.metadata.uid.as_deref().unwrap_or_default().into()
+}
+
+/// Puts the record into the archive, if that is up.
+pub async fn keep(task: &Task, recording: &Recording, context: &Context) -> Result<Kept, CallError> {
+    let records = &context.records;
+    let Recording { ended, log_of, .. } = recording;
+    if !records.guard.is_up() {
+        return Ok(Kept::NotNow(records.pause(task)));
+    }
+    let namespace = task.namespace().unwrap_or_default();
+    let log = async {
+        match log_of {
+            Some(log_of) => log_tail::of(&namespace, log_of, context).await,
+            None => None,
+        }
+    };
+    let (whole, log) = futures::join!(as_it_ran(task, ended, context), log);
+    let Some(whole) = whole? else { return Ok(Kept::Outdated) };
+    let record = Record::of(&whole, ended, log.as_deref(), Timestamp::now());
+    // One who does not lead any more may have decided on the past.
+    let left = context.calls.remaining().ok_or(CallError::NotLeader)?;
+    let taken = timeout(left, records.put(&record)).await.map_err(|_| CallError::NotLeader)?;
+    Ok(if taken { records.done(task) } else { Kept::NotNow(records.pause(task)) })
+}
+
+/// The task as it was in the run that ended, payload included where that is known; `None` when it changed meanwhile.
+async fn as_it_ran(task: &Task, ended: &TaskStatus, context: &Context) -> Result<Option<Task>, CallError> {
+    if ended.run_id.as_deref() != Some(&task.spec.run_id) {
+        return Ok(Some(context.records.before_this_run(task.clone())));
+    }
+    if !matches!(task.spec.payload, Some(Payload::Measured { .. })) {
+        return Ok(Some(task.clone()));
+    }
+    let tasks = Api::<Task>::namespaced(context.client.clone(), &task.namespace().unwrap_or_default());
+    match context.calls.read(tasks.get(&task.name_any())).await {
+        Ok(whole) => Ok(Some(whole).filter(|whole| {
+            (&whole.metadata.uid, whole.metadata.generation) == (&task.metadata.uid, task.metadata.generation)
+        })),
+        Err(CallError::NotFound) => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+impl Records {
+    pub fn new(guard: Arc<Guard>, departed: Arc<Departed>, metrics: Arc<Metrics>) -> Self {
+        Self { guard, departed, metrics, inner: Mutex::default() }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    async fn put(&self, record: &Record) -> bool {
+        put(&self.guard, record, &self.metrics).await
+    }
+
+    fn done(&self, task: &Task) -> Kept {
+        if self.lock().waiting.remove(&uid_of(task)).is_some() {
+            self.metrics.records_wait(-1);
+        }
+        Kept::There
+    }
+
+    /// How long this task waits before its record is tried again.
+    fn pause(&self, task: &Task) -> Duration {
+        let mut inner = self.lock();
+        let tries = inner.waiting.entry(uid_of(task)).or_insert_with(|| {
+            self.metrics.records_wait(1);
+            0
+        });
+        let pause = FIRST_PAUSE.saturating_mul(1 << (*tries).min(16)).min(LAST_PAUSE);
+        *tries = tries.saturating_add(1);
+        pause
+    }
+
+    /// The watch shows a task, which it showed so before.
+    pub fn seen(&self, before: Option<&Task>, task: &Task) {
+        let told = task.status.as_ref().and_then(|status| status.run_id.as_ref());
+        let mut inner = self.lock();
+        match told.filter(|told| **told != task.spec.run_id) {
+            None => {
+                inner.earlier.remove(task.metadata.uid.as_deref().unwrap_or_default());
+            }
+            Some(told) => {
+                let before = before.filter(|before| before.metadata.uid == task.metadata.uid);
+                if let Some(before) = before.filter(|before| before.spec.run_id == *told) {
+                    inner.earlier.insert(uid_of(task), before.spec.clone());
+                }
+            }
+        }
+    }
+
+    /// A task as it was before its present runId, as far as that is known.
+    fn before_this_run(&self, task: Task) -> Task {
+        let earlier = self.lock().earlier.get(task.metadata.uid.as_deref().unwrap_or_default()).cloned();
+        // Of its payload, at least, it is not known that it is the same.
+        let payload = Some(Payload::Measured { bytes: 0 });
+        let spec = earlier.unwrap_or_else(|| TaskSpec { payload, ..task.spec.clone() });
+        Task { spec, ..task }
+    }
+
+    /// A task is gone: `task` is how it was last seen, whole if possible.
+    pub fn gone(&self, task: &Task) {
+        self.done(task);
+        if leaves_unrecorded(task) {
+            let told = task.status.as_ref().and_then(|status| status.run_id.as_ref());
+            let as_it_ran = match told.is_some_and(|told| *told != task.spec.run_id) {
+                true => self.before_this_run(task.clone()),
+                false => task.clone(),
+            };
+            self.departed.take(&as_it_ran, Timestamp::now());
+        }
+        self.lock().earlier.remove(task.metadata.uid.as_deref().unwrap_or_default());
+    }
+
+    /// A task is gone that could not be read in the end: what is not in the archive yet cannot be told.
+    pub fn gone_unread(&self, task: &Task) {
+        self.done(task);
+        self.lock().earlier.remove(task.metadata.uid.as_deref().unwrap_or_default());
+    }
+
+    fn waiting(&self) -> Vec<Uid> {
+        self.lock().waiting.keys().cloned().collect()
+    }
+}
+
+impl Drop for Records {
+    fn drop(&mut self) {
+        self.metrics.records_wait(-(self.waiting().len() as i64));
+    }
+}
+
+/// Puts a record, tells of it, and says whether it is there.
+pub async fn put(guard: &Guard, record: &Record, metrics: &Metrics) -> bool {
+    let began = Instant::now();
+    let put = guard.put(record).await;
+    metrics.archived(began.elapsed(), put.as_ref().err().map_or("ok", |error| error.kind()));
+    match put {
+        Ok(()) => true,
+        Err(error) => {
+            if !error.passes() {
+                let summary = &record.summary;
+                tracing::error!(namespace = summary.namespace, task = summary.name, uid = summary.uid, %error, "a record could not be written");
+            }
+            false
+        }
+    }
+}
+
+/// Wakes the tasks that wait for the archive whenever it is back. Never ends.
+pub async fn run(context: Arc<Context>, mut wake: mpsc::Sender<ObjectRef<Task>>) {
+    let mut trouble = context.records.guard.trouble();
+    // Fails only when the guard is gone, and with it everything.
+    while trouble.wait_for(Option::is_some).await.is_ok() && trouble.wait_for(Option::is_none).await.is_ok() {
+        for task in context.records.waiting().iter().filter_map(|uid| context.cache.reference(uid)) {
+            let _ = wake.send(task).await;
+        }
+    }
+    std::future::pending().await
+}
