@@ -610,7 +610,8 @@ impl World {
             let status = self.scene.status();
             let waits_for_somebody =
                 matches!(status.reason, Reason::Suspended | Reason::TypeMissing | Reason::QueueMissing);
-            if status.state.is_final() || (status.state == State::Queued && waits_for_somebody && !self.something_runs()) {
+            let at_rest = status.state.is_final() || (status.state == State::Queued && waits_for_somebody);
+            if at_rest && !self.something_runs() {
                 return Ok(true);
             }
             self.pod_comes(None);
