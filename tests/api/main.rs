@@ -7,6 +7,7 @@ mod cancelling;
 mod costs;
 mod faults;
 mod fuzz;
+mod launches;
 mod leader;
 mod lifecycle;
 mod order;
