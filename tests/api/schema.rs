@@ -287,7 +287,7 @@ async fn kubectl_get_shows_what_a_person_wants_to_know() {
                 "NAME TYPE PRIORITY STATE ATTEMPT PROGRESS REASON EFFECTIVE QUEUE WORKER AGE",
                 "a work high Queued Queued default",
             ),
-            (vec!["get", "taskqueues"], "NAME TASKS RUNNING QUEUED SUSPENDED AGE", "q 7 false"),
+            (vec!["get", "taskqueues"], "NAME TASKS RUNNING QUEUED OLDEST SUSPENDED AGE", "q 7 false"),
             (vec!["get", "tasktypes"], "NAME EXECUTOR MAX READY AGE", "work Job"),
             (
                 vec!["get", "tasks", "--field-selector", "spec.type=work,status.state=Queued"],
