@@ -13,4 +13,5 @@ mod reruns;
 mod samples;
 mod starts;
 mod stopping;
+mod what_the_work_says;
 mod what_the_work_sees;

@@ -41,6 +41,12 @@ impl Cluster {
         file
     }
 
+    /// Where its pods reach this machine, if it has any.
+    pub fn host_address(self) -> Option<String> {
+        let file = self.kubeconfig().with_file_name("host-address");
+        std::fs::read_to_string(file).ok().map(|address| address.trim().to_owned())
+    }
+
     /// How an administrator reaches it.
     pub async fn config(self) -> Config {
         config_of(&self.kubeconfig()).await

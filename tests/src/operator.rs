@@ -73,8 +73,14 @@ impl Operator {
 
     /// The same, listening to work too.
     pub async fn with_worker(namespace: &Namespace, flags: &[&str]) -> Self {
-        let worker = free_address().to_string();
-        let url = format!("http://{worker}");
+        let mut worker = free_address();
+        let mut url = format!("http://{worker}");
+        // Where there are nodes, pods reach this machine at an address of its own.
+        if let Some(host) = namespace.cluster.host_address() {
+            url = format!("http://{host}:{}", worker.port());
+            worker.set_ip([0, 0, 0, 0].into());
+        }
+        let worker = worker.to_string();
         let flags = [&["--worker-addr", &worker, "--worker-url", &url], flags].concat();
         Self::with_rest(namespace, &flags).await
     }

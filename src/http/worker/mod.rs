@@ -9,7 +9,8 @@ mod said;
 mod stream;
 mod upload;
 
-use std::sync::Arc;
+use std::collections::HashSet;
+use std::sync::{Arc, Mutex};
 
 use axum::Router;
 use axum::extract::{DefaultBodyLimit, FromRequestParts, Request, State};
@@ -47,6 +48,8 @@ struct Desk {
     reviews: Reviews,
     requests: Semaphore,
     uploads: Semaphore,
+    /// The pods that are handing over a result.
+    uploading: Mutex<HashSet<String>>,
     followers: Arc<Semaphore>,
     /// This replica, as the others find it when it leads.
     me: Option<Peer>,
@@ -63,6 +66,7 @@ pub fn router(shared: &Shared) -> Router {
         reviews: Reviews::new(shared.client.clone()),
         requests: Semaphore::new(REQUESTS),
         uploads: Semaphore::new(UPLOADS),
+        uploading: Mutex::default(),
         followers: Arc::new(Semaphore::new(FOLLOWERS)),
         me: shared.me.clone(),
         peers: shared.peers.clone(),

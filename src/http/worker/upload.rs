@@ -1,6 +1,6 @@
 //! PUT /worker/v1/result: a result too large for the result file, into the archive.
 
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use axum::body::{Body, BodyDataStream};
@@ -37,8 +37,10 @@ pub(super) async fn result(
     if length(&headers).is_some_and(|bytes| bytes > LARGEST as u64) {
         return Err(too_large());
     }
-    let Ok(_permit) = desk.uploads.try_acquire() else {
-        return Err(Kind::Busy.because("too many results are on their way; send it again in a moment"));
+    let (Some(_turn), Ok(_permit)) = (Turn::of(&desk, &speaker), desk.uploads.try_acquire()) else {
+        return Err(
+            Kind::Busy.because("too many results are on their way, or one of this pod; send it again in a moment")
+        );
     };
     let content = timeout(WHOLE, read(body.into_data_stream())).await.unwrap_or_else(|_| Err(too_slow(WHOLE)))?;
     if is_json(&content_type) {
@@ -54,6 +56,25 @@ pub(super) async fn result(
     desk.archive.put_result(&spot.uid, &spot.run_id, &result).await.map_err(not_stored)?;
     desk.live.hear(&speaker, Word::Result(stored)).await?;
     Ok(StatusCode::NO_CONTENT)
+}
+
+/// One result of each pod at a time, so that none keeps the others from handing over theirs.
+struct Turn<'a> {
+    desk: &'a Desk,
+    pod: String,
+}
+
+impl<'a> Turn<'a> {
+    fn of(desk: &'a Desk, speaker: &Speaker) -> Option<Self> {
+        let pod = speaker.uid.clone();
+        desk.uploading.lock().unwrap_or_else(PoisonError::into_inner).insert(pod.clone()).then(|| Self { desk, pod })
+    }
+}
+
+impl Drop for Turn<'_> {
+    fn drop(&mut self) {
+        self.desk.uploading.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.pod);
+    }
 }
 
 /// It will be told within a text of JSON.
