@@ -9,6 +9,7 @@ mod events;
 mod idempotency;
 mod life;
 mod lists;
+mod readme;
 mod replicas;
 mod verdict;
 
