@@ -18,6 +18,7 @@ use tokio::time::timeout;
 use super::super::problem::{Kind, Problem};
 use super::Desk;
 use super::peer::Peer;
+use super::upload::check_length;
 
 /// To reach the one that leads.
 const CONNECT: Duration = Duration::from_secs(2);
@@ -59,6 +60,7 @@ pub async fn or_here(State(desk): State<Arc<Desk>>, request: Request, next: Next
 
 async fn forward(client: &HttpClient, peer: &Peer, request: Request) -> Result<Response, Problem> {
     let (mut head, body) = request.into_parts();
+    check_length(&head.headers)?;
     let path = head.uri.path_and_query().map_or("/", |path| path.as_str());
     head.uri = format!("{}{path}", peer.url).parse::<Uri>().map_err(|_| away())?;
     strip(&mut head.headers);

@@ -2,6 +2,7 @@
 //!
 //! What is said is handed to whoever listens, who knows which attempt the pod is at work on; nothing is decided here.
 
+mod drain;
 mod forward;
 mod peer;
 mod reviews;
@@ -78,6 +79,7 @@ pub fn router(shared: &Shared) -> Router {
         .route("/worker/v1/error", post(said::error))
         .route("/worker/v1/result", put(upload::result))
         .layer(middleware::from_fn_with_state(desk.clone(), forward::or_here))
+        .layer(middleware::from_fn(drain::when_refused))
         .route(stream::PATH, get(stream::tell))
         .fallback(async || Kind::NoSuchPath.because("POST to /worker/v1/progress or /error, or PUT /worker/v1/result"))
         .method_not_allowed_fallback(async |method: Method| {

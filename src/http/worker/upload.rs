@@ -19,7 +19,7 @@ use crate::archive::{Error, LargeResult};
 use crate::core::words::Word;
 use crate::live::Speaker;
 
-const LARGEST: usize = 16 << 20;
+pub(super) const LARGEST: usize = 16 << 20;
 /// The whole result has arrived by then…
 const WHOLE: Duration = Duration::from_secs(60);
 /// …and something of it at least so often.
@@ -34,9 +34,7 @@ pub(super) async fn result(
 ) -> Result<StatusCode, Problem> {
     let spot = desk.live.whose(&speaker).await?;
     let content_type = content_type(&headers)?;
-    if length(&headers).is_some_and(|bytes| bytes > LARGEST as u64) {
-        return Err(too_large());
-    }
+    check_length(&headers)?;
     let (Some(_turn), Ok(_permit)) = (Turn::of(&desk, &speaker), desk.uploads.try_acquire()) else {
         return Err(
             Kind::Busy.because("too many results are on their way, or one of this pod; send it again in a moment")
@@ -92,8 +90,10 @@ fn content_type(headers: &HeaderMap) -> Result<String, Problem> {
         .ok_or_else(|| Kind::Header.because("a content type has 1 to 255 visible ASCII characters").at("Content-Type"))
 }
 
-fn length(headers: &HeaderMap) -> Option<u64> {
-    headers.get(header::CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
+/// What says that it is too large is not read.
+pub(super) fn check_length(headers: &HeaderMap) -> Result<(), Problem> {
+    let length = headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
+    if length.is_some_and(|bytes| bytes > LARGEST as u64) { Err(too_large()) } else { Ok(()) }
 }
 
 async fn read(mut body: BodyDataStream) -> Result<Vec<u8>, Problem> {

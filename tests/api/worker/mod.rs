@@ -24,7 +24,17 @@ async fn at_work(ns: &Namespace, node: &FakeNode, operator: &Operator) -> (Strin
     node.script("one", [Outcome::Hold]);
     let id = operator.rest().submit(&submission("one")).await;
     let worker = Worker::of(ns, node, operator.worker(), "one", 1).await;
+    runs(&operator.rest(), &id, 1).await;
     (id, worker)
+}
+
+/// Waits until this replica's own watch has shown that this attempt runs.
+async fn runs(rest: &Rest, id: &str, attempt: i32) {
+    eventually("the attempt is told to run", SOON, async || {
+        let status = rest.status(id).await;
+        (status["status"] == "processing" && status["attempt"] == attempt).then_some(())
+    })
+    .await;
 }
 
 fn submission(name: &str) -> Value {
@@ -34,4 +44,12 @@ fn submission(name: &str) -> Value {
 #[track_caller]
 fn taken(answer: &Answer) {
     assert_eq!((answer.status, answer.text.as_str()), (204, ""), "{answer:?}");
+}
+
+/// The result, once this replica's watch has shown that there is one.
+async fn result_of(rest: &Rest, id: &str) -> Answer {
+    eventually("the result is told", SOON, async || {
+        Some(rest.get(&format!("/api/v1/tasks/{id}/result")).await).filter(|answer| answer.status != 409)
+    })
+    .await
 }

@@ -7,7 +7,7 @@ use kube::ResourceExt;
 use serde_json::{Value, json};
 use task_manager::api::State;
 
-use super::{at_work, listening, submission, taken};
+use super::{at_work, listening, runs, submission, taken};
 
 fn half() -> Value {
     json!({"percent": 50})
@@ -70,7 +70,9 @@ async fn a_pod_speaks_for_its_own_task_alone() {
         let (first, _) = at_work(&ns, &node, &operator).await;
         node.script("two", [Outcome::Hold]);
         let second = rest.submit(&submission("two")).await;
-        taken(&Worker::of(&ns, &node, operator.worker(), "two", 1).await.progress(&half()).await);
+        let worker = Worker::of(&ns, &node, operator.worker(), "two", 1).await;
+        runs(&rest, &second, 1).await;
+        taken(&worker.progress(&half()).await);
         assert_eq!(rest.status(&second).await["progress"], half());
         assert_eq!(rest.status(&first).await.get("progress"), None);
     })
@@ -97,6 +99,7 @@ async fn a_late_word_changes_nothing() {
             let answer = refused(&answer);
             assert!(answer == late || answer == (401, "no-token".to_owned()), "{answer:?}");
         }
+        runs(&rest, &id, 2).await;
         taken(&second.progress(&json!({"percent": 60})).await);
         assert_eq!(rest.status(&id).await["progress"]["percent"], 60);
         node.end("one", Outcome::succeed());

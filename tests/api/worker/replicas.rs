@@ -8,7 +8,7 @@ use k8s_openapi::api::coordination::v1::Lease;
 use serde_json::json;
 use task_manager::api::State;
 
-use super::{at_work, listening, submission, taken};
+use super::{at_work, listening, result_of, runs, submission, taken};
 
 const TASKS: usize = 50;
 /// A lease runs out after ten seconds.
@@ -39,11 +39,7 @@ async fn what_is_said_to_one_replica_is_seen_on_both() {
         let second = beside(&ns).await;
         let other = second.rest();
         let (id, worker) = at_work(&ns, &node, &leader).await;
-        // The other replica's watch may be behind this one's.
-        eventually("the other replica knows that it runs", SOON, async || {
-            (other.status(&id).await["status"] == "processing").then_some(())
-        })
-        .await;
+        runs(&other, &id, 1).await;
         let mut streams = [rest.events(&id, None).await, other.events(&id, None).await];
         for (percent, way) in [(10, second.worker()), (20, leader.worker()), (30, second.worker())] {
             taken(&worker.through(way).progress(&json!({"percent": percent})).await);
@@ -55,6 +51,8 @@ async fn what_is_said_to_one_replica_is_seen_on_both() {
             }
         }
         let worker = worker.through(second.worker());
+        // Who is refused while it still sends gets its answer all the same.
+        assert_eq!(worker.with("nonsense").result("text/plain", "x".repeat(8 << 20)).await.problem().0, "no-token");
         assert_eq!(worker.with("nonsense").progress(&json!({"percent": 1})).await.problem().0, "no-token");
         taken(&worker.result("text/plain", "x".repeat(1 << 20)).await);
         assert_eq!(worker.result("text/plain", "x".repeat((16 << 20) + 1)).await.status, 413);
@@ -62,7 +60,7 @@ async fn what_is_said_to_one_replica_is_seen_on_both() {
         node.end("one", Outcome::succeed());
         ns.task_in("one", State::Completed).await;
         for replica in [&rest, &other] {
-            assert_eq!(replica.get(&format!("/api/v1/tasks/{id}/result")).await.text.len(), 1 << 20);
+            assert_eq!(result_of(replica, &id).await.text.len(), 1 << 20);
         }
     })
     .await;

@@ -10,7 +10,7 @@ use task_manager::api::State;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-use super::{at_work, listening, submission, taken};
+use super::{at_work, listening, result_of, submission, taken};
 
 const LARGEST: usize = 16 << 20;
 
@@ -31,7 +31,7 @@ async fn sixteen_mebibytes_come_back_as_they_were_handed_over_and_a_byte_more_is
         node.end("one", Outcome::result(r#"{"left": true}"#));
         ns.task_in("one", State::Completed).await;
         let check = async |when: &str| {
-            let answer = rest.get(&path).await;
+            let answer = result_of(&rest, &id).await;
             assert_eq!((answer.status, answer.header("content-type")), (200, Some("text/csv")), "{when}");
             assert!(answer.text == content, "{when}: another content");
         };
@@ -57,7 +57,7 @@ async fn a_large_result_in_json_reads_as_every_result_does() {
         taken(&worker.result("application/json; charset=utf-8", result.to_string()).await);
         node.end("one", Outcome::succeed());
         ns.task_in("one", State::Completed).await;
-        let told = rest.get(&format!("/api/v1/tasks/{id}/result")).await.json();
+        let told = result_of(&rest, &id).await.json();
         assert_eq!((&told["status"], &told["result"]), (&json!("completed"), &result));
         assert!(told["processed_at"].is_string());
     })
@@ -77,7 +77,7 @@ async fn the_result_is_that_of_the_attempt_that_succeeded() {
         node.end("one", Outcome::exit(1));
         let status = ns.task_in("one", State::Completed).await.status.expect("a status");
         assert_eq!((status.attempt, status.result_ref), (2, None));
-        let told = rest.get(&format!("/api/v1/tasks/{id}/result")).await.json();
+        let told = result_of(&rest, &id).await.json();
         assert_eq!(told["result"], "small");
     })
     .await;
@@ -93,7 +93,7 @@ async fn a_result_that_was_taken_is_the_result_though_the_operator_is_killed_at_
         node.end("one", Outcome::succeed());
         operator.start_again().await;
         ns.task_in("one", State::Completed).await;
-        assert_eq!(rest.get(&format!("/api/v1/tasks/{id}/result")).await.text, "kept");
+        assert_eq!(result_of(&rest, &id).await.text, "kept");
     })
     .await;
 }

@@ -1,0 +1,47 @@
+//! Who is refused may still be sending. One whose connection is closed in the middle of that sees a broken connection
+//! and no answer, so what is on its way is taken and thrown away, within bounds.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::body::{Body, BodyDataStream};
+use axum::extract::Request;
+use axum::http::{StatusCode, header};
+use axum::middleware::Next;
+use axum::response::Response;
+use futures::{StreamExt, stream};
+use tokio::sync::Mutex;
+use tokio::time::timeout;
+
+use super::upload::LARGEST;
+
+const WITHIN: Duration = Duration::from_secs(10);
+
+pub async fn when_refused(request: Request, next: Next) -> Response {
+    // Who waits to be told to go on has sent nothing.
+    if request.headers().contains_key(header::EXPECT) {
+        return next.run(request).await;
+    }
+    let (head, body) = request.into_parts();
+    let rest = Arc::new(Mutex::new(body.into_data_stream()));
+    let pieces = stream::unfold(rest.clone(), async |rest| {
+        let piece = rest.lock().await.next().await?;
+        Some((piece, rest))
+    });
+    let response = next.run(Request::from_parts(head, Body::from_stream(pieces))).await;
+    let status = response.status();
+    if !status.is_success() && status != StatusCode::REQUEST_TIMEOUT {
+        let _ = timeout(WITHIN, discard(&mut *rest.lock().await)).await;
+    }
+    response
+}
+
+async fn discard(body: &mut BodyDataStream) {
+    let mut bytes = 0;
+    while let Some(Ok(piece)) = body.next().await {
+        bytes += piece.len();
+        if bytes > LARGEST {
+            return;
+        }
+    }
+}
