@@ -49,6 +49,16 @@ pub struct RunOptions {
     #[arg(long, env = "TASK_MANAGER_HTTP_ADDR", value_name = "ADDRESS")]
     pub http_addr: Option<SocketAddr>,
 
+    /// Where work reports its progress, its errors and its results (/worker/v1), such as 0.0.0.0:8082 [default:
+    /// nowhere]. Who reports must show the token of the pod that runs the task.
+    #[arg(long, env = "TASK_MANAGER_WORKER_ADDR", value_name = "ADDRESS")]
+    pub worker_addr: Option<SocketAddr>,
+
+    /// The address at which pods reach --worker-addr, such as http://task-manager-worker.task-manager:8082. With it
+    /// every attempt gets TASK_API_URL, and a token in TASK_TOKEN_FILE [default: they are told of none].
+    #[arg(long, env = "TASK_MANAGER_WORKER_URL", value_name = "URL", value_parser = worker_url)]
+    pub worker_url: Option<String>,
+
     /// The namespaces that REST serves, the usual one first; it sees no other [default: the watched namespace, else
     /// the operator's own].
     #[arg(long, env = "TASK_MANAGER_REST_NAMESPACES", value_name = "NAMESPACES", value_delimiter = ',')]
@@ -126,6 +136,13 @@ fn quantity(text: &str) -> Result<Quantity, String> {
     }
 }
 
+/// Paths are put behind it.
+fn worker_url(text: &str) -> Result<String, String> {
+    let uri: axum::http::Uri = text.parse().map_err(|_| "it is no URL".to_owned())?;
+    let plain = matches!(uri.scheme_str(), Some("http" | "https")) && uri.host().is_some() && uri.query().is_none();
+    if plain { Ok(text.trim_end_matches('/').into()) } else { Err("write it as http://host:port".into()) }
+}
+
 impl RunOptions {
     pub fn settings(&self) -> Settings {
         Settings {
@@ -134,6 +151,7 @@ impl RunOptions {
             max_running_tasks: self.max_running_tasks,
             keep_finished_seconds: self.keep_finished_seconds,
             priority_class_prefix: self.priority_class_prefix.clone(),
+            worker_url: self.worker_url.clone(),
         }
     }
 }
@@ -153,6 +171,14 @@ mod tests {
         let cli = Cli::try_parse_from(["task-manager", "run"]).expect("no flag is needed");
         let Command::Run(options) = cli.command else { panic!("the subcommand is run") };
         assert_eq!(options.settings(), Settings::default());
+    }
+
+    #[test]
+    fn a_worker_url_is_the_beginning_of_one() {
+        assert_eq!(worker_url("http://operator:8082/"), Ok("http://operator:8082".into()));
+        for wrong in ["operator:8082", "ftp://operator", "http://", "http://operator/?a=b", ""] {
+            assert!(worker_url(wrong).is_err(), "{wrong}");
+        }
     }
 
     #[test]

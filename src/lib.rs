@@ -11,6 +11,7 @@ pub mod follow;
 pub mod health;
 pub mod http;
 pub mod leader;
+pub mod live;
 pub mod metrics;
 pub mod operator;
 pub mod telemetry;
@@ -22,7 +23,7 @@ mod structure {
     use std::fs;
     use std::path::{Path, PathBuf};
 
-    const ALL: [&str; 14] = [
+    const ALL: [&str; 15] = [
         "api",
         "archive",
         "cli",
@@ -34,22 +35,24 @@ mod structure {
         "health",
         "http",
         "leader",
+        "live",
         "metrics",
         "operator",
         "telemetry",
     ];
 
     /// What each part may use beside itself.
-    const MAY_USE: [(&str, &[&str]); 9] = [
+    const MAY_USE: [(&str, &[&str]); 10] = [
         ("api", &[]),
         ("archive", &["api", "core"]),
         ("core", &["api"]),
         ("metrics", &["api", "core"]),
-        ("controller", &["api", "archive", "core", "errors", "leader", "metrics"]),
+        ("controller", &["api", "archive", "core", "errors", "leader", "live", "metrics"]),
         ("follow", &["api"]),
         ("health", &["metrics"]),
-        ("http", &["api", "archive", "core", "metrics"]),
+        ("http", &["api", "archive", "core", "live", "metrics"]),
         ("leader", &["errors"]),
+        ("live", &["api", "core"]),
     ];
 
     fn sources(part: &str) -> Vec<(PathBuf, String)> {

@@ -14,6 +14,7 @@ use crate::controller::{self, Departed, Scope};
 use crate::health::{self, ListenError, Parts};
 use crate::http;
 use crate::leader::{self, Election};
+use crate::live::Live;
 use crate::metrics::Metrics;
 
 #[derive(Debug, thiserror::Error)]
@@ -49,9 +50,16 @@ pub async fn run_with(client: Client, options: RunOptions, shutdown: Cancellatio
     let parts =
         Parts { needed: vec![("controller", is_ready), ("rest", knows)], told: vec![("archive", guard.trouble())] };
     let health = health::serve(options.health_addr, parts, metrics.clone(), shutdown.clone()).await?;
-    let rest = rest(&client, &options)
-        .map(|rest| http::serve(rest, client.clone(), archive.clone(), metrics.clone(), knows_tasks, shutdown.clone()))
-        .transpose()?;
+    let live = Arc::new(Live::default());
+    let shared = http::Shared {
+        client: client.clone(),
+        archive: archive.clone(),
+        live: live.clone(),
+        metrics: metrics.clone(),
+        over: shutdown.clone(),
+    };
+    let worker = options.worker_addr.map(|addr| http::serve_worker(addr, shared.clone())).transpose()?;
+    let rest = rest(&client, &options).map(|rest| http::serve(rest, shared, knows_tasks)).transpose()?;
 
     tracing::info!(version = env!("CARGO_PKG_VERSION"), health = %options.health_addr, %archive, "task-manager starts");
     let election = election(&client, &options);
@@ -59,6 +67,7 @@ pub async fn run_with(client: Client, options: RunOptions, shutdown: Cancellatio
         client,
         archive: guard.clone(),
         departed: departed.clone(),
+        live,
         namespace: options.watch_namespace.clone(),
     };
     let leading = leader::lead(&election, &ready, &shutdown, |over| {
@@ -72,7 +81,7 @@ pub async fn run_with(client: Client, options: RunOptions, shutdown: Cancellatio
     let keeping = shutdown.run_until_cancelled(async {
         tokio::join!(guard.watch_over(), departed.run(), tell_of(&guard, &metrics));
     });
-    tokio::join!(stopping, health, OptionFuture::from(rest), keeping);
+    tokio::join!(stopping, health, OptionFuture::from(rest), OptionFuture::from(worker), keeping);
     departed.drain().await;
     tracing::info!("task-manager has stopped");
     Ok(())

@@ -304,11 +304,22 @@ pub struct TaskStatus {
     #[schemars(length(max = 253))]
     pub worker: Option<String>,
 
-    /// How far the work says it is.
+    /// How far the work says it is. It is written here every ten seconds at most; over REST it is told at once.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub progress: Option<Progress>,
 
-    /// What the work left in TASK_RESULT_FILE: JSON, or text where it was not JSON. At most 4096 bytes.
+    /// What the work of the present attempt said over HTTP of its error. It is kept here until the attempt has
+    /// ended and is judged.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reported_error: Option<ReportedError>,
+
+    /// The result that the work handed over by PUT /worker/v1/result. It is in the operator's store, and is asked
+    /// for over REST.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub result_ref: Option<ResultRef>,
+
+    /// What the work left in TASK_RESULT_FILE: JSON, or text where it was not JSON. At most 4096 bytes. Absent where
+    /// there is a resultRef, which goes before it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "schema::any_value")]
     pub result: Option<Value>,
@@ -421,6 +432,37 @@ pub struct Progress {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 1024))]
     pub message: Option<String>,
+    /// When it was last written here.
+    #[serde(default, deserialize_with = "schema::lenient_micro_time", skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "schema::time")]
+    pub updated_at: Option<MicroTime>,
+}
+
+/// What the work said of its own error.
+#[derive(KubeSchema, Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ReportedError {
+    /// What kind of error it is, in the work's own word; a type's failureRules may speak of it. Example: RateLimited.
+    #[serde(default, rename = "type", skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 253))]
+    pub type_: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 2048))]
+    pub message: Option<String>,
+    /// Whether trying again may help. False: the task fails for good.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retryable: Option<bool>,
+}
+
+/// A result that is in the operator's store.
+#[derive(KubeSchema, Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ResultRef {
+    /// As in HTTP. Example: application/json.
+    #[schemars(length(max = 255))]
+    pub content_type: String,
+    /// Its size.
+    pub bytes: i64,
 }
 
 /// One aspect of a resource's state, in the form that kubectl wait reads.

@@ -1,9 +1,10 @@
 use std::collections::BTreeMap;
 
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
 use kube::{CustomResource, KubeSchema};
 use serde::{Deserialize, Serialize};
 
-use super::{Condition, Priority, Quantity};
+use super::{Condition, Priority, Quantity, schema};
 
 /// How much may run at once. A queue named "default" need not be created.
 #[derive(CustomResource, KubeSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -24,6 +25,12 @@ use super::{Condition, Priority, Quantity};
     ),
     printcolumn(name = "Running", type_ = "integer", json_path = ".status.running"),
     printcolumn(name = "Queued", type_ = "integer", json_path = ".status.queued"),
+    printcolumn(
+        name = "Oldest",
+        type_ = "date",
+        json_path = ".status.oldestQueuedAt",
+        description = "For how long the oldest that waits has waited."
+    ),
     printcolumn(name = "Suspended", type_ = "boolean", json_path = ".spec.suspend"),
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp")
 )]
@@ -75,7 +82,12 @@ pub struct TaskQueueStatus {
     /// How many wait, by priority.
     #[serde(default)]
     pub by_priority: ByPriority,
-    /// For how many seconds the oldest of them had waited when this was written.
+    /// Since when the oldest of them waits.
+    #[serde(default, deserialize_with = "schema::lenient_micro_time", skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "schema::time")]
+    pub oldest_queued_at: Option<MicroTime>,
+    /// For how many seconds the oldest of them had waited when this was written: when anything else here
+    /// changed, and at 10 s, 1 min, 10 min, 1 h, 6 h and 1 day. oldestQueuedAt is exact.
     #[serde(default)]
     pub oldest_queued_seconds: i64,
     /// Ready: it admits tasks.

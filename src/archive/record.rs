@@ -1,12 +1,12 @@
 //! What is kept of one run of one task. Built from the task and its status alone; reads no clock.
 
 use jiff::Timestamp;
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{MicroTime, Time};
 use kube::ResourceExt;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::api::{AttemptRecord, Payload, Priority, Reason, State, Task, TaskSpec, TaskStatus};
+use crate::api::{AttemptRecord, Payload, Priority, Progress, Reason, State, Task, TaskSpec, TaskStatus};
 use crate::core::names::{ANNOTATION_BODY_DIGEST, ANNOTATION_REPLAY_OF};
 
 /// Of a log, the last lines are kept, up to so many …
@@ -69,8 +69,11 @@ pub struct Details {
     pub result_truncated: bool,
     /// The last lines that the last attempt's container wrote.
     pub log: Option<String>,
-    /// The node of the last attempt.
+    /// The pod and the node of the last attempt.
+    pub worker: Option<String>,
     pub node: Option<String>,
+    /// The last that the work said of how far it was.
+    pub progress: Option<Progress>,
     /// Of the request that made the task, where that had an idempotency key; the task's name holds the key.
     pub body_digest: Option<String>,
 }
@@ -100,6 +103,44 @@ impl Record {
             ..before
         };
         Self::of(task, &status, log, now)
+    }
+
+    /// The task as it was at the end of this run: what [`Record::of`] was given, as far as it is kept.
+    pub fn task(&self) -> Task {
+        let spec = serde_json::from_value(self.details.spec.clone()).unwrap_or_default();
+        let mut task = Task::new(&self.summary.name, spec);
+        let annotations =
+            [(ANNOTATION_REPLAY_OF, &self.summary.replay_of), (ANNOTATION_BODY_DIGEST, &self.details.body_digest)];
+        let annotations = annotations.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value.clone()?)));
+        task.metadata.annotations = Some(annotations.collect());
+        task.metadata.uid = Some(self.summary.uid.clone());
+        task.metadata.namespace = Some(self.summary.namespace.clone());
+        task.metadata.creation_timestamp = self.summary.created_at.map(Time);
+        task.status = Some(self.status());
+        task
+    }
+
+    fn status(&self) -> TaskStatus {
+        let Self { summary, details } = self;
+        TaskStatus {
+            run_id: Some(summary.run_id.clone()),
+            state: summary.state,
+            reason: summary.reason,
+            message: summary.message.clone(),
+            priority: Some(summary.priority),
+            attempt: summary.attempt,
+            failures: summary.failures,
+            disruptions: summary.disruptions,
+            attempts: details.attempts.clone(),
+            queued_at: summary.queued_at.map(MicroTime),
+            started_at: summary.started_at.map(MicroTime),
+            finished_at: summary.finished_at.map(MicroTime),
+            worker: details.worker.clone(),
+            progress: details.progress.clone(),
+            result: details.result.clone(),
+            result_truncated: details.result_truncated,
+            ..TaskStatus::default()
+        }
     }
 
     /// When the run began: what tells an earlier run from a later one.
@@ -150,6 +191,8 @@ fn details(task: &Task, status: &TaskStatus, log: Option<&str>) -> Details {
         result: status.result.clone(),
         result_truncated: status.result_truncated,
         log: log.map(|log| tail(log).to_owned()),
+        worker: status.worker.clone(),
+        progress: status.progress.clone(),
         node: status.attempts.last().and_then(|attempt| attempt.node.clone()),
         body_digest: task.annotations().get(ANNOTATION_BODY_DIGEST).cloned(),
     }
@@ -221,6 +264,25 @@ mod tests {
         assert_eq!((details.result, details.log.as_deref()), (Some(json!({"pages": 10})), Some("one\ntwo")));
         assert_eq!((details.attempts.len(), details.node.as_deref()), (1, Some("n-1")));
         assert_eq!(details.body_digest.as_deref(), Some("abc"));
+    }
+
+    #[test]
+    fn a_record_gives_back_the_task_that_it_was_made_from() {
+        let task = task();
+        let status = TaskStatus {
+            state: State::Failed,
+            reason: Reason::ExitCode,
+            message: Some("exit code 3".into()),
+            worker: Some("report-y".into()),
+            progress: Some(Progress { percent: Some(40), ..Progress::default() }),
+            finished_at: Some(MicroTime(at("2026-01-01T00:02:00Z"))),
+            ..task.status.clone().unwrap_or_default()
+        };
+        let again = Record::of(&task, &status, None, at("2026-01-01T00:02:01Z")).task();
+        assert_eq!(again.metadata, task.metadata);
+        assert_eq!(again.spec, task.spec);
+        // What an attempt held of its queue is over.
+        assert_eq!(again.status, Some(TaskStatus { admitted: None, ..status }));
     }
 
     #[test]

@@ -20,8 +20,10 @@ use super::known::{Known, version, version_of};
 use crate::api::{Priority, State, Task, TaskQueue, TaskType};
 use crate::core::observe::{JobFacts, Observed, PodFacts, Trouble};
 
+use crate::core::lifecycle::{self, Hearing};
 use crate::core::queue::{Board, Candidate, Capacity, Key, Pass, Standing, Summary, standing};
 use crate::core::{Kind, Settings, Surroundings, names, policy};
+use crate::live::Speaker;
 
 pub type Uid = Arc<str>;
 
@@ -43,11 +45,26 @@ struct Inner {
     queues: HashMap<Key, Arc<TaskQueue>>,
     known: HashMap<Uid, Known>,
     children: HashMap<Uid, Children>,
+    /// Whose pods these are, by the pods' uids.
+    speakers: HashMap<String, Uid>,
     /// Tasks whose admission is being written: until it is known what became of that, each is a holder,
     /// whatever else changes.
     assumed: HashSet<Uid>,
     /// Namespaces that are being deleted.
     ending: HashSet<String>,
+}
+
+/// Whose word it is.
+pub enum Heard {
+    /// It is at work on this task.
+    Present(Arc<Task>),
+    /// Its attempt is over, or its task is gone.
+    Over,
+    Stranger,
+    /// It was not seen yet.
+    Unknown,
+    /// The watch still shows the past.
+    TooSoon,
 }
 
 /// What a decision about a task is based on.
@@ -108,6 +125,7 @@ impl Cache {
             queues: HashMap::new(),
             known: HashMap::new(),
             children: HashMap::new(),
+            speakers: HashMap::new(),
             assumed: HashSet::new(),
             ending: HashSet::new(),
         };
@@ -412,13 +430,39 @@ impl Cache {
 
     pub fn pod_seen(&self, pod: &Pod) -> Option<ObjectRef<Task>> {
         let facts = PodFacts::of(pod);
+        self.may_speak(pod);
         self.child_changed(pod, |children| children.pod_seen(facts))
     }
 
-    /// A pod that the API server was asked for.
-    pub fn pod_found(&self, pod: &Pod) {
+    /// A pod that the API server was asked for; false when it is none of ours.
+    pub fn pod_found(&self, pod: &Pod) -> bool {
         let facts = PodFacts::of(pod);
         self.child_changed(pod, |children| children.pod_found(facts));
+        self.may_speak(pod)
+    }
+
+    fn may_speak(&self, pod: &Pod) -> bool {
+        let whose = pod.uid().zip(task_uid(pod));
+        whose.map(|(pod, task)| self.lock().speakers.insert(pod, task)).is_some()
+    }
+
+    /// Whether a pod may speak, and of which task.
+    pub fn heard(&self, speaker: &Speaker) -> Heard {
+        let inner = self.lock();
+        let Some(uid) = inner.speakers.get(&speaker.uid) else { return Heard::Unknown };
+        let Some(known) = inner.known.get(uid) else { return Heard::Over };
+        let task = self.task(&known.reference).filter(|task| known.is_current(task) && uid_of(task) == *uid);
+        let Some(task) = task else { return Heard::TooSoon };
+        // Whoever may make pods elsewhere may call them ours.
+        if namespace_of(&task) != speaker.namespace {
+            return Heard::Stranger;
+        }
+        let observed = inner.children.get(uid).map(|children| children.observed(uid)).unwrap_or_default();
+        match lifecycle::hearing(&task, &observed, &speaker.uid) {
+            Hearing::Present => Heard::Present(task),
+            Hearing::Over => Heard::Over,
+            Hearing::Stranger => Heard::Stranger,
+        }
     }
 
     pub fn job_gone(&self, job: &Job) -> Option<ObjectRef<Task>> {
@@ -428,6 +472,7 @@ impl Cache {
 
     pub fn pod_gone(&self, pod: &Pod) -> Option<ObjectRef<Task>> {
         let facts = PodFacts { gone_at: Some(Timestamp::now()), ..PodFacts::of(pod) };
+        self.lock().speakers.remove(&facts.uid);
         self.child_changed(pod, |children| children.pod_seen(facts))
     }
 
@@ -438,6 +483,7 @@ impl Cache {
 
     pub fn pods_listed(&self, listed: &HashSet<String>) -> Vec<ObjectRef<Task>> {
         let now = Timestamp::now();
+        self.lock().speakers.retain(|pod, _| listed.contains(pod));
         self.children_listed(|children| children.pods_listed(listed, now))
     }
 

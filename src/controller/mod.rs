@@ -14,6 +14,7 @@ mod classes;
 mod departed;
 mod events;
 mod gather;
+mod hearing;
 mod just_admitted;
 mod known;
 mod log_tail;
@@ -44,6 +45,7 @@ use crate::api::Task;
 use crate::archive::Guard;
 use crate::core::Settings;
 use crate::leader::Leadership;
+use crate::live::Live;
 use crate::metrics::Metrics;
 use cache::Cache;
 use calls::Calls;
@@ -69,6 +71,8 @@ pub struct Scope {
     pub archive: Arc<Guard>,
     /// Deleted tasks whose records are still to be written.
     pub departed: Arc<Departed>,
+    /// Where what the work says is kept while it runs.
+    pub live: Arc<Live>,
     /// This namespace alone; `None` for all.
     pub namespace: Option<String>,
 }
@@ -79,6 +83,7 @@ pub struct Context {
     namespace: Option<String>,
     calls: Arc<Calls>,
     records: Records,
+    live: Arc<Live>,
     cache: Cache,
     just_admitted: JustAdmitted,
     status: StatusWriter,
@@ -122,6 +127,7 @@ pub async fn run(
         status: StatusWriter::new(scope.client.clone(), calls.clone(), events, metrics.clone()),
         calls,
         records: Records::new(scope.archive, scope.departed, metrics.clone()),
+        live: scope.live,
         classes: tokio::sync::watch::Sender::default(),
         ready: ready.subscribe(),
         client: scope.client,
@@ -144,7 +150,8 @@ pub async fn run(
     let mut parts = JoinSet::new();
     let mut look = |looking| drop(parts.spawn(drop_output(stop.clone().run_until_cancelled_owned(looking)).boxed()));
     look(records::run(context.clone(), wake.clone()).boxed());
-    look(watch::run(context.clone(), writer, wake, ready).boxed());
+    look(watch::run(context.clone(), writer, wake.clone(), ready).boxed());
+    look(hearing::run(context.clone(), wake, shutdown.clone()).boxed());
     look(orphans::run(context.clone()).boxed());
     look(types::run(context.clone()).boxed());
     look(queues::run(context.clone()).boxed());

@@ -30,13 +30,8 @@ pub struct Ended {
     pub left: Option<String>,
 }
 
-/// `{"error": {"type": …, "message": …, "retryable": …}}` in the result file.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Reported {
-    pub type_: Option<String>,
-    pub message: Option<String>,
-    pub retryable: Option<bool>,
-}
+/// `{"error": {"type": …, "message": …, "retryable": …}}` in the result file, or the same said over HTTP.
+pub use crate::api::ReportedError as Reported;
 
 /// What follows from an ended attempt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -86,6 +81,18 @@ fn is_lost(pod: &PodFacts, now: Timestamp) -> bool {
 impl Ended {
     pub fn has_succeeded(&self) -> bool {
         matches!(self.reason, Reason::Succeeded | Reason::ResultLost)
+    }
+
+    /// The work said why it fails. That counts where it ended by itself: of a kill for its use of memory it knows
+    /// nothing, and exit code 0 is success whatever it said.
+    pub fn with_report(self, reported: &Reported) -> Self {
+        if !matches!(self.reason, Reason::ExitCode | Reason::ReportedError) {
+            return self;
+        }
+        let said = [reported.type_.as_deref(), reported.message.as_deref()].into_iter().flatten();
+        let said = said.collect::<Vec<_>>().join(": ");
+        let message = if said.is_empty() { self.message } else { said };
+        Self { reason: Reason::ReportedError, message, reported: Some(reported.clone()), ..self }
     }
 
     fn new(pod: &PodFacts, reason: Reason, message: impl Into<String>) -> Self {
@@ -186,10 +193,7 @@ fn exited(pod: &PodFacts) -> Option<Ended> {
         let message = left.as_deref().map_or(plain.clone(), |left| format!("{plain}: {}", brief(left)));
         return Some(Ended::new(pod, Reason::ExitCode, message));
     };
-    let said =
-        [reported.type_.as_deref(), reported.message.as_deref()].into_iter().flatten().collect::<Vec<_>>().join(": ");
-    let message = if said.is_empty() { plain } else { said };
-    Some(Ended { reported: Some(reported), ..Ended::new(pod, Reason::ReportedError, message) })
+    Some(Ended::new(pod, Reason::ExitCode, plain).with_report(&reported))
 }
 
 fn failed_init(pod: &PodFacts) -> Option<Ended> {

@@ -17,6 +17,7 @@ pub mod queue;
 pub mod resources;
 pub mod settings;
 pub mod time;
+pub mod words;
 
 pub use crate::api::Reason;
 pub use kind::{Kind, TemplateError};

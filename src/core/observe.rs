@@ -8,6 +8,7 @@ use kube::ResourceExt;
 
 use super::pod::Holds;
 use super::time::after;
+use super::words::Said;
 use super::{Reason, names};
 
 /// What does not come along for so long is looked into and told.
@@ -24,6 +25,8 @@ pub struct Observed {
     pub refused: Option<Trouble>,
     /// What the events say of what does not come along, where that was looked into.
     pub explained: Option<Trouble>,
+    /// What the work has said of itself over HTTP.
+    pub said: Option<Said>,
 }
 
 impl Observed {

@@ -6,7 +6,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use k8s_openapi::api::batch::v1::{Job, JobSpec};
 use k8s_openapi::api::core::v1::{
     Container, DownwardAPIVolumeFile, DownwardAPIVolumeSource, EmptyDirVolumeSource, EnvVar, ObjectFieldSelector, Pod,
-    PodTemplateSpec, ResourceRequirements, Volume, VolumeMount,
+    PodTemplateSpec, ProjectedVolumeSource, ResourceRequirements, ServiceAccountTokenProjection, Volume, VolumeMount,
+    VolumeProjection,
 };
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity as PodQuantity;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
@@ -22,6 +23,13 @@ const SCRATCH_MOUNT: &str = "/task-scratch";
 const PAYLOAD_FILE: &str = "/task/payload.json";
 const RESULT_FILE: &str = "/dev/termination-log";
 const PROGRESS_FILE: &str = "/task-scratch/progress.json";
+const TOKEN: &str = "task-manager-token";
+const TOKEN_MOUNT: &str = "/task-token";
+const TOKEN_FILE: &str = "/task-token/token";
+/// The kubelet renews the token in time; the work reads it anew for each call.
+const TOKEN_SECONDS: i64 = 3600;
+/// Whom the token of the work is meant for: no API server takes it.
+pub const AUDIENCE: &str = "task-manager";
 
 /// What an attempt holds of its queue. It travels on the pod, so that the slot is still counted when the
 /// Task is gone and its pod is not.
@@ -127,11 +135,16 @@ fn template(
     spec.restart_policy = Some("Never".into());
     spec.active_deadline_seconds = Some(Policy::of(&task.spec, Some(&kind.spec)).timeout_seconds);
     spec.volumes.get_or_insert_default().extend([files_volume(), scratch_volume()]);
+    if settings.worker_url.is_some() {
+        spec.volumes.get_or_insert_default().push(token_volume());
+        // A token needs somebody whom it speaks for. API servers fill in the same, if they are set up to.
+        spec.service_account_name.get_or_insert_with(|| "default".into());
+    }
     if let Some(work) = spec.containers.first_mut() {
         work.resources = Some(requirements(&resources::of_work(task, kind, work, settings)));
         work.termination_message_path = Some(RESULT_FILE.into());
         work.termination_message_policy = Some("File".into());
-        fit_out(work, task, status);
+        fit_out(work, task, status, settings);
     }
     Ok(template)
 }
@@ -165,8 +178,8 @@ fn requirements(work: &Resources) -> ResourceRequirements {
 }
 
 /// What the work sees.
-fn fit_out(work: &mut Container, task: &Task, status: &TaskStatus) {
-    let variables = [
+fn fit_out(work: &mut Container, task: &Task, status: &TaskStatus, settings: &Settings) {
+    let mut variables = vec![
         ("TASK_ID", task.uid().unwrap_or_default()),
         ("TASK_NAME", task.name_any()),
         ("TASK_TYPE", task.spec.type_.clone()),
@@ -176,14 +189,20 @@ fn fit_out(work: &mut Container, task: &Task, status: &TaskStatus) {
         ("TASK_RESULT_FILE", RESULT_FILE.into()),
         ("TASK_PROGRESS_FILE", PROGRESS_FILE.into()),
     ];
+    let mut mounts = vec![mount(FILES, kind::OUR_MOUNT, true), mount(SCRATCH, SCRATCH_MOUNT, false)];
+    if let Some(url) = &settings.worker_url {
+        variables.extend([("TASK_API_URL", url.clone()), ("TASK_TOKEN_FILE", TOKEN_FILE.into())]);
+        mounts.push(mount(TOKEN, TOKEN_MOUNT, true));
+    }
     // Ours come first, so that the template's own variables may refer to them.
     let theirs = work.env.take().unwrap_or_default();
-    let ours =
-        variables.map(|(name, value)| EnvVar { name: name.into(), value: Some(literal(&value)), value_from: None });
-    work.env = Some(ours.into_iter().chain(theirs).collect());
-    work.volume_mounts
-        .get_or_insert_default()
-        .extend([mount(FILES, kind::OUR_MOUNT, true), mount(SCRATCH, SCRATCH_MOUNT, false)]);
+    let ours = variables.into_iter().map(|(name, value)| EnvVar {
+        name: name.into(),
+        value: Some(literal(&value)),
+        value_from: None,
+    });
+    work.env = Some(ours.chain(theirs).collect());
+    work.volume_mounts.get_or_insert_default().extend(mounts);
 }
 
 /// `$(NAME)` in a value would be replaced by that variable, a Secret's perhaps: `$$` stands for itself.
@@ -220,6 +239,18 @@ fn scratch_volume() -> Volume {
     Volume { name: SCRATCH.into(), empty_dir: Some(small), ..Volume::default() }
 }
 
+/// The pod's own token, for us and nobody else.
+fn token_volume() -> Volume {
+    let token = ServiceAccountTokenProjection {
+        audience: Some(AUDIENCE.into()),
+        expiration_seconds: Some(TOKEN_SECONDS),
+        path: "token".into(),
+    };
+    let source = VolumeProjection { service_account_token: Some(token), ..VolumeProjection::default() };
+    let projected = ProjectedVolumeSource { sources: Some(vec![source]), ..ProjectedVolumeSource::default() };
+    Volume { name: TOKEN.into(), projected: Some(projected), ..Volume::default() }
+}
+
 /// Amounts as a status shows them.
 pub fn shown(amounts: &resources::Amounts) -> BTreeMap<String, Quantity> {
     amounts.iter().map(|(name, amount)| (name.clone(), Quantity::from(*amount))).collect()
@@ -237,6 +268,10 @@ mod tests {
     use serde_json::json;
 
     fn built(spec: TaskSpec) -> Job {
+        built_with(spec, &Settings::default())
+    }
+
+    fn built_with(spec: TaskSpec, settings: &Settings) -> Job {
         let mut task = Task::new("report-7", TaskSpec { type_: "reports".into(), ..spec });
         task.metadata.uid = Some("uid-1".into());
         task.metadata.namespace = Some("docs".into());
@@ -252,7 +287,7 @@ mod tests {
         ]}});
         let kind = Kind::read(&TaskTypeSpec { template, ..TaskTypeSpec::default() });
         let classes = ["task-manager-normal".to_owned()].into();
-        job(&task, &status, &kind, &Settings::default(), &classes).expect("a Job")
+        job(&task, &status, &kind, settings, &classes).expect("a Job")
     }
 
     fn work(job: &Job) -> Container {
@@ -324,6 +359,32 @@ mod tests {
         );
         let scratch = volumes[1].empty_dir.as_ref().and_then(|dir| dir.size_limit.as_ref());
         assert_eq!(scratch.map(|size| size.0.as_str()), Some("16Mi"), "it cannot fill the node's disk");
+    }
+
+    #[test]
+    fn where_there_is_a_worker_api_the_work_finds_its_address_and_a_token_for_it() {
+        let settings = Settings { worker_url: Some("http://operator:8082".into()), ..Settings::default() };
+        let job = built_with(TaskSpec::default(), &settings);
+        assert_eq!(variable(&job, "TASK_API_URL").as_deref(), Some("http://operator:8082"));
+        assert_eq!(variable(&job, "TASK_TOKEN_FILE").as_deref(), Some("/task-token/token"));
+        let mounts = work(&job).volume_mounts.expect("mounts");
+        let mounted = mounts.iter().find(|mount| mount.mount_path == "/task-token").expect("a mount");
+        let pod = job.spec.expect("a spec").template.spec.expect("a pod");
+        assert_eq!(pod.service_account_name.as_deref(), Some("default"));
+        assert!(pod.containers[1].volume_mounts.is_none(), "the token is the work's alone");
+        let volume = pod.volumes.into_iter().flatten().find(|volume| volume.name == mounted.name).expect("a volume");
+        let source = volume.projected.and_then(|projected| projected.sources).expect("sources").remove(0);
+        let token = source.service_account_token.expect("a token");
+        assert_eq!((token.audience.as_deref(), token.path.as_str()), (Some("task-manager"), "token"));
+        assert!(token.expiration_seconds >= Some(600));
+    }
+
+    #[test]
+    fn without_a_worker_api_the_pod_has_no_token_and_no_account_of_ours() {
+        let job = built(TaskSpec::default());
+        assert_eq!((variable(&job, "TASK_API_URL"), variable(&job, "TASK_TOKEN_FILE")), (None, None));
+        let pod = job.spec.expect("a spec").template.spec.expect("a pod");
+        assert!(pod.service_account_name.is_none() && pod.volumes.expect("volumes").len() == 2);
     }
 
     #[test]

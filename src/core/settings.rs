@@ -14,6 +14,8 @@ pub struct Settings {
     pub keep_finished_seconds: i64,
     /// A pod gets the PriorityClass of this prefix and its task's priority, where the cluster has one.
     pub priority_class_prefix: String,
+    /// Where pods reach the worker API; without it they are told of none, and get no token.
+    pub worker_url: Option<String>,
 }
 
 impl Default for Settings {
@@ -24,6 +26,7 @@ impl Default for Settings {
             max_running_tasks: None,
             keep_finished_seconds: 3600,
             priority_class_prefix: "task-manager-".into(),
+            worker_url: None,
         }
     }
 }

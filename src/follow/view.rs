@@ -240,7 +240,13 @@ mod tests {
     fn the_work_s_own_progress_is_shown_while_it_runs() {
         let mut busy = task("a").processes_since(1).saying("Its container runs.");
         assert_eq!(detail(&busy, at(3)), "Its container runs.");
-        let said = Progress { percent: Some(40), done: Some(4), total: Some(10), message: Some("page\n4".into()) };
+        let said = Progress {
+            percent: Some(40),
+            done: Some(4),
+            total: Some(10),
+            message: Some("page\n4".into()),
+            ..Progress::default()
+        };
         busy.status.as_mut().expect("a status").progress = Some(said);
         assert_eq!(detail(&busy, at(3)), "40%, 4 of 10, page 4");
     }

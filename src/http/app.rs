@@ -1,8 +1,10 @@
 //! What all handlers share, and how a task is found.
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures::future::{Either, select};
 use kube::Client;
 use tokio::sync::{Semaphore, watch};
 use tokio_util::sync::CancellationToken;
@@ -12,7 +14,7 @@ use super::entry::Entry;
 use super::extract::unknown_task;
 use super::index::Index;
 use super::problem::{Kind, Problem};
-use crate::archive::Archive;
+use crate::archive::{self, Archive, Record};
 
 /// Requests at once; those beyond are sent away with 503.
 const REQUESTS: usize = 256;
@@ -75,12 +77,29 @@ impl App {
         })
     }
 
-    /// The task of this id. One that is not known may have been made a moment ago, through another replica: it
-    /// is waited for until the watch must have shown it. What the archive knows will be sought here, next.
+    /// The task of this id, from memory. One that is not known may have been made a moment ago, through another
+    /// replica: it is waited for until the watch must have shown it. One that is no longer in the cluster is in
+    /// the archive, which is asked meanwhile.
     pub async fn find(&self, id: &str) -> Result<Arc<Entry>, Problem> {
-        if !may_be_uid(id) || self.index.is_gone(id) {
-            return self.index.get(id).ok_or_else(unknown_task);
+        if let Some(entry) = self.index.get(id) {
+            return Ok(entry);
         }
+        if !may_be_uid(id) {
+            return Err(unknown_task());
+        }
+        let archived = async { self.record(id).await?.map(|record| from_archive(&record)).ok_or_else(unknown_task) };
+        if self.index.is_gone(id) {
+            return archived.await;
+        }
+        match select(pin!(self.shown(id)), pin!(archived)).await {
+            Either::Left((Some(entry), _)) | Either::Right((Ok(entry), _)) => Ok(entry),
+            Either::Left((None, archived)) => archived.await,
+            Either::Right((Err(problem), shown)) => shown.await.ok_or(problem),
+        }
+    }
+
+    /// The task once the watch shows it; `None` when it should have.
+    async fn shown(&self, id: &str) -> Option<Arc<Entry>> {
         let mut changes = self.index.subscribe(id);
         let sought = async {
             loop {
@@ -90,11 +109,31 @@ impl App {
                 changes.changed().await;
             }
         };
-        tokio::time::timeout(CATCHES_UP_WITHIN, sought).await.map_err(|_| {
-            self.index.sought_in_vain(id);
-            unknown_task()
-        })
+        let shown = tokio::time::timeout(CATCHES_UP_WITHIN, sought).await;
+        shown.inspect_err(|_| self.index.sought_in_vain(id)).ok()
     }
+
+    /// What the archive has of this task's last run, if that is for the eyes of our clients.
+    pub async fn record(&self, id: &str) -> Result<Option<Record>, Problem> {
+        let record = self.archive.find(id).await.map_err(away)?;
+        Ok(record.filter(|record| self.namespaces.contains(&record.summary.namespace)))
+    }
+
+    pub fn namespaces(&self) -> &[String] {
+        &self.namespaces
+    }
+}
+
+fn from_archive(record: &Record) -> Arc<Entry> {
+    Arc::new(Entry::of(&record.task(), None, None))
+}
+
+/// The archive did not do what it was asked.
+pub fn away(error: archive::Error) -> Problem {
+    tracing::warn!(%error, "a REST client asked for what is in the archive");
+    Kind::Archive.because(
+        "the archive, which knows of tasks that are no longer in the cluster, does not answer; ask again in a moment",
+    )
 }
 
 /// Ids are UUIDs; nothing else need be waited for.

@@ -19,7 +19,8 @@ use super::problem::Problem;
                        a problem (RFC 9457) with a stable type, a sentence, and the field that it is about.",
         license(name = "Apache-2.0", identifier = "Apache-2.0")
     ),
-    tags((name = "tasks", description = "One piece of work each.")),
+    tags((name = "tasks", description = "One piece of work each."),
+        (name = "dead letters", description = "Tasks that failed, and how they are run again.")),
     components(schemas(Problem))
 )]
 struct Document;

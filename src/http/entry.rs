@@ -90,6 +90,11 @@ impl Entry {
         }
     }
 
+    /// Whether the cluster may still have it, or did not know it any more when this was read.
+    pub fn is_in_cluster(&self) -> bool {
+        self.version > 0
+    }
+
     /// The same under a type that changed; `None` where that changes nothing.
     pub fn under(&self, kind: Option<&TaskTypeSpec>) -> Option<Self> {
         let priority = effective(self.asked, kind);

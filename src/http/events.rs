@@ -77,7 +77,7 @@ pub async fn events(State(app): State<Arc<App>>, Id(id): Id, headers: HeaderMap)
     let Ok(permit) = app.streams.clone().try_acquire_owned() else {
         return Err(Kind::Busy.because("too many event streams are open; try again in a moment"));
     };
-    let reader = Reader::new(app, &entry, place, permit);
+    let reader = Reader::new(app, entry, place, permit);
     let begin = stream::once(async { Event::default().comment("follows").retry(COME_BACK) });
     let told = stream::unfold(reader, |mut reader| async {
         let news = reader.news().await?;
@@ -94,6 +94,8 @@ pub async fn events(State(app): State<Arc<App>>, Id(id): Id, headers: HeaderMap)
 struct Reader {
     app: Arc<App>,
     uid: Arc<str>,
+    /// The task as it was when the stream began.
+    known: Arc<Entry>,
     changes: Subscription,
     place: Option<Place>,
     position: Option<usize>,
@@ -104,10 +106,21 @@ struct Reader {
 }
 
 impl Reader {
-    fn new(app: Arc<App>, entry: &Entry, place: Option<Place>, permit: OwnedSemaphorePermit) -> Self {
-        let changes = app.index.subscribe(&entry.uid);
-        let uid = entry.uid.clone();
-        Self { app, uid, changes, place, position: None, progress: None, begun: false, over: false, _permit: permit }
+    fn new(app: Arc<App>, known: Arc<Entry>, place: Option<Place>, permit: OwnedSemaphorePermit) -> Self {
+        let changes = app.index.subscribe(&known.uid);
+        let uid = known.uid.clone();
+        Self {
+            app,
+            uid,
+            known,
+            changes,
+            place,
+            position: None,
+            progress: None,
+            begun: false,
+            over: false,
+            _permit: permit,
+        }
     }
 
     /// What is new, once there is something; `None` when the story is over.
@@ -135,7 +148,8 @@ impl Reader {
     }
 
     fn look(&mut self) -> Vec<Event> {
-        let Some(entry) = self.app.index.get(&self.uid) else {
+        let ended = || Some(self.known.clone()).filter(|known| known.state.is_final());
+        let Some(entry) = self.app.index.get(&self.uid).or_else(ended) else {
             // A whole list may miss a task for a moment; one that was deleted does not come back.
             self.over = self.app.index.is_gone(&self.uid);
             return if self.over { self.deleted() } else { vec![] };
@@ -157,7 +171,7 @@ impl Reader {
     }
 
     fn progressed(&mut self, entry: &Entry) -> Option<Event> {
-        let progress = entry.progress.as_deref().map(Progress::from);
+        let progress = self.app.index.progress(entry).as_ref().map(Progress::from);
         if progress == self.progress {
             return None;
         }

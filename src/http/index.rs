@@ -13,8 +13,9 @@ use serde_json::Value;
 use tokio::sync::watch;
 
 use super::entry::Entry;
-use crate::api::{Task, TaskType, TaskTypeSpec};
+use crate::api::{Progress, State, Task, TaskType, TaskTypeSpec};
 use crate::core::queue::{Key, Order};
+use crate::live::Live;
 
 pub type Uid = Arc<str>;
 
@@ -24,6 +25,7 @@ const MOST_GONE: usize = 10_000;
 #[derive(Default)]
 pub struct Index {
     inner: Mutex<Inner>,
+    live: Arc<Live>,
 }
 
 #[derive(Default)]
@@ -66,6 +68,10 @@ impl Drop for Subscription {
 }
 
 impl Index {
+    pub fn new(live: Arc<Live>) -> Self {
+        Self { inner: Mutex::default(), live }
+    }
+
     fn lock(&self) -> MutexGuard<'_, Inner> {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -92,6 +98,22 @@ impl Index {
 
     pub fn kind(&self, namespace: &str, name: &str) -> Option<Arc<TaskTypeSpec>> {
         self.lock().types.get(&(namespace.into(), name.into())).cloned()
+    }
+
+    /// How far the work is: by its own last word while it runs, else as its task says.
+    pub fn progress(&self, entry: &Entry) -> Option<Progress> {
+        let runs = entry.state == State::Processing;
+        let live = runs.then(|| self.live.progress(&entry.uid, &entry.run_id, entry.attempt)).flatten();
+        live.or_else(|| entry.progress.as_deref().cloned())
+    }
+
+    /// Something may have changed about this task that the watch does not show.
+    pub fn tell(&self, uid: &str) {
+        self.lock().tell(uid);
+    }
+
+    pub fn tell_all(&self) {
+        self.lock().readers.values().for_each(|reader| reader.send_replace(()));
     }
 
     /// How many go before it in its queue, itself included; `None` when it does not wait there.

@@ -12,7 +12,6 @@ use super::extract::{self, key};
 use super::numbers;
 use super::problem::{Kind, Problem};
 use super::status::Priority;
-use crate::core::names;
 
 /// One piece of work to be done.
 #[derive(Debug, Default, Deserialize, ToSchema)]
@@ -47,7 +46,8 @@ pub struct Submission {
     /// The task is not started before this time (RFC 3339).
     #[schema(value_type = Option<String>, format = DateTime, example = "2026-01-01T00:00:00Z")]
     pub start_after: Option<Value>,
-    /// Seconds after which the finished task is removed from the cluster. Default: the type's.
+    /// Seconds after which the finished task is removed from the cluster; it is still
+    /// known here then. Default: the type's, else 3600.
     #[schema(value_type = Option<i32>, minimum = 0, maximum = 31536000)]
     pub ttl_seconds: Option<Value>,
     /// One of the served namespaces. Default: the usual one.
@@ -199,9 +199,9 @@ pub fn new_name(kind: &str) -> String {
     format!("{}-{drawn:016x}", if stem.is_empty() { "task" } else { stem })
 }
 
-/// The whole manifest.
-pub fn manifest(namespace: &str, name: &Value, spec: Value, digest: Option<&str>) -> Value {
-    let annotations = digest.map(|digest| json!({names::ANNOTATION_BODY_DIGEST: digest}));
+/// The whole manifest, with an annotation of ours.
+pub fn manifest(namespace: &str, name: &Value, spec: Value, annotation: Option<(&str, &str)>) -> Value {
+    let annotations = annotation.map(|(name, value)| json!({name: value}));
     let metadata = present(json!({"namespace": namespace, "name": name, "annotations": annotations}));
     json!({"apiVersion": format!("{}/{}", crate::api::GROUP, crate::api::VERSION), "kind": "Task",
         "metadata": metadata, "spec": spec})

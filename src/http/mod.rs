@@ -1,14 +1,15 @@
 //! The REST shim: what services behind a gateway call instead of Kubernetes.
 //!
 //! It runs on every replica, leader or not. It reads from an index of its own, which a watch keeps up to date,
-//! so that asking for a status costs the API server nothing; and it writes through the API server, whose verdict
-//! it translates. It decides nothing about a task's life, authenticates nobody, and knows nothing of the
+//! so that asking for a status costs the API server nothing, and what the cluster has forgotten from the archive; and
+//! it writes through the API server, whose verdict it translates. It decides nothing about a task's life, authenticates nobody, and knows nothing of the
 //! controller: both see the same resources.
 
 mod app;
 mod bulk;
 mod calls;
 mod cancel;
+mod dead_letters;
 mod document;
 mod entry;
 mod events;
@@ -19,6 +20,7 @@ mod manifest;
 mod names;
 mod numbers;
 mod problem;
+mod replay;
 mod result;
 mod router;
 mod serve;
@@ -29,11 +31,14 @@ mod submit;
 mod task;
 mod verdict;
 mod watch;
+mod worker;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
 
 use kube::Client;
+use tokio::sync::broadcast::Receiver;
+use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::watch::Sender;
 use tokio_util::sync::CancellationToken;
 
@@ -41,6 +46,7 @@ use app::App;
 use index::Index;
 
 use crate::archive::Archive;
+use crate::live::{Live, Uid};
 use crate::metrics::Metrics;
 
 /// Where it is served, and for which namespaces. A namespace that is not named here is not seen by any path.
@@ -52,30 +58,58 @@ pub struct Options {
 }
 
 #[derive(Debug, thiserror::Error)]
-#[error("failed to listen on {addr} for REST (see --http-addr): {source}")]
+#[error("failed to listen on {addr} (see {flag}): {source}")]
 pub struct ListenError {
     addr: SocketAddr,
+    flag: &'static str,
     source: std::io::Error,
+}
+
+/// What is served from.
+#[derive(Clone)]
+pub struct Shared {
+    pub client: Client,
+    pub archive: Archive,
+    /// What the work says while it runs.
+    pub live: Arc<Live>,
+    pub metrics: Arc<Metrics>,
+    /// Cancelled when the operator stops.
+    pub over: CancellationToken,
+}
+
+/// Binds at once; then takes what the work says until the operator stops.
+pub fn serve_worker(addr: SocketAddr, shared: Shared) -> Result<impl Future<Output = ()>, ListenError> {
+    let listener = serve::listen(addr).map_err(|source| ListenError { addr, flag: "--worker-addr", source })?;
+    Ok(async move {
+        tracing::info!(worker = %addr, "work is listened to");
+        serve::serve(listener, worker::router(&shared), shared.over).await;
+    })
 }
 
 /// Binds at once, so that a taken port is told before anything else begins; then serves until `shutdown`.
 /// `ready` is told when the index knows what was there at the beginning.
-pub fn serve(
-    options: Options,
-    client: Client,
-    archive: Archive,
-    metrics: Arc<Metrics>,
-    ready: Sender<bool>,
-    shutdown: CancellationToken,
-) -> Result<impl Future<Output = ()>, ListenError> {
+pub fn serve(options: Options, shared: Shared, ready: Sender<bool>) -> Result<impl Future<Output = ()>, ListenError> {
     let Options { addr, namespaces } = options;
-    let listener = serve::listen(addr).map_err(|source| ListenError { addr, source })?;
-    let index = Arc::new(Index::default());
+    let Shared { client, archive, live, metrics, over: shutdown } = shared;
+    let listener = serve::listen(addr).map_err(|source| ListenError { addr, flag: "--http-addr", source })?;
+    let index = Arc::new(Index::new(live.clone()));
     let app = App::new(client.clone(), archive, index.clone(), &namespaces, ready.subscribe(), shutdown.clone());
     let router = router::router(Arc::new(app));
     Ok(async move {
         tracing::info!(http = %addr, ?namespaces, "REST is served");
+        let telling = shutdown.run_until_cancelled(tell(live.news(), index.clone()));
         let watching = shutdown.run_until_cancelled(watch::run(client, namespaces, index, metrics, ready));
-        tokio::join!(watching, serve::serve(listener, router, shutdown.clone()));
+        tokio::join!(telling, watching, serve::serve(listener, router, shutdown.clone()));
     })
+}
+
+/// Tells those who follow a task when its work says something.
+async fn tell(mut news: Receiver<Uid>, index: Arc<Index>) {
+    loop {
+        match news.recv().await {
+            Ok(uid) => index.tell(&uid),
+            Err(RecvError::Lagged(_)) => index.tell_all(),
+            Err(RecvError::Closed) => return,
+        }
+    }
 }

@@ -18,7 +18,9 @@ pub enum Kind {
     Syntax,
     Query,
     Header,
+    NoToken,
     Forbidden,
+    NotYourTask,
     UnknownTask,
     UnknownNamespace,
     NoSuchPath,
@@ -28,6 +30,7 @@ pub enum Kind {
     Exists,
     NamespaceEnds,
     Changed,
+    AttemptOver,
     BodyTooLarge,
     PayloadTooLarge,
     MediaType,
@@ -38,7 +41,10 @@ pub enum Kind {
     KeyReused,
     Busy,
     NotReady,
+    NotTaken,
+    Store,
     ApiServer,
+    Archive,
 }
 
 impl Kind {
@@ -48,6 +54,8 @@ impl Kind {
             Self::Syntax => ("/problems/syntax", "The body is not JSON that can be read", 400),
             Self::Query => ("/problems/query", "The query is not valid", 400),
             Self::Header => ("/problems/header", "A header is not valid", 400),
+            Self::NoToken => ("/problems/no-token", "Who are you?", 401),
+            Self::NotYourTask => ("/problems/not-your-task", "The token's pod may not say this", 403),
             Self::Forbidden => ("/problems/forbidden", "The cluster does not allow it", 403),
             Self::UnknownTask => ("/problems/unknown-task", "There is no such task", 404),
             Self::UnknownNamespace => ("/problems/unknown-namespace", "There is no such namespace here", 404),
@@ -58,6 +66,7 @@ impl Kind {
             Self::Exists => ("/problems/exists", "There is a task of this name", 409),
             Self::NamespaceEnds => ("/problems/namespace-ends", "The namespace is being deleted", 409),
             Self::Changed => ("/problems/changed", "The task changed meanwhile", 409),
+            Self::AttemptOver => ("/problems/attempt-over", "The attempt is over", 409),
             Self::BodyTooLarge => ("/problems/body-too-large", "The body is too large", 413),
             Self::PayloadTooLarge => ("/problems/payload-too-large", "The payload is too large", 413),
             Self::MediaType => ("/problems/media-type", "The body is not declared as JSON", 415),
@@ -68,7 +77,10 @@ impl Kind {
             Self::KeyReused => ("/problems/key-reused", "The idempotency key stands for another request", 422),
             Self::Busy => ("/problems/busy", "Too much is going on", 503),
             Self::NotReady => ("/problems/not-ready", "Not ready yet", 503),
+            Self::NotTaken => ("/problems/not-taken", "Not taken yet", 503),
+            Self::Store => ("/problems/store", "The store did not take or give it", 503),
             Self::ApiServer => ("/problems/api-server", "The API server did not answer", 503),
+            Self::Archive => ("/problems/archive", "The archive did not answer", 503),
         }
     }
 
@@ -117,6 +129,9 @@ impl IntoResponse for Problem {
         match status {
             StatusCode::SERVICE_UNAVAILABLE => {
                 headers.insert(header::RETRY_AFTER, HeaderValue::from_static(RETRY_AFTER));
+            }
+            StatusCode::UNAUTHORIZED => {
+                headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
             }
             // The rest of the body is not read, so nothing can follow on this connection.
             StatusCode::REQUEST_TIMEOUT | StatusCode::PAYLOAD_TOO_LARGE => {

@@ -12,7 +12,7 @@ use utoipa_axum::routes;
 
 use super::app::App;
 use super::problem::Kind;
-use super::{bulk, cancel, document, events, list, result, status, submit, task};
+use super::{bulk, cancel, dead_letters, document, events, list, replay, result, status, submit, task};
 
 /// The largest payload is 128 KiB of compact JSON; written with all its escapes it is larger.
 const BODY: usize = 1 << 20;
@@ -29,6 +29,9 @@ pub fn router(app: Arc<App>) -> Router {
         .routes(routes!(result::result))
         .routes(routes!(events::events))
         .routes(routes!(cancel::cancel))
+        .routes(routes!(replay::replay))
+        .routes(routes!(dead_letters::dead_letters))
+        .routes(routes!(replay::replay_many))
         .split_for_parts();
     router
         .merge(document::pages(&paths))

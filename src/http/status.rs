@@ -64,6 +64,17 @@ impl From<api::Priority> for Priority {
     }
 }
 
+impl From<Priority> for api::Priority {
+    fn from(priority: Priority) -> Self {
+        match priority {
+            Priority::Critical => Self::Critical,
+            Priority::High => Self::High,
+            Priority::Normal => Self::Normal,
+            Priority::Low => Self::Low,
+        }
+    }
+}
+
 /// How far the work says it is.
 #[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
 pub struct Progress {
@@ -82,7 +93,7 @@ pub struct Progress {
 
 impl From<&api::Progress> for Progress {
     fn from(progress: &api::Progress) -> Self {
-        let api::Progress { percent, done, total, message } = progress.clone();
+        let api::Progress { percent, done, total, message, updated_at: _ } = progress.clone();
         Self { percent, done, total, message }
     }
 }
@@ -150,7 +161,7 @@ impl Status {
             reason: entry.reason.to_string(),
             message: text(&entry.message),
             queue_position: index.position(entry),
-            progress: entry.progress.as_deref().map(Progress::from),
+            progress: index.progress(entry).as_ref().map(Progress::from),
             created_at: entry.created_at,
             queued_at: entry.queued_at,
             started_at: entry.started_at,

@@ -11,13 +11,16 @@ use serde::Serialize;
 use serde_json::Value;
 use utoipa::ToSchema;
 
-use super::app::App;
+use super::app::{self, App};
 use super::extract::{IdempotencyKey, Text};
 use super::manifest::{self, Submission};
 use super::problem::{Kind, Problem, Problems};
 use super::verdict;
 use crate::api::{Task, TaskSpec, TaskTypeSpec};
 use crate::core::names;
+
+/// Seconds for which a finished task stays in the cluster, where neither the request nor the type says otherwise.
+const TTL: i32 = 3600;
 
 /// A submission that was taken.
 #[derive(Debug, Serialize, ToSchema)]
@@ -77,7 +80,7 @@ fn text<'a>(value: Option<&'a Value>, field: &str) -> Result<Option<&'a str>, Pr
 }
 
 async fn without_key(app: &App, submission: &Submission, namespace: &str) -> Result<String, Problem> {
-    let spec = checked(app, submission, namespace).await?;
+    let spec = checked(app, submission.spec(), namespace).await?;
     let name =
         submission.name.clone().unwrap_or_else(|| manifest::new_name(&submission.kind().unwrap_or_default()).into());
     let created = app.calls.create(namespace, &manifest::manifest(namespace, &name, spec, None)).await;
@@ -102,8 +105,13 @@ async fn with_key(app: &App, submission: &Submission, namespace: &str, key: &str
     if let Some(entry) = app.index.named(namespace, &name) {
         return same(entry.digest.as_deref(), &digest).map(|()| entry.uid.to_string());
     }
-    let spec = checked(app, submission, namespace).await?;
-    let manifest = manifest::manifest(namespace, &name.as_str().into(), spec, Some(&digest));
+    // One that was removed from the cluster has its record by then.
+    if let Some(record) = app.archive.by_name(namespace, &name, &TaskSpec::default().run_id).await.map_err(app::away)? {
+        return same(record.details.body_digest.as_deref(), &digest).map(|()| record.summary.uid);
+    }
+    let spec = checked(app, submission.spec(), namespace).await?;
+    let annotation = (names::ANNOTATION_BODY_DIGEST, digest.as_str());
+    let manifest = manifest::manifest(namespace, &name.as_str().into(), spec, Some(annotation));
     match app.calls.create(namespace, &manifest).await {
         Err(problem) if problem.is(Kind::Exists) => {
             let task = app.calls.task(namespace, &name).await?.ok_or_else(verdict::away)?;
@@ -125,17 +133,17 @@ fn same(known: Option<&str>, digest: &str) -> Result<(), Problem> {
     }
 }
 
-/// The spec, after what is ours to refuse: an unknown type, and what is above what the type allows.
-async fn checked(app: &App, submission: &Submission, namespace: &str) -> Result<Value, Problem> {
-    let mut spec = submission.spec();
+/// The spec, after what is ours to refuse: an unknown type, and what is above what the type allows. Whoever makes
+/// a task over REST never sees the cluster, so the task does not stay there.
+pub async fn checked(app: &App, mut spec: Value, namespace: &str) -> Result<Value, Problem> {
     // What cannot be read so is not let in by the API server either, and its words are better.
     let Ok(typed) = serde_json::from_value::<TaskSpec>(spec.clone()) else { return Ok(spec) };
     let kind = kind(app, namespace, &typed.type_).await?;
-    let default_ttl = kind.defaults.ttl_seconds_after_finished;
+    let ttl = typed.ttl_seconds_after_finished.or(kind.defaults.ttl_seconds_after_finished).unwrap_or(TTL);
     if let Some(problem) = verdict::own(&Task::new("", typed), &kind) {
         return Err(problem);
     }
-    if let (None, Some(ttl), Some(fields)) = (&submission.ttl_seconds, default_ttl, spec.as_object_mut()) {
+    if let Some(fields) = spec.as_object_mut() {
         fields.insert("ttlSecondsAfterFinished".into(), ttl.into());
     }
     Ok(spec)
@@ -168,7 +176,7 @@ fn may_be_name(name: &str) -> bool {
 }
 
 /// What was created is known from here on, before the watch shows it.
-fn taken(app: &App, task: &Task) -> Result<String, Problem> {
+pub fn taken(app: &App, task: &Task) -> Result<String, Problem> {
     app.index.task_seen(task);
     task.uid().ok_or_else(verdict::away)
 }

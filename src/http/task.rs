@@ -1,5 +1,5 @@
 //! A task as a whole: GET /api/v1/tasks/{id}. Its payload and result are not in memory, so they are read from the
-//! API server.
+//! API server; those of a task that is no longer in the cluster are in the archive.
 
 use std::sync::Arc;
 
@@ -17,6 +17,8 @@ use super::extract::{Id, unknown_task};
 use super::problem::{Problem, Problems};
 use super::status::Status;
 use crate::api::{AttemptRecord, Payload, Task};
+use crate::archive::Record;
+use crate::core::names;
 
 /// A task with all that is known of it.
 #[derive(Serialize, ToSchema)]
@@ -42,6 +44,15 @@ pub struct Whole {
     start_after: Option<Timestamp>,
     /// The attempts that have ended, newest last, at most 10.
     attempts: Vec<Attempt>,
+    /// The last lines that the last attempt wrote, up to 200 lines or 64 KiB; of a task that failed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    log: Option<String>,
+    /// The task_id of the task that this one repeats.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    replay_of: Option<String>,
+    /// The task_id of the task that repeats this one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    replayed_by: Option<String>,
 }
 
 /// One attempt that has ended.
@@ -91,11 +102,27 @@ impl From<AttemptRecord> for Attempt {
     responses((status = 200, description = "The task.", body = Whole), Problems))]
 pub async fn task(State(app): State<Arc<App>>, Id(id): Id) -> Result<Json<Whole>, Problem> {
     let known = app.find(&id).await?;
-    let task = read(&app, &known).await?;
+    let (task, record) = futures::join!(in_cluster(&app, &known), of_final(&app, &known));
+    let (task, record) = match (task?, record) {
+        (Some(task), record) => (task, record.ok().flatten()),
+        (None, record) => record?.map(|record| (record.task(), Some(record))).ok_or_else(unknown_task)?,
+    };
+    Ok(Json(whole(&app, task, &known, record)))
+}
+
+/// The record of a task that is final; of no other there is one that tells of its present run.
+async fn of_final(app: &App, known: &Entry) -> Result<Option<Record>, Problem> {
+    if known.state.is_final() { app.record(&known.uid).await } else { Ok(None) }
+}
+
+fn whole(app: &App, task: Task, known: &Entry, record: Option<Record>) -> Whole {
     let kind = app.index.kind(&known.namespace, &task.spec.type_);
-    let status = Status::of(&Entry::of(&task, kind.as_deref(), Some(&known)), &app.index);
+    let status = Status::of(&Entry::of(&task, kind.as_deref(), Some(known)), &app.index);
+    let replay_of = task.annotations().get(names::ANNOTATION_REPLAY_OF).cloned();
     let told = task.status.unwrap_or_default();
-    Ok(Json(Whole {
+    let record = record.filter(|record| Some(&record.summary.run_id) == told.run_id.as_ref());
+    let (log, replayed_by) = record.map(|record| (record.details.log, record.summary.replayed_by)).unwrap_or_default();
+    Whole {
         status,
         payload: task.spec.payload.and_then(content),
         result: told.result,
@@ -105,7 +132,10 @@ pub async fn task(State(app): State<Arc<App>>, Id(id): Id) -> Result<Json<Whole>
         ttl_seconds: task.spec.ttl_seconds_after_finished,
         start_after: task.spec.start_after.map(|time| time.0),
         attempts: told.attempts.into_iter().map(Attempt::from).collect(),
-    }))
+        log,
+        replay_of,
+        replayed_by,
+    }
 }
 
 fn content(payload: Payload) -> Option<Value> {
@@ -115,10 +145,21 @@ fn content(payload: Payload) -> Option<Value> {
     }
 }
 
-/// The task as the API server has it, if it still is the one that is meant.
+/// The task with all that is in it: as the API server has it, else as it was archived.
 pub async fn read(app: &App, known: &Entry) -> Result<Task, Problem> {
+    if let Some(task) = in_cluster(app, known).await? {
+        return Ok(task);
+    }
+    app.record(&known.uid).await?.map(|record| record.task()).ok_or_else(unknown_task)
+}
+
+/// The task as the API server has it, if it still is the one that is meant.
+async fn in_cluster(app: &App, known: &Entry) -> Result<Option<Task>, Problem> {
+    if !known.is_in_cluster() {
+        return Ok(None);
+    }
     let task = app.calls.task(&known.namespace, &known.name).await?;
-    let task = task.filter(|task| task.uid().as_deref() == Some(&*known.uid)).ok_or_else(unknown_task)?;
-    app.index.task_seen(&task);
+    let task = task.filter(|task| task.uid().as_deref() == Some(&*known.uid));
+    task.iter().for_each(|task| app.index.task_seen(task));
     Ok(task)
 }

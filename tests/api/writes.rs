@@ -83,7 +83,7 @@ async fn a_converged_system_writes_nothing() {
         operator.crash().await;
         stays("nothing moves after a restart either", WATCHED_FOR, async || quiet.is_so()).await;
         let metrics = operator.metrics().await;
-        // The age of the oldest that waits is told whenever it has doubled.
+        // The age of the oldest that waits is told when it passes a minute.
         assert!(metrics.count("task_manager_api_writes_total", &[]) <= 1, "not even in vain: {}", metrics.text);
         assert_eq!(status(&ns.task("runs").await).reason, Reason::Running);
     })

@@ -10,6 +10,7 @@ mod record;
 mod recording;
 #[cfg(test)]
 mod tests;
+mod words;
 
 use jiff::{SignedDuration, Timestamp};
 
@@ -19,6 +20,7 @@ use super::time::after;
 use super::{Kind, Policy, Reason, Settings, names};
 use crate::api::{Admitted, State, Task, TaskStatus};
 
+pub use processing::{Hearing, hearing};
 pub use record::Admission;
 pub use recording::{LogOf, Recording, leaves_unrecorded};
 
@@ -104,6 +106,7 @@ pub fn decide(task: &Task, around: &Surroundings, now: Timestamp) -> Decision {
 }
 
 /// A task with everything that decisions about it ask for again and again.
+#[derive(Clone)]
 struct View<'a> {
     task: &'a Task,
     status: TaskStatus,
@@ -157,7 +160,7 @@ impl<'a> View<'a> {
 
     /// Writes `status` if it says anything new.
     fn say(&self, status: TaskStatus) -> Decision {
-        if status == self.status { Decision::rest() } else { Decision::write(status) }
+        if Some(&status) == self.task.status.as_ref() { Decision::rest() } else { Decision::write(status) }
     }
 }
 

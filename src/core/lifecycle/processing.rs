@@ -4,13 +4,13 @@
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::super::classify::{self, Ended, LOST_AFTER, Verdict};
-use super::super::observe::{JobFacts, PodFacts, TOLD_AFTER, Trouble};
+use super::super::classify::{self, Ended, LOST_AFTER};
+use super::super::observe::{JobFacts, Observed, PodFacts, TOLD_AFTER, Trouble};
 use super::super::time::after;
 use super::super::{Reason, pod};
 use super::record::because;
-use super::{Action, Decision, View, earliest, queued};
-use crate::api::{FailureRule, State, TaskStatus};
+use super::{Action, Decision, View, earliest, job_name, queued};
+use crate::api::{FailureRule, State, Task, TaskStatus};
 
 /// A pod that runs so long past its timeout is ended by us: its kubelet did not do it.
 const OVERDUE_AFTER: SignedDuration = SignedDuration::from_secs(60);
@@ -23,6 +23,7 @@ const GIVEN_BACK_FOR: SignedDuration = SignedDuration::from_secs(30);
 
 pub(super) fn decide(view: &View) -> Decision {
     let attempt = Attempt::of(view);
+    let view = &view.with_words(attempt.pod);
     if let Some(stop) = Stop::wanted(view) {
         return stopping(view, &attempt, stop);
     }
@@ -36,6 +37,29 @@ pub(super) fn decide(view: &View) -> Decision {
     leftover.unwrap_or(decision).no_later_than(view.ahead(view.deadline()))
 }
 
+/// Whether a pod may speak for a task.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Hearing {
+    /// It is at work on the present attempt.
+    Present,
+    /// Its attempt is over, or to be given up for another run: its word changes nothing any more.
+    Over,
+    /// It is none of this task's.
+    Stranger,
+}
+
+/// Whether the pod of this uid may speak for `task`.
+pub fn hearing(task: &Task, observed: &Observed, pod_uid: &str) -> Hearing {
+    let status = task.status.clone().unwrap_or_default();
+    if !observed.pods.iter().any(|pod| pod.uid == pod_uid) {
+        return Hearing::Stranger;
+    }
+    let wanted = status.run_id.as_ref() == Some(&task.spec.run_id) && task.metadata.deletion_timestamp.is_none();
+    let present =
+        Attempt::named(&job_name(task), observed).pod.is_some_and(|pod| pod.uid == pod_uid && !pod.has_ended());
+    if status.state == State::Processing && wanted && present { Hearing::Present } else { Hearing::Over }
+}
+
 /// The children of the present attempt.
 struct Attempt<'a> {
     job: Option<&'a JobFacts>,
@@ -45,8 +69,10 @@ struct Attempt<'a> {
 
 impl<'a> Attempt<'a> {
     fn of(view: &View<'a>) -> Self {
-        let name = view.job_name();
-        let observed = view.around.observed;
+        Self::named(&view.job_name(), view.around.observed)
+    }
+
+    fn named(name: &str, observed: &'a Observed) -> Self {
         let pods = observed.pods.iter().filter(|pod| pod.job == name);
         Self {
             job: observed.jobs.iter().find(|job| job.name == name),
@@ -136,9 +162,7 @@ fn stopping(view: &View, attempt: &Attempt, stop: Stop) -> Decision {
     };
     let status = match (stop, &ended) {
         // Work that was done in time is not thrown away for a deadline, nor for another run.
-        (Stop::Deadline | Stop::NewRun, Some(ended)) if ended.has_succeeded() => {
-            view.attempt_ended(ended, Verdict::Succeeded, attempt.pod)
-        }
+        (Stop::Deadline | Stop::NewRun, Some(ended)) if ended.has_succeeded() => judged(view, ended, attempt.pod),
         (Stop::Deadline, ended) => stopped(view, attempt, ended.as_ref(), State::Failed, &why),
         (Stop::Cancel | Stop::NewRun, ended) => stopped(view, attempt, ended.as_ref(), State::Cancelled, &why),
     };
@@ -156,6 +180,7 @@ fn end_then_tell(view: &View, attempt: &Attempt, stop: Stop) -> Decision {
 }
 
 fn stopped(view: &View, attempt: &Attempt, ended: Option<&Ended>, state: State, why: &Trouble) -> TaskStatus {
+    let view = &view.with_last_words(attempt.pod);
     // What is gone without a trace while nobody looked may have left its name in the status.
     let told = view.status.worker.is_some() || view.status.reason == Reason::Stopping;
     let was_launched = attempt.pod.is_some() || attempt.job.is_some() || told;
@@ -190,6 +215,11 @@ fn overdue_before_it_began(view: &View, pod: &PodFacts, ended: &Ended) -> Option
 }
 
 fn judged(view: &View, ended: &Ended, pod: Option<&PodFacts>) -> TaskStatus {
+    let view = &view.with_last_words(pod);
+    let ended = match &view.status.reported_error {
+        Some(reported) => &ended.clone().with_report(reported),
+        None => ended,
+    };
     view.attempt_ended(ended, classify::judge(ended, rules(view)), pod)
 }
 
@@ -256,9 +286,9 @@ fn live(view: &View, attempt: &Attempt, pod: &PodFacts) -> Decision {
     }
     let lost = pod.due_gone_at.map(just_lost);
     let (told, told_at) = if pod.has_started() { running(view, pod) } else { starting(view, pod) };
-    let told = told.map_or_else(Decision::rest, |status| view.say(status));
+    let told = view.say(told.unwrap_or_else(|| view.status.clone()));
     let start = (!pod.has_started()).then(|| start_deadline(view)).flatten();
-    let wake = earliest([told_at, overdue, lost, start].map(|time| view.ahead(time)));
+    let wake = earliest([told_at, overdue, lost, start, view.words_due(pod)].map(|time| view.ahead(time)));
     told.no_later_than(wake)
 }
 

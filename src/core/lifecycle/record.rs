@@ -50,6 +50,8 @@ pub(super) fn admitted(task: &Task, kind: &Kind, admission: &Admission, now: Tim
         next_attempt_at: None,
         worker: None,
         progress: None,
+        reported_error: None,
+        result_ref: None,
         ..before
     };
     told(status, task, State::Processing, &because(Reason::Admitted, ""), now)
@@ -89,6 +91,8 @@ impl View<'_> {
             finished_at: Some(MicroTime(self.now)),
             admitted: None,
             next_attempt_at: None,
+            reported_error: None,
+            result_ref: self.status.result_ref.clone().filter(|_| state == State::Completed),
             ..self.status.clone()
         };
         told(status, self.task, state, why, self.now)
@@ -119,7 +123,15 @@ impl View<'_> {
     }
 
     fn slotless(&self) -> TaskStatus {
-        TaskStatus { admitted: None, started_at: None, worker: None, progress: None, ..self.status.clone() }
+        TaskStatus {
+            admitted: None,
+            started_at: None,
+            worker: None,
+            progress: None,
+            reported_error: None,
+            result_ref: None,
+            ..self.status.clone()
+        }
     }
 
     /// The present attempt ended, and `verdict` is what follows.
@@ -204,7 +216,9 @@ impl View<'_> {
     }
 
     fn completed(&self, ended: &Ended, why: &Trouble) -> TaskStatus {
-        let (result, result_truncated) = ended.left.as_deref().map(classify::result).unzip();
+        // What it handed over goes before what it left.
+        let left = ended.left.as_deref().filter(|_| self.status.result_ref.is_none());
+        let (result, result_truncated) = left.map(classify::result).unzip();
         TaskStatus {
             result,
             result_truncated: result_truncated.unwrap_or_default(),

@@ -4,3 +4,4 @@ mod simulation;
 mod while_finished;
 mod while_processing;
 mod while_queued;
+mod words;

@@ -1,4 +1,7 @@
+//! What a queue's status tells: how much waits and runs in it, and for how long.
+
 use jiff::{SignedDuration, Timestamp};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
 
 use super::super::{Reason, conditions};
 use crate::api::{ByPriority, Priority, State, Task, TaskQueue, TaskQueueStatus};
@@ -27,8 +30,10 @@ impl Summary {
     }
 }
 
-/// The status that `queue` should have. The age of the oldest alone is no news until it has doubled: a queue
-/// that nothing moves in is not written to again and again.
+/// Seconds of waiting that are news by themselves. A queue that nothing moves in is not written to again and again.
+const TELLING_AGES: [i64; 6] = [10, 60, 600, 3600, 21_600, 86_400];
+
+/// The status that `queue` should have.
 pub fn status(queue: &TaskQueue, summary: &Summary, now: Timestamp) -> TaskQueueStatus {
     let before = queue.status.clone().unwrap_or_default();
     let at = |priority: Priority| summary.queued[priority.index()];
@@ -44,10 +49,12 @@ pub fn status(queue: &TaskQueue, summary: &Summary, now: Timestamp) -> TaskQueue
             normal: at(Priority::Normal),
             low: at(Priority::Low),
         },
+        oldest_queued_at: summary.oldest.map(MicroTime),
         oldest_queued_seconds: before.oldest_queued_seconds,
         conditions: conditions::ready(ready, reason, reason.sentence(), &before.conditions, now),
     };
-    let aged = oldest > before.oldest_queued_seconds.saturating_mul(2).max(10) || oldest < before.oldest_queued_seconds;
+    let passed = |age: i64| TELLING_AGES.iter().filter(|telling| age >= **telling).count();
+    let aged = passed(oldest) != passed(before.oldest_queued_seconds);
     if status == before && !aged { before } else { TaskQueueStatus { oldest_queued_seconds: oldest, ..status } }
 }
 
@@ -86,12 +93,19 @@ mod tests {
     }
 
     #[test]
-    fn mere_ageing_is_told_only_when_it_has_doubled() {
+    fn mere_ageing_is_told_a_few_times_and_no_more() {
         let mut queue = TaskQueue::new("q", TaskQueueSpec::default());
         let waiting = summary(&[(State::Queued, Priority::Low)]);
-        queue.status = Some(status(&queue, &waiting, at(130)));
-        assert_eq!(Some(status(&queue, &waiting, at(160))), queue.status);
-        assert_eq!(status(&queue, &waiting, at(161)).oldest_queued_seconds, 61);
+        let mut told = vec![];
+        for second in 100..300_000 {
+            let next = status(&queue, &waiting, at(second));
+            assert_eq!(next.oldest_queued_at, Some(MicroTime(at(100))));
+            if queue.status.as_ref() != Some(&next) {
+                told.push(next.oldest_queued_seconds);
+                queue.status = Some(next);
+            }
+        }
+        assert_eq!(told, [0, 10, 60, 600, 3600, 21_600, 86_400]);
     }
 
     #[test]

@@ -13,6 +13,7 @@ use crate::api::AttemptOutcome;
 use crate::core::classify;
 use crate::core::observe::{JobEnd, JobFacts, Phase, PodFacts, Trouble, Work};
 use crate::core::queue::{Standing, standing};
+use crate::core::words::{self, Said, Word};
 
 const LIMIT: i32 = 2;
 const DISRUPTION_LIMIT: i32 = 3;
@@ -22,15 +23,24 @@ enum Move {
     Wait(u16),
     Decide,
     Admit,
-    PodComes { waits: Option<Reason> },
+    PodComes {
+        waits: Option<Reason>,
+    },
     PodStarts,
     PodEnds(End),
     NodesAnswer,
     JobIsCounted,
+    /// A pod speaks, any that ever was.
+    Says {
+        pod: u8,
+        word: u8,
+    },
     Restart,
     LoseNextWrite,
     Refuse,
-    DeleteJob { in_foreground: bool },
+    DeleteJob {
+        in_foreground: bool,
+    },
     DeletePod,
     CollectGarbage,
     Cancel,
@@ -79,6 +89,7 @@ fn some_move() -> impl Strategy<Value = Move> {
         5 => end.prop_map(Move::PodEnds),
         1 => Just(Move::NodesAnswer),
         4 => Just(Move::JobIsCounted),
+        6 => any::<(u8, u8)>().prop_map(|(pod, word)| Move::Says { pod, word }),
         2 => Just(Move::Restart),
         2 => Just(Move::LoseNextWrite),
         1 => Just(Move::Refuse),
@@ -116,6 +127,7 @@ struct World {
     /// What the operator remembers of what is gone.
     gone_jobs: Vec<JobFacts>,
     gone_pods: Vec<PodFacts>,
+    said: Option<Said>,
     refused: Option<Trouble>,
     refuse_next: bool,
     lose_next: bool,
@@ -143,6 +155,7 @@ impl World {
             with_pod: vec![],
             gone_jobs: vec![],
             gone_pods: vec![],
+            said: None,
             refused: None,
             refuse_next: false,
             lose_next: false,
@@ -162,6 +175,7 @@ impl World {
             Move::PodEnds(end) => self.pod_ends(end),
             Move::NodesAnswer => self.nodes_answer(),
             Move::JobIsCounted => self.count_jobs(),
+            Move::Says { pod, word } => self.says(pod, word),
             Move::Restart => self.forget(),
             Move::LoseNextWrite => self.lose_next = true,
             Move::Refuse => self.refuse_next = true,
@@ -205,6 +219,7 @@ impl World {
             pods: self.pods.iter().map(|pod| &pod.facts).chain(&self.gone_pods).cloned().collect(),
             refused: self.refused.clone(),
             explained: None,
+            said: self.said.clone(),
         }
     }
 
@@ -322,10 +337,31 @@ impl World {
             next.failures <= LIMIT + over && next.disruptions <= DISRUPTION_LIMIT + over,
             "a limit is not kept"
         );
+        let only_progress = TaskStatus { progress: last.progress.clone(), ..next.clone() } == *last;
+        if let Some(written) = last.progress.as_ref().and_then(|progress| progress.updated_at.as_ref()) {
+            let seconds = at(self.now).duration_since(written.0).as_secs();
+            prop_assert!(!only_progress || seconds >= 10, "progress is written again after {seconds} s");
+        }
+        let for_good = next.reported_error.as_ref().and_then(|error| error.retryable) == Some(false);
+        prop_assert!(!for_good || next.state == State::Processing, "an error outlives its attempt");
         let holds_slot = next.state == State::Processing;
         prop_assert_eq!(next.admitted.is_some(), holds_slot);
         prop_assert!(holds_slot || !self.something_runs(), "the slot is given back while something runs");
         Ok(())
+    }
+
+    fn says(&mut self, pod: u8, word: u8) {
+        let pods = self.pods.iter().map(|pod| &pod.facts).chain(&self.gone_pods);
+        let Some(pod) = pods.cycle().nth(pod.into()).map(|pod| pod.uid.clone()) else { return };
+        let word = match word % 8 {
+            0 => words::error(Some("Broken"), None, Some(word > 100)).map(Word::Error),
+            1 => Ok(Word::Result(crate::api::ResultRef { content_type: "text/plain".into(), bytes: word.into() })),
+            _ => words::progress(Some(word.into()), None, None, None).map(Word::Progress),
+        };
+        let said = self.said.take().filter(|said| said.pod == pod);
+        let mut said = said.unwrap_or_else(|| Said::of(&pod));
+        said.hear(word.expect("a clear word"));
+        self.said = Some(said);
     }
 
     fn launch(&mut self) -> Checked {
@@ -348,6 +384,7 @@ impl World {
 
     /// The operator begins anew, and knows nothing of what is gone.
     fn forget(&mut self) {
+        self.said = None;
         self.gone_jobs.clear();
         self.gone_pods.clear();
         self.refused = None;

@@ -1,0 +1,232 @@
+//! Runs finished tasks again, each as a new task: POST /api/v1/tasks/{id}/replay, and many by a filter.
+//!
+//! What is repeated comes from the archive. The old task is never written to: the new one names it in an
+//! annotation, and its record names the new one. A replay whose link was not written, for the operator ended in
+//! between, is found again by its name.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use futures::stream::{self, StreamExt};
+use jiff::Timestamp;
+use kube::ResourceExt;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use utoipa::ToSchema;
+
+use super::app::{self, App};
+use super::dead_letters::{type_name, within, words};
+use super::extract::{Body, Id, unknown_task};
+use super::manifest;
+use super::problem::{Kind, Problem, Problems};
+use super::status::Priority;
+use super::submit::{checked, taken};
+use crate::api::{Reason, Task};
+use crate::archive::{Filter, Record};
+use crate::core::names::ANNOTATION_REPLAY_OF;
+
+const MOST: u32 = 1000;
+/// So many are created at the same time.
+const AT_ONCE: usize = 16;
+/// So often one task can be replayed.
+const REPLAYS: u32 = 1000;
+/// A name has at most 253 characters; this leaves room for the number.
+const LONGEST_STEM: usize = 245;
+/// What was about that run alone.
+const OF_ONE_RUN: [&str; 5] = ["runId", "cancel", "suspend", "startAfter", "once"];
+
+/// A task that repeats another.
+#[derive(Serialize, ToSchema)]
+pub struct Replayed {
+    /// Of the new task.
+    task_id: String,
+    /// Always submitted.
+    #[schema(value_type = String, example = "submitted")]
+    status: &'static str,
+    /// Of the task that it repeats.
+    replay_of: String,
+}
+
+/// Replay a task
+///
+/// Runs a finished task again, as a new task with the same spec; the old one stays as it is. Each links to the
+/// other.
+#[utoipa::path(post, path = "/api/v1/tasks/{id}/replay", tag = "dead letters",
+    params(("id" = String, Path, description = "The task_id")),
+    responses((status = 202, description = "The new task is queued.", body = Replayed,
+        headers(("Location" = String, description = "Where it is"))), Problems))]
+pub async fn replay(State(app): State<Arc<App>>, Id(id): Id) -> Result<Response, Problem> {
+    let known = app.find(&id).await?;
+    if !known.state.is_final() {
+        return Err(Kind::NotFinished.because("it is not finished: there is nothing to repeat yet"));
+    }
+    let record = app.record(&id).await?.ok_or_else(|| match known.is_in_cluster() {
+        true => Kind::Archive.because("it is not archived yet; send the request again in a moment"),
+        false => unknown_task(),
+    })?;
+    let task_id = again(&app, &record).await?;
+    let location = [(header::LOCATION, format!("/api/v1/tasks/{task_id}"))];
+    let body = Json(Replayed { task_id, status: "submitted", replay_of: id });
+    Ok((StatusCode::ACCEPTED, location, body).into_response())
+}
+
+/// Makes the task that repeats this one, and links the two. Returns its uid.
+async fn again(app: &App, record: &Record) -> Result<String, Problem> {
+    let task = made(app, record).await?;
+    let uid = taken(app, &task)?;
+    app.archive.link_replay(&record.summary.uid, &uid).await.map_err(app::away)?;
+    Ok(uid)
+}
+
+async fn made(app: &App, record: &Record) -> Result<Task, Problem> {
+    let old = &record.summary;
+    let spec = checked(app, spec(record), &old.namespace).await?;
+    for number in 1..=REPLAYS {
+        let name = format!("{}-r{number}", stem(record));
+        let annotation = (ANNOTATION_REPLAY_OF, old.uid.as_str());
+        let manifest = manifest::manifest(&old.namespace, &name.as_str().into(), spec.clone(), Some(annotation));
+        match app.calls.create(&old.namespace, &manifest).await {
+            Err(problem) if problem.is(Kind::Exists) => {
+                let other = app.calls.task(&old.namespace, &name).await?;
+                if let Some(begun) = other.filter(|other| old.replayed_by.is_none() && repeats(other, &old.uid)) {
+                    return Ok(begun);
+                }
+            }
+            made => return made,
+        }
+    }
+    Err(Kind::Exists.because(format!("it was replayed {REPLAYS} times; replay one of its replays")))
+}
+
+fn repeats(task: &Task, uid: &str) -> bool {
+    task.annotations().get(ANNOTATION_REPLAY_OF).is_some_and(|of| of == uid)
+}
+
+fn spec(record: &Record) -> Value {
+    let mut spec = record.details.spec.clone();
+    if let Some(fields) = spec.as_object_mut() {
+        fields.retain(|name, _| !OF_ONE_RUN.contains(&name.as_str()));
+    }
+    spec
+}
+
+/// What a replay's name begins with. A replay of a replay is called as one of the first task.
+fn stem(record: &Record) -> &str {
+    let name = record.summary.name.as_str();
+    let of_replay = name.rsplit_once("-r").filter(|(_, number)| number.parse::<u32>().is_ok());
+    let stem = of_replay.filter(|_| record.summary.replay_of.is_some()).map_or(name, |(first, _)| first);
+    let cut = stem.char_indices().nth(LONGEST_STEM).map_or(stem, |(at, _)| &stem[..at]);
+    cut.trim_end_matches(['-', '.'])
+}
+
+/// Which dead letters are to be replayed. Filters are and-ed; without any, all are. One that was replayed before is
+/// left out.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Wanted {
+    /// The kind of work; document_processing stands for document-processing.
+    task_type: Option<String>,
+    /// Why it failed, in one word.
+    #[schema(schema_with = words)]
+    reason: Option<Reason>,
+    kb_id: Option<String>,
+    priority: Option<Priority>,
+    queue: Option<String>,
+    /// One of the served namespaces. Default: all of them.
+    namespace: Option<String>,
+    /// Failed at this time or later (RFC 3339).
+    failed_from: Option<Timestamp>,
+    /// Failed before this time (RFC 3339).
+    failed_before: Option<Timestamp>,
+    /// True: nothing is replayed, and the answer says how many would be.
+    #[serde(default)]
+    dry_run: bool,
+    /// Replay at most so many, the last that failed. Default: 1000.
+    #[schema(minimum = 1, maximum = 1000)]
+    limit: Option<u32>,
+}
+
+/// What became of a replay by a filter.
+#[derive(Serialize, ToSchema)]
+pub struct ReplayOutcome {
+    /// Dead letters that the filter means and that were not replayed before.
+    matched: u64,
+    /// How many of them were replayed now.
+    replayed: usize,
+    dry_run: bool,
+    /// What became of each, oldest first. Empty in a dry run.
+    results: Vec<ReplayItem>,
+}
+
+/// What became of one: a replay, or a problem.
+#[derive(Serialize, ToSchema)]
+pub struct ReplayItem {
+    /// The dead letter.
+    task_id: String,
+    /// The task that repeats it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    replayed_by: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    problem: Option<Problem>,
+}
+
+/// Replay dead letters
+///
+/// All that a filter means, up to 1,000 at once: send it again while `matched` is more than `replayed`. A dry run
+/// says how many there are.
+#[utoipa::path(post, path = "/api/v1/tasks/dead-letters/replay", tag = "dead letters", request_body = Wanted,
+    responses((status = 200, description = "What became of each.", body = ReplayOutcome), Problems))]
+pub async fn replay_many(
+    State(app): State<Arc<App>>,
+    Body(wanted): Body<Wanted>,
+) -> Result<Json<ReplayOutcome>, Problem> {
+    let limit = wanted.limit.unwrap_or(MOST);
+    if !(1..=MOST).contains(&limit) {
+        return Err(Kind::Invalid.because(format!("limit is 1 to {MOST}")).at("limit"));
+    }
+    let Ok(_permit) = app.bulks.try_acquire() else {
+        return Err(Kind::Busy.because("too many bulk requests at once; send it again in a moment"));
+    };
+    let dry_run = wanted.dry_run;
+    let filter = wanted.filter(&app)?;
+    let matched = app.archive.count(&filter).await.map_err(app::away)?;
+    let mut results = vec![];
+    if !dry_run {
+        let page = app.archive.list(&filter, None, limit).await.map_err(app::away)?;
+        let uids: Vec<String> = page.items.into_iter().rev().map(|summary| summary.uid).collect();
+        let outcomes: Vec<_> = uids.into_iter().map(|uid| outcome(&app, uid)).collect();
+        results = stream::iter(outcomes).buffered(AT_ONCE).collect().await;
+    }
+    let replayed = results.iter().filter(|item: &&ReplayItem| item.replayed_by.is_some()).count();
+    Ok(Json(ReplayOutcome { matched, replayed, dry_run, results }))
+}
+
+impl Wanted {
+    fn filter(self, app: &App) -> Result<Filter, Problem> {
+        Ok(Filter {
+            type_: self.task_type.as_deref().map(type_name),
+            reason: self.reason,
+            kb_id: self.kb_id,
+            priority: self.priority.map(Into::into),
+            queue: self.queue,
+            finished_from: self.failed_from,
+            finished_before: self.failed_before,
+            replayed: Some(false),
+            ..within(app, self.namespace.as_deref())?
+        })
+    }
+}
+
+async fn outcome(app: &App, uid: String) -> ReplayItem {
+    let replayed = async {
+        let record = app.record(&uid).await?.ok_or_else(unknown_task)?;
+        again(app, &record).await
+    };
+    match replayed.await {
+        Ok(by) => ReplayItem { task_id: uid, replayed_by: Some(by), problem: None },
+        Err(problem) => ReplayItem { task_id: uid, replayed_by: None, problem: Some(problem) },
+    }
+}

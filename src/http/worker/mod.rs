@@ -1,0 +1,96 @@
+//! What the work in a pod calls, on a port of its own: /worker/v1. Who calls is known by the token of the pod.
+//!
+//! What is said is handed to whoever listens, who knows which attempt the pod is at work on; nothing is decided here.
+
+mod reviews;
+mod said;
+mod upload;
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::{DefaultBodyLimit, FromRequestParts, Request, State};
+use axum::http::request::Parts;
+use axum::http::{Method, header};
+use axum::middleware::{self, Next};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{post, put};
+use tokio::sync::Semaphore;
+
+use super::Shared;
+use super::problem::{Kind, Problem};
+use crate::archive::Archive;
+use crate::live::{Deaf, Live, Speaker};
+use reviews::Reviews;
+
+/// Requests at once; those beyond are sent away with 503.
+const REQUESTS: usize = 256;
+/// Results at once, each of which is in memory.
+const UPLOADS: usize = 4;
+/// The largest word that is no result.
+const WORD: usize = 16 << 10;
+
+/// What all handlers share.
+struct Desk {
+    live: Arc<Live>,
+    archive: Archive,
+    reviews: Reviews,
+    requests: Semaphore,
+    uploads: Semaphore,
+}
+
+pub fn router(shared: &Shared) -> Router {
+    let desk = Arc::new(Desk {
+        live: shared.live.clone(),
+        archive: shared.archive.clone(),
+        reviews: Reviews::new(shared.client.clone()),
+        requests: Semaphore::new(REQUESTS),
+        uploads: Semaphore::new(UPLOADS),
+    });
+    Router::new()
+        .route("/worker/v1/progress", post(said::progress))
+        .route("/worker/v1/error", post(said::error))
+        .route("/worker/v1/result", put(upload::result))
+        .fallback(async || Kind::NoSuchPath.because("POST to /worker/v1/progress or /error, or PUT /worker/v1/result"))
+        .method_not_allowed_fallback(async |method: Method| {
+            Kind::Method.because(format!("{method} is not served here; the Allow header names what is"))
+        })
+        .layer(middleware::from_fn_with_state(desk.clone(), bounded))
+        .layer(DefaultBodyLimit::max(WORD))
+        .with_state(desk)
+}
+
+async fn bounded(State(desk): State<Arc<Desk>>, request: Request, next: Next) -> Response {
+    match desk.requests.try_acquire() {
+        Ok(_permit) => next.run(request).await,
+        Err(_) => Kind::Busy.because("too many requests are being served; send it again in a moment").into_response(),
+    }
+}
+
+/// Who calls, by its token.
+impl FromRequestParts<Arc<Desk>> for Speaker {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, desk: &Arc<Desk>) -> Result<Self, Problem> {
+        let mut given = parts.headers.get_all(header::AUTHORIZATION).iter();
+        let (Some(value), None) = (given.next(), given.next()) else {
+            return Err(Kind::NoToken.because("send one header Authorization: Bearer, with what TASK_TOKEN_FILE holds"));
+        };
+        let token = value.to_str().ok().and_then(|value| value.split_once(' '));
+        let token = token.filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer")).map(|(_, token)| token.trim());
+        let token = token.filter(|token| !token.is_empty());
+        let token = token.ok_or_else(|| Kind::NoToken.because("the Authorization header is not a bearer token"))?;
+        desk.reviews.speaker(token).await
+    }
+}
+
+impl From<Deaf> for Problem {
+    fn from(deaf: Deaf) -> Self {
+        let kind = match deaf {
+            Deaf::NobodyLeads | Deaf::NotNow(_) => Kind::NotTaken,
+            Deaf::Stranger => Kind::NotYourTask,
+            Deaf::Over => Kind::AttemptOver,
+        };
+        kind.because(deaf.to_string())
+    }
+}

@@ -1,0 +1,108 @@
+//! PUT /worker/v1/result: a result too large for the result file, into the archive.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::body::{Body, BodyDataStream};
+use axum::extract::State;
+use axum::http::{HeaderMap, StatusCode, header};
+use futures::StreamExt;
+use jiff::Timestamp;
+use serde::de::IgnoredAny;
+use tokio::time::timeout;
+
+use super::super::problem::{Kind, Problem};
+use super::Desk;
+use crate::api::ResultRef;
+use crate::archive::{Error, LargeResult};
+use crate::core::words::Word;
+use crate::live::Speaker;
+
+const LARGEST: usize = 16 << 20;
+/// The whole result has arrived by then…
+const WHOLE: Duration = Duration::from_secs(60);
+/// …and something of it at least so often.
+const SOMETHING: Duration = Duration::from_secs(10);
+const LONGEST_TYPE: usize = 255;
+
+pub(super) async fn result(
+    speaker: Speaker,
+    State(desk): State<Arc<Desk>>,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<StatusCode, Problem> {
+    let spot = desk.live.whose(&speaker).await?;
+    let content_type = content_type(&headers)?;
+    if length(&headers).is_some_and(|bytes| bytes > LARGEST as u64) {
+        return Err(too_large());
+    }
+    let Ok(_permit) = desk.uploads.try_acquire() else {
+        return Err(Kind::Busy.because("too many results are on their way; send it again in a moment"));
+    };
+    let content = timeout(WHOLE, read(body.into_data_stream())).await.unwrap_or_else(|_| Err(too_slow(WHOLE)))?;
+    if is_json(&content_type) {
+        serde_json::from_slice::<IgnoredAny>(&content)
+            .map_err(|error| Kind::Syntax.because(format!("it is declared as JSON and is none: {error}")))?;
+    }
+    let stored = ResultRef { content_type: content_type.clone(), bytes: content.len() as i64 };
+    // What came in the meantime is not overwritten by a late word.
+    if desk.live.whose(&speaker).await? != spot {
+        return Err(crate::live::Deaf::Over.into());
+    }
+    let content = Arc::new(content);
+    let result = LargeResult { attempt: spot.attempt, content_type, content, stored_at: Timestamp::now() };
+    desk.archive.put_result(&spot.uid, &spot.run_id, &result).await.map_err(not_stored)?;
+    desk.live.hear(&speaker, Word::Result(stored)).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// Whether it is to be read as JSON.
+pub(super) fn is_json(content_type: &str) -> bool {
+    let essence = content_type.split(';').next().unwrap_or_default().trim();
+    essence.eq_ignore_ascii_case("application/json")
+}
+
+fn content_type(headers: &HeaderMap) -> Result<String, Problem> {
+    let Some(value) = headers.get(header::CONTENT_TYPE) else { return Ok("application/octet-stream".into()) };
+    let value = value.to_str().ok().filter(|value| (1..=LONGEST_TYPE).contains(&value.len()));
+    value
+        .map(str::to_owned)
+        .ok_or_else(|| Kind::Header.because("a content type has 1 to 255 visible ASCII characters").at("Content-Type"))
+}
+
+fn length(headers: &HeaderMap) -> Option<u64> {
+    headers.get(header::CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
+}
+
+async fn read(mut body: BodyDataStream) -> Result<Vec<u8>, Problem> {
+    let mut content = Vec::new();
+    while let Some(piece) = timeout(SOMETHING, body.next()).await.map_err(|_| too_slow(SOMETHING))? {
+        let piece = piece.map_err(|_| Kind::Syntax.because("the body broke off"))?;
+        if content.len() + piece.len() > LARGEST {
+            return Err(too_large());
+        }
+        content.extend_from_slice(&piece);
+    }
+    Ok(content)
+}
+
+fn too_large() -> Problem {
+    Kind::BodyTooLarge.because(format!(
+        "a result has up to {LARGEST} bytes: put the content into a store of yours and hand over a reference"
+    ))
+}
+
+fn too_slow(limit: Duration) -> Problem {
+    Kind::SlowBody
+        .because(format!("nothing, or not all of it, has arrived within {} s; send it again", limit.as_secs()))
+}
+
+fn not_stored(error: Error) -> Problem {
+    match error {
+        Error::TooLarge { .. } => too_large(),
+        error => {
+            tracing::warn!(%error, "failed to store a result");
+            Kind::Store.because("the result could not be stored; send it again in a moment")
+        }
+    }
+}
