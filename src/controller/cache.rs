@@ -18,6 +18,7 @@ use tokio::sync::Notify;
 use super::children::{Child, Children};
 use super::known::{Known, version, version_of};
 use crate::api::{Priority, State, Task, TaskQueue, TaskType};
+use crate::core::lifecycle::{Earlier, asks_the_archive};
 use crate::core::observe::{JobFacts, Observed, PodFacts, Trouble};
 
 use crate::core::lifecycle::{self, Hearing};
@@ -72,6 +73,7 @@ pub struct Gathered {
     pub kind: Option<Arc<Kind>>,
     pub queue: Option<Capacity>,
     pub observed: Observed,
+    pub earlier: Earlier,
     pub record_in_doubt: bool,
     first_seen: u64,
     namespace_ends: bool,
@@ -83,6 +85,7 @@ impl Gathered {
             kind: self.kind.as_deref(),
             queue: self.queue.as_ref(),
             observed: &self.observed,
+            earlier: &self.earlier,
             record_in_doubt: self.record_in_doubt,
             first_seen: self.first_seen,
             namespace_ends: self.namespace_ends,
@@ -294,10 +297,26 @@ impl Cache {
             kind: inner.kinds.get(&key_beside(task, &task.spec.type_)).cloned(),
             queue: inner.board.capacity(&key_beside(task, &task.spec.queue)).cloned(),
             observed: children.map(|children| children.observed(&uid)).unwrap_or_default(),
+            earlier: Earlier::NotAsked,
             record_in_doubt: false,
             first_seen: known.first_seen(),
             namespace_ends: inner.ending.contains(&*namespace_of(task)),
         })
+    }
+
+    /// Nothing stands against this task's beginning that the archive would have to be asked for.
+    pub fn may_begin(&self, task: &Task) -> bool {
+        self.lock().may_begin(task)
+    }
+
+    /// The archive knows of no earlier task that has had this run: it is a candidate like any other.
+    pub fn never_ran(&self, task: &Task) {
+        let mut inner = self.lock();
+        let Some(known) = inner.known.get_mut(&uid_of(task)) else { return };
+        known.never_ran(task);
+        if known.is_current(task) {
+            self.place(&mut inner, task);
+        }
     }
 
     /// Takes in a type as it is now; returns the tasks to look at for it. A change of its status alone
@@ -569,7 +588,12 @@ impl Inner {
         let kind = self.kinds.get(&key_beside(task, &task.spec.type_)).map(Arc::as_ref);
         let first_seen = self.known.get(&uid_of(task)).map_or_else(|| version(task), Known::first_seen);
         let standing = standing(task, kind, first_seen, settings);
-        if self.ending.contains(&*namespace_of(task)) { standing.where_nothing_begins() } else { standing }
+        let begins = self.may_begin(task) && !self.ending.contains(&*namespace_of(task));
+        if begins { standing } else { standing.where_nothing_begins() }
+    }
+
+    fn may_begin(&self, task: &Task) -> bool {
+        !asks_the_archive(task) || self.known.get(&uid_of(task)).is_some_and(|known| known.is_first_of_its_run(task))
     }
 
     /// What was and is gone matters only while its task holds a slot.
