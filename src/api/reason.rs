@@ -127,6 +127,9 @@ pub enum Reason {
     /// The API server refused the Job or its pod; the slot was given back.
     #[strum(detailed_message = "Read the message; correct the type's template or the namespace's policies.")]
     LaunchRefused,
+    /// The API server failed to make the Job, or did not answer; after a minute of that the slot is given back.
+    #[strum(detailed_message = "Read the message; look at the API server and at the cluster's admission webhooks.")]
+    LaunchFailed,
     /// No pod appeared for the Job in time; the slot was given back.
     #[strum(detailed_message = "Look whether the cluster's Job controller works.")]
     PodNotCreated,

@@ -134,8 +134,11 @@ fn default_queue() -> String {
     "default".into()
 }
 
+/// The runId of a task whose author names none.
+pub const FIRST_RUN: &str = "1";
+
 fn first_run() -> String {
-    "1".into()
+    FIRST_RUN.into()
 }
 
 /// How failures are tried again. The pause before retry n is initialSeconds × factor^(n-1), at most

@@ -121,8 +121,8 @@ async fn admit(context: &Context, candidate: &Candidate, now: Timestamp) {
     let uid = candidate.order.uid();
     let task = context.cache.reference(uid).and_then(|reference| context.cache.task(&reference));
     let Some(task) = task.filter(|task| task.metadata.uid.as_deref() == Some(uid)) else {
-        // It went while it was being admitted; its slot goes with it.
-        return context.cache.task_gone(uid);
+        // Its slot goes with it.
+        return context.cache.admission_void(uid);
     };
     let kind = context.cache.kind_of(&task).filter(|_| context.cache.candidate(&task).as_ref() == Some(candidate));
     // It is not what got the slot any more: suspended, cancelled, of another size.
@@ -146,7 +146,7 @@ async fn write(context: &Context, task: &Task, status: TaskStatus) -> Option<Dur
         Err(CallError::Conflict | CallError::NotFound) => context.cache.admission_outdated(task),
         // Whoever leads now decides anew.
         Err(CallError::NotLeader) => context.cache.not_admitted(task),
-        Err(error @ (CallError::Deadline | CallError::Failed(_))) => {
+        Err(error @ (CallError::Deadline | CallError::Failed(_) | CallError::NoConflict)) => {
             tracing::warn!(task = task.name_any(), namespace = task.namespace(), %error, "does not know whether it was admitted; tries again");
             return Some(TRY_AGAIN);
         }

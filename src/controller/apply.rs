@@ -2,7 +2,6 @@
 //! nothing but a repetition.
 
 use std::fmt::Debug;
-use std::sync::Arc;
 use std::time::Duration;
 
 use k8s_openapi::api::batch::v1::Job;
@@ -15,11 +14,11 @@ use serde::de::DeserializeOwned;
 use super::Context;
 use super::calls::CallError;
 use super::records::{self, Kept};
-use super::removal::{only, remove};
+use super::removal::{Removal, only, remove};
 use crate::api::{State, Task, TaskStatus};
 use crate::core::lifecycle::{Action, Recording};
 use crate::core::observe::{self, Trouble};
-use crate::core::{Kind, Reason, TemplateError, pod};
+use crate::core::{Reason, pod};
 
 /// When to look again after an effect whose trace the watches should show, in case they do not.
 const TRACE_EXPECTED_WITHIN: Duration = Duration::from_secs(30);
@@ -35,18 +34,26 @@ pub async fn carry_out(task: &Task, action: Action, context: &Context) -> Again 
         Action::Rest => Ok(None),
         Action::Write(status) => write(task, *status, context).await,
         Action::Record(recording) => record(task, *recording, context).await,
-        Action::Launch => launch(task, context).await,
+        Action::Launch => launch(task, context).await.inspect_err(|error| unanswered(task, error, context)),
         Action::DeleteJob { name, uid, why } => {
-            let again = delete::<Job>(task, &name, only(&uid), why, context).await?;
+            if delete::<Job>(task, &name, only(&uid), why, context).await? == Removal::NotThere {
+                // The watch may never have shown it, and shows nothing of it now.
+                context.cache.job_not_there(task, &uid);
+                return Ok(Some(Duration::ZERO));
+            }
             context.cache.job_deleted(task, &uid);
-            Ok(again)
+            Ok(Some(TRACE_EXPECTED_WITHIN))
         }
-        Action::DeletePod { name, uid, why } => delete::<Pod>(task, &name, only(&uid), why, context).await,
+        Action::DeletePod { name, uid, why } => {
+            delete::<Pod>(task, &name, only(&uid), why, context).await?;
+            Ok(Some(TRACE_EXPECTED_WITHIN))
+        }
         Action::DeleteTask => {
             // In the version that was decided on: somebody may just have asked for another run.
             let as_seen = Preconditions { uid: task.uid(), resource_version: task.resource_version() };
             let why = task.status.as_ref().map(|status| status.reason).unwrap_or_default();
-            delete::<Task>(task, &task.name_any(), as_seen, why, context).await
+            delete::<Task>(task, &task.name_any(), as_seen, why, context).await?;
+            Ok(Some(TRACE_EXPECTED_WITHIN))
         }
     }
 }
@@ -90,7 +97,8 @@ async fn launch(task: &Task, context: &Context) -> Again {
     let Some(kind) = context.cache.kind_of(task) else { return Ok(Some(Duration::ZERO)) };
     // The watch will show what changed meanwhile, and it is decided anew.
     let Some(whole) = whole(task, context).await? else { return Ok(None) };
-    match build(&whole, &kind, context) {
+    let classes = context.priority_classes().await;
+    match pod::job(&whole, &whole.status.clone().unwrap_or_default(), &kind, &context.settings, &classes) {
         Ok(job) => create(task, &job, context).await,
         Err(error) => refused(task, Trouble { reason: Reason::TypeNotReady, message: error.to_string() }, context),
     }
@@ -117,18 +125,14 @@ fn is_still(decided_on: &Task, whole: &Task) -> bool {
         && turn(whole).is_some_and(|(state, ..)| state == State::Processing)
 }
 
-fn build(task: &Task, kind: &Arc<Kind>, context: &Context) -> Result<Job, TemplateError> {
-    pod::job(task, &task.status.clone().unwrap_or_default(), kind, &context.settings, &context.classes.borrow())
-}
-
 async fn create(task: &Task, job: &Job, context: &Context) -> Again {
     let jobs = Api::<Job>::namespaced(context.client.clone(), &task.namespace().unwrap_or_default());
     match context.calls.write("create_job", jobs.create(&PostParams::default(), job)).await {
         Ok(job) => {
-            context.cache.job_created(&job);
+            context.cache.job_found(&job);
             Ok(Some(TRACE_EXPECTED_WITHIN))
         }
-        Err(CallError::AlreadyExists) => whose(task, &jobs, &job.name_any(), context).await,
+        Err(CallError::AlreadyExists) => already_there(task, &jobs, &job.name_any(), context).await,
         Err(CallError::Refused(status)) => refused(task, observe::no_pod(&status.message), context),
         // The namespace takes its tasks along.
         Err(CallError::Terminating | CallError::NotFound) => Ok(None),
@@ -138,22 +142,33 @@ async fn create(task: &Task, job: &Job, context: &Context) -> Again {
 
 /// A Job of that name exists: ours from an earlier try, an old one of ours that is being removed, or a
 /// stranger's, which is left alone.
-async fn whose(task: &Task, jobs: &Api<Job>, name: &str, context: &Context) -> Again {
+async fn already_there(task: &Task, jobs: &Api<Job>, name: &str, context: &Context) -> Again {
     let job = match context.calls.read(jobs.get(name)).await {
         Ok(job) => job,
         Err(CallError::NotFound) => return Ok(Some(NAME_FREE_WITHIN)),
         Err(error) => return Err(error),
     };
-    let ours = job.owner_references().iter().any(|owner| Some(&owner.uid) == task.metadata.uid.as_ref());
-    if !ours {
+    if !belongs_to(task, &job) {
         let message = format!("a Job {name} exists that belongs to somebody else");
         return refused(task, Trouble { reason: Reason::LaunchRefused, message }, context);
     }
     if job.metadata.deletion_timestamp.is_some() {
         return Ok(Some(NAME_FREE_WITHIN));
     }
-    context.cache.job_seen(&job);
+    context.cache.job_found(&job);
     Ok(Some(TRACE_EXPECTED_WITHIN))
+}
+
+pub fn belongs_to(task: &Task, job: &Job) -> bool {
+    job.owner_references().iter().any(|owner| Some(&owner.uid) == task.metadata.uid.as_ref())
+}
+
+/// A launch that failed is a fact too: it is tried again, and what follows when it keeps failing is decided.
+fn unanswered(task: &Task, error: &CallError, context: &Context) {
+    if !matches!(error, CallError::NotLeader) {
+        let why = Trouble { reason: Reason::LaunchFailed, message: error.to_string() };
+        context.cache.launch_unanswered(task, why);
+    }
 }
 
 /// The refusal is a fact like any other: the next look decides what follows from it.
@@ -167,12 +182,17 @@ fn tasks(task: &Task, context: &Context) -> Api<Task> {
 }
 
 /// Deletes a child of this task, or the task itself, and says why.
-async fn delete<K>(task: &Task, name: &str, only_this: Preconditions, why: Reason, context: &Context) -> Again
+async fn delete<K>(
+    task: &Task,
+    name: &str,
+    only_this: Preconditions,
+    why: Reason,
+    context: &Context,
+) -> Result<Removal, CallError>
 where
     K: Resource<Scope = NamespaceResourceScope, DynamicType = ()> + Clone + DeserializeOwned + Debug,
 {
     let namespace = task.namespace().unwrap_or_default();
     tracing::info!(namespace, task = task.name_any(), kind = %K::kind(&()), name, reason = %why, "delete");
-    remove::<K>(&namespace, name, only_this, context).await?;
-    Ok(Some(TRACE_EXPECTED_WITHIN))
+    remove::<K>(&namespace, name, only_this, context).await
 }

@@ -28,9 +28,6 @@ use crate::live::Speaker;
 
 pub type Uid = Arc<str>;
 
-/// The queue that need not be created.
-const DEFAULT_QUEUE: &str = "default";
-
 pub struct Cache {
     tasks: Store<Task>,
     settings: Settings,
@@ -46,6 +43,8 @@ struct Inner {
     queues: HashMap<Key, Arc<TaskQueue>>,
     known: HashMap<Uid, Known>,
     children: HashMap<Uid, Children>,
+    /// Tasks that are there and cannot be read, and in which version that was found.
+    passed_over: HashMap<Uid, u64>,
     /// Whose pods these are, by the pods' uids.
     speakers: HashMap<String, Uid>,
     /// Tasks whose admission is being written: until it is known what became of that, each is a holder,
@@ -98,6 +97,10 @@ fn is_final(task: &Task) -> bool {
     task.status.as_ref().is_some_and(|status| status.state.is_final())
 }
 
+fn is_processing(task: &Task) -> bool {
+    task.status.as_ref().is_some_and(|status| status.state == State::Processing)
+}
+
 fn uid_of(task: &Task) -> Uid {
     task.metadata.uid.as_deref().unwrap_or_default().into()
 }
@@ -122,12 +125,14 @@ pub fn task_uid(child: &impl ResourceExt) -> Option<Uid> {
 impl Cache {
     pub fn new(tasks: Store<Task>, settings: Settings) -> Self {
         let inner = Inner {
-            board: Board::new(settings.max_running_tasks),
+            board: Board::new(settings.max_running_tasks)
+                .with_default_queue(Capacity::of_tasks(settings.default_queue_tasks)),
             kinds: HashMap::new(),
             types: HashMap::new(),
             queues: HashMap::new(),
             known: HashMap::new(),
             children: HashMap::new(),
+            passed_over: HashMap::new(),
             speakers: HashMap::new(),
             assumed: HashSet::new(),
             ending: HashSet::new(),
@@ -162,8 +167,12 @@ impl Cache {
         self.task(&ObjectRef::from_obj(task)).is_some_and(|seen| seen.metadata.uid == task.metadata.uid)
     }
 
-    /// The watch has shown this task, or a later version of it.
+    /// The watch has shown this task, or a later version of it, whether that could be read or not.
     pub fn has_reached(&self, task: &ObjectMeta) -> bool {
+        let passed_over = self.lock().passed_over.get(task.uid.as_deref().unwrap_or_default()).copied();
+        if passed_over.is_some_and(|seen| seen >= version_of(task)) {
+            return true;
+        }
         let mut reference = ObjectRef::new(task.name.as_deref().unwrap_or_default());
         reference.namespace = task.namespace.clone();
         self.task(&reference).is_some_and(|seen| version(&seen) >= version_of(task))
@@ -172,7 +181,9 @@ impl Cache {
     /// A task as the watch shows it.
     pub fn task_seen(&self, task: &Task) {
         let mut inner = self.lock();
-        let known = inner.known.entry(uid_of(task)).or_insert_with(|| Known::of(task));
+        let uid = uid_of(task);
+        inner.passed_over.remove(&uid);
+        let known = inner.known.entry(uid).or_insert_with(|| Known::of(task));
         known.seen(task);
         if known.is_current(task) {
             self.place(&mut inner, task);
@@ -228,30 +239,49 @@ impl Cache {
         let mut inner = self.lock();
         let uid = uid_of(task);
         inner.assumed.remove(&uid);
+        let Some(known) = inner.known.get(&uid) else { return inner.place_orphan(&uid) };
         // As it is by now: what changed meanwhile was not taken in.
-        let seen = inner.known.get(&uid).and_then(|known| self.task(&known.reference));
+        let seen = self.task(&known.reference);
         self.place(&mut inner, seen.as_deref().unwrap_or(task));
     }
 
     pub fn task_gone(&self, uid: &Uid) {
         let mut inner = self.lock();
-        inner.known.remove(uid);
+        inner.passed_over.remove(uid);
+        inner.forget_task(uid);
+        self.ring_admission();
+    }
+
+    /// A task that is there and cannot be read: nothing is decided about it until it can be, and it holds what its
+    /// children hold by their own word.
+    pub fn task_passed_over(&self, task: &ObjectMeta) {
+        let uid: Uid = task.uid.as_deref().unwrap_or_default().into();
+        let mut inner = self.lock();
+        inner.forget_task(&uid);
+        inner.passed_over.insert(uid, version_of(task));
+        self.ring_admission();
+    }
+
+    /// A task went, or could not be read any more, while it was being admitted.
+    pub fn admission_void(&self, uid: &Uid) {
+        let mut inner = self.lock();
         inner.assumed.remove(uid);
-        inner.forget_gone_children(uid);
         inner.place_orphan(uid);
         self.ring_admission();
     }
 
     /// The list of tasks is complete and in the store: all on it are placed, and what is not on it is gone.
-    pub fn tasks_listed(&self) -> Vec<ObjectRef<Task>> {
+    pub fn tasks_listed(&self, passed_over: &[ObjectMeta]) -> Vec<ObjectRef<Task>> {
         let tasks = self.tasks.state();
-        let listed: HashSet<Uid> = tasks.iter().map(|task| uid_of(task)).collect();
+        let unread = passed_over.iter().map(|task| task.uid.as_deref().unwrap_or_default().into());
+        let listed: HashSet<Uid> = tasks.iter().map(|task| uid_of(task)).chain(unread).collect();
         let gone: Vec<Uid> = {
             let inner = self.lock();
-            let all = inner.known.keys().chain(inner.children.keys());
+            let all = inner.known.keys().chain(inner.children.keys()).chain(inner.passed_over.keys());
             all.filter(|uid| !listed.contains(*uid)).cloned().collect()
         };
         gone.iter().for_each(|uid| self.task_gone(uid));
+        passed_over.iter().for_each(|task| self.task_passed_over(task));
         self.forget_if_restored(&tasks);
         tasks.iter().for_each(|task| self.task_seen(task));
         tasks.iter().map(|task| ObjectRef::from_obj(task.as_ref())).collect()
@@ -278,13 +308,18 @@ impl Cache {
         }
         // The board keeps the copy that is kept here.
         let uid = inner.known.get_key_value(&uid).map_or(uid, |(known, _)| known.clone());
-        inner.ensure_default_queue(task, &self.settings);
         let standing = inner.standing(task, &self.settings);
         inner.board.place(&uid, standing);
-        if task.status.as_ref().map(|status| status.state) != Some(State::Processing) {
+        if !is_processing(task) {
             inner.forget_gone_children(&uid);
         }
         self.ring_admission();
+    }
+
+    fn place_if_current(&self, inner: &mut Inner, task: &Task) {
+        if inner.known.get(&uid_of(task)).is_some_and(|known| known.is_current(task)) {
+            self.place(inner, task);
+        }
     }
 
     /// What a decision about `task` is based on; `None` while the watch still shows the past.
@@ -337,30 +372,26 @@ impl Cache {
         if before == read {
             return vec![];
         }
-        let spec = read.as_ref().map(|kind| &kind.spec);
-        inner.board.bound_type(
-            key.clone(),
-            spec.and_then(|spec| spec.max_concurrent),
-            spec.and_then(|spec| spec.max_concurrent_per_kb_id),
-        );
-        self.replace(&mut inner, |task| key == key_beside(task, &task.spec.type_))
+        match read.as_ref().map(|kind| &kind.spec) {
+            Some(spec) => inner.board.bound_type(key.clone(), spec.max_concurrent, spec.max_concurrent_per_kb_id),
+            None => inner.board.forget_type(key.clone()),
+        }
+        self.place_concerned(&mut inner, |task| key == key_beside(task, &task.spec.type_))
     }
 
     /// Takes in a queue as it is now; returns the tasks to look at for it.
     pub fn queue_changed(&self, key: Key, queue: Option<&TaskQueue>) -> Vec<ObjectRef<Task>> {
         let mut inner = self.lock();
-        let capacity = queue
-            .map(|queue| Capacity::of(&queue.spec))
-            .or_else(|| (&*key.1 == DEFAULT_QUEUE).then(|| Capacity::of_tasks(self.settings.default_queue_tasks)));
         match queue {
             Some(queue) => inner.queues.insert(key.clone(), Arc::new(queue.clone())),
             None => inner.queues.remove(&key),
         };
-        if inner.board.capacity(&key) == capacity.as_ref() {
+        let before = inner.board.capacity(&key).cloned();
+        inner.board.bound_queue(key.clone(), queue.map(|queue| Capacity::of(&queue.spec)));
+        if inner.board.capacity(&key) == before.as_ref() {
             return vec![];
         }
-        inner.board.bound_queue(key.clone(), capacity);
-        self.replace(&mut inner, |task| key == key_beside(task, &task.spec.queue))
+        self.place_concerned(&mut inner, |task| key == key_beside(task, &task.spec.queue))
     }
 
     /// Takes in that a namespace is being deleted, or is gone.
@@ -373,7 +404,7 @@ impl Cache {
                 ends,
                 "a namespace is being deleted, or gone: nothing is begun while it ends"
             );
-            self.replace(&mut inner, |task| namespace_of(task) == name);
+            self.place_concerned(&mut inner, |task| namespace_of(task) == name);
         }
     }
 
@@ -400,7 +431,7 @@ impl Cache {
     }
 
     pub fn known_queues(&self) -> Vec<Key> {
-        self.lock().board.queues().cloned().collect()
+        self.lock().queues.keys().cloned().collect()
     }
 
     pub fn types(&self) -> Vec<Arc<TaskType>> {
@@ -423,15 +454,10 @@ impl Cache {
     }
 
     /// Places anew all unfinished tasks that something they depend on has changed for.
-    fn replace(&self, inner: &mut Inner, concerned: impl Fn(&Task) -> bool) -> Vec<ObjectRef<Task>> {
+    fn place_concerned(&self, inner: &mut Inner, concerned: impl Fn(&Task) -> bool) -> Vec<ObjectRef<Task>> {
         let tasks = self.tasks.state();
         let concerned: Vec<_> = tasks.iter().filter(|task| !is_final(task) && concerned(task)).collect();
-        for task in &concerned {
-            let current = inner.known.get(&uid_of(task)).is_some_and(|known| known.is_current(task));
-            if current {
-                self.place(inner, task);
-            }
-        }
+        concerned.iter().for_each(|task| self.place_if_current(inner, task));
         self.ring_admission();
         concerned.into_iter().map(|task| ObjectRef::from_obj(task.as_ref())).collect()
     }
@@ -441,10 +467,24 @@ impl Cache {
         self.child_changed(job, |children| children.job_seen(facts))
     }
 
-    /// A Job that we have just made. A list of Jobs that began before knows nothing of it.
-    pub fn job_created(&self, job: &Job) {
+    /// A Job that we have just made, or that the API server was asked for.
+    pub fn job_found(&self, job: &Job) {
         let facts = JobFacts::of(job);
-        self.child_changed(job, |children| children.job_created(facts));
+        self.child_changed(job, |children| children.job_found(facts));
+    }
+
+    /// A Job that can be read in part only, or could before it went.
+    pub fn job_in_part(&self, job: &Job, gone: bool) -> Option<ObjectRef<Task>> {
+        let facts = JobFacts { gone, ..JobFacts::of(job) };
+        self.child_changed(job, |children| children.job_in_part(facts))
+    }
+
+    pub fn pod_in_part(&self, pod: &Pod, gone: bool) -> Option<ObjectRef<Task>> {
+        let facts = PodFacts { gone_at: gone.then(Timestamp::now), ..PodFacts::of(pod) };
+        if gone {
+            self.lock().speakers.remove(&facts.uid);
+        }
+        self.child_changed(pod, |children| children.pod_in_part(facts))
     }
 
     pub fn pod_seen(&self, pod: &Pod) -> Option<ObjectRef<Task>> {
@@ -495,6 +535,11 @@ impl Cache {
         self.child_changed(pod, |children| children.pod_seen(facts))
     }
 
+    /// A list of Jobs begins: what is found from here on may not be on it.
+    pub fn jobs_list_begins(&self) {
+        self.lock().children.values_mut().for_each(Children::jobs_list_begins);
+    }
+
     /// The initial list of Jobs is complete: what is not on it is gone.
     pub fn jobs_listed(&self, listed: &HashSet<String>) -> Vec<ObjectRef<Task>> {
         self.children_listed(|children| children.jobs_listed(listed))
@@ -522,14 +567,15 @@ impl Cache {
 
     fn after_child(&self, inner: &mut Inner, uid: &Uid) -> Option<ObjectRef<Task>> {
         match inner.known.get(uid).map(|known| known.reference.clone()) {
-            Some(task) => {
-                let processing = self
-                    .task(&task)
-                    .is_some_and(|task| task.status.as_ref().is_some_and(|status| status.state == State::Processing));
-                if !processing && !inner.board.holds(uid) {
+            Some(reference) => {
+                let task = self.task(&reference);
+                if !task.as_deref().is_some_and(is_processing) && !inner.board.holds(uid) {
                     inner.forget_gone_children(uid);
                 }
-                Some(task)
+                // What holds the slot of a task that is being deleted is its children.
+                let deleted = task.filter(|task| task.metadata.deletion_timestamp.is_some());
+                deleted.inspect(|task| self.place_if_current(inner, task));
+                Some(reference)
             }
             None => {
                 inner.forget_gone_children(uid);
@@ -548,9 +594,43 @@ impl Cache {
         }
     }
 
+    /// There is no such Job of the task's any more.
+    pub fn job_not_there(&self, task: &Task, uid: &str) {
+        let mut inner = self.lock();
+        if let Some(children) = inner.children.get_mut(&uid_of(task)) {
+            children.job_not_there(uid);
+        }
+        self.after_child(&mut inner, &uid_of(task));
+    }
+
     /// The API server refused the Job of the task's present attempt.
     pub fn launch_refused(&self, task: &Task, why: Trouble) {
-        self.lock().children.entry(uid_of(task)).or_default().launch_refused(why);
+        self.launched(task, |children| children.launch_refused(why));
+    }
+
+    /// It did not say whether it made that Job.
+    pub fn launch_unanswered(&self, task: &Task, why: Trouble) {
+        self.launched(task, |children| children.launch_unanswered(why, Timestamp::now()));
+    }
+
+    fn launched(&self, task: &Task, outcome: impl FnOnce(&mut Children)) {
+        let mut inner = self.lock();
+        let uid = uid_of(task);
+        // Of one that is gone meanwhile nobody would ever forget it.
+        if inner.known.contains_key(&uid) {
+            outcome(inner.children.entry(uid).or_default());
+        }
+    }
+
+    /// A look at this task failed; returns how many have, one after another.
+    pub fn look_failed(&self, task: &Task) -> u32 {
+        self.lock().known.get_mut(&uid_of(task)).map_or(1, Known::look_failed)
+    }
+
+    pub fn look_went_well(&self, task: &Task) {
+        if let Some(known) = self.lock().known.get_mut(&uid_of(task)) {
+            known.look_went_well();
+        }
     }
 
     pub fn admit(&self, now: Timestamp) -> Pass {
@@ -574,10 +654,11 @@ impl Cache {
         (inner.board.depth(), inner.board.running())
     }
 
-    /// Jobs and pods of ours that are there and whose task is not.
+    /// Jobs and pods of ours that are there and whose task is not, as far as it was seen.
     pub fn orphans(&self) -> HashSet<Child> {
         let inner = self.lock();
-        let strangers = inner.children.iter().filter(|(uid, _)| !inner.known.contains_key(*uid));
+        let is_there = |uid: &Uid| inner.known.contains_key(uid) || inner.passed_over.contains_key(uid);
+        let strangers = inner.children.iter().filter(|(uid, _)| !is_there(uid));
         strangers.flat_map(|(_, children)| children.present()).collect()
     }
 }
@@ -588,6 +669,9 @@ impl Inner {
         let kind = self.kinds.get(&key_beside(task, &task.spec.type_)).map(Arc::as_ref);
         let first_seen = self.known.get(&uid_of(task)).map_or_else(|| version(task), Known::first_seen);
         let standing = standing(task, kind, first_seen, settings);
+        if task.metadata.deletion_timestamp.is_some() {
+            return standing.while_deleted(self.children.get(&uid_of(task)).and_then(Children::holding));
+        }
         let begins = self.may_begin(task) && !self.ending.contains(&*namespace_of(task));
         if begins { standing } else { standing.where_nothing_begins() }
     }
@@ -606,18 +690,18 @@ impl Inner {
         }
     }
 
+    /// Nothing is known of this task but what its children say.
+    fn forget_task(&mut self, uid: &Uid) {
+        self.known.remove(uid);
+        self.assumed.remove(uid);
+        self.forget_gone_children(uid);
+        self.place_orphan(uid);
+    }
+
     /// A slot is held until the pod has ended or is gone, also when its task is no more.
     fn place_orphan(&mut self, uid: &Uid) {
         let holding = self.children.get(uid).and_then(Children::holding);
         self.board.place(uid, holding.map_or(Standing::Neither, Standing::Holder));
-    }
-
-    fn ensure_default_queue(&mut self, task: &Task, settings: &Settings) {
-        let key = key_beside(task, &task.spec.queue);
-        // Its books may be open already, for a slot that was found held; its capacity is what it may lack.
-        if &*key.1 == DEFAULT_QUEUE && self.board.capacity(&key).is_none() {
-            self.board.bound_queue(key, Some(Capacity::of_tasks(settings.default_queue_tasks)));
-        }
     }
 }
 

@@ -86,3 +86,168 @@ fn what_the_watch_has_shown_of_a_pod_is_not_undone_by_an_answer_that_comes_late(
     cache.pod_found(&pod);
     assert!(pods()[0].is_gone());
 }
+
+/// The pod of `held_by_a_pod` after a change of its metadata or status.
+fn that_pod(change: impl FnOnce(&mut Pod)) -> Pod {
+    let mut pod = held_by_a_pod();
+    change(&mut pod);
+    pod
+}
+
+#[test]
+fn a_task_that_cannot_be_read_is_not_waited_for_its_children_are_no_orphans_and_hold_its_slot_until_it_is_gone() {
+    let cache = cache();
+    let runs = task("runs", "7", json!({"state": "Processing", "admitted": {"queue": "default"}}));
+    cache.pod_seen(&held_by_a_pod());
+    assert!(!cache.has_reached(&runs.metadata));
+    assert_eq!(cache.orphans().len(), 1);
+    cache.tasks_listed(std::slice::from_ref(&runs.metadata));
+    assert!(cache.has_reached(&runs.metadata), "nothing more of it will be seen");
+    assert!(cache.orphans().is_empty(), "it is there");
+    assert!(cache.gather(&runs).is_none(), "nothing is decided about it");
+    cache.task_seen(&task("waits", "8", json!({"state": "Queued"})));
+    assert_eq!(admitted(&cache), 0, "its pod holds the only slot");
+    let later = task("runs", "9", json!({}));
+    assert!(!cache.has_reached(&later.metadata));
+    cache.task_passed_over(&later.metadata);
+    assert!(cache.has_reached(&later.metadata) && cache.orphans().is_empty());
+    cache.task_gone(&"runs".into());
+    assert_eq!((admitted(&cache), cache.orphans().len()), (0, 1), "what it left still runs");
+    cache.pod_gone(&held_by_a_pod());
+    assert_eq!(admitted(&cache), 1);
+}
+
+#[test]
+fn a_task_that_can_be_read_no_more_holds_what_its_children_hold_and_one_that_can_be_again_is_as_any_other() {
+    let cache = cache();
+    let processing = |version| task("runs", version, json!({"state": "Processing", "admitted": {"queue": "default"}}));
+    cache.task_seen(&processing("7"));
+    cache.task_seen(&task("waits", "8", json!({"state": "Queued"})));
+    assert_eq!(admitted(&cache), 0);
+    cache.task_passed_over(&processing("9").metadata);
+    assert_eq!(cache.depth().1, 0, "nothing of it runs");
+    cache.pod_seen(&held_by_a_pod());
+    assert_eq!(cache.depth().1, 1);
+    cache.task_seen(&processing("10"));
+    cache.pod_seen(&that_pod(|pod| pod.status = read(json!({"phase": "Succeeded"}))));
+    assert_eq!((cache.depth().1, cache.gather(&processing("10")).is_some()), (1, true), "it is decided about again");
+}
+
+#[test]
+fn a_task_that_cannot_be_read_any_more_while_it_is_admitted_gets_no_slot() {
+    let cache = cache();
+    cache.task_seen(&task("first", "7", json!({"state": "Queued"})));
+    assert_eq!(admitted(&cache), 1);
+    cache.task_passed_over(&task("first", "8", json!({})).metadata);
+    cache.admission_void(&"first".into());
+    cache.not_admitted(&task("first", "7", json!({"state": "Queued"})));
+    assert_eq!((admitted(&cache), cache.depth().1), (0, 0));
+}
+
+#[test]
+fn the_slot_of_a_task_whose_deletion_somebody_delays_is_free_when_its_pod_has_ended() {
+    let (tasks, mut writer) = reflector::store();
+    let cache = Cache::new(tasks, Settings { default_queue_tasks: 1, ..Settings::default() });
+    cache.type_changed(key_of(&kind()), Some(&kind()));
+    let mut runs = task("runs", "7", json!({"state": "Processing", "admitted": {"queue": "default"}}));
+    runs.metadata.deletion_timestamp = read(json!("2026-01-01T00:00:00Z"));
+    cache.pod_seen(&held_by_a_pod());
+    writer.apply_watcher_event(&kube::runtime::watcher::Event::Apply(runs.clone()));
+    cache.task_seen(&runs);
+    cache.task_seen(&task("waits", "8", json!({"state": "Queued"})));
+    assert_eq!(admitted(&cache), 0, "its pod runs");
+    cache.pod_seen(&that_pod(|pod| pod.status = read(json!({"phase": "Failed"}))));
+    assert_eq!(admitted(&cache), 1);
+}
+
+fn job() -> Job {
+    read(json!({"metadata": {"name": "j", "namespace": "docs", "uid": "j", "labels": {names::LABEL_TASK_UID: "runs"},
+        "annotations": held_by_a_pod().metadata.annotations,
+        "ownerReferences": [{"apiVersion": "taskmanager.dev/v1alpha1", "kind": "Task", "name": "runs", "uid": "runs",
+            "controller": true}]}}))
+}
+
+/// A cache in which the task "runs" holds a slot, and that task.
+fn with_one_that_runs() -> (Cache, Task) {
+    let cache = cache();
+    let runs = task("runs", "7", json!({"state": "Processing", "admitted": {"queue": "default"}}));
+    cache.task_seen(&runs);
+    (cache, runs)
+}
+
+fn job_is_gone(cache: &Cache, runs: &Task) -> bool {
+    cache.gather(runs).expect("it is known").observed.jobs[0].gone
+}
+
+#[test]
+fn a_job_that_was_made_and_never_seen_is_gone_when_a_list_that_began_later_does_not_show_it() {
+    let (cache, runs) = with_one_that_runs();
+    cache.jobs_list_begins();
+    cache.job_found(&job());
+    cache.jobs_listed(&HashSet::new());
+    assert!(!job_is_gone(&cache, &runs), "that list began before it was made");
+    cache.jobs_list_begins();
+    cache.jobs_listed(&HashSet::new());
+    assert!(job_is_gone(&cache, &runs));
+}
+
+#[test]
+fn a_job_that_was_made_and_never_seen_is_gone_when_the_api_server_has_none_to_delete() {
+    let (cache, runs) = with_one_that_runs();
+    cache.job_found(&job());
+    cache.job_not_there(&runs, "j");
+    assert!(job_is_gone(&cache, &runs));
+}
+
+#[test]
+fn what_the_watch_has_shown_of_a_job_is_not_undone_by_an_answer_that_comes_late() {
+    let (cache, runs) = with_one_that_runs();
+    cache.job_seen(&job());
+    cache.job_gone(&job());
+    cache.job_found(&job());
+    assert!(job_is_gone(&cache, &runs));
+}
+
+#[test]
+fn of_a_job_and_a_pod_that_can_be_read_in_part_what_was_seen_before_stays() {
+    let (cache, runs) = with_one_that_runs();
+    let mut ended = job();
+    ended.status = read(json!({"conditions": [{"type": "Failed", "status": "True"}]}));
+    cache.job_seen(&ended);
+    let owned = |pod: &mut Pod| {
+        pod.metadata.owner_references =
+            read(json!([{"apiVersion": "batch/v1", "kind": "Job", "name": "j", "uid": "j", "controller": true}]));
+    };
+    cache.pod_seen(&that_pod(owned));
+    cache.job_in_part(&job(), true);
+    cache.pod_in_part(&Pod { status: None, ..that_pod(owned) }, true);
+    let observed = cache.gather(&runs).expect("it is known").observed;
+    assert!(observed.jobs[0].gone && observed.jobs[0].finished.is_some());
+    assert!(observed.pods[0].is_gone() && observed.pods[0].phase == crate::core::observe::Phase::Running);
+}
+
+#[test]
+fn looks_that_fail_are_counted_until_one_goes_well() {
+    let (cache, runs) = with_one_that_runs();
+    assert_eq!([cache.look_failed(&runs), cache.look_failed(&runs)], [1, 2]);
+    cache.look_went_well(&runs);
+    assert_eq!(cache.look_failed(&runs), 1);
+}
+
+#[test]
+fn a_launch_that_nobody_answers_is_known_since_its_first_try_and_forgotten_with_its_slot() {
+    let (cache, runs) = with_one_that_runs();
+    let trouble = |message: &str| Trouble { reason: crate::core::Reason::LaunchFailed, message: message.into() };
+    let unanswered = |cache: &Cache, task: &Task| cache.gather(task).expect("it is known").observed.unanswered;
+    cache.launch_unanswered(&runs, trouble("first"));
+    let first = unanswered(&cache, &runs).expect("a launch that failed");
+    cache.launch_unanswered(&runs, trouble("second"));
+    let second = unanswered(&cache, &runs).expect("a launch that failed");
+    assert_eq!((second.since, second.why), (first.since, trouble("second")));
+    let waits = task("runs", "8", json!({"state": "Queued"}));
+    cache.task_seen(&waits);
+    assert_eq!(unanswered(&cache, &waits), None);
+    cache.task_gone(&"runs".into());
+    cache.launch_unanswered(&runs, trouble("late"));
+    assert!(cache.lock().children.is_empty(), "nobody would ever forget it");
+}

@@ -21,6 +21,9 @@ pub enum CallError {
     /// The object changed meanwhile: look again.
     #[error("it changed meanwhile")]
     Conflict,
+    /// It was said to have changed, and has not: try again.
+    #[error("the API server said that it changed meanwhile, and it has not")]
+    NoConflict,
     /// An object of that name exists: look whose it is.
     #[error("it exists already")]
     AlreadyExists,
@@ -37,8 +40,15 @@ pub enum CallError {
     #[error("no answer in time")]
     Deadline,
     /// Try again.
-    #[error("failed to reach the API server: {}", chain(.0))]
+    #[error("{}", failure(.0))]
     Failed(#[source] Box<kube::Error>),
+}
+
+fn failure(error: &kube::Error) -> String {
+    match error {
+        kube::Error::Api(status) => format!("the API server answered {}: {}", status.code, status.message),
+        error => format!("failed to reach the API server: {}", chain(error)),
+    }
 }
 
 impl CallError {
@@ -47,6 +57,7 @@ impl CallError {
         match self {
             Self::NotFound => "not_found",
             Self::Conflict => "conflict",
+            Self::NoConflict => "no_conflict",
             Self::AlreadyExists => "already_exists",
             Self::Terminating => "terminating",
             Self::Refused(_) => "refused",

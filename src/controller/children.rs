@@ -5,7 +5,7 @@ use std::collections::{HashMap, HashSet};
 
 use jiff::Timestamp;
 
-use crate::core::observe::{JobFacts, Observed, PodFacts, Trouble};
+use crate::core::observe::{JobFacts, Observed, PodFacts, Trouble, Unanswered};
 use crate::core::queue::Holding;
 
 /// A Job or a pod.
@@ -38,13 +38,16 @@ pub struct Children {
     created: HashSet<String>,
     /// The API server's refusal of the present attempt's Job.
     refused: Option<Trouble>,
+    /// That it does not say whether it made that Job.
+    unanswered: Option<Unanswered>,
 }
 
 impl Children {
     pub fn observed(&self, task_uid: &str) -> Observed {
         let jobs = self.jobs.values().cloned().collect();
         let pods = self.pods.values().cloned().collect();
-        Observed { refused: self.refused.clone(), ..Observed::of(task_uid, jobs, pods) }
+        let (refused, unanswered) = (self.refused.clone(), self.unanswered.clone());
+        Observed { refused, unanswered, ..Observed::of(task_uid, jobs, pods) }
     }
 
     pub fn pod_seen(&mut self, pod: PodFacts) {
@@ -67,12 +70,13 @@ impl Children {
     /// What a child that may still run holds, by its own word. Its owner reference may be gone with its task.
     pub fn holding(&self) -> Option<Holding> {
         let live_pods = self.pods.values().filter(|pod| !pod.has_ended()).map(|pod| (&pod.namespace, &pod.holds));
-        let live_jobs = self.jobs.values().filter(|job| self.may_run(job)).map(|job| (&job.namespace, &job.holds));
+        let live_jobs =
+            self.jobs.values().filter(|job| self.may_make_a_pod(job)).map(|job| (&job.namespace, &job.holds));
         live_pods.chain(live_jobs).find_map(|(namespace, holds)| Some(Holding::of_orphan(namespace, holds.as_ref()?)))
     }
 
     /// Without a pod yet, a Job that has not finished may still make one.
-    fn may_run(&self, job: &JobFacts) -> bool {
+    fn may_make_a_pod(&self, job: &JobFacts) -> bool {
         job.is_live() && !self.pods.values().any(|pod| pod.job == job.name)
     }
 
@@ -81,10 +85,41 @@ impl Children {
         self.jobs.insert(job.uid.clone(), job);
     }
 
-    /// A Job that we have just made.
-    pub fn job_created(&mut self, job: JobFacts) {
-        self.created.insert(job.uid.clone());
-        self.jobs.insert(job.uid.clone(), job);
+    /// A Job that we have just made, or that the API server was asked for. A list of Jobs that began before knows
+    /// nothing of it; and what the watch has shown of it already may be newer.
+    pub fn job_found(&mut self, job: JobFacts) {
+        self.unanswered = None;
+        if !self.jobs.contains_key(&job.uid) {
+            self.created.insert(job.uid.clone());
+            self.jobs.insert(job.uid.clone(), job);
+        }
+    }
+
+    /// A list of Jobs begins: whatever was made so far is on it, or gone.
+    pub fn jobs_list_begins(&mut self) {
+        self.created.clear();
+    }
+
+    /// The API server says that there is no such Job.
+    pub fn job_not_there(&mut self, uid: &str) {
+        self.created.remove(uid);
+        if let Some(job) = self.jobs.get_mut(uid) {
+            job.gone = true;
+        }
+    }
+
+    /// A Job of which only the metadata can be read: what else was seen of it before stays.
+    pub fn job_in_part(&mut self, job: JobFacts) {
+        let gone = job.gone;
+        self.created.remove(&job.uid);
+        self.jobs.entry(job.uid.clone()).or_insert(job).gone |= gone;
+    }
+
+    /// The same of a pod.
+    pub fn pod_in_part(&mut self, pod: PodFacts) {
+        let gone_at = pod.gone_at;
+        let known = self.pods.entry(pod.uid.clone()).or_insert(pod);
+        known.gone_at = known.gone_at.or(gone_at);
     }
 
     /// We had this Job deleted.
@@ -96,6 +131,12 @@ impl Children {
 
     pub fn launch_refused(&mut self, why: Trouble) {
         self.refused = Some(why);
+    }
+
+    /// A launch failed, and may have taken place all the same.
+    pub fn launch_unanswered(&mut self, why: Trouble, now: Timestamp) {
+        let since = self.unanswered.as_ref().map_or(now, |before| before.since);
+        self.unanswered = Some(Unanswered { since, why });
     }
 
     /// Marks as gone what is not on the list of Jobs; tells whether there was any such.
@@ -124,6 +165,6 @@ impl Children {
     pub fn forget_gone(&mut self) {
         self.jobs.retain(|_, job| !job.gone);
         self.pods.retain(|_, pod| !pod.is_gone());
-        self.refused = None;
+        (self.refused, self.unanswered) = (None, None);
     }
 }

@@ -1,6 +1,6 @@
-//! Knows which PriorityClasses the cluster has.
+//! Knows which PriorityClasses the cluster has. The first launch waits for the first look, which ends within its
+//! deadline. Never decides which one a pod gets.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,22 +12,24 @@ use super::Context;
 
 /// They change seldom.
 const BETWEEN_LOOKS: Duration = Duration::from_secs(60);
+/// After a look that failed.
+const TRY_AGAIN: Duration = Duration::from_secs(5);
 
 /// Looks once at once, then again and again. Where they may not be read, there are none.
 pub async fn run(context: Arc<Context>) {
     let classes = Api::<PriorityClass>::all(context.client.clone());
     loop {
-        match context.calls.read(classes.list(&ListParams::default())).await {
+        let pause = match context.calls.read(classes.list(&ListParams::default())).await {
             Ok(found) => {
-                let names: BTreeSet<_> = found.iter().map(ResourceExt::name_any).collect();
-                context.classes.send_if_modified(|known| {
-                    let changed = *known != names;
-                    *known = names;
-                    changed
-                });
+                context.classes.send_replace(Some(found.iter().map(ResourceExt::name_any).collect()));
+                BETWEEN_LOOKS
             }
-            Err(error) => tracing::debug!(%error, "failed to read the PriorityClasses"),
-        }
-        tokio::time::sleep(BETWEEN_LOOKS).await;
+            Err(error) => {
+                tracing::debug!(%error, "failed to read the PriorityClasses");
+                context.classes.send_modify(|known| *known = Some(known.take().unwrap_or_default()));
+                TRY_AGAIN
+            }
+        };
+        tokio::time::sleep(pause).await;
     }
 }

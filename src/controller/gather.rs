@@ -1,10 +1,12 @@
 //! Reads everything that a decision depends on, beforehand.
 
 use jiff::Timestamp;
+use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::{Event, Pod};
 use kube::api::ListParams;
 use kube::{Api, ResourceExt};
 
+use super::apply::belongs_to;
 use super::cache::Gathered;
 use super::calls::CallError;
 use super::{Context, once};
@@ -24,6 +26,9 @@ pub async fn gather(task: &Task, context: &Context, now: Timestamp) -> Result<Op
     if is_processing && gathered.as_ref().is_some_and(|gathered| gathered.observed.lacks_the_pod_of(&job)) {
         find_pods(task, &job, context).await?;
     }
+    if is_processing && gathered.as_ref().is_some_and(|gathered| gathered.observed.doubts_the_launch_of(&job, now)) {
+        find_job(task, &job, context).await?;
+    }
     let Some(mut gathered) = context.cache.gather(task) else { return Ok(None) };
     gathered.earlier = earlier;
     gathered.record_in_doubt = context.records.is_in_doubt(task);
@@ -42,6 +47,19 @@ async fn find_pods(task: &Task, job: &str, context: &Context) -> Result<(), Call
     let of_job = ListParams::default().labels(&format!("{}={job}", names::LABEL_JOB_NAME));
     for pod in context.calls.read(pods.list(&of_job)).await? {
         context.cache.pod_found(&pod);
+    }
+    Ok(())
+}
+
+/// A launch that was refused, or that nobody answered, may be the second try of one that took place: before the slot is
+/// given back, the API server is asked.
+async fn find_job(task: &Task, name: &str, context: &Context) -> Result<(), CallError> {
+    let jobs = Api::<Job>::namespaced(context.client.clone(), &task.namespace().unwrap_or_default());
+    match context.calls.read(jobs.get(name)).await {
+        Ok(job) if belongs_to(task, &job) && job.metadata.deletion_timestamp.is_none() => context.cache.job_found(&job),
+        // A stranger's, or one that goes: neither is this launch.
+        Ok(_) | Err(CallError::NotFound) => {}
+        Err(error) => return Err(error),
     }
     Ok(())
 }

@@ -30,6 +30,8 @@ pub struct Known {
     latest: u64,
     /// With which it was last placed.
     placed: u64,
+    /// How many looks at it failed, one after another.
+    errors: u32,
 }
 
 impl Known {
@@ -43,6 +45,7 @@ impl Known {
             not_before: 0,
             latest: 0,
             placed: 0,
+            errors: 0,
         }
     }
 
@@ -89,6 +92,16 @@ impl Known {
         let news = version(task) >= self.placed;
         self.placed = self.placed.max(version(task));
         news
+    }
+
+    /// A look at it failed; returns how many have, one after another.
+    pub fn look_failed(&mut self) -> u32 {
+        self.errors = self.errors.saturating_add(1);
+        self.errors
+    }
+
+    pub fn look_went_well(&mut self) {
+        self.errors = 0;
     }
 
     /// It was seen in a version of a future that never was.

@@ -15,6 +15,7 @@ mod departed;
 mod events;
 mod gather;
 mod hearing;
+mod intake;
 mod just_admitted;
 mod known;
 mod log_tail;
@@ -93,8 +94,8 @@ pub struct Context {
     status: StatusWriter,
     settings: Settings,
     metrics: Arc<Metrics>,
-    /// The PriorityClasses that the cluster has.
-    classes: tokio::sync::watch::Sender<BTreeSet<String>>,
+    /// The PriorityClasses that the cluster has; `None` before the first look.
+    classes: tokio::sync::watch::Sender<Option<BTreeSet<String>>>,
     /// True once the caches hold everything.
     ready: tokio::sync::watch::Receiver<bool>,
 }
@@ -103,6 +104,13 @@ impl Context {
     /// Waits until the caches hold everything; false when that will never be.
     async fn is_ready(&self) -> bool {
         self.ready.clone().wait_for(|ready| *ready).await.is_ok()
+    }
+
+    /// The PriorityClasses that the cluster has, once they were looked at.
+    async fn priority_classes(&self) -> BTreeSet<String> {
+        let mut classes = self.classes.subscribe();
+        // It fails only where nobody looks any more.
+        classes.wait_for(Option::is_some).await.ok().and_then(|known| known.clone()).unwrap_or_default()
     }
 
     fn all_tasks(&self) -> Api<Task> {
@@ -169,8 +177,9 @@ pub async fn run(
     // None of them ends by itself: one that does has failed, and the others must not go on without it.
     tokio::select! {
         () = shutdown.cancelled() => {}
-        _ = parts.join_next() => {
-            tracing::error!("a part of the controller ended; all begin anew");
+        ended = parts.join_next() => {
+            let why = ended.and_then(Result::err).map_or_else(|| "nobody asked it to".into(), |error| error.to_string());
+            tracing::error!(why, "a part of the controller ended; all begin anew");
             shutdown.cancel();
         }
     }

@@ -1,4 +1,4 @@
-//! An object as a watch brings it: read, or why it cannot be. kube's own `DeserializeGuard` does the same, but
+//! An object as a watch brings it: read, or why it cannot be. Never judges what is readable. kube's own `DeserializeGuard` does the same, but
 //! makes two copies of every object in general form first, which took half of this program's time.
 
 use std::borrow::Cow;
@@ -6,6 +6,7 @@ use std::borrow::Cow;
 use kube::Resource;
 use kube::api::ObjectMeta;
 use kube::core::PartialObjectMeta;
+use kube::runtime::watcher::Event;
 use serde::de::{DeserializeOwned, Error};
 use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
@@ -17,6 +18,24 @@ pub struct Readable<K>(pub Result<K, Unreadable>);
 pub struct Unreadable {
     pub error: String,
     pub metadata: ObjectMeta,
+}
+
+/// What cannot be read is told of, and handed on by its metadata alone.
+pub fn read<K: Resource<DynamicType = ()>>(event: Event<Readable<K>>) -> Result<Event<K>, Event<ObjectMeta>> {
+    let read = |object: Readable<K>| {
+        object.0.map_err(|Unreadable { error, metadata }| {
+            let name = metadata.name.as_deref().unwrap_or_default();
+            tracing::error!(kind = %K::kind(&()), namespace = metadata.namespace, name, error, "cannot be read; passed over");
+            metadata
+        })
+    };
+    Ok(match event {
+        Event::Apply(object) => Event::Apply(read(object).map_err(Event::Apply)?),
+        Event::Delete(object) => Event::Delete(read(object).map_err(Event::Delete)?),
+        Event::InitApply(object) => Event::InitApply(read(object).map_err(Event::InitApply)?),
+        Event::Init => Event::Init,
+        Event::InitDone => Event::InitDone,
+    })
 }
 
 impl<'de, K: Resource + DeserializeOwned> Deserialize<'de> for Readable<K> {

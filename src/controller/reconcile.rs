@@ -9,12 +9,9 @@ use kube::runtime::controller::Action as Requeue;
 use super::calls::CallError;
 use super::{Context, apply, gather};
 use crate::api::Task;
-use crate::core::{self, decide};
+use crate::core::{self, backoff, decide};
 
-/// How long a look that failed waits before the next one.
-const AFTER_AN_ERROR: Duration = Duration::from_secs(2);
-
-/// A look failed; the driver looks again soon.
+/// A look failed; the driver looks again.
 #[derive(Debug, thiserror::Error)]
 #[error("failed to gather what matters or to carry out the decision: {0}")]
 pub struct Error(#[source] CallError);
@@ -26,6 +23,9 @@ pub async fn reconcile(task: Arc<Task>, context: Arc<Context>) -> Result<Requeue
     }
     let began = Instant::now();
     let looked = look(&task, &context).await;
+    if looked.is_ok() {
+        context.cache.look_went_well(&task);
+    }
     context.metrics.reconciled(began.elapsed(), looked.as_ref().err().map(|error| error.0.kind()));
     looked
 }
@@ -45,8 +45,10 @@ fn until(time: Timestamp) -> Duration {
     Duration::try_from(time.duration_since(Timestamp::now())).unwrap_or_default()
 }
 
-pub fn on_error(task: Arc<Task>, error: &Error, _: Arc<Context>) -> Requeue {
+/// The more looks at a task have failed one after another, the longer the next one waits.
+pub fn on_error(task: Arc<Task>, error: &Error, context: Arc<Context>) -> Requeue {
+    let errors = context.cache.look_failed(&task);
     let metadata = &task.metadata;
-    tracing::warn!(namespace = metadata.namespace, task = metadata.name, %error, "will look again");
-    Requeue::requeue(AFTER_AN_ERROR)
+    tracing::warn!(namespace = metadata.namespace, task = metadata.name, errors, %error, "will look again");
+    Requeue::requeue(backoff::after_errors(errors).unsigned_abs())
 }

@@ -215,6 +215,13 @@ impl Records {
         self.lock().earlier.remove(task.metadata.uid.as_deref().unwrap_or_default());
     }
 
+    /// A task is gone that could not be read in the end: what is not in the archive yet cannot be told.
+    pub fn gone_unread(&self, task: &Task) {
+        self.waits_no_more(task);
+        self.told(task);
+        self.lock().earlier.remove(task.metadata.uid.as_deref().unwrap_or_default());
+    }
+
     fn waiting(&self) -> Vec<Uid> {
         let inner = self.lock();
         inner.waiting.keys().chain(&inner.asking).cloned().collect()

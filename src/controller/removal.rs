@@ -15,20 +15,29 @@ pub fn only(uid: &str) -> Preconditions {
     Preconditions { uid: Some(uid.into()), resource_version: None }
 }
 
+/// What came of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Removal {
+    /// It goes; or it is another one, or changed meanwhile: the watch shows what is so.
+    Asked,
+    /// There is no such object.
+    NotThere,
+}
+
 pub async fn remove<K>(
     namespace: &str,
     name: &str,
     only_this: Preconditions,
     context: &Context,
-) -> Result<(), CallError>
+) -> Result<Removal, CallError>
 where
     K: Resource<Scope = NamespaceResourceScope, DynamicType = ()> + Clone + DeserializeOwned + Debug,
 {
     let objects = Api::<K>::namespaced(context.client.clone(), namespace);
     let how = DeleteParams::background().preconditions(only_this);
     match context.calls.write("delete", objects.delete(name, &how)).await {
-        // Gone, another one of that name, or changed meanwhile: the watch shows what is so.
-        Ok(_) | Err(CallError::NotFound | CallError::Conflict) => Ok(()),
+        Ok(_) | Err(CallError::Conflict) => Ok(Removal::Asked),
+        Err(CallError::NotFound) => Ok(Removal::NotThere),
         Err(error) => Err(error),
     }
 }

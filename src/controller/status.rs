@@ -32,11 +32,24 @@ impl StatusWriter {
     /// Writes `status` for `task` and returns the task as it then is, payload included. Metrics and log
     /// follow the write, so that they never tell what did not happen.
     pub async fn write(&self, task: &Task, status: TaskStatus) -> Result<Task, CallError> {
-        let written = self.put(&only_status(task, status)).await?;
+        let written = match self.put(&only_status(task, status)).await {
+            Err(CallError::Conflict) => return Err(self.conflict(task).await),
+            written => written?,
+        };
         self.metrics.task_moved(task, &written);
         tell(task, &written);
         self.events.tell(task, &written);
         Ok(written)
+    }
+
+    /// What a conflict comes to. Whoever believed one that is untrue would wait for a change that never comes.
+    async fn conflict(&self, task: &Task) -> CallError {
+        let tasks = Api::<Task>::namespaced(self.client.clone(), &task.namespace().unwrap_or_default());
+        match self.calls.read(tasks.get_metadata(&task.name_any())).await {
+            Ok(present) if present.metadata.resource_version == task.metadata.resource_version => CallError::NoConflict,
+            Ok(_) => CallError::Conflict,
+            Err(error) => error,
+        }
     }
 
     pub async fn write_type(&self, kind: &TaskType, status: TaskTypeStatus) -> Result<TaskType, CallError> {

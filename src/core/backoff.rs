@@ -5,6 +5,17 @@ use sha2::{Digest, Sha256};
 
 use super::policy::RetryPolicy;
 
+/// How long a task is left alone after a look at it that failed...
+const AFTER_AN_ERROR: SignedDuration = SignedDuration::from_secs(2);
+/// ...and after many that failed one after another.
+const AFTER_MANY_ERRORS: SignedDuration = SignedDuration::from_secs(30);
+
+/// The pause after so many looks at a task that failed one after another, for no fault of the task: it doubles.
+pub fn after_errors(errors: u32) -> SignedDuration {
+    let factor = 1i32 << errors.saturating_sub(1).min(10);
+    (AFTER_AN_ERROR * factor).min(AFTER_MANY_ERRORS)
+}
+
 /// min(maxSeconds, initialSeconds × factor^(failures−1)), give or take a tenth, never above maxSeconds.
 ///
 /// The tenth follows from uid and attempt, so that tasks which failed together do not come back together,
@@ -33,6 +44,12 @@ mod tests {
 
     fn retry(initial_seconds: i32, factor: f64, max_seconds: i32) -> RetryPolicy {
         RetryPolicy { initial_seconds, factor, max_seconds, ..Policy::of(&TaskSpec::default(), None).retry }
+    }
+
+    #[test]
+    fn errors_that_follow_one_another_are_waited_for_longer_and_longer_up_to_half_a_minute() {
+        let pauses: Vec<_> = [1, 2, 3, 4, 5, 6, 40, u32::MAX].map(|errors| after_errors(errors).as_secs()).into();
+        assert_eq!(pauses, [2, 4, 8, 16, 30, 30, 30, 30]);
     }
 
     #[test]

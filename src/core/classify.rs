@@ -51,11 +51,11 @@ pub fn ended(pod: &PodFacts, job: Option<&JobFacts>, now: Timestamp) -> Option<E
     if !pod.has_ended() && !is_lost(pod, now) {
         return None;
     }
-    Some(told(pod).unwrap_or_else(|| silent(pod, job)))
+    Some(says_itself(pod).unwrap_or_else(|| silent(pod, job)))
 }
 
 /// What the pod itself says of its end.
-fn told(pod: &PodFacts) -> Option<Ended> {
+fn says_itself(pod: &PodFacts) -> Option<Ended> {
     out_of_memory(pod)
         .or_else(|| success(pod))
         .or_else(|| overdue(pod))
@@ -71,7 +71,7 @@ fn told(pod: &PodFacts) -> Option<Ended> {
 pub fn job_may_tell_until(pod: &PodFacts, job: Option<&JobFacts>) -> Option<Timestamp> {
     let deleted = pod.gone_at.or(pod.due_gone_at)?;
     let job_is_silent = job.is_some_and(|job| job.is_live() && !job.deleting);
-    (job_is_silent && pod.has_ended() && told(pod).is_none()).then(|| after(deleted, JOB_TELLS_WITHIN))
+    (job_is_silent && pod.has_ended() && says_itself(pod).is_none()).then(|| after(deleted, JOB_TELLS_WITHIN))
 }
 
 fn is_lost(pod: &PodFacts, now: Timestamp) -> bool {
@@ -113,7 +113,8 @@ fn out_of_memory(pod: &PodFacts) -> Option<Ended> {
     ))
 }
 
-/// Exit 0 is success, whatever happened to the pod around it.
+/// Exit 0 is success, whatever happened to the pod around it; only that a container of it was killed for its use of
+/// memory goes before: what the work left may be half done.
 fn success(pod: &PodFacts) -> Option<Ended> {
     let exited_well = matches!(pod.work, Work::Ended { exit_code: 0, .. });
     let succeeded_unseen = pod.phase == Phase::Succeeded && pod.work == Work::NotStarted;

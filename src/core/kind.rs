@@ -71,6 +71,10 @@ pub enum Usable {
 /// The status that says so.
 pub fn status(kind: &TaskType, usable: &Usable, now: Timestamp) -> TaskTypeStatus {
     let before = kind.status.clone().unwrap_or_default();
+    if matches!(usable, Usable::NotKnown(_)) && refusal(kind).is_some() {
+        // No answer does not take back the one that was given about this generation.
+        return before;
+    }
     let (status, reason, message) = match usable {
         Usable::Yes => ("True", Reason::Ready, Reason::Ready.sentence()),
         Usable::No(why) => ("False", Reason::TypeNotReady, why.as_str()),
@@ -242,6 +246,17 @@ mod tests {
         assert!(Kind::of(&checked(2, "Unknown")).template.is_ok());
         assert!(Kind::of(&checked(1, "False")).template.is_ok(), "it speaks of another generation");
         assert!(Kind::of(&TaskType { status: None, ..checked(2, "False") }).template.is_ok());
+    }
+
+    #[test]
+    fn a_dry_run_without_an_answer_takes_nothing_back() {
+        let status_after = |kind: &TaskType| status(kind, &Usable::NotKnown("no answer".into()), Timestamp::MAX);
+        let ready = |status: &TaskTypeStatus| status.conditions[0].status.clone();
+        assert_eq!(Some(status_after(&checked(2, "False"))), checked(2, "False").status);
+        assert_eq!(ready(&status_after(&checked(1, "False"))), "Unknown", "that No spoke of another generation");
+        assert_eq!(ready(&status_after(&checked(2, "Unknown"))), "Unknown");
+        let taken_back = status(&checked(2, "False"), &Usable::Yes, Timestamp::MAX);
+        assert_eq!(ready(&taken_back), "True", "a Yes is an answer");
     }
 
     #[test]

@@ -44,6 +44,7 @@ fn is_stuck(status: &TaskStatus) -> bool {
                 | Reason::Unschedulable
                 | Reason::QuotaExceeded
                 | Reason::LaunchRefused
+                | Reason::LaunchFailed
                 | Reason::PodNotCreated
         )
 }

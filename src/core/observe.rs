@@ -13,6 +13,8 @@ use super::{Reason, names};
 
 /// What does not come along for so long is looked into and told.
 pub const TOLD_AFTER: SignedDuration = SignedDuration::from_secs(10);
+/// A slot without a pod to show for it is given back after so long.
+pub const GIVEN_BACK_AFTER: SignedDuration = SignedDuration::from_secs(60);
 
 /// Everything of a task's children that a decision depends on.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -23,6 +25,8 @@ pub struct Observed {
     pub pods: Vec<PodFacts>,
     /// The API server's refusal of the present attempt's Job, if it refused.
     pub refused: Option<Trouble>,
+    /// It has not said whether it made the present attempt's Job.
+    pub unanswered: Option<Unanswered>,
     /// What the events say of what does not come along, where that was looked into.
     pub explained: Option<Trouble>,
     /// What the work has said of itself over HTTP.
@@ -44,8 +48,15 @@ impl Observed {
 
     /// This Job is over, and nothing was seen of its pod.
     pub fn lacks_the_pod_of(&self, job: &str) -> bool {
-        let is_over = |seen: &JobFacts| seen.name == job && !seen.is_live();
-        self.jobs.iter().any(is_over) && !self.pods.iter().any(|pod| pod.job == job)
+        let is_finished_or_gone = |seen: &JobFacts| seen.name == job && !seen.is_live();
+        self.jobs.iter().any(is_finished_or_gone) && !self.pods.iter().any(|pod| pod.job == job)
+    }
+
+    /// Nothing was seen of this Job, and the slot is about to be given back for a launch that was refused, or that
+    /// nobody answered for long. One that was tried before may have taken place all the same.
+    pub fn doubts_the_launch_of(&self, job: &str, now: Timestamp) -> bool {
+        let given_up = self.unanswered.as_ref().is_some_and(|unanswered| unanswered.is_given_up(now));
+        (self.refused.is_some() || given_up) && !self.jobs.iter().any(|seen| seen.name == job)
     }
 
     /// What of this Job does not come along without saying why.
@@ -108,6 +119,24 @@ const IMAGE_WORDS: [&str; 5] = ["ErrImage", "ImagePull", "InvalidImageName", "pu
 pub struct Trouble {
     pub reason: Reason,
     pub message: String,
+}
+
+/// A launch that is tried again and again.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Unanswered {
+    pub since: Timestamp,
+    /// What the last try came to.
+    pub why: Trouble,
+}
+
+impl Unanswered {
+    pub fn is_to_be_told(&self, now: Timestamp) -> bool {
+        now >= after(self.since, TOLD_AFTER)
+    }
+
+    pub fn is_given_up(&self, now: Timestamp) -> bool {
+        now >= after(self.since, GIVEN_BACK_AFTER)
+    }
 }
 
 #[derive(Clone, Debug, PartialEq)]

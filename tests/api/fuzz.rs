@@ -1,7 +1,9 @@
 //! Whatever the schema lets in, and whatever else somebody may send: it is read, decided on and carried, and it
-//! stops nobody else. `FUZZ_OBJECTS` sets how many objects are made (default 20,000).
+//! stops nobody else. `FUZZ_OBJECTS` sets how many objects are made (default 20,000). Each test prints the seed that they
+//! are drawn with; `FUZZ_SEED` draws the same again.
 
 use std::collections::BTreeSet;
+use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
@@ -16,7 +18,7 @@ use kube::api::{Patch, PatchParams};
 use proptest::prelude::*;
 use proptest::sample::select;
 use proptest::strategy::ValueTree;
-use proptest::test_runner::{Config, TestError, TestRunner};
+use proptest::test_runner::{Config, RngAlgorithm, TestError, TestRng, TestRunner};
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use task_manager::api::{Quantity, State, Task, TaskQueue, TaskStatus, TaskType};
@@ -34,6 +36,8 @@ const OBJECTS: u32 = 20_000;
 const OBJECTS_OF_A_CASE: u32 = 3;
 /// Of so many objects one goes to the API server too, which takes its time.
 const ONE_IN: u32 = 40;
+/// Of the generator of random numbers.
+const SEED_BYTES: usize = 32;
 /// So often is a task looked at, a minute apart.
 const MOMENTS: usize = 6;
 /// At one moment, in a world in which nothing else happens, fewer decisions than this leave nothing to do.
@@ -46,10 +50,30 @@ fn objects() -> u32 {
     std::env::var("FUZZ_OBJECTS").ok().and_then(|number| number.parse().ok()).unwrap_or(OBJECTS)
 }
 
+/// Draws with `FUZZ_SEED`, else with a seed of its own, which is printed.
+fn runner(config: Config) -> TestRunner {
+    let given = std::env::var("FUZZ_SEED").ok().and_then(|number| number.parse().ok());
+    let seed: u64 = given.unwrap_or_else(|| RandomState::new().hash_one("a seed"));
+    println!("FUZZ_SEED={seed}");
+    let bytes: Vec<u8> = seed.to_le_bytes().into_iter().cycle().take(SEED_BYTES).collect();
+    TestRunner::new_with_rng(config, TestRng::from_seed(RngAlgorithm::ChaCha, &bytes))
+}
+
+#[test]
+fn the_same_seed_draws_the_same() {
+    let drawn = |seed: u8| {
+        let rng = TestRng::from_seed(RngAlgorithm::ChaCha, &[seed; SEED_BYTES]);
+        let mut runner = TestRunner::new_with_rng(Config::default(), rng);
+        any_json().new_tree(&mut runner).expect("a value").current()
+    };
+    assert_eq!(drawn(7), drawn(7));
+    assert!((1..20).any(|seed| drawn(seed) != drawn(0)));
+}
+
 /// Tries `holds` on that many values; shows the smallest for which it does not.
 fn for_all<S: Strategy>(cases: u32, values: S, holds: impl Fn(S::Value)) {
     let mut runner =
-        TestRunner::new(Config { cases, failure_persistence: None, max_shrink_iters: SHRINKS, ..Config::default() });
+        runner(Config { cases, failure_persistence: None, max_shrink_iters: SHRINKS, ..Config::default() });
     let tried = runner.run(&values, |value| {
         holds(value);
         Ok(())
@@ -286,7 +310,7 @@ async fn arbitrary_objects_stop_nobody_else() {
             ns.create(&task_queue(queue, 5)).await;
         }
         let values = ["Task", "Task", "Task", "TaskType", "TaskQueue"].map(|kind| (kind, manifest(kind).boxed()));
-        let mut runner = TestRunner::new(Config { failure_persistence: None, ..Config::default() });
+        let mut runner = runner(Config { failure_persistence: None, ..Config::default() });
         let objects: Vec<_> = (0..objects() / ONE_IN).map(|number| sent(number, &values, &mut runner)).collect();
         let all = objects.len();
         let writes = futures::stream::iter(objects).map(async |object| write(&ns, object).await);

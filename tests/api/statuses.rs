@@ -122,24 +122,21 @@ async fn events_tell_what_went_wrong_and_nothing_else() {
 }
 
 #[tokio::test]
-async fn an_object_that_nobody_can_read_hurts_only_itself() {
+async fn times_depths_and_amounts_beyond_what_is_usual_stop_nobody() {
     in_namespace("odd", async |ns| {
         let (_node, _operator) = set(&ns, &[]).await;
-        // The API server takes a leap second and a year beyond what is usual.
-        for (name, time) in [("leap", "2016-12-31T23:59:60Z"), ("far", "9999-12-31T23:59:59Z"), ("odd", "2020-01-01T00:00:00.123456789123Z")] {
+        for (name, time) in [("far", "9999-12-31T23:59:59Z"), ("fine", "2020-01-01T00:00:00.123456789123Z")] {
             let written = manifest("Task", name, json!({"type": "work", "startAfter": time}));
-            if let Err(error) = ns.create_raw(written).await {
-                println!("{time} is not accepted: {error}");
-            }
+            ns.create_raw(written).await.unwrap_or_else(|error| panic!("{time}: {error}"));
         }
         let deep = (0..100).fold(json!(1), |inner, _| json!([inner]));
         ns.create_raw(manifest("Task", "deep", json!({"type": "work", "payload": {"deep": deep}}))).await.expect("accepted");
         let huge = json!({"type": "work", "resources": {"requests": {"cpu": "1e30", "memory": 9_223_372_036_854_775_807_i64}}});
         ns.create_raw(manifest("Task", "huge", huge)).await.expect("accepted");
         ns.create(&task("plain")).await;
-        ns.task_in("plain", State::Completed).await;
-        ns.task_in("deep", State::Completed).await;
-        assert!(ns.tasks().list(&ListParams::default()).await.expect("tasks").items.len() >= 3);
+        for name in ["plain", "deep", "fine"] {
+            ns.task_in(name, State::Completed).await;
+        }
     })
     .await;
 }

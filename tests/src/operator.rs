@@ -13,7 +13,7 @@ use tokio::process::{Child, Command};
 
 use crate::cluster::target;
 use crate::metrics::Metrics;
-use crate::namespace::Namespace;
+use crate::namespace::{Namespace, archive_of};
 use crate::patience::{SOON, eventually};
 use crate::rest::Rest;
 
@@ -49,6 +49,13 @@ impl Operator {
         binary
     }
 
+    /// The program, to be run in whatever way, with an archive that nobody reads.
+    pub fn command() -> Command {
+        let mut command = Command::new(Self::binary());
+        command.env("TASK_MANAGER_ARCHIVE", archive_of("nobody"));
+        command
+    }
+
     /// An operator for this namespace alone, ready; it is whoever `kubeconfig` speaks for.
     pub async fn start(namespace: &Namespace, kubeconfig: PathBuf, flags: &[&str]) -> Self {
         let flags = flags.iter().map(ToString::to_string).collect();
@@ -62,6 +69,20 @@ impl Operator {
         let rest = free_address().to_string();
         let flags = [&["--http-addr", &rest], flags].concat();
         Self::start(namespace, namespace.cluster.kubeconfig(), &flags).await
+    }
+
+    /// The same, listening to work too.
+    pub async fn with_worker(namespace: &Namespace, flags: &[&str]) -> Self {
+        let worker = free_address().to_string();
+        let url = format!("http://{worker}");
+        let flags = [&["--worker-addr", &worker, "--worker-url", &url], flags].concat();
+        Self::with_rest(namespace, &flags).await
+    }
+
+    /// The way to where it listens to work.
+    pub fn worker(&self) -> Rest {
+        let at = self.flags.iter().position(|flag| flag == "--worker-addr").expect("it listens to work");
+        Rest::at(self.flags[at + 1].parse().expect("an address"))
     }
 
     /// The way to its REST. It is the same after it was started again.

@@ -10,9 +10,6 @@ use super::{Action, Decision, View, earliest};
 pub(super) fn decide(view: &View) -> Decision {
     let observed = view.around.observed;
     let mut kept = observed.jobs.iter().filter(|job| !job.gone && !job.deleting);
-    if let Some(job) = kept.clone().find(|job| observed.may_run(job)) {
-        return Decision::act(removal(view, job));
-    }
     if view.wants_new_run() {
         return view.begins_anew(&view.status);
     }

@@ -101,12 +101,15 @@ pub fn decide(task: &Task, around: &Surroundings, now: Timestamp) -> Decision {
     }
     let view = View::new(task, around, now);
     let decision = match view.status.state {
-        State::Queued => queued::decide(&view),
         State::Processing => processing::decide(&view),
-        State::Completed | State::Failed | State::Cancelled => finished::decide(&view),
+        _ => processing::ending_others(&view).unwrap_or_else(|| decide_without_slot(&view)),
     };
     // What was due already and did not come is not waited for by looking again and again.
     Decision { wake: view.ahead(decision.wake), ..recording::first(&view, decision) }
+}
+
+fn decide_without_slot(view: &View) -> Decision {
+    if view.status.state.is_final() { finished::decide(view) } else { queued::decide(view) }
 }
 
 /// A task with everything that decisions about it ask for again and again.

@@ -5,7 +5,7 @@
 use jiff::{SignedDuration, Timestamp};
 
 use super::super::classify::{self, Ended, LOST_AFTER};
-use super::super::observe::{JobFacts, Observed, PodFacts, TOLD_AFTER, Trouble};
+use super::super::observe::{GIVEN_BACK_AFTER, JobFacts, Observed, PodFacts, TOLD_AFTER, Trouble};
 use super::super::time::after;
 use super::super::{Reason, pod};
 use super::record::because;
@@ -14,8 +14,6 @@ use crate::api::{FailureRule, State, Task, TaskStatus};
 
 /// A pod that runs so long past its timeout is ended by us: its kubelet did not do it.
 const OVERDUE_AFTER: SignedDuration = SignedDuration::from_secs(60);
-/// A Job without a pod is given up after this.
-const NO_POD_GIVEN_UP_AFTER: SignedDuration = SignedDuration::from_secs(60);
 /// How long a finished Job's pod may be unseen before it is taken to be gone: two watches keep no common time.
 const POD_UNSEEN_FOR: SignedDuration = SignedDuration::from_secs(5);
 /// The pause after a slot was given back with nothing counted.
@@ -81,7 +79,7 @@ impl<'a> Attempt<'a> {
     }
 
     /// Nothing of it can run any more.
-    fn is_over(&self, now: Timestamp) -> bool {
+    fn can_run_no_more(&self, now: Timestamp) -> bool {
         match self.pod {
             Some(pod) => classify::ended(pod, self.job, now).is_some(),
             None => self.job.is_none_or(|job| !job.is_live()),
@@ -152,8 +150,11 @@ impl Stop {
 
 /// Ends what runs, and only then writes what follows.
 fn stopping(view: &View, attempt: &Attempt, stop: Stop) -> Decision {
-    if !attempt.is_over(view.now) {
-        return end_then_tell(view, attempt, stop);
+    if !attempt.can_run_no_more(view.now) {
+        return tell_then_end(view, attempt, stop);
+    }
+    if let Some(ending) = ending_others(view) {
+        return ending;
     }
     let why = stop.why(view);
     let ended = match attempt.pod {
@@ -169,14 +170,15 @@ fn stopping(view: &View, attempt: &Attempt, stop: Stop) -> Decision {
     if stop == Stop::NewRun { view.begins_anew(&status) } else { Decision::write(status) }
 }
 
-/// Says first that it is stopping, so that a person who asked for it sees that it was heard.
-fn end_then_tell(view: &View, attempt: &Attempt, stop: Stop) -> Decision {
-    let deleting = attempt.delete_job(stop.why(view).reason);
-    if deleting.action != Action::Rest {
-        return deleting;
+/// Says first that it is stopping: a person who asked for it sees that it was heard, and whoever comes after us knows
+/// of the attempt though nothing of it may be left.
+fn tell_then_end(view: &View, attempt: &Attempt, stop: Stop) -> Decision {
+    let why = stop.why(view);
+    if view.status.reason != Reason::Stopping {
+        let stopping = because(Reason::Stopping, format!("{}; waiting for its pod to end", why.message));
+        return view.say(view.processing(&stopping, attempt.pod));
     }
-    let why = because(Reason::Stopping, format!("{}; waiting for its pod to end", stop.why(view).message));
-    view.say(view.processing(&why, attempt.pod)).no_later_than(deleting.wake)
+    attempt.delete_job(why.reason)
 }
 
 fn stopped(view: &View, attempt: &Attempt, ended: Option<&Ended>, state: State, why: &Trouble) -> TaskStatus {
@@ -266,7 +268,7 @@ fn waits_for(view: &View, pod: &PodFacts) -> Option<Trouble> {
 /// The container did not start in time. That is told first, then the Job goes; then the task goes back to
 /// the queue, where no node had room, or fails for good, where trying again would not help.
 fn given_up(view: &View, attempt: &Attempt, why: &Trouble) -> Decision {
-    if attempt.job.is_some_and(|job| !job.gone) || !attempt.is_over(view.now) {
+    if attempt.job.is_some_and(|job| !job.gone) || !attempt.can_run_no_more(view.now) {
         return match start_trouble_told(view) {
             Some(_) => attempt.delete_job(why.reason),
             None => view.say(view.processing(why, attempt.pod)),
@@ -349,8 +351,8 @@ fn launch(view: &View) -> Decision {
     if let Some(wait) = ending_others(view) {
         return wait;
     }
-    if let Some(refused) = &view.around.observed.refused {
-        return Decision::write(view.given_back(refused, GIVEN_BACK_FOR, false));
+    if let Some(given_back) = cannot_be_launched(view) {
+        return given_back;
     }
     let Some(kind) = view.around.kind else {
         let why = because(Reason::TypeMissing, format!("TaskType {} is gone", view.task.spec.type_));
@@ -371,11 +373,26 @@ fn launch(view: &View) -> Decision {
     Decision::act(Action::Launch)
 }
 
-/// What another attempt left that may still run: it ends before anything is launched.
-fn ending_others(view: &View) -> Option<Decision> {
+/// The API server refused the Job; or it does not say whether it made it, which is told before it is given up.
+fn cannot_be_launched(view: &View) -> Option<Decision> {
+    let observed = view.around.observed;
+    if let Some(refused) = &observed.refused {
+        return Some(Decision::write(view.given_back(refused, GIVEN_BACK_FOR, false)));
+    }
+    let unanswered = observed.unanswered.as_ref()?;
+    if unanswered.is_given_up(view.now) {
+        return Some(Decision::write(view.given_back(&unanswered.why, GIVEN_BACK_FOR, false)));
+    }
+    let is_news = unanswered.is_to_be_told(view.now) && view.status.reason != unanswered.why.reason;
+    is_news.then(|| Decision::write(view.processing(&unanswered.why, None)))
+}
+
+/// What may still run of a task for which nothing was launched, as far as its status says: another attempt's, or the
+/// late outcome of a launch that nobody answered. It ends before anything is launched, and before anything is said.
+pub(super) fn ending_others(view: &View) -> Option<Decision> {
     let observed = view.around.observed;
     if let Some(job) = observed.jobs.iter().find(|job| !job.deleting && observed.may_run(job)) {
-        let why = Reason::Superseded;
+        let why = if view.status.state.is_final() { view.status.reason } else { Reason::Superseded };
         return Some(Decision::act(Action::DeleteJob { name: job.name.clone(), uid: job.uid.clone(), why }));
     }
     let pod = observed.pods.iter().find(|pod| classify::ended(pod, None, view.now).is_none())?;
@@ -388,7 +405,7 @@ fn job_gone(view: &View, job: &JobFacts) -> Decision {
         return Decision::rest();
     }
     match no_pod_told(view) {
-        Some(why) if view.is_past(Some(after(job.created_at, NO_POD_GIVEN_UP_AFTER))) => {
+        Some(why) if view.is_past(Some(after(job.created_at, GIVEN_BACK_AFTER))) => {
             Decision::write(view.given_back(&why, GIVEN_BACK_FOR, true))
         }
         _ => Decision::write(judged(
@@ -408,7 +425,7 @@ fn no_pod_told(view: &View) -> Option<Trouble> {
 /// A Job whose pod has not appeared: looked into, told, and in the end given up with nothing counted.
 fn no_pod_yet(view: &View, attempt: &Attempt, job: &JobFacts) -> Decision {
     let tell_at = after(job.created_at, TOLD_AFTER);
-    let give_up_at = after(job.created_at, NO_POD_GIVEN_UP_AFTER);
+    let give_up_at = after(job.created_at, GIVEN_BACK_AFTER);
     if view.now < tell_at {
         return Decision::wake_at(Some(tell_at));
     }

@@ -37,7 +37,7 @@ pub(super) fn decide(view: &View) -> Decision {
     }
     match refused(view) {
         Some(refusal) => Decision::write(view.finished(State::Failed, &because(refusal.reason, refusal.message))),
-        None => told(view),
+        None => tell_why_it_waits(view),
     }
     .no_later_than(view.ahead(view.deadline()))
 }
@@ -53,7 +53,7 @@ fn refused(view: &View) -> Option<Refusal> {
 
 /// Tells what the task waits for. A task that simply waits its turn, and that nobody has touched, needs no
 /// word: its first status says Queued already.
-fn told(view: &View) -> Decision {
+fn tell_why_it_waits(view: &View) -> Decision {
     let (why, wake) = reason_to_wait(view);
     let arrival_is_safe = view
         .task

@@ -21,7 +21,7 @@ pub struct Admission {
 }
 
 /// Puts state, reason, message and conditions into `status`: the end of every transition.
-fn told(mut status: TaskStatus, task: &Task, state: State, why: &Trouble, now: Timestamp) -> TaskStatus {
+fn saying(mut status: TaskStatus, task: &Task, state: State, why: &Trouble, now: Timestamp) -> TaskStatus {
     let message = conditions::shortened(&why.message);
     let said = Said { state, reason: why.reason, message: &message };
     status.conditions = conditions::of_task(&said, &status.conditions, now);
@@ -54,7 +54,7 @@ pub(super) fn admitted(task: &Task, kind: &Kind, admission: &Admission, now: Tim
         result_ref: None,
         ..before
     };
-    told(status, task, State::Processing, &because(Reason::Admitted, ""), now)
+    saying(status, task, State::Processing, &because(Reason::Admitted, ""), now)
 }
 
 impl View<'_> {
@@ -66,7 +66,7 @@ impl View<'_> {
             queued_at: Some(MicroTime(self.queued_at())),
             ..self.status.clone()
         };
-        told(status, self.task, State::Queued, why, self.now)
+        saying(status, self.task, State::Queued, why, self.now)
     }
 
     /// It holds its slot, and this is what its pod is about.
@@ -80,7 +80,7 @@ impl View<'_> {
             worker: pod.map(|pod| pod.name.clone()).or_else(|| self.status.worker.clone()),
             ..self.status.clone()
         };
-        told(status, self.task, State::Processing, why, self.now)
+        saying(status, self.task, State::Processing, why, self.now)
     }
 
     /// It is final, with `why` as its last word.
@@ -95,7 +95,7 @@ impl View<'_> {
             result_ref: self.status.result_ref.clone().filter(|_| state == State::Completed),
             ..self.status.clone()
         };
-        told(status, self.task, state, why, self.now)
+        saying(status, self.task, state, why, self.now)
     }
 
     /// A new run: everything starts anew, and arrival is when it was seen.
@@ -108,7 +108,7 @@ impl View<'_> {
             conditions: self.status.conditions.clone(),
             ..TaskStatus::default()
         };
-        told(status, self.task, State::Queued, &because(Reason::Queued, ""), self.now)
+        saying(status, self.task, State::Queued, &because(Reason::Queued, ""), self.now)
     }
 
     /// The slot is given back and nothing is counted; the task waits a while before it is admitted again.
@@ -119,7 +119,7 @@ impl View<'_> {
             next_attempt_at: Some(MicroTime(self.now + pause)),
             ..self.slotless()
         };
-        told(status, self.task, State::Queued, why, self.now)
+        saying(status, self.task, State::Queued, why, self.now)
     }
 
     fn slotless(&self) -> TaskStatus {
@@ -235,7 +235,7 @@ impl View<'_> {
         let status = TaskStatus { next_attempt_at: Some(MicroTime(self.now + pause)), ..self.slotless() };
         let message =
             format!("attempt {}: {}: {}; tried again after {seconds} s", self.status.attempt, why.reason, why.message);
-        told(status, self.task, State::Queued, &because(Reason::WaitingForRetry, message), self.now)
+        saying(status, self.task, State::Queued, &because(Reason::WaitingForRetry, message), self.now)
     }
 }
 

@@ -1,3 +1,5 @@
+//! Who waits, who holds a slot, and the pass that gives out slots. Never asks what a task is about, or what time it is.
+
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap, HashMap, btree_map};
 use std::sync::Arc;
@@ -43,18 +45,31 @@ impl Board {
         Self { ledger: Ledger::new(most_running), ..Self::default() }
     }
 
-    /// Sets what bounds a queue; `None` when there is no such queue, which admits nobody.
-    pub fn bound_queue(&mut self, queue: Key, capacity: Option<Capacity>) {
-        self.ledger.queues.entry(queue).or_default().capacity = capacity;
+    /// The same, where a queue named "default" need not be created.
+    pub fn with_default_queue(mut self, capacity: Capacity) -> Self {
+        self.ledger.set_default_queue(capacity);
+        self
     }
 
+    /// Sets what bounds a queue; `None` when there is no such queue, which admits nobody.
+    pub fn bound_queue(&mut self, queue: Key, capacity: Option<Capacity>) {
+        self.ledger.bound_queue(queue, capacity);
+    }
+
+    /// What bounds a queue; `None` when there is no such queue.
     pub fn capacity(&self, queue: &Key) -> Option<&Capacity> {
-        self.ledger.queues.get(queue)?.capacity.as_ref()
+        self.ledger.capacity(queue)
     }
 
     /// Sets how many tasks of a type, and of a type with one kbId, may run at once.
     pub fn bound_type(&mut self, kind: Key, most: Option<i32>, most_per_key: Option<i32>) {
         self.ledger.bound_type(kind, most, most_per_key);
+    }
+
+    /// There is no such type any more.
+    pub fn forget_type(&mut self, kind: Key) {
+        self.asked.remove(&kind);
+        self.ledger.bound_type(kind, None, None);
     }
 
     /// Puts a task where it stands now.
@@ -134,8 +149,10 @@ impl Board {
         self.holders.contains_key(uid)
     }
 
-    pub fn queues(&self) -> impl Iterator<Item = &Key> {
-        self.ledger.queues.keys()
+    /// How much is remembered beside who waits and who holds.
+    #[cfg(test)]
+    pub fn remembered(&self) -> usize {
+        self.asked.len() + self.ledger.open_books()
     }
 
     /// How many candidates wait, by priority.

@@ -1,3 +1,5 @@
+//! What a queue may hold: capacity and ceilings, and whether there is room. Never knows who holds what.
+
 use strum::IntoEnumIterator;
 
 use super::super::resources::{self, Amounts};

@@ -1,3 +1,6 @@
+//! The books of admission: what is held, and what bounds it. Books of queues and types that nobody names any more
+//! are closed. Never decides who is next.
+
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -7,10 +10,14 @@ use super::order::Key;
 use super::standing::{Candidate, Holding};
 use crate::api::Priority;
 
-/// What is held, and what bounds it: the books of admission.
+/// The queue that need not be created.
+const DEFAULT_QUEUE: &str = "default";
+
 #[derive(Debug, Default)]
 pub struct Ledger {
-    pub queues: HashMap<Key, Queue>,
+    queues: HashMap<Key, Queue>,
+    /// What a queue named "default" may hold that nobody created.
+    default_queue: Option<Capacity>,
     types: HashMap<Key, Bounded>,
     keys: HashMap<(Key, Arc<str>), i64>,
     running: i64,
@@ -18,9 +25,9 @@ pub struct Ledger {
 }
 
 #[derive(Debug, Default)]
-pub struct Queue {
-    pub capacity: Option<Capacity>,
-    pub held: [Usage; Priority::COUNT],
+struct Queue {
+    capacity: Option<Capacity>,
+    held: [Usage; Priority::COUNT],
 }
 
 #[derive(Debug, Default)]
@@ -47,24 +54,62 @@ impl Ledger {
         Self { most_running: most_running.map(i64::from), ..Self::default() }
     }
 
+    pub fn set_default_queue(&mut self, capacity: Capacity) {
+        self.default_queue = Some(capacity);
+    }
+
+    pub fn capacity(&self, queue: &Key) -> Option<&Capacity> {
+        let created = self.queues.get(queue).and_then(|queue| queue.capacity.as_ref());
+        created.or_else(|| self.default_queue.as_ref().filter(|_| &*queue.1 == DEFAULT_QUEUE))
+    }
+
+    pub fn bound_queue(&mut self, queue: Key, capacity: Option<Capacity>) {
+        self.queues.entry(queue.clone()).or_default().capacity = capacity;
+        self.close_queue(&queue);
+    }
+
     pub fn bound_type(&mut self, kind: Key, most: Option<i32>, most_per_key: Option<i32>) {
-        let bounded = self.types.entry(kind).or_default();
+        let bounded = self.types.entry(kind.clone()).or_default();
         bounded.most = most.map(i64::from);
         bounded.most_per_key = most_per_key.map(i64::from);
+        self.close_type(&kind);
+    }
+
+    /// Closes the books of a queue that is not there and holds nothing.
+    fn close_queue(&mut self, queue: &Key) {
+        let is_empty = |queue: &Queue| queue.capacity.is_none() && queue.held == <[Usage; Priority::COUNT]>::default();
+        if self.queues.get(queue).is_some_and(is_empty) {
+            self.queues.remove(queue);
+        }
+    }
+
+    /// Closes the books of a type that bounds nothing and of which nothing runs.
+    fn close_type(&mut self, kind: &Key) {
+        let is_empty = |kind: &Bounded| kind.running == 0 && kind.most.is_none() && kind.most_per_key.is_none();
+        if self.types.get(kind).is_some_and(is_empty) {
+            self.types.remove(kind);
+        }
+    }
+
+    /// How many books are open.
+    #[cfg(test)]
+    pub fn open_books(&self) -> usize {
+        self.queues.len() + self.types.len() + self.keys.len()
     }
 
     pub fn room(&self, candidate: &Candidate) -> Room {
         if self.most_running.is_some_and(|most| self.running >= most) {
             return Room::AllFull;
         }
-        let Some(queue) = self.queues.get(&candidate.queue) else { return Room::HeldBack };
-        let Some(capacity) = queue.capacity.as_ref().filter(|capacity| !capacity.suspended) else {
+        let Some(capacity) = self.capacity(&candidate.queue).filter(|capacity| !capacity.suspended) else {
             return Room::HeldBack;
         };
         if self.type_is_full(candidate) || capacity.never_fits(candidate.order.priority(), &candidate.asks).is_some() {
             return Room::HeldBack;
         }
-        match capacity.has_room(&queue.held, candidate.order.priority(), &candidate.asks) {
+        let nothing = Default::default();
+        let held = self.queues.get(&candidate.queue).map_or(&nothing, |queue| &queue.held);
+        match capacity.has_room(held, candidate.order.priority(), &candidate.asks) {
             true => Room::Yes,
             false => Room::QueueFull,
         }
@@ -92,6 +137,8 @@ impl Ledger {
                 self.keys.remove(&key);
             }
         }
+        self.close_type(&holding.kind);
+        self.close_queue(&holding.queue);
     }
 
     fn book(&mut self, holding: &Holding, times: i64) {

@@ -1,3 +1,5 @@
+//! The one order in which tasks get their slots, everywhere: here, and in the position that REST shows.
+
 use std::cmp::Reverse;
 use std::sync::Arc;
 

@@ -1,3 +1,5 @@
+//! Where a task stands with admission: a candidate, a holder, or neither. Never compares two tasks.
+
 use std::sync::Arc;
 
 use jiff::Timestamp;
@@ -46,6 +48,15 @@ impl Standing {
         match self {
             Self::Candidate(_) => Self::Neither,
             Self::Holder(_) | Self::Neither => self,
+        }
+    }
+
+    /// The same of a task that is being deleted, which somebody else's finalizer may delay for long: its slot is held
+    /// by what `children` of it may still run, as it is when the task is gone.
+    pub fn while_deleted(self, children: Option<Holding>) -> Self {
+        match self {
+            Self::Holder(_) => children.map_or(Self::Neither, Self::Holder),
+            Self::Candidate(_) | Self::Neither => Self::Neither,
         }
     }
 }

@@ -200,6 +200,40 @@ fn a_lowered_capacity_ends_nothing_and_holds_back_until_enough_have_ended() {
     assert_eq!(admitted(&mut board), ["t4"]);
 }
 
+#[test]
+fn the_default_queue_need_not_be_created_and_others_must() {
+    let mut board = Board::new(None).with_default_queue(Capacity::of_tasks(1));
+    place(&mut board, [waiting("a", 1).in_queue("default"), waiting("b", 2).in_queue("default"), waiting("c", 3)]);
+    assert_eq!(admitted(&mut board), ["a"]);
+    board.bound_queue(key("default"), Some(Capacity::of_tasks(2)));
+    assert_eq!(admitted(&mut board), ["b"], "its own word comes first");
+    board.bound_queue(key("default"), None);
+    assert_eq!(board.capacity(&key("default")), Some(&Capacity::of_tasks(1)));
+    assert_eq!(board.capacity(&key("q")), None);
+}
+
+#[test]
+fn no_book_stays_open_of_what_is_gone_and_holds_nothing() {
+    let mut board = Board::new(None).with_default_queue(Capacity::of_tasks(50));
+    for number in 0..20 {
+        let name = format!("x{number}");
+        let candidate = waiting(&name, number).in_queue("default").of_type(&name).of_kb("kb").asking(&[("cpu", "1")]);
+        let candidate = Candidate { queue: (name.as_str().into(), "default".into()), ..candidate };
+        board.bound_type(key(&name), Some(3), Some(2));
+        board.bound_queue(key(&name), Some(Capacity::of_tasks(1)));
+        place(&mut board, [candidate]);
+    }
+    assert_eq!(admitted(&mut board).len(), 20);
+    assert_eq!(board.remembered(), 5 * 20, "two queues, a type, a key, and what it asked for, of each");
+    for number in 0..20 {
+        let name = format!("x{number}");
+        board.forget_type(key(&name));
+        board.bound_queue(key(&name), None);
+        finish(&mut board, &name);
+    }
+    assert_eq!(board.remembered(), 0);
+}
+
 /// How many of each priority start in a queue of `tasks` with `ceilings`, when 20 of each wait.
 fn started(tasks: i32, ceilings: Value) -> [usize; 4] {
     use strum::IntoEnumIterator;

@@ -1,6 +1,5 @@
 //! What must hold at the end of every walk, and at every moment of it.
 
-use harness::faults::Passed;
 use harness::{Recorder, Seen, most_at_once};
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::Pod;
@@ -13,11 +12,10 @@ use super::lives::{End, Life};
 use super::walk::Walk;
 use crate::stage::status;
 
-/// Checks everything, given what had passed when all was done.
-pub fn all(walk: &Walk, life: &Life, passed: &[Passed]) {
+/// Checks everything, when all is done.
+pub fn all(walk: &Walk, life: &Life) {
     let tasks = walk.tasks.seen();
-    let expected = if left_no_trace(&tasks, passed) { life.end.without_record() } else { life.end.clone() };
-    ended_as_it_should(walk, life, expected);
+    ended_as_it_should(walk, life);
     final_is_final(&tasks);
     each_end_is_counted_once(&tasks);
     no_pause_is_cut_short(&tasks);
@@ -68,22 +66,14 @@ pub fn whole(record: &Record) {
     assert_eq!(details.spec["type"], "work");
 }
 
-/// An attempt of which nothing was left when the operator came back, nor any word in the status, may as well never
-/// have been launched: it is on no list.
-fn left_no_trace(seen: &[Seen<Task>], passed: &[Passed]) -> bool {
-    let was_away = passed.iter().any(|passed| passed.life > 0);
-    let is_on_no_list = statuses(seen, "one").last().is_some_and(|status| status.attempts.is_empty());
-    was_away && is_on_no_list && statuses(seen, "one").all(|status| status.reason != Reason::Stopping)
-}
-
-fn ended_as_it_should(walk: &Walk, life: &Life, expected: End) {
+fn ended_as_it_should(walk: &Walk, life: &Life) {
     let ended = |name: &str| {
         let end = walk
             .tasks
             .look_at_present(|tasks| End::of(tasks.iter().find(|task| task.name_any() == name).expect("the task")));
         (end, walk.node.starts_of(name))
     };
-    let expected = [(expected, life.outcomes.len()), (Life::success().end, 1)];
+    let expected = [(life.end.clone(), life.outcomes.len()), (Life::success().end, 1)];
     assert_eq!(["one", "rival"].map(ended), expected, "how each task ended, and how many pods were started for it");
 }
 

@@ -1,4 +1,4 @@
-//! A new leader whose watches begin in the past: it must not act on what is over.
+//! A new leader whose watches lag: it must not act on what is over.
 
 use std::time::Duration;
 
@@ -7,7 +7,6 @@ use harness::*;
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::core::v1::Pod;
 use kube::ResourceExt;
-use kube::api::ListParams;
 use task_manager::api::{Reason, State, Task};
 
 use super::walk::PATIENCE;
@@ -44,7 +43,7 @@ async fn a_new_leader_all_of_whose_watches_lag_does_no_harm() {
     takes_over_behind("lagging", &["tasks", "jobs", "pods"]).await;
 }
 
-/// The first leader does a part of the work; the second one's watches of `resources` begin before all that.
+/// The first leader does a part of the work; what is new since the second one's lists of `resources` comes late.
 async fn takes_over_behind(slug: &str, resources: &[&'static str]) {
     in_namespace(slug, async |ns| {
         ns.create(&task_type("work")).await;
@@ -55,7 +54,6 @@ async fn takes_over_behind(slug: &str, resources: &[&'static str]) {
         for number in 0..8 {
             ns.create(&task(&format!("t-{number}"))).await;
         }
-        let version = ns.tasks().list(&ListParams::default()).await.expect("tasks").metadata.resource_version;
         let first = WiredOperator::start(
             &ns,
             &Wire::new(Plan::Faultless),
@@ -64,7 +62,7 @@ async fn takes_over_behind(slug: &str, resources: &[&'static str]) {
         started(&node, "t-4", 1).await;
         first.stop().await;
 
-        let behind = Plan::Behind { resources: resources.to_vec(), version: version.unwrap_or_default(), lag: LAG };
+        let behind = Plan::Behind { resources: resources.to_vec(), lag: LAG };
         let wire = Wire::new(behind);
         let second = WiredOperator::start(&ns, &wire, &[&["--identity", "second"], &TWO_SLOTS[..]].concat());
         eventually("the second one has begun", PATIENCE, async || wire.has_struck().then_some(())).await;
@@ -97,7 +95,6 @@ async fn what_failed_long_ago_is_judged_by_its_pod_though_the_new_leaders_pods_l
         let node = ns.fake_node();
         node.script("one", [Outcome::Hold, Outcome::succeed()]);
         ns.create(&task("one")).await;
-        let version = ns.tasks().list(&ListParams::default()).await.expect("tasks").metadata.resource_version;
         let first = WiredOperator::start(&ns, &Wire::new(Plan::Faultless), &[]);
         started(&node, "one", 1).await;
         first.stop().await;
@@ -110,7 +107,7 @@ async fn what_failed_long_ago_is_judged_by_its_pod_though_the_new_leaders_pods_l
             (Timestamp::now().duration_since(ended.0) > LONG_AGO).then_some(())
         })
         .await;
-        let behind = Plan::Behind { resources: vec!["pods"], version: version.unwrap_or_default(), lag: LAG };
+        let behind = Plan::Behind { resources: vec!["pods"], lag: LAG };
         let second = WiredOperator::start(&ns, &Wire::new(behind), &[]);
         let done = status(
             &ns.task_within(PATIENCE, "one", "is Completed", |_, status| status.state == State::Completed).await,
@@ -130,11 +127,10 @@ async fn a_run_that_was_told_of_goes_on_though_the_new_leaders_jobs_and_pods_lag
         node.script("one", [Outcome::Hold]);
         let pods = ns.record::<Pod>().await;
         ns.create(&task("one")).await;
-        let version = ns.tasks().list(&ListParams::default()).await.expect("tasks").metadata.resource_version;
         let first = WiredOperator::start(&ns, &Wire::new(Plan::Faultless), &[]);
         ns.task_within(PATIENCE, "one", "says that it runs", |_, status| status.reason == Reason::Running).await;
         first.stop().await;
-        let behind = Plan::Behind { resources: vec!["jobs", "pods"], version: version.unwrap_or_default(), lag: LAG };
+        let behind = Plan::Behind { resources: vec!["jobs", "pods"], lag: LAG };
         let wire = Wire::new(behind);
         let second = WiredOperator::start(&ns, &wire, &[]);
         eventually("the second one has begun", PATIENCE, async || wire.has_struck().then_some(())).await;

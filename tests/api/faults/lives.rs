@@ -97,14 +97,6 @@ impl End {
         }
     }
 
-    /// The same where the one attempt that was cancelled is not told of.
-    pub fn without_record(&self) -> Self {
-        match self.state {
-            State::Cancelled => Self { attempts: vec![], ..self.clone() },
-            _ => self.clone(),
-        }
-    }
-
     /// How `task` ended, or where it stands.
     pub fn of(task: &Task) -> Self {
         let status = crate::stage::status(task);

@@ -7,6 +7,7 @@ mod lagging;
 mod leases;
 mod lives;
 mod sweep;
+mod unreadable;
 mod upkeep;
 mod walk;
 mod watches;
@@ -77,9 +78,10 @@ fn every_fault(point: &Point) -> Vec<Plan> {
 }
 
 /// What the API server, or what stands before it, may say to a write; or not say.
-fn refusals(point: &Point) -> [Fault; 7] {
-    // What is there already has changed; what is new may meet a quota that has.
-    let conflict = if point.label.starts_with("POST") { Fault::Answer(409) } else { Fault::Overtaken };
-    let [too_many, internal, unavailable] = [429, 500, 503].map(Fault::Answer);
-    [conflict, too_many, internal, unavailable, Fault::CarriedOutBut(504), Fault::AnswerHeld, Fault::NeverSent]
+fn refusals(point: &Point) -> Vec<Fault> {
+    // What is there already has changed, or is said to have; what is new may meet a quota that has.
+    let overtaken = (!point.label.starts_with("POST")).then_some(Fault::Overtaken);
+    let answers = [409, 429, 500, 503].map(Fault::Answer);
+    let others = [Fault::CarriedOutBut(504), Fault::AnswerHeld, Fault::NeverSent];
+    answers.into_iter().chain(others).chain(overtaken).collect()
 }

@@ -16,7 +16,7 @@ static BUSY: Semaphore = Semaphore::const_new(AT_ONCE);
 const WAITING_AT_ONCE: usize = 24;
 static WAITING: Semaphore = Semaphore::const_new(WAITING_AT_ONCE);
 /// Not everything comes each time: now and then one answer is faster than another.
-const TRIES: usize = 3;
+const TRIES: usize = 6;
 
 /// Tells `story` without a fault, then once for each plan that `plans` makes of what passed. Fails when any of
 /// them fails, and names all that did.
@@ -31,8 +31,8 @@ pub async fn sweep(name: &str, story: impl AsyncFn(&Arc<Wire>) -> Vec<Passed>, p
     let failed: Vec<_> = results.iter().filter_map(|result| result.as_ref().err()).collect();
     assert!(failed.is_empty(), "{name}: {} of {} failed: {failed:#?}", failed.len(), planned.len());
     let missed: Vec<_> = results.iter().flatten().flatten().collect();
-    assert!(missed.len() * 4 <= planned.len(), "{name}: these faults never struck: {missed:#?}");
-    println!("{name}: {} faults; never struck: {missed:?}", planned.len());
+    assert!(missed.is_empty(), "{name}: of {} faults these never struck: {missed:#?}", planned.len());
+    println!("{name}: {} faults, and each struck", planned.len());
 }
 
 /// What passes without a fault in the first life, and not only now and then.

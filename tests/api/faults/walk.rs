@@ -78,7 +78,7 @@ impl Walk {
         if !self.wire.has_struck() {
             self.finds_nothing_to_do_after_a_restart().await;
         }
-        checks::all(&self, life, &passed);
+        checks::all(&self, life);
         let records = self.archive.list(&Filter::everywhere(), None, 100).await.expect("the archive answers").items;
         checks::archive(&self, life, &records);
         for record in records {

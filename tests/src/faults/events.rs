@@ -13,6 +13,7 @@ use tower::BoxError;
 
 use super::layer::broken;
 use super::point::label_of_event;
+use super::unreadable::spoiled;
 use super::wire::{EventFault, Wire};
 
 pub(super) type Chunk = Result<Bytes, BoxError>;
@@ -74,6 +75,10 @@ impl Tap {
     }
 
     async fn take(&mut self, line: Bytes) {
+        let line = match self.wire.unreadable_name(&self.resource) {
+            Some(name) => spoiled(&line, name),
+            None => line,
+        };
         match self.wire.event(self.life, &label_of_event(&line)) {
             None => self.due.push_back(Ok(line)),
             Some(EventFault::Late(time)) => {

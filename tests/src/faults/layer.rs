@@ -20,7 +20,7 @@ use tower::{BoxError, Layer, Service, ServiceExt};
 
 use super::point::{Asked, Kind};
 use super::wire::{Fault, Wire};
-use super::{behind, events};
+use super::{behind, events, unreadable};
 
 pub(super) type Answer = Result<Response<Box<DynBody>>, BoxError>;
 /// Sends a request to the API server.
@@ -88,10 +88,15 @@ async fn pass(wire: &Arc<Wire>, life: usize, sender: &Sender, request: Request<B
         return pending().await;
     }
     let (place, fault) = wire.request(life, &asked);
+    let spoiled = wire.unreadable_name(&asked.resource).filter(|_| asked.kind != Kind::Watch);
     let answer = match fault {
         None if asked.kind == Kind::Watch => watch(wire, life, sender, request, &asked.resource).await,
         None => send(sender, request).await,
         Some(fault) => suffer(wire, sender, request, fault).await,
+    };
+    let answer = match spoiled {
+        Some(name) => unreadable::spoil(answer, name).await,
+        None => answer,
     };
     let fate = answer.as_ref().map_or_else(ToString::to_string, |answer| answer.status().as_u16().to_string());
     wire.fate(place, &fate);
@@ -100,7 +105,7 @@ async fn pass(wire: &Arc<Wire>, life: usize, sender: &Sender, request: Request<B
 
 async fn watch(wire: &Arc<Wire>, life: usize, sender: &Sender, request: Request<Body>, resource: &str) -> Answer {
     let answer = match wire.begins_behind(resource) {
-        Some((version, lag)) => behind::watch(sender, request, &version, lag).await?,
+        Some(lag) => behind::watch(sender, request, lag)?,
         None => send(sender, request).await?,
     };
     Ok(answer.map(|body| events::pass(wire.clone(), life, resource, body)))
@@ -159,12 +164,12 @@ fn made_up(code: u16) -> Response<Box<DynBody>> {
     }
     let told = json!({"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure", "code": code,
         "reason": reason, "message": "made up by the wire"});
-    answer.body(whole(told.to_string())).expect("an answer")
+    answer.body(whole(told.to_string().into())).expect("an answer")
 }
 
 /// A body that is there at once.
-fn whole(text: String) -> Box<DynBody> {
-    Box::new(Full::new(Bytes::from(text)).map_err(|never: Infallible| match never {}))
+pub(super) fn whole(text: Bytes) -> Box<DynBody> {
+    Box::new(Full::new(text).map_err(|never: Infallible| match never {}))
 }
 
 /// A change to the same object that concerns nobody.

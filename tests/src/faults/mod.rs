@@ -9,6 +9,7 @@ mod events;
 mod layer;
 mod operator;
 mod point;
+mod unreadable;
 mod wire;
 
 pub use operator::WiredOperator;

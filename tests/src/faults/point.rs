@@ -81,7 +81,7 @@ impl Asked {
             label.push(' ');
             label.push_str(&about);
         }
-        let is_list = verb == "LIST" || query.contains("sendInitialEvents=true");
+        let is_list = verb == "LIST";
         Self { kind, label, resource: path.resource.to_owned(), is_list }
     }
 }

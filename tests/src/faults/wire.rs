@@ -55,13 +55,13 @@ pub enum Plan {
     /// Once, at this line of a watch.
     AtEvent(Point, EventFault),
     EveryEvent(EventFault),
-    /// The API server lags: the first watch of each of these resources shows what is new so late, and a list that is
-    /// streamed with it is that of `version`.
+    /// The API server lags: the first watch of each of these resources shows what is new so late.
     Behind {
         resources: Vec<&'static str>,
-        version: String,
         lag: Duration,
     },
+    /// A task of this name is nothing that the operator can read.
+    Unreadable(&'static str),
 }
 
 /// What has passed.
@@ -82,20 +82,25 @@ pub struct Wire {
 }
 
 struct Inner {
-    plan: Plan,
+    plans: Vec<Plan>,
     struck: bool,
     passed: Vec<Passed>,
     counts: HashMap<(Kind, String), usize>,
     /// Resources of which a watch is answered 410 until they are listed.
     gone: HashSet<String>,
-    /// Resources of which a watch began in the past.
+    /// Resources of which a watch was late.
     begun_behind: HashSet<String>,
 }
 
 impl Wire {
     pub fn new(plan: Plan) -> Arc<Self> {
+        Self::of([plan])
+    }
+
+    /// One on which several things go wrong.
+    pub fn of(plans: impl IntoIterator<Item = Plan>) -> Arc<Self> {
         let inner = Inner {
-            plan,
+            plans: plans.into_iter().collect(),
             struck: false,
             passed: vec![],
             counts: HashMap::new(),
@@ -152,10 +157,11 @@ impl Wire {
             inner.gone.remove(&asked.resource);
         }
         let is_gone = asked.kind == Kind::Watch && inner.gone.contains(&asked.resource);
-        let fault = match &inner.plan {
+        let fault = inner.planned(|plan| match plan {
             Plan::At(at, fault) if *at == point => Some(*fault),
-            _ => is_gone.then_some(Fault::Answer(410)),
-        };
+            _ => None,
+        });
+        let fault = fault.or_else(|| is_gone.then_some(Fault::Answer(410)));
         inner.struck |= fault.is_some();
         let place = inner.note(point, life, self.began, fault.map_or_else(String::new, |fault| format!("{fault:?}")));
         (place, fault)
@@ -172,11 +178,11 @@ impl Wire {
     pub(super) fn event(&self, life: usize, label: &str) -> Option<EventFault> {
         let mut inner = self.lock();
         let point = inner.count(Kind::Event, label);
-        let fault = match &inner.plan {
+        let fault = inner.planned(|plan| match plan {
             Plan::AtEvent(at, fault) if *at == point => Some(*fault),
             Plan::EveryEvent(fault) => Some(*fault),
             _ => None,
-        };
+        });
         inner.struck |= fault.is_some();
         inner.note(point, life, self.began, fault.map_or_else(String::new, |fault| format!("{fault:?}")));
         fault
@@ -186,17 +192,33 @@ impl Wire {
         self.lock().gone.insert(resource.to_owned());
     }
 
-    /// Where and how late this watch begins, if it is to begin in the past.
-    pub(super) fn begins_behind(&self, resource: &str) -> Option<(String, Duration)> {
+    /// How late this watch tells, if it is to be late.
+    pub(super) fn begins_behind(&self, resource: &str) -> Option<Duration> {
         let mut inner = self.lock();
-        let Plan::Behind { resources, version, lag } = &inner.plan else { return None };
-        let behind = resources.contains(&resource).then(|| (version.clone(), *lag))?;
+        let behind = inner.planned(|plan| match plan {
+            Plan::Behind { resources, lag } if resources.contains(&resource) => Some(*lag),
+            _ => None,
+        })?;
         inner.struck = true;
         inner.begun_behind.insert(resource.to_owned()).then_some(behind)
     }
 }
 
+impl Wire {
+    /// The name of which no object of this resource can be read.
+    pub(super) fn unreadable_name(&self, resource: &str) -> Option<&'static str> {
+        self.lock().planned(|plan| match plan {
+            Plan::Unreadable(name) if resource == "tasks" => Some(*name),
+            _ => None,
+        })
+    }
+}
+
 impl Inner {
+    fn planned<T>(&self, of: impl Fn(&Plan) -> Option<T>) -> Option<T> {
+        self.plans.iter().find_map(of)
+    }
+
     fn count(&mut self, kind: Kind, label: &str) -> Point {
         let count = self.counts.entry((kind, label.to_owned())).or_default();
         *count += 1;

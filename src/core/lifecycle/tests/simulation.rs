@@ -11,7 +11,7 @@ use super::super::*;
 use super::scene::*;
 use crate::api::AttemptOutcome;
 use crate::core::classify;
-use crate::core::observe::{JobEnd, JobFacts, Phase, PodFacts, Trouble, Work};
+use crate::core::observe::{JobEnd, JobFacts, Phase, PodFacts, Trouble, Unanswered, Work};
 use crate::core::queue::{Standing, standing};
 use crate::core::words::{self, Said, Word};
 
@@ -38,6 +38,10 @@ enum Move {
     Restart,
     LoseNextWrite,
     Refuse,
+    /// The next launch is not answered...
+    NoAnswer,
+    /// ...and takes place now.
+    TakePlaceLate,
     DeleteJob {
         in_foreground: bool,
     },
@@ -93,6 +97,8 @@ fn some_move() -> impl Strategy<Value = Move> {
         2 => Just(Move::Restart),
         2 => Just(Move::LoseNextWrite),
         1 => Just(Move::Refuse),
+        3 => Just(Move::NoAnswer),
+        3 => Just(Move::TakePlaceLate),
         1 => any::<bool>().prop_map(|in_foreground| Move::DeleteJob { in_foreground }),
         1 => Just(Move::DeletePod),
         2 => Just(Move::CollectGarbage),
@@ -130,6 +136,10 @@ struct World {
     said: Option<Said>,
     refused: Option<Trouble>,
     refuse_next: bool,
+    unanswered: Option<Unanswered>,
+    no_answer_next: bool,
+    /// What was asked for and may yet be made.
+    on_its_way: Option<JobFacts>,
     lose_next: bool,
     archive_takes: bool,
     /// What the archive has: how each run ended, as it was last told.
@@ -158,6 +168,9 @@ impl World {
             said: None,
             refused: None,
             refuse_next: false,
+            unanswered: None,
+            no_answer_next: false,
+            on_its_way: None,
             lose_next: false,
             archive_takes: true,
             archive: vec![],
@@ -179,6 +192,8 @@ impl World {
             Move::Restart => self.forget(),
             Move::LoseNextWrite => self.lose_next = true,
             Move::Refuse => self.refuse_next = true,
+            Move::NoAnswer => self.no_answer_next = true,
+            Move::TakePlaceLate => self.take_place_late(),
             Move::DeleteJob { in_foreground } => {
                 if let Some(job) = self.jobs.first().cloned() {
                     self.delete_job(&job.uid, in_foreground);
@@ -218,6 +233,7 @@ impl World {
             jobs: self.jobs.iter().chain(&self.gone_jobs).cloned().collect(),
             pods: self.pods.iter().map(|pod| &pod.facts).chain(&self.gone_pods).cloned().collect(),
             refused: self.refused.clone(),
+            unanswered: self.unanswered.clone(),
             explained: None,
             said: self.said.clone(),
         }
@@ -295,7 +311,7 @@ impl World {
         if status.state != State::Processing {
             self.gone_jobs.clear();
             self.gone_pods.clear();
-            self.refused = None;
+            (self.refused, self.unanswered) = (None, None);
         }
         self.scene.observed = self.observed();
         let next = self.scene.decide(self.now).action;
@@ -378,8 +394,24 @@ impl World {
         let mut job = self.scene.job(self.now);
         job.uid = format!("uid {} of {name}", self.launched.len());
         self.launched.push(name);
+        if std::mem::take(&mut self.no_answer_next) {
+            let why = Trouble { reason: Reason::LaunchFailed, message: "no answer in time".into() };
+            self.unanswered.get_or_insert(Unanswered { since: at(self.now), why });
+            self.on_its_way = Some(job);
+            return Ok(());
+        }
+        // Who comes second finds the name taken.
+        (self.unanswered, self.on_its_way) = (None, None);
         self.jobs.push(job);
         Ok(())
+    }
+
+    /// What nobody answered is made after all, unless its name is taken.
+    fn take_place_late(&mut self) {
+        let Some(job) = self.on_its_way.take() else { return };
+        if self.jobs.iter().all(|there| there.name != job.name) {
+            self.jobs.push(JobFacts { created_at: at(self.now), ..job });
+        }
     }
 
     /// The operator begins anew, and knows nothing of what is gone.
@@ -387,7 +419,7 @@ impl World {
         self.said = None;
         self.gone_jobs.clear();
         self.gone_pods.clear();
-        self.refused = None;
+        (self.refused, self.unanswered) = (None, None);
     }
 
     // A person.
@@ -570,13 +602,16 @@ impl World {
 
     /// Nobody disturbs any more, and all that runs succeeds. Ends when the task is final or waits for somebody.
     fn calm(&mut self) -> Result<bool, TestCaseError> {
-        (self.lose_next, self.refuse_next, self.archive_takes) = (false, false, true);
+        (self.lose_next, self.refuse_next, self.no_answer_next) = (false, false, false);
+        self.archive_takes = true;
+        self.take_place_late();
         for _ in 0..400 {
             let wake = self.settle()?;
             let status = self.scene.status();
             let waits_for_somebody =
                 matches!(status.reason, Reason::Suspended | Reason::TypeMissing | Reason::QueueMissing);
-            if status.state.is_final() || (status.state == State::Queued && waits_for_somebody) {
+            let at_rest = status.state.is_final() || (status.state == State::Queued && waits_for_somebody);
+            if at_rest && !self.something_runs() {
                 return Ok(true);
             }
             self.pod_comes(None);

@@ -4,7 +4,7 @@ use super::super::*;
 use super::scene::*;
 use crate::api::AttemptOutcome::*;
 use crate::core::backoff;
-use crate::core::observe::{Phase, PodFacts, Trouble, Work};
+use crate::core::observe::{Phase, PodFacts, Trouble, Unanswered, Work};
 
 fn deletes_job(scene: &Scene, second: i64) -> bool {
     matches!(scene.decide(second).action, Action::DeleteJob { .. })
@@ -47,6 +47,40 @@ fn a_refused_launch_gives_the_slot_back_and_counts_nothing() {
         (&None, 0, Some("a webhook said no"))
     );
     assert_eq!(status.next_attempt_at.as_ref().map(|time| time.0), Some(at(32)));
+}
+
+#[test]
+fn a_launch_that_nobody_answers_is_tried_on_then_told_and_after_a_minute_given_back_uncounted() {
+    let mut scene = with_slot(json!({}));
+    let why = Trouble { reason: Reason::LaunchFailed, message: "failed calling webhook".into() };
+    scene.observed.unanswered = Some(Unanswered { since: at(1), why });
+    assert_eq!(scene.decide(10).action, Action::Launch);
+    let mut scene = scene.write(11);
+    assert_eq!((is(&scene), counts(&scene)), ((State::Processing, Reason::LaunchFailed), (0, 0, 1)));
+    assert_eq!(scene.condition("Reconciling"), Some(("True", "LaunchFailed")));
+    let job = job_name(&scene.task);
+    assert_eq!(scene.decide(60).action, Action::Launch, "it is told once, and tried on");
+    assert!(!scene.observed.doubts_the_launch_of(&job, at(60)) && scene.observed.doubts_the_launch_of(&job, at(61)));
+    let given_back = scene.writes(61);
+    assert_eq!(
+        (given_back.state, given_back.reason, given_back.attempt, given_back.attempts.len()),
+        (State::Queued, Reason::LaunchFailed, 0, 0)
+    );
+    assert_eq!(given_back.next_attempt_at.map(|time| time.0), Some(at(91)));
+    scene.observed.jobs.push(scene.job(5));
+    assert!(!scene.observed.doubts_the_launch_of(&job, at(61)));
+    assert_eq!(scene.writes(61).reason, Reason::PodNotCreated, "it took place after all, and goes on as any other");
+}
+
+#[test]
+fn a_launch_that_was_refused_is_doubted_until_its_job_is_seen() {
+    let mut scene = with_slot(json!({}));
+    scene.observed.refused = Some(Trouble { reason: Reason::QuotaExceeded, message: "exceeded quota".into() });
+    let job = job_name(&scene.task);
+    assert!(scene.observed.doubts_the_launch_of(&job, at(1)), "an earlier try may use up the quota");
+    let scene = scene.launch(1);
+    assert!(!scene.observed.doubts_the_launch_of(&job, at(1)));
+    assert_eq!(scene.wakes(2), Some(11));
 }
 
 #[test]
@@ -373,12 +407,12 @@ fn of_two_pods_of_one_job_the_one_that_runs_counts() {
 
 #[test]
 fn a_cancelled_task_says_so_and_is_cancelled_only_when_its_pod_has_ended() {
-    let scene = running(json!({})).write(10).edit(|spec| spec.cancel = true);
+    let scene = running(json!({})).write(10).edit(|spec| spec.cancel = true).write(20);
+    assert_eq!((is(&scene), scene.status().admitted.is_some()), ((State::Processing, Reason::Stopping), true));
     assert!(deletes_job(&scene, 20));
     let scene = scene.job_is(|job| job.gone = true);
     assert!(deletes_pod(&scene, 20));
-    let scene = scene.pod_is(terminating(20)).write(21);
-    assert_eq!((is(&scene), scene.status().admitted.is_some()), ((State::Processing, Reason::Stopping), true));
+    let scene = scene.pod_is(terminating(20));
     assert_eq!(scene.wakes(22), Some(50 + 61));
     let scene = scene.pod_is(exits(143)).write(30);
     assert_eq!((is(&scene), counts(&scene)), ((State::Cancelled, Reason::Cancelled), (0, 0, 1)));
@@ -393,8 +427,8 @@ fn a_task_that_is_cancelled_before_its_launch_made_no_attempt_to_speak_of() {
 
 #[test]
 fn an_attempt_that_was_being_stopped_is_on_the_list_though_nothing_of_it_is_left() {
-    let mut scene = running(json!({})).write(10).edit(|spec| spec.cancel = true);
-    scene = scene.job_is(|job| job.gone = true).pod_is(terminating(20)).write(21);
+    let mut scene = running(json!({})).edit(|spec| spec.cancel = true).write(20);
+    assert!(deletes_job(&scene, 20), "what follows may be all that is seen of it");
     scene.observed = Observed::default();
     assert_eq!(outcomes(scene.write(30).status()), vec![(1, Cancelled, Reason::Cancelled)]);
 }
@@ -407,9 +441,9 @@ fn work_that_ends_well_after_it_was_cancelled_is_cancelled() {
 
 #[test]
 fn another_run_waits_until_the_pod_of_the_present_one_has_ended() {
-    let scene = running(json!({})).write(10).edit(|spec| spec.run_id = "2".into());
+    let scene = running(json!({})).write(10).edit(|spec| spec.run_id = "2".into()).write(20);
     assert!(matches!(scene.decide(20).action, Action::DeleteJob { why: Reason::Superseded, .. }));
-    let scene = scene.job_is(|job| job.deleting = true).pod_is(terminating(20)).write(21);
+    let scene = scene.job_is(|job| job.deleting = true).pod_is(terminating(20));
     assert_eq!((is(&scene), scene.status().run_id.as_deref()), ((State::Processing, Reason::Stopping), Some("1")));
     let scene = scene.pod_is(gone).write(30);
     assert_eq!((is(&scene), scene.status().run_id.as_deref()), ((State::Queued, Reason::Queued), Some("2")));
@@ -420,8 +454,9 @@ fn another_run_waits_until_the_pod_of_the_present_one_has_ended() {
 fn work_that_runs_past_the_tasks_deadline_is_ended_and_fails() {
     let scene = running(json!({"deadlineSeconds": 100})).write(10);
     assert_eq!(scene.wakes(99), Some(100));
+    let scene = scene.write(100);
     assert!(deletes_job(&scene, 100));
-    let scene = scene.job_is(|job| job.gone = true).pod_is(terminating(100)).write(101).pod_is(exits(143)).write(102);
+    let scene = scene.job_is(|job| job.gone = true).pod_is(terminating(100)).pod_is(exits(143)).write(102);
     assert_eq!((is(&scene), counts(&scene)), ((State::Failed, Reason::DeadlineExceeded), (0, 0, 1)));
 }
 

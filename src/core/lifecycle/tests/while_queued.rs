@@ -3,6 +3,7 @@ use serde_json::json;
 use super::super::*;
 use super::scene::*;
 use crate::api::TaskQueueSpec;
+use crate::core::observe::Trouble;
 
 #[test]
 fn a_task_that_nobody_has_touched_and_that_simply_waits_is_not_written_to() {
@@ -16,6 +17,26 @@ fn an_arrival_is_kept_as_soon_as_something_else_writes_to_the_task() {
     let scene = scene.write(5);
     assert_eq!((scene.status().arrival.as_deref(), scene.status().reason), (Some("100"), Reason::Queued));
     assert!(scene.rests(6));
+}
+
+#[test]
+fn what_was_launched_though_nobody_knew_ends_before_anything_is_said_of_a_task_that_holds_no_slot() {
+    let refused = |mut scene: Scene| {
+        scene.observed.refused = Some(Trouble { reason: Reason::QuotaExceeded, message: "exceeded quota".into() });
+        scene.write(1)
+    };
+    let late = launched(json!({}));
+    let (job, pod) = (late.job(0), late.pod("p1"));
+    for last_word in [refused(with_slot(json!({}))), queued(json!({"cancel": true})).write(1)] {
+        let mut scene = last_word.edit(|spec| spec.run_id = "2".into());
+        scene.observed = Observed { jobs: vec![job.clone()], pods: vec![pod.clone()], ..Observed::default() };
+        assert!(matches!(scene.decide(2).action, Action::DeleteJob { name, .. } if name == job.name));
+        scene.observed.jobs[0].gone = true;
+        assert!(matches!(scene.decide(2).action, Action::DeletePod { name, .. } if name == "p1"));
+        let scene = scene.pod_is(terminating(2));
+        assert!(scene.rests(3), "its pod runs on");
+        assert_eq!(scene.pod_is(gone).writes(4).run_id.as_deref(), Some("2"));
+    }
 }
 
 #[test]
