@@ -20,6 +20,7 @@ pub struct Cli {
 }
 
 #[derive(Debug, Subcommand)]
+#[allow(clippy::large_enum_variant, reason = "one exists, once")]
 pub enum Command {
     /// Run the operator until SIGTERM or Ctrl-C.
     Run(RunOptions),
