@@ -60,7 +60,7 @@ impl Walk {
         node.script("one", life.outcomes.clone());
         let (tasks, jobs, pods) = (ns.record().await, ns.record().await, ns.record().await);
         let operator = WiredOperator::start(ns, wire, &[ONE_SLOT, KEEP_NOTHING].concat());
-        let archive = Archive::at(&ns.archive(), &Options::default()).expect("a URL");
+        let archive = Archive::at(&ns.archive(), &Options { deadline: PATIENCE, ..Options::default() }).expect("a URL");
         Self { wire: wire.clone(), node, operator, tasks, jobs, pods, archive }
     }
 
