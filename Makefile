@@ -5,7 +5,7 @@ CLUSTER     := e2e/cluster/cluster
 KUBECONFIG_ := $(CURDIR)/target/cluster/kubeconfig
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-down test lint test-unit test-api test-e2e test-faults fuzz mutants bench generate cluster cluster-down run
+.PHONY: help demo demo-down test lint test-unit test-api test-e2e test-faults fuzz mutants bench bench-http generate cluster cluster-down run
 
 help: ## Show this list.
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -45,6 +45,11 @@ bench: ## What it costs: admission, requests, memory, and throughput and latency
 	@$(CLUSTER) build --control-plane --with kcm,scheduler,kwok
 	cargo build --release --locked -p task-manager -p bench
 	target/release/bench
+
+bench-http: ## What REST costs: submissions beside creations at the API server, statuses at rest and under load (about 6 minutes).
+	@$(CLUSTER) build --control-plane --with kcm,scheduler,kwok
+	cargo build --release --locked -p task-manager -p bench
+	VEGETA="$$(bench/vegeta)" target/release/bench http
 
 generate: ## Write the CustomResourceDefinitions into crds/ and the page of reasons into docs/.
 	cargo run --quiet -- crd --dir crds

@@ -1,6 +1,6 @@
 //! The command line: every flag with its default and its environment variable.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -58,6 +58,11 @@ pub struct RunOptions {
     /// every attempt gets TASK_API_URL, and a token in TASK_TOKEN_FILE [default: they are told of none].
     #[arg(long, env = "TASK_MANAGER_WORKER_URL", value_name = "URL", value_parser = worker_url)]
     pub worker_url: Option<String>,
+
+    /// The address at which the other replicas reach this one's --worker-addr [default: http://, POD_IP or the
+    /// address listened on, and its port].
+    #[arg(long, env = "TASK_MANAGER_ADVERTISE_URL", value_name = "URL", value_parser = worker_url)]
+    pub advertise_url: Option<String>,
 
     /// The namespaces that REST serves, the usual one first; it sees no other [default: the watched namespace, else
     /// the operator's own].
@@ -144,6 +149,14 @@ fn worker_url(text: &str) -> Result<String, String> {
 }
 
 impl RunOptions {
+    /// Where the other replicas reach this one, if that is known. `pod_ip` is this pod's own address.
+    pub fn advertised(&self, pod_ip: Option<IpAddr>) -> Option<String> {
+        let addr = self.worker_addr?;
+        let ip = pod_ip.or_else(|| Some(addr.ip()).filter(|ip| !ip.is_unspecified()));
+        let derived = || Some(format!("http://{}", SocketAddr::new(ip?, addr.port())));
+        self.advertise_url.clone().or_else(derived)
+    }
+
     pub fn settings(&self) -> Settings {
         Settings {
             default_memory_limit: self.default_memory_limit.clone(),
@@ -171,6 +184,23 @@ mod tests {
         let cli = Cli::try_parse_from(["task-manager", "run"]).expect("no flag is needed");
         let Command::Run(options) = cli.command else { panic!("the subcommand is run") };
         assert_eq!(options.settings(), Settings::default());
+    }
+
+    #[test]
+    fn the_others_are_told_an_address_that_they_can_reach() {
+        let advertised = |flags: &[&str], pod_ip: Option<&str>| {
+            let cli = Cli::try_parse_from([&["task-manager", "run"], flags].concat()).expect("flags");
+            let Command::Run(options) = cli.command else { panic!("the subcommand is run") };
+            options.advertised(pod_ip.map(|ip| ip.parse().expect("an address")))
+        };
+        let everywhere = ["--worker-addr", "0.0.0.0:8082"];
+        assert_eq!(advertised(&[], Some("10.0.0.7")), None);
+        assert_eq!(advertised(&everywhere, None), None);
+        assert_eq!(advertised(&everywhere, Some("10.0.0.7")).as_deref(), Some("http://10.0.0.7:8082"));
+        assert_eq!(advertised(&everywhere, Some("fd00::7")).as_deref(), Some("http://[fd00::7]:8082"));
+        assert_eq!(advertised(&["--worker-addr", "127.0.0.1:8"], None).as_deref(), Some("http://127.0.0.1:8"));
+        let told = [&everywhere[..], &["--advertise-url", "http://a:1"]].concat();
+        assert_eq!(advertised(&told, Some("10.0.0.7")).as_deref(), Some("http://a:1"));
     }
 
     #[test]

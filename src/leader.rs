@@ -4,6 +4,7 @@
 //! What it adds is that a leader knows by the monotonic clock until when it may write, and stops by itself
 //! before anyone else can take the lease, however long it was paused.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -49,6 +50,10 @@ pub struct Election {
     name: String,
     identity: String,
     until: Arc<watch::Sender<Option<Instant>>>,
+    /// What the leader says of itself on the Lease: what we say…
+    says: BTreeMap<String, String>,
+    /// …and what another who leads says; `None` while nobody else does.
+    said: watch::Sender<Option<BTreeMap<String, String>>>,
     /// The Lease's resourceVersion with which it was last ours; 0 while it is not.
     held_at: AtomicU64,
 }
@@ -71,19 +76,41 @@ enum Error {
 }
 
 impl Election {
-    pub fn new(client: Client, namespace: &str, name: &str, identity: &str) -> Self {
+    /// `says` is what others may know of us while we lead: annotations on the Lease.
+    pub fn new(
+        client: Client,
+        namespace: &str,
+        name: &str,
+        identity: &str,
+        says: BTreeMap<String, String>,
+    ) -> Self {
         let (until, _) = watch::channel(None);
         Self {
             leases: Api::namespaced(client, namespace),
             name: name.into(),
             identity: identity.into(),
             until: Arc::new(until),
+            says,
+            said: watch::Sender::new(None),
             held_at: AtomicU64::new(0),
         }
     }
 
     pub fn leadership(&self) -> Leadership {
         Leadership { until: self.until.subscribe() }
+    }
+
+    /// What another who leads says of itself.
+    pub fn said(&self) -> watch::Receiver<Option<BTreeMap<String, String>>> {
+        self.said.subscribe()
+    }
+
+    fn heard(&self, said: Option<BTreeMap<String, String>>) {
+        self.said.send_if_modified(|before| {
+            let news = *before != said;
+            *before = said;
+            news
+        });
     }
 
     /// Waits until the lease is ours. One who sees somebody else's lease is ready to take over: `ready` tells.
@@ -181,6 +208,7 @@ impl Election {
             // Not renewed for so long is what has just been read, and not what was read before one stood still.
             let ran_out = seen.is_some_and(|(before, since)| *before == mark && since.elapsed() >= DURATION);
             if !ran_out {
+                self.heard(Some(ours_of(lease.metadata.annotations.unwrap_or_default())));
                 return Ok(Look::Taken(mark));
             }
         }
@@ -193,6 +221,7 @@ impl Election {
             Ok(lease) => {
                 self.held_at.store(version(&lease), Ordering::Relaxed);
                 self.until.send_replace(asked.checked_add(DURATION - MARGIN));
+                self.heard(None);
                 Ok(Look::Ours)
             }
             // Somebody was faster: the next look tells who.
@@ -204,10 +233,14 @@ impl Election {
     /// The Lease as it is to be, on top of what it was: with its resourceVersion, so that only one can take it.
     fn claim(&self, before: Option<Lease>) -> Lease {
         let now = MicroTime(Timestamp::now());
-        let (metadata, spec) = match before {
+        let (mut metadata, spec) = match before {
             Some(lease) => (lease.metadata, lease.spec.unwrap_or_default()),
             None => (ObjectMeta { name: Some(self.name.clone()), ..ObjectMeta::default() }, LeaseSpec::default()),
         };
+        // Nothing that another leader said of itself stays.
+        let annotations = metadata.annotations.get_or_insert_default();
+        annotations.retain(|key, _| !key.starts_with(PREFIX));
+        annotations.extend(self.says.clone());
         let same = spec.holder_identity.as_deref() == Some(&self.identity);
         let transitions = spec.lease_transitions.unwrap_or_default().saturating_add(i32::from(!same));
         let claim = LeaseSpec {
@@ -220,6 +253,14 @@ impl Election {
         };
         Lease { metadata, spec: Some(claim) }
     }
+}
+
+/// Annotations that begin so are what leaders say of themselves.
+const PREFIX: &str = "taskmanager.dev/";
+
+fn ours_of(mut annotations: BTreeMap<String, String>) -> BTreeMap<String, String> {
+    annotations.retain(|key, _| key.starts_with(PREFIX));
+    annotations
 }
 
 fn version(lease: &Lease) -> u64 {

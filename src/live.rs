@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use futures::future::BoxFuture;
+use serde::{Deserialize, Serialize};
 use tokio::sync::broadcast;
 
 use crate::api::{Progress, Task};
@@ -18,7 +19,7 @@ const MOST: usize = 10_000;
 /// News that may wait for one who looks; whoever is slower is told to look at everything.
 const NEWS: usize = 1024;
 
-pub type Uid = Arc<str>;
+pub type Uid = String;
 
 /// A pod that says something, as the API server knows it by its token.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -29,7 +30,7 @@ pub struct Speaker {
 }
 
 /// Which attempt of which run of which task.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Spot {
     pub uid: Uid,
     pub run_id: String,
@@ -72,7 +73,7 @@ pub trait Listener: Send + Sync {
 }
 
 /// What is known of one task.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Entry {
     pub spot: Spot,
     pub said: Said,
@@ -98,13 +99,12 @@ impl Default for Live {
     }
 }
 
-/// Somebody listens as long as this lives; then what was said is forgotten.
+/// Somebody listens as long as this lives.
 pub struct Listening(Arc<Live>);
 
 impl Drop for Listening {
     fn drop(&mut self) {
         *lock(&self.0.listener) = None;
-        *lock(&self.0.board) = Board::default();
     }
 }
 
@@ -113,11 +113,16 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl Live {
-    /// From now on `listener` takes what is said.
+    /// From now on `listener` takes what is said. What was said to others before does not count.
     pub fn listens(self: &Arc<Self>, listener: Arc<dyn Listener>) -> Listening {
         *lock(&self.board) = Board::default();
         *lock(&self.listener) = Some(listener);
         Listening(self.clone())
+    }
+
+    /// Somebody here takes what is said.
+    pub fn is_listening(&self) -> bool {
+        lock(&self.listener).is_some()
     }
 
     fn listener(&self) -> Result<Arc<dyn Listener>, Deaf> {
@@ -149,6 +154,24 @@ impl Live {
     /// What was said of this task.
     pub fn said(&self, uid: &str) -> Option<Said> {
         lock(&self.board).entries.get(uid).map(|(_, entry)| entry.said.clone())
+    }
+
+    /// What another replica, who leads, was told.
+    pub fn retell(&self, entry: Entry) {
+        let uid = entry.spot.uid.clone();
+        // One who listens knows better.
+        if !self.is_listening() {
+            lock(&self.board).put(entry);
+            self.tell(&uid);
+        }
+    }
+
+    pub fn entry(&self, uid: &str) -> Option<Entry> {
+        lock(&self.board).entries.get(uid).map(|(_, entry)| entry.clone())
+    }
+
+    pub fn entries(&self) -> Vec<Entry> {
+        lock(&self.board).entries.values().map(|(_, entry)| entry.clone()).collect()
     }
 
     /// How far this attempt is.

@@ -1,5 +1,6 @@
 //! Wires the parts of a running operator, and ends them in order.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use futures::future::OptionFuture;
@@ -12,7 +13,7 @@ use crate::archive::{self, Archive, Guard};
 use crate::cli::RunOptions;
 use crate::controller::{self, Departed, Scope};
 use crate::health::{self, ListenError, Parts};
-use crate::http;
+use crate::http::{self, Peer};
 use crate::leader::{self, Election};
 use crate::live::Live;
 use crate::metrics::Metrics;
@@ -27,6 +28,8 @@ pub enum Error {
     Http(#[from] http::ListenError),
     #[error("--archive: {0}")]
     Archive(#[from] archive::UrlError),
+    #[error("failed to draw random bytes for a key: {0}")]
+    Random(#[source] getrandom::Error),
     #[error("failed to listen for signals: {0}")]
     Signals(#[source] std::io::Error),
 }
@@ -51,18 +54,23 @@ pub async fn run_with(client: Client, options: RunOptions, shutdown: Cancellatio
         Parts { needed: vec![("controller", is_ready), ("rest", knows)], told: vec![("archive", guard.trouble())] };
     let health = health::serve(options.health_addr, parts, metrics.clone(), shutdown.clone()).await?;
     let live = Arc::new(Live::default());
+    let me = me(&options)?;
+    let election = election(&client, &options, me.as_ref());
+    let (peer, peers) = watch::channel(None);
     let shared = http::Shared {
         client: client.clone(),
         archive: archive.clone(),
         live: live.clone(),
         metrics: metrics.clone(),
+        me,
+        peers,
         over: shutdown.clone(),
     };
     let worker = options.worker_addr.map(|addr| http::serve_worker(addr, shared.clone())).transpose()?;
     let rest = rest(&client, &options).map(|rest| http::serve(rest, shared, knows_tasks)).transpose()?;
 
     tracing::info!(version = env!("CARGO_PKG_VERSION"), health = %options.health_addr, %archive, "task-manager starts");
-    let election = election(&client, &options);
+    let finding = shutdown.run_until_cancelled(find_peer(election.said(), peer));
     let scope = Scope {
         client,
         archive: guard.clone(),
@@ -81,7 +89,7 @@ pub async fn run_with(client: Client, options: RunOptions, shutdown: Cancellatio
     let keeping = shutdown.run_until_cancelled(async {
         tokio::join!(guard.watch_over(), departed.run(), tell_of(&guard, &metrics));
     });
-    tokio::join!(stopping, health, OptionFuture::from(rest), OptionFuture::from(worker), keeping);
+    tokio::join!(stopping, health, OptionFuture::from(rest), OptionFuture::from(worker), finding, keeping);
     departed.drain().await;
     tracing::info!("task-manager has stopped");
     Ok(())
@@ -106,13 +114,34 @@ fn rest(client: &Client, options: &RunOptions) -> Option<http::Options> {
     options.http_addr.map(|addr| http::Options { addr, namespaces })
 }
 
-fn election(client: &Client, options: &RunOptions) -> Election {
+/// This replica, as the others find it while it leads.
+fn me(options: &RunOptions) -> Result<Option<Peer>, Error> {
+    let pod_ip = std::env::var("POD_IP").ok().and_then(|ip| ip.parse().ok());
+    let url = options.advertised(pod_ip);
+    if options.worker_addr.is_some() && url.is_none() {
+        tracing::warn!("other replicas cannot reach this one: set --advertise-url, or POD_IP, if there are any");
+    }
+    url.map(|url| Peer::new(&url)).transpose().map_err(Error::Random)
+}
+
+/// Tells the address of whoever leads, while that is another.
+async fn find_peer(mut said: watch::Receiver<Option<BTreeMap<String, String>>>, peer: watch::Sender<Option<Peer>>) {
+    loop {
+        peer.send_replace(said.borrow_and_update().as_ref().and_then(Peer::read));
+        if said.changed().await.is_err() {
+            return;
+        }
+    }
+}
+
+fn election(client: &Client, options: &RunOptions, me: Option<&Peer>) -> Election {
     let namespace = options.watch_namespace.as_deref().unwrap_or(client.default_namespace());
     let identity = options.identity.clone().unwrap_or_else(|| {
         let host = std::env::var("HOSTNAME").or_else(|_| std::fs::read_to_string("/etc/hostname"));
         format!("{}-{}", host.as_deref().unwrap_or("task-manager").trim(), std::process::id())
     });
-    Election::new(client.clone(), namespace, &options.lease, &identity)
+    let says = me.map(Peer::annotations).unwrap_or_default();
+    Election::new(client.clone(), namespace, &options.lease, &identity, says)
 }
 
 /// SIGTERM and Ctrl-C stop intake, and what has begun is finished.

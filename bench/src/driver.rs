@@ -9,7 +9,7 @@ use harness::target;
 use serde::{Deserialize, Serialize};
 use tokio::process::Command;
 
-use crate::{Size, paced, queue, queued, report};
+use crate::{Size, http, paced, queue, queued, report};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, ValueEnum)]
 pub enum Case {
@@ -17,6 +17,7 @@ pub enum Case {
     Tasks,
     Paced,
     Queued,
+    Http,
 }
 
 /// What a run found, by name.
@@ -59,6 +60,11 @@ pub async fn queued(size: Size) {
     report::queued(&found.remove(&Case::Queued).unwrap_or_default(), size.queued);
 }
 
+pub async fn http(size: Size) {
+    let mut found = take_turns(&[Case::Http], size.queued, size.rounds).await;
+    report::http(&found.remove(&Case::Http).unwrap_or_default(), size.queued);
+}
+
 /// Starts a control plane, runs the case in a process of its own, and takes the control plane down.
 async fn on_a_fresh_control_plane(case: Case, count: usize) -> Found {
     cluster(&["down"]).await;
@@ -98,6 +104,7 @@ pub async fn run(case: Case, count: usize) {
         Case::Tasks => queue::tasks(count).await,
         Case::Paced => paced::run(count).await,
         Case::Queued => queued::run(count).await,
+        Case::Http => http::run(count).await,
     };
     println!("{}", serde_json::to_string(&found).expect("JSON"));
 }

@@ -12,10 +12,13 @@
 //! - `paced`: five a second, Jobs and Tasks in alternating blocks: how long from create to Complete, and all
 //!   requests that one costs.
 //! - `queued`: 10,000 Tasks with a payload of 1 KiB that wait behind 50 that never end: memory and CPU.
+//! - `http`: REST under load: submissions beside Tasks created at the API server itself, statuses at rest and under
+//!   load, memory. Apart from the others, by `make bench-http`, which brings the load generator.
 //! - `admission`: what `cargo bench` found, as a table.
 
 mod driver;
 mod generator;
+mod http;
 mod paced;
 mod plane;
 mod queue;
@@ -40,6 +43,8 @@ enum Command {
     Paced(Size),
     /// Memory and CPU with many queued.
     Queued(Size),
+    /// REST under load.
+    Http(Size),
     /// The admission benchmark's figures.
     Admission,
     /// One run, against the control plane that is up; for this program itself.
@@ -81,6 +86,7 @@ async fn main() {
         Command::Queue(size) => driver::queue(size).await,
         Command::Paced(size) => driver::paced(size).await,
         Command::Queued(size) => driver::queued(size).await,
+        Command::Http(size) => driver::http(size).await,
         Command::Admission => report::admission(),
         Command::Run { case, count } => driver::run(case, count).await,
     }

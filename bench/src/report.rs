@@ -134,6 +134,34 @@ pub fn queued(runs: &[Found], count: usize) {
     }
 }
 
+pub fn http(runs: &[Found], held: usize) {
+    let figure = |name: String, digits: usize| spread(runs.iter().map(|run| run.figures[&name]), digits);
+    let cells = |name: &str| {
+        [("rate", 0), ("p50 ms", 2), ("p99 ms", 2)].map(|(what, digits)| figure(format!("{name} {what}"), digits))
+    };
+    let rows = [
+        heads(&["", "a second", "p50, ms", "p99, ms"]),
+        row("submit over REST", cells("submit")),
+        row("create at the API server", cells("create")),
+        row("a status, at rest", cells("status at rest")),
+        row("a status, while 1,000 tasks are run", cells("status under load")),
+    ];
+    table(&format!("REST: 16 clients submit as fast as it goes; 500 statuses a second of {held}"), &rows);
+    let ratio = |run: &Found, above: &str, below: &str| run.figures[above] / run.figures[below];
+    let ratios = |above: &str, below: &str| spread(runs.iter().map(|run| ratio(run, above, below)), 2);
+    println!("  submissions to creations: {}", ratios("submit rate", "create rate"));
+    println!(
+        "  p99 of a status under load to at rest: {} (target: at most 4)",
+        ratios("status under load p99 ms", "status at rest p99 ms")
+    );
+    println!(
+        "  1,000 in one request: {} s, at best {} s (target: 3 s)",
+        figure("bulk s".into(), 2),
+        figure("bulk s, least".into(), 2)
+    );
+    println!("  memory of one status: {} bytes", figure("bytes a status".into(), 0));
+}
+
 /// The medians that Criterion has left behind.
 pub fn admission() {
     let folder = target().join("criterion");

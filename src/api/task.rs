@@ -119,7 +119,7 @@ pub struct TaskSpec {
     pub run_id: String,
 
     /// True: run at most once per namespace, name and runId, even if the task is deleted and created again.
-    /// Needs a store; without one it has no effect. Default: false.
+    /// It waits until the archive has said whether it ran before. Default: false.
     #[serde(default)]
     pub once: bool,
 
@@ -133,8 +133,11 @@ fn default_queue() -> String {
     "default".into()
 }
 
+/// The runId of a task whose author names none.
+pub const FIRST_RUN: &str = "1";
+
 fn first_run() -> String {
-    "1".into()
+    FIRST_RUN.into()
 }
 
 /// How failures are tried again. The pause before retry n is initialSeconds × factor^(n-1), at most

@@ -6,7 +6,7 @@ use kube::ResourceExt;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::api::{AttemptRecord, Payload, Priority, Progress, Reason, State, Task, TaskSpec, TaskStatus};
+use crate::api::{AttemptRecord, Payload, Priority, Progress, Reason, ResultRef, State, Task, TaskSpec, TaskStatus};
 use crate::core::names::{ANNOTATION_BODY_DIGEST, ANNOTATION_REPLAY_OF};
 
 /// Of a log, the last lines are kept, up to so many …
@@ -67,6 +67,9 @@ pub struct Details {
     pub attempts: Vec<AttemptRecord>,
     pub result: Option<Value>,
     pub result_truncated: bool,
+    /// The result is beside the record.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub result_ref: Option<ResultRef>,
     /// The last lines that the last attempt's container wrote.
     pub log: Option<String>,
     /// The pod and the node of the last attempt.
@@ -139,6 +142,7 @@ impl Record {
             progress: details.progress.clone(),
             result: details.result.clone(),
             result_truncated: details.result_truncated,
+            result_ref: details.result_ref.clone(),
             ..TaskStatus::default()
         }
     }
@@ -190,6 +194,7 @@ fn details(task: &Task, status: &TaskStatus, log: Option<&str>) -> Details {
         attempts: status.attempts.clone(),
         result: status.result.clone(),
         result_truncated: status.result_truncated,
+        result_ref: status.result_ref.clone(),
         log: log.map(|log| tail(log).to_owned()),
         worker: status.worker.clone(),
         progress: status.progress.clone(),

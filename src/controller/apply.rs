@@ -62,6 +62,7 @@ async fn write(task: &Task, status: TaskStatus, context: &Context) -> Again {
     match context.status.write(task, status).await {
         Ok(written) => {
             context.cache.task_written(&written);
+            context.records.told(task);
             Ok(Some(TRACE_EXPECTED_WITHIN))
         }
         Err(CallError::Conflict) => {
@@ -75,16 +76,20 @@ async fn write(task: &Task, status: TaskStatus, context: &Context) -> Again {
 
 /// The record first. A stop right after it costs nothing: the same record is put again, or one of what came instead.
 async fn record(task: &Task, recording: Recording, context: &Context) -> Again {
-    let (status, again) = match records::keep(task, &recording, context).await? {
-        Kept::There => (Some(recording.then), None),
-        Kept::NotNow(pause) => (recording.meanwhile, Some(pause)),
-        Kept::Outdated => (None, None),
-    };
-    let trace = match status {
-        Some(status) => write(task, status, context).await?,
-        None => None,
-    };
-    Ok([trace, again].into_iter().flatten().min())
+    match records::keep(task, &recording, context).await? {
+        Kept::There if task.status.as_ref() == Some(&recording.then) => {
+            context.records.told(task);
+            Ok(Some(Duration::ZERO))
+        }
+        Kept::There => write(task, recording.then, context).await,
+        Kept::NotNow(pause) => {
+            if let Some(meanwhile) = recording.meanwhile {
+                write(task, meanwhile, context).await?;
+            }
+            Ok(Some(pause))
+        }
+        Kept::Outdated => Ok(None),
+    }
 }
 
 /// Creates the present attempt's Job.

@@ -71,6 +71,7 @@ pub struct Gathered {
     pub kind: Option<Arc<Kind>>,
     pub queue: Option<Capacity>,
     pub observed: Observed,
+    pub record_in_doubt: bool,
     first_seen: u64,
     namespace_ends: bool,
 }
@@ -81,6 +82,7 @@ impl Gathered {
             kind: self.kind.as_deref(),
             queue: self.queue.as_ref(),
             observed: &self.observed,
+            record_in_doubt: self.record_in_doubt,
             first_seen: self.first_seen,
             namespace_ends: self.namespace_ends,
             settings,
@@ -327,6 +329,7 @@ impl Cache {
             kind: inner.kinds.get(&key_beside(task, &task.spec.type_)).cloned(),
             queue: inner.board.capacity(&key_beside(task, &task.spec.queue)).cloned(),
             observed: children.map(|children| children.observed(&uid)).unwrap_or_default(),
+            record_in_doubt: false,
             first_seen: known.first_seen(),
             namespace_ends: inner.ending.contains(&*namespace_of(task)),
         })

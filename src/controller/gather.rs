@@ -30,6 +30,7 @@ pub async fn gather(task: &Task, context: &Context, now: Timestamp) -> Result<Op
     }
     let Some(mut gathered) = context.cache.gather(task) else { return Ok(None) };
     gathered.observed.said = context.live.said(task.metadata.uid.as_deref().unwrap_or_default());
+    gathered.record_in_doubt = context.records.is_in_doubt(task);
     gathered.observed.explained = match gathered.observed.puzzle(&job, now) {
         Some(puzzle) => explain(task, puzzle, context).await,
         None => None,

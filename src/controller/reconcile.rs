@@ -9,7 +9,7 @@ use kube::runtime::controller::Action as Requeue;
 use super::calls::CallError;
 use super::{Context, apply, gather};
 use crate::api::Task;
-use crate::core::{backoff, decide};
+use crate::core::{self, backoff, decide};
 
 /// A look failed; the driver looks again.
 #[derive(Debug, thiserror::Error)]
@@ -31,7 +31,7 @@ pub async fn reconcile(task: Arc<Task>, context: Arc<Context>) -> Result<Requeue
 }
 
 async fn look(task: &Task, context: &Context) -> Result<Requeue, Error> {
-    let now = Timestamp::now();
+    let now = core::time::as_written(Timestamp::now());
     let Some(gathered) = gather::gather(task, context, now).await.map_err(Error)? else {
         return Ok(Requeue::await_change());
     };

@@ -1,7 +1,7 @@
 //! Puts the record of a run into the archive before anything of the run is forgotten. What the archive does not take
 //! now waits, and is tried again after growing pauses, and at once when the archive is back.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -38,6 +38,8 @@ pub struct Records {
 struct Inner {
     /// Tasks that wait for the archive, and how often each has tried.
     waiting: HashMap<Uid, u32>,
+    /// Tasks of which a record was put, and not yet written what it says: that may have become another end.
+    in_doubt: HashSet<Uid>,
     /// The spec, without payload, of a run that is being superseded: the task has that of the next one by now.
     earlier: HashMap<Uid, TaskSpec>,
 }
@@ -75,7 +77,7 @@ pub async fn keep(task: &Task, recording: &Recording, context: &Context) -> Resu
     // One who does not lead any more may have decided on the past.
     let left = context.calls.remaining().ok_or(CallError::NotLeader)?;
     let taken = timeout(left, records.put(&record)).await.map_err(|_| CallError::NotLeader)?;
-    Ok(if taken { records.done(task) } else { Kept::NotNow(records.pause(task)) })
+    Ok(if taken { records.there(task) } else { Kept::NotNow(records.pause(task)) })
 }
 
 /// The task as it was in the run that ended, payload included where that is known; `None` when it changed meanwhile.
@@ -109,11 +111,25 @@ impl Records {
         put(&self.guard, record, &self.metrics).await
     }
 
-    fn done(&self, task: &Task) -> Kept {
+    fn there(&self, task: &Task) -> Kept {
+        self.lock().in_doubt.insert(uid_of(task));
+        self.waits_no_more(task);
+        Kept::There
+    }
+
+    fn waits_no_more(&self, task: &Task) {
         if self.lock().waiting.remove(&uid_of(task)).is_some() {
             self.metrics.records_wait(-1);
         }
-        Kept::There
+    }
+
+    /// The status says what the record says.
+    pub fn told(&self, task: &Task) {
+        self.lock().in_doubt.remove(task.metadata.uid.as_deref().unwrap_or_default());
+    }
+
+    pub fn is_in_doubt(&self, task: &Task) -> bool {
+        self.lock().in_doubt.contains(task.metadata.uid.as_deref().unwrap_or_default())
     }
 
     /// How long this task waits before its record is tried again.
@@ -156,8 +172,8 @@ impl Records {
 
     /// A task is gone: `task` is how it was last seen, whole if possible.
     pub fn gone(&self, task: &Task) {
-        self.done(task);
-        if leaves_unrecorded(task) {
+        self.waits_no_more(task);
+        if leaves_unrecorded(task) || self.is_in_doubt(task) {
             let told = task.status.as_ref().and_then(|status| status.run_id.as_ref());
             let as_it_ran = match told.is_some_and(|told| *told != task.spec.run_id) {
                 true => self.before_this_run(task.clone()),
@@ -165,12 +181,14 @@ impl Records {
             };
             self.departed.take(&as_it_ran, Timestamp::now());
         }
+        self.told(task);
         self.lock().earlier.remove(task.metadata.uid.as_deref().unwrap_or_default());
     }
 
     /// A task is gone that could not be read in the end: what is not in the archive yet cannot be told.
     pub fn gone_unread(&self, task: &Task) {
-        self.done(task);
+        self.waits_no_more(task);
+        self.told(task);
         self.lock().earlier.remove(task.metadata.uid.as_deref().unwrap_or_default());
     }
 

@@ -1,6 +1,8 @@
 //! What the work says of itself over HTTP: how far it is, why it will fail, and that it has handed over its result.
 //! Here its words are read with bounds; what follows from them is decided in `lifecycle`.
 
+use serde::{Deserialize, Serialize};
+
 use crate::api::{Progress, ReportedError, ResultRef};
 
 /// Characters of a progress' message.
@@ -12,7 +14,7 @@ const ERROR_TYPE: usize = 128;
 const EXACT: f64 = 9_007_199_254_740_992.0;
 
 /// What one pod has said so far.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Said {
     /// The pod's uid.
     pub pod: String,

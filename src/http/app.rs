@@ -20,6 +20,8 @@ use crate::archive::{self, Archive, Record};
 const REQUESTS: usize = 256;
 /// Large bodies at once.
 const BULKS: usize = 4;
+/// Large results at once, each of which is in memory.
+const LARGES: usize = 4;
 /// Event streams at once.
 const STREAMS: usize = 512;
 /// So long after its creation the watch shows a task at the latest.
@@ -36,6 +38,8 @@ pub struct App {
     pub over: CancellationToken,
     pub requests: Semaphore,
     pub bulks: Semaphore,
+    /// Held by the answers themselves.
+    pub larges: Arc<Semaphore>,
     /// Held by the streams themselves.
     pub streams: Arc<Semaphore>,
 }
@@ -58,6 +62,7 @@ impl App {
             over,
             requests: Semaphore::new(REQUESTS),
             bulks: Semaphore::new(BULKS),
+            larges: Arc::new(Semaphore::new(LARGES)),
             streams: Arc::new(Semaphore::new(STREAMS)),
         }
     }

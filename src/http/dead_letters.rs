@@ -29,7 +29,7 @@ pub struct Wanted {
     task_type: Option<String>,
     /// Why it failed, in one word.
     #[param(schema_with = words)]
-    reason: Option<Reason>,
+    reason: Option<Word>,
     kb_id: Option<String>,
     priority: Option<Priority>,
     queue: Option<String>,
@@ -46,6 +46,20 @@ pub struct Wanted {
     limit: Option<u32>,
     /// The next_cursor of the page before.
     cursor: Option<String>,
+}
+
+/// A reason that there is. A word that we do not know is nobody's filter, but a typing error.
+#[derive(Clone, Copy, Deserialize)]
+#[serde(try_from = "String")]
+pub struct Word(pub Reason);
+
+impl TryFrom<String> for Word {
+    type Error = String;
+
+    fn try_from(told: String) -> Result<Self, String> {
+        let known = Reason::iter().find(|reason| reason.to_string() == told);
+        known.map(Self).ok_or_else(|| format!("{told:?} is no reason; use one of those that docs/reasons.md lists"))
+    }
 }
 
 /// The reasons, as the document lists them.
@@ -141,7 +155,7 @@ pub async fn dead_letters(
     let after: Option<Cursor> = wanted.cursor.as_deref().map(cursor).transpose()?;
     let filter = Filter {
         type_: wanted.task_type.as_deref().map(type_name),
-        reason: wanted.reason,
+        reason: wanted.reason.map(|Word(reason)| reason),
         kb_id: wanted.kb_id,
         priority: wanted.priority.map(Into::into),
         queue: wanted.queue,

@@ -15,6 +15,7 @@ mod entry;
 mod events;
 mod extract;
 mod index;
+mod large;
 mod list;
 mod manifest;
 mod names;
@@ -37,13 +38,14 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use kube::Client;
-use tokio::sync::broadcast::Receiver;
+use tokio::sync::broadcast;
 use tokio::sync::broadcast::error::RecvError;
-use tokio::sync::watch::Sender;
+use tokio::sync::watch::{Receiver, Sender};
 use tokio_util::sync::CancellationToken;
 
 use app::App;
 use index::Index;
+pub use worker::Peer;
 
 use crate::archive::Archive;
 use crate::live::{Live, Uid};
@@ -73,6 +75,10 @@ pub struct Shared {
     /// What the work says while it runs.
     pub live: Arc<Live>,
     pub metrics: Arc<Metrics>,
+    /// This replica, as the others find it when it leads.
+    pub me: Option<Peer>,
+    /// Who leads, when it is another.
+    pub peers: Receiver<Option<Peer>>,
     /// Cancelled when the operator stops.
     pub over: CancellationToken,
 }
@@ -90,7 +96,7 @@ pub fn serve_worker(addr: SocketAddr, shared: Shared) -> Result<impl Future<Outp
 /// `ready` is told when the index knows what was there at the beginning.
 pub fn serve(options: Options, shared: Shared, ready: Sender<bool>) -> Result<impl Future<Output = ()>, ListenError> {
     let Options { addr, namespaces } = options;
-    let Shared { client, archive, live, metrics, over: shutdown } = shared;
+    let Shared { client, archive, live, metrics, me: _, peers, over: shutdown } = shared;
     let listener = serve::listen(addr).map_err(|source| ListenError { addr, flag: "--http-addr", source })?;
     let index = Arc::new(Index::new(live.clone()));
     let app = App::new(client.clone(), archive, index.clone(), &namespaces, ready.subscribe(), shutdown.clone());
@@ -98,13 +104,14 @@ pub fn serve(options: Options, shared: Shared, ready: Sender<bool>) -> Result<im
     Ok(async move {
         tracing::info!(http = %addr, ?namespaces, "REST is served");
         let telling = shutdown.run_until_cancelled(tell(live.news(), index.clone()));
+        let following = shutdown.run_until_cancelled(worker::follow(live, peers));
         let watching = shutdown.run_until_cancelled(watch::run(client, namespaces, index, metrics, ready));
-        tokio::join!(telling, watching, serve::serve(listener, router, shutdown.clone()));
+        tokio::join!(telling, following, watching, serve::serve(listener, router, shutdown.clone()));
     })
 }
 
 /// Tells those who follow a task when its work says something.
-async fn tell(mut news: Receiver<Uid>, index: Arc<Index>) {
+async fn tell(mut news: broadcast::Receiver<Uid>, index: Arc<Index>) {
     loop {
         match news.recv().await {
             Ok(uid) => index.tell(&uid),

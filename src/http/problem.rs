@@ -31,6 +31,7 @@ pub enum Kind {
     NamespaceEnds,
     Changed,
     AttemptOver,
+    ResultGone,
     BodyTooLarge,
     PayloadTooLarge,
     MediaType,
@@ -42,7 +43,6 @@ pub enum Kind {
     Busy,
     NotReady,
     NotTaken,
-    Store,
     ApiServer,
     Archive,
 }
@@ -67,6 +67,7 @@ impl Kind {
             Self::NamespaceEnds => ("/problems/namespace-ends", "The namespace is being deleted", 409),
             Self::Changed => ("/problems/changed", "The task changed meanwhile", 409),
             Self::AttemptOver => ("/problems/attempt-over", "The attempt is over", 409),
+            Self::ResultGone => ("/problems/result-gone", "The result is kept no more", 410),
             Self::BodyTooLarge => ("/problems/body-too-large", "The body is too large", 413),
             Self::PayloadTooLarge => ("/problems/payload-too-large", "The payload is too large", 413),
             Self::MediaType => ("/problems/media-type", "The body is not declared as JSON", 415),
@@ -78,7 +79,6 @@ impl Kind {
             Self::Busy => ("/problems/busy", "Too much is going on", 503),
             Self::NotReady => ("/problems/not-ready", "Not ready yet", 503),
             Self::NotTaken => ("/problems/not-taken", "Not taken yet", 503),
-            Self::Store => ("/problems/store", "The store did not take or give it", 503),
             Self::ApiServer => ("/problems/api-server", "The API server did not answer", 503),
             Self::Archive => ("/problems/archive", "The archive did not answer", 503),
         }

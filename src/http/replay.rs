@@ -18,13 +18,13 @@ use serde_json::Value;
 use utoipa::ToSchema;
 
 use super::app::{self, App};
-use super::dead_letters::{type_name, within, words};
+use super::dead_letters::{Word, type_name, within, words};
 use super::extract::{Body, Id, unknown_task};
 use super::manifest;
 use super::problem::{Kind, Problem, Problems};
 use super::status::Priority;
 use super::submit::{checked, taken};
-use crate::api::{Reason, Task};
+use crate::api::Task;
 use crate::archive::{Filter, Record};
 use crate::core::names::ANNOTATION_REPLAY_OF;
 
@@ -131,7 +131,7 @@ pub struct Wanted {
     task_type: Option<String>,
     /// Why it failed, in one word.
     #[schema(schema_with = words)]
-    reason: Option<Reason>,
+    reason: Option<Word>,
     kb_id: Option<String>,
     priority: Option<Priority>,
     queue: Option<String>,
@@ -196,8 +196,8 @@ pub async fn replay_many(
     let mut results = vec![];
     if !dry_run {
         let page = app.archive.list(&filter, None, limit).await.map_err(app::away)?;
-        let uids: Vec<String> = page.items.into_iter().rev().map(|summary| summary.uid).collect();
-        let outcomes: Vec<_> = uids.into_iter().map(|uid| outcome(&app, uid)).collect();
+        let oldest_first = page.items.into_iter().rev();
+        let outcomes: Vec<_> = oldest_first.map(|summary| outcome(&app, summary.uid, summary.run_id)).collect();
         results = stream::iter(outcomes).buffered(AT_ONCE).collect().await;
     }
     let replayed = results.iter().filter(|item: &&ReplayItem| item.replayed_by.is_some()).count();
@@ -208,7 +208,7 @@ impl Wanted {
     fn filter(self, app: &App) -> Result<Filter, Problem> {
         Ok(Filter {
             type_: self.task_type.as_deref().map(type_name),
-            reason: self.reason,
+            reason: self.reason.map(|Word(reason)| reason),
             kb_id: self.kb_id,
             priority: self.priority.map(Into::into),
             queue: self.queue,
@@ -220,9 +220,12 @@ impl Wanted {
     }
 }
 
-async fn outcome(app: &App, uid: String) -> ReplayItem {
+async fn outcome(app: &App, uid: String, run_id: String) -> ReplayItem {
     let replayed = async {
         let record = app.record(&uid).await?.ok_or_else(unknown_task)?;
+        if record.summary.run_id != run_id {
+            return Err(Kind::Changed.because("it was run again since, under another runId"));
+        }
         again(app, &record).await
     };
     match replayed.await {

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::State;
+use axum::response::{IntoResponse, Response};
 use jiff::Timestamp;
 use serde::Serialize;
 use serde_json::Value;
@@ -11,6 +12,7 @@ use utoipa::ToSchema;
 
 use super::app::App;
 use super::extract::Id;
+use super::large;
 use super::problem::{Kind, Problem, Problems};
 use super::status::Phase;
 use super::task::read;
@@ -52,17 +54,21 @@ pub struct Failure {
 /// What came of a task
 ///
 /// Before its end there is nothing to tell: 409. A task that failed or was cancelled has an error instead of a
-/// result.
+/// result. A result that the work handed over by PUT as something else than JSON is answered just as it is, with its
+/// content type.
 #[utoipa::path(get, path = "/api/v1/tasks/{id}/result", tag = "tasks",
     params(("id" = String, Path, description = "The task_id")),
     responses((status = 200, description = "What came of it.", body = Outcome), Problems))]
-pub async fn result(State(app): State<Arc<App>>, Id(id): Id) -> Result<Json<Outcome>, Problem> {
+pub async fn result(State(app): State<Arc<App>>, Id(id): Id) -> Result<Response, Problem> {
     let known = app.find(&id).await?;
     if !known.state.is_final() {
         return Err(not_finished(known.state));
     }
     let status = read(&app, &known).await?.status.unwrap_or_default();
-    outcome(status).map(Json)
+    if status.state == TaskState::Completed && status.result_ref.is_some() {
+        return large::result(&app, &known.uid, &status).await;
+    }
+    outcome(status).map(|outcome| Json(outcome).into_response())
 }
 
 fn not_finished(state: TaskState) -> Problem {

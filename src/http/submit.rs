@@ -11,12 +11,12 @@ use serde::Serialize;
 use serde_json::Value;
 use utoipa::ToSchema;
 
-use super::app::{self, App};
+use super::app::App;
 use super::extract::{IdempotencyKey, Text};
 use super::manifest::{self, Submission};
 use super::problem::{Kind, Problem, Problems};
 use super::verdict;
-use crate::api::{Task, TaskSpec, TaskTypeSpec};
+use crate::api::{FIRST_RUN, Task, TaskSpec, TaskTypeSpec};
 use crate::core::names;
 
 /// Seconds for which a finished task stays in the cluster, where neither the request nor the type says otherwise.
@@ -106,10 +106,15 @@ async fn with_key(app: &App, submission: &Submission, namespace: &str, key: &str
         return same(entry.digest.as_deref(), &digest).map(|()| entry.uid.to_string());
     }
     // One that was removed from the cluster has its record by then.
-    if let Some(record) = app.archive.by_name(namespace, &name, &TaskSpec::default().run_id).await.map_err(app::away)? {
-        return same(record.details.body_digest.as_deref(), &digest).map(|()| record.summary.uid);
+    let archived = app.archive.by_name(namespace, &name, FIRST_RUN).await;
+    if let Ok(Some(record)) = &archived {
+        return same(record.details.body_digest.as_deref(), &digest).map(|()| record.summary.uid.clone());
     }
-    let spec = checked(app, submission.spec(), namespace).await?;
+    let mut spec = checked(app, submission.spec(), namespace).await?;
+    if let (Err(_), Some(fields)) = (archived, spec.as_object_mut()) {
+        // Nobody knows whether this was done before. The task waits until the archive says so, and is not run twice.
+        fields.insert("once".into(), true.into());
+    }
     let annotation = (names::ANNOTATION_BODY_DIGEST, digest.as_str());
     let manifest = manifest::manifest(namespace, &name.as_str().into(), spec, Some(annotation));
     match app.calls.create(namespace, &manifest).await {

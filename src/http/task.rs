@@ -14,6 +14,7 @@ use utoipa::ToSchema;
 use super::app::App;
 use super::entry::Entry;
 use super::extract::{Id, unknown_task};
+use super::large::LargeResultRef;
 use super::problem::{Problem, Problems};
 use super::status::Status;
 use crate::api::{AttemptRecord, Payload, Task};
@@ -31,6 +32,9 @@ pub struct Whole {
     /// What the work left, JSON or text.
     #[serde(skip_serializing_if = "Option::is_none")]
     result: Option<Value>,
+    /// A result that is too large to be shown here.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    large_result: Option<LargeResultRef>,
     /// The result was too long and only its end is kept.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     result_truncated: bool,
@@ -126,6 +130,7 @@ fn whole(app: &App, task: Task, known: &Entry, record: Option<Record>) -> Whole 
         status,
         payload: task.spec.payload.and_then(content),
         result: told.result,
+        large_result: told.result_ref.map(LargeResultRef::from),
         result_truncated: told.result_truncated,
         timeout_seconds: task.spec.timeout_seconds,
         deadline_seconds: task.spec.deadline_seconds,

@@ -187,6 +187,7 @@ impl Case {
                 assert_eq!(action, self.decide());
                 match action {
                     Action::Write(status) => self.write(*status),
+                    Action::Record(recording) => self.write(recording.then),
                     Action::DeleteJob { uid, .. } | Action::DeletePod { uid, .. } => self.delete(&uid),
                     Action::Launch => {
                         self.launch();
@@ -208,6 +209,7 @@ impl Case {
             queue: Some(&self.capacity),
             observed: &self.observed,
             first_seen: 7,
+            record_in_doubt: false,
             namespace_ends: false,
             settings: &self.settings,
         };

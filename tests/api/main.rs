@@ -1,6 +1,7 @@
 //! Tests against a real etcd and kube-apiserver. Job controller, kubelet and garbage collector are played.
 
 mod admission;
+mod archive;
 mod bad_input;
 mod cancelling;
 mod costs;
@@ -20,4 +21,5 @@ mod schema_changes;
 mod stage;
 mod statuses;
 mod waiting;
+mod worker;
 mod writes;

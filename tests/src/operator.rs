@@ -64,6 +64,20 @@ impl Operator {
         Self::start(namespace, namespace.cluster.kubeconfig(), &flags).await
     }
 
+    /// The same, listening to work too.
+    pub async fn with_worker(namespace: &Namespace, flags: &[&str]) -> Self {
+        let worker = free_address().to_string();
+        let url = format!("http://{worker}");
+        let flags = [&["--worker-addr", &worker, "--worker-url", &url], flags].concat();
+        Self::with_rest(namespace, &flags).await
+    }
+
+    /// The way to where it listens to work.
+    pub fn worker(&self) -> Rest {
+        let at = self.flags.iter().position(|flag| flag == "--worker-addr").expect("it listens to work");
+        Rest::at(self.flags[at + 1].parse().expect("an address"))
+    }
+
     /// The way to its REST. It is the same after it was started again.
     pub fn rest(&self) -> Rest {
         Rest::at(self.rest.expect("it was started with REST"))

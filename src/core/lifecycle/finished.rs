@@ -22,7 +22,7 @@ pub(super) fn decide(view: &View) -> Decision {
     if let Some(job) = kept.clone().find(|job| last_is_there && job.name != last) {
         return Decision::act(removal(view, job));
     }
-    if !view.status.is_archived() {
+    if !view.status.is_archived() || view.around.record_in_doubt {
         return view.recorded_late();
     }
     let expires = after_end(view, view.task.spec.ttl_seconds_after_finished.map(i64::from));

@@ -33,6 +33,8 @@ pub struct Surroundings<'a> {
     pub observed: &'a Observed,
     /// The resourceVersion with which the task was first seen in this run, untouched: its arrival.
     pub first_seen: u64,
+    /// A record was put, and it is not known whether the status was written that it speaks of.
+    pub record_in_doubt: bool,
     /// Its namespace is being deleted.
     pub namespace_ends: bool,
     pub settings: &'a Settings,

@@ -2,8 +2,11 @@
 //!
 //! What is said is handed to whoever listens, who knows which attempt the pod is at work on; nothing is decided here.
 
+mod forward;
+mod peer;
 mod reviews;
 mod said;
+mod stream;
 mod upload;
 
 use std::sync::Arc;
@@ -14,19 +17,26 @@ use axum::http::request::Parts;
 use axum::http::{Method, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{post, put};
-use tokio::sync::Semaphore;
+use axum::routing::{get, post, put};
+use tokio::sync::{Semaphore, watch};
+use tokio_util::sync::CancellationToken;
 
 use super::Shared;
 use super::problem::{Kind, Problem};
 use crate::archive::Archive;
 use crate::live::{Deaf, Live, Speaker};
+use forward::HttpClient;
 use reviews::Reviews;
+
+pub use peer::Peer;
+pub use stream::follow;
 
 /// Requests at once; those beyond are sent away with 503.
 const REQUESTS: usize = 256;
 /// Results at once, each of which is in memory.
 const UPLOADS: usize = 4;
+/// Replicas that follow at once.
+const FOLLOWERS: usize = 16;
 /// The largest word that is no result.
 const WORD: usize = 16 << 10;
 
@@ -37,6 +47,13 @@ struct Desk {
     reviews: Reviews,
     requests: Semaphore,
     uploads: Semaphore,
+    followers: Arc<Semaphore>,
+    /// This replica, as the others find it when it leads.
+    me: Option<Peer>,
+    /// Who leads, when it is another.
+    peers: watch::Receiver<Option<Peer>>,
+    client: HttpClient,
+    over: CancellationToken,
 }
 
 pub fn router(shared: &Shared) -> Router {
@@ -46,11 +63,18 @@ pub fn router(shared: &Shared) -> Router {
         reviews: Reviews::new(shared.client.clone()),
         requests: Semaphore::new(REQUESTS),
         uploads: Semaphore::new(UPLOADS),
+        followers: Arc::new(Semaphore::new(FOLLOWERS)),
+        me: shared.me.clone(),
+        peers: shared.peers.clone(),
+        client: forward::client(),
+        over: shared.over.clone(),
     });
     Router::new()
         .route("/worker/v1/progress", post(said::progress))
         .route("/worker/v1/error", post(said::error))
         .route("/worker/v1/result", put(upload::result))
+        .layer(middleware::from_fn_with_state(desk.clone(), forward::or_here))
+        .route(stream::PATH, get(stream::tell))
         .fallback(async || Kind::NoSuchPath.because("POST to /worker/v1/progress or /error, or PUT /worker/v1/result"))
         .method_not_allowed_fallback(async |method: Method| {
             Kind::Method.because(format!("{method} is not served here; the Allow header names what is"))

@@ -11,6 +11,7 @@ use jiff::Timestamp;
 use serde::de::IgnoredAny;
 use tokio::time::timeout;
 
+use super::super::large::is_json;
 use super::super::problem::{Kind, Problem};
 use super::Desk;
 use crate::api::ResultRef;
@@ -41,8 +42,7 @@ pub(super) async fn result(
     };
     let content = timeout(WHOLE, read(body.into_data_stream())).await.unwrap_or_else(|_| Err(too_slow(WHOLE)))?;
     if is_json(&content_type) {
-        serde_json::from_slice::<IgnoredAny>(&content)
-            .map_err(|error| Kind::Syntax.because(format!("it is declared as JSON and is none: {error}")))?;
+        check_json(&content)?;
     }
     let stored = ResultRef { content_type: content_type.clone(), bytes: content.len() as i64 };
     // What came in the meantime is not overwritten by a late word.
@@ -56,10 +56,11 @@ pub(super) async fn result(
     Ok(StatusCode::NO_CONTENT)
 }
 
-/// Whether it is to be read as JSON.
-pub(super) fn is_json(content_type: &str) -> bool {
-    let essence = content_type.split(';').next().unwrap_or_default().trim();
-    essence.eq_ignore_ascii_case("application/json")
+/// It will be told within a text of JSON.
+fn check_json(content: &[u8]) -> Result<(), Problem> {
+    let text = std::str::from_utf8(content).map_err(|error| error.to_string());
+    let read = text.and_then(|text| serde_json::from_str::<IgnoredAny>(text).map_err(|error| error.to_string()));
+    read.map(drop).map_err(|error| Kind::Syntax.because(format!("it is declared as JSON and is none: {error}")))
 }
 
 fn content_type(headers: &HeaderMap) -> Result<String, Problem> {
@@ -102,7 +103,7 @@ fn not_stored(error: Error) -> Problem {
         Error::TooLarge { .. } => too_large(),
         error => {
             tracing::warn!(%error, "failed to store a result");
-            Kind::Store.because("the result could not be stored; send it again in a moment")
+            Kind::Archive.because("the result could not be stored; send it again in a moment")
         }
     }
 }

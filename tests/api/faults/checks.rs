@@ -3,8 +3,10 @@
 use harness::{Recorder, Seen, most_at_once};
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::Pod;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
 use kube::ResourceExt;
-use task_manager::api::{Amount, Quantity, State, Task, TaskStatus};
+use task_manager::api::{Amount, Quantity, Reason, State, Task, TaskStatus};
+use task_manager::archive::{Record, Summary};
 
 use super::lives::{End, Life};
 use super::walk::Walk;
@@ -24,6 +26,44 @@ pub fn all(walk: &Walk, life: &Life) {
     for words in ["a part of the controller ended", "the operator failed"] {
         assert!(!logged.contains(words), "the log says: {words}");
     }
+}
+
+/// The archive has every run that was, as the task's status tells of it, and no other.
+pub fn archive(walk: &Walk, life: &Life, records: &[Summary]) {
+    let mut expected: Vec<(String, String)> = ["one", "rival"].map(|name| (name.to_owned(), "1".to_owned())).into();
+    if life.end.run_id != "1" {
+        expected.push(("one".into(), life.end.run_id.into()));
+    }
+    expected.sort();
+    let mut are: Vec<_> = records.iter().map(|record| (record.name.clone(), record.run_id.clone())).collect();
+    are.sort();
+    assert_eq!(are, expected, "the runs that the archive knows of");
+    assert!(records.iter().all(|record| record.state.is_final()), "records of what is over: {records:#?}");
+    walk.tasks.look_at_present(|tasks| tasks.iter().for_each(|task| is_told_of(task, records)));
+}
+
+/// The record says what the status says.
+pub fn is_told_of(task: &Task, records: &[Summary]) {
+    let is = status(task);
+    let same = |record: &&Summary| {
+        Some(&record.uid) == task.metadata.uid.as_ref() && Some(&record.run_id) == is.run_id.as_ref()
+    };
+    let record = records.iter().find(same).expect("a record");
+    let told = (record.state, record.reason, &record.message, record.attempt, record.failures, record.disruptions);
+    assert_eq!(told, (is.state, is.reason, &is.message, is.attempt, is.failures, is.disruptions));
+    let time = |time: &Option<MicroTime>| time.as_ref().map(|time| time.0);
+    let [queued, started, finished] = [&is.queued_at, &is.started_at, &is.finished_at].map(time);
+    assert_eq!([record.queued_at, record.started_at, record.finished_at], [queued, started, finished]);
+}
+
+/// Nothing of a record is missing. What ran before a new runId has lost its payload, and says so.
+pub fn whole(record: &Record) {
+    let Record { summary, details } = record;
+    let payload = &details.spec["payload"]["name"];
+    let is_superseded = summary.reason == Reason::Superseded;
+    assert_eq!(details.payload_lost, is_superseded, "{record:#?}");
+    assert_eq!(payload.as_str(), (!is_superseded).then_some(summary.name.as_str()), "{record:#?}");
+    assert_eq!(details.spec["type"], "work");
 }
 
 fn ended_as_it_should(walk: &Walk, life: &Life) {

@@ -57,6 +57,13 @@ impl Life {
         }
     }
 
+    /// Its retries are used up.
+    pub fn dead_letter() -> Self {
+        let failed = (AttemptOutcome::Failed, Reason::ExitCode);
+        let end = End { state: State::Failed, ..End::completed("1", &[failed]) };
+        Self { retry: json!({"limit": 0}), ..Self::new("dead-letter", vec![Outcome::exit(1)], end) }
+    }
+
     pub fn cancel() -> Self {
         let cancelled = (AttemptOutcome::Cancelled, Reason::Cancelled);
         let end = End { state: State::Cancelled, ..End::completed("1", &[cancelled]) };

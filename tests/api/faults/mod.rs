@@ -1,6 +1,7 @@
 //! What must hold whatever happens between operator and API server: each life of a task is walked once for each
 //! of its requests and each fault that can strike there.
 
+mod archive;
 mod checks;
 mod lagging;
 mod leases;
@@ -24,6 +25,11 @@ async fn a_task_succeeds_once_whatever_fails() {
 #[tokio::test]
 async fn a_failure_is_counted_once_and_tried_again_whatever_fails() {
     every_fault_in(Life::retry(), is_of_the_task).await;
+}
+
+#[tokio::test]
+async fn a_dead_letter_is_recorded_whatever_fails() {
+    every_fault_in(Life::dead_letter(), is_of_the_task).await;
 }
 
 #[tokio::test]

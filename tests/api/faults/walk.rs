@@ -9,6 +9,7 @@ use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::Pod;
 use kube::ResourceExt;
 use task_manager::api::Task;
+use task_manager::archive::{Archive, Filter, Options};
 
 use super::checks;
 use super::lives::Life;
@@ -30,6 +31,7 @@ pub struct Walk {
     pub tasks: Recorder<Task>,
     pub jobs: Recorder<Job>,
     pub pods: Recorder<Pod>,
+    pub archive: Archive,
 }
 
 /// Walks `life` on `wire` and returns what had passed when all was done. Panics when anything is not as it must be.
@@ -46,17 +48,23 @@ pub async fn walk(life: &Life, wire: &Arc<Wire>) -> Vec<Passed> {
 
 impl Walk {
     pub async fn begin(ns: &Namespace, life: &Life, wire: &Arc<Wire>) -> Self {
+        life.begin(ns).await;
+        ns.create(&task("rival")).await;
+        Self::watch(ns, life, wire).await
+    }
+
+    /// Watches an operator that finds what is there.
+    pub async fn watch(ns: &Namespace, life: &Life, wire: &Arc<Wire>) -> Self {
         ns.create(&task_type("work")).await;
         let node = ns.fake_node();
         node.script("one", life.outcomes.clone());
         let (tasks, jobs, pods) = (ns.record().await, ns.record().await, ns.record().await);
-        life.begin(ns).await;
-        ns.create(&task("rival")).await;
         let operator = WiredOperator::start(ns, wire, &[ONE_SLOT, KEEP_NOTHING].concat());
-        Self { wire: wire.clone(), node, operator, tasks, jobs, pods }
+        let archive = Archive::at(&ns.archive(), &Options::default()).expect("a URL");
+        Self { wire: wire.clone(), node, operator, tasks, jobs, pods, archive }
     }
 
-    async fn change_while_running(&self, ns: &Namespace, life: &Life) {
+    pub async fn change_while_running(&self, ns: &Namespace, life: &Life) {
         let Some(change) = &life.changed else { return };
         self.becomes("its pod is started", || self.node.starts_of("one") >= 1).await;
         ns.patch_task("one", change.clone()).await.expect("accepted");
@@ -71,18 +79,24 @@ impl Walk {
             self.finds_nothing_to_do_after_a_restart().await;
         }
         checks::all(&self, life);
+        let records = self.archive.list(&Filter::everywhere(), None, 100).await.expect("the archive answers").items;
+        checks::archive(&self, life, &records);
+        for record in records {
+            let whole = self.archive.find_run(&record.uid, &record.run_id).await.expect("the archive answers");
+            checks::whole(&whole.expect("the record"));
+        }
         passed
     }
 
-    /// Both tasks are final, and nothing of them is left.
+    /// Both tasks are final and recorded, and nothing else of them is left.
     async fn ends(&self, life: &Life) {
         for (name, run_id) in [("one", life.end.run_id), ("rival", "1")] {
             let is_final = |task: &&Task| {
-                let status = task.status.as_ref().filter(|status| status.state.is_final());
+                let status = task.status.as_ref().filter(|status| status.state.is_final() && status.is_archived());
                 task.name_any() == name && status.is_some_and(|status| status.run_id.as_deref() == Some(run_id))
             };
             let are_final = || self.tasks.look_at_present(|tasks| tasks.iter().any(is_final));
-            self.becomes(&format!("{name} is final"), are_final).await;
+            self.becomes(&format!("{name} is final and recorded"), are_final).await;
         }
         let nothing_is_left = || {
             self.jobs.look_at_present(|there| there.is_empty()) && self.pods.look_at_present(|there| there.is_empty())

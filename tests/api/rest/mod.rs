@@ -1,5 +1,6 @@
 //! The REST shim, as a service behind a gateway meets it.
 
+mod archived;
 mod attacks;
 mod bulk;
 mod cancel;

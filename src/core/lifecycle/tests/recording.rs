@@ -130,3 +130,12 @@ fn a_deleted_task_is_told_of_unless_its_run_is_archived() {
     assert!(leaves_unrecorded(&scene.task));
     assert!(!leaves_unrecorded(&scene.write(11).task));
 }
+
+#[test]
+fn where_the_record_may_tell_of_another_end_than_the_status_it_is_put_again() {
+    let mut scene = running(json!({})).pod_is(exits(0)).job_is(finished(true, 6)).write(10);
+    assert!(scene.rests(11));
+    scene.record_in_doubt = true;
+    let recording = scene.records(11);
+    assert_eq!((&recording.ended, &recording.then, recording.meanwhile), (scene.status(), scene.status(), None));
+}

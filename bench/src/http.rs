@@ -1,0 +1,204 @@
+//! The REST shim under load, by vegeta: what submitting costs beside creating the same Task at the API server
+//! itself, how fast a status is answered at rest and while tasks run, and what holding 10,000 of them costs.
+
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::time::{Duration, Instant};
+
+use harness::{Answer, Cluster, Namespace, Operator, Rest, SOON, eventually, target, task_queue};
+use kube::config::Kubeconfig;
+use serde::Deserialize;
+use serde_json::{Value, json};
+use tokio::process::Command;
+
+use crate::driver::Found;
+use crate::plane::{REST, memory_of};
+use crate::queue;
+
+/// Requests at once where as many are sent as can be answered.
+const CLIENTS: u32 = 16;
+const ATTACK: Duration = Duration::from_secs(10);
+/// Status requests a second: what a busy gateway asks, and far from what can be answered.
+const STATUS_RATE: u32 = 500;
+const BULK: usize = 1000;
+const TASKS: &str = "/api/v1/tasks";
+
+/// What vegeta reports. Latencies are in nanoseconds.
+#[derive(Deserialize)]
+struct Report {
+    latencies: Latencies,
+    throughput: f64,
+    success: f64,
+}
+
+#[derive(Deserialize)]
+struct Latencies {
+    #[serde(rename = "50th")]
+    p50: f64,
+    #[serde(rename = "99th")]
+    p99: f64,
+}
+
+/// Targets that vegeta goes through in turn, and how it is to reach them.
+struct Attack {
+    targets: Vec<Value>,
+    /// 0: as fast as they are answered.
+    rate: u32,
+    flags: Vec<String>,
+}
+
+pub async fn run(held: usize) -> Found {
+    let mut found = Found::default();
+    let namespace = Namespace::make(Cluster::ControlPlane, "http").await;
+    namespace.create(&task_queue("held", 0)).await;
+    let (_leader, _) = queue::operator(&namespace, 50).await;
+    // Not the leader, so it holds what REST holds and nothing else.
+    let replica = Operator::with_rest(&namespace, &["--identity", "replica"]).await;
+    let pid = replica.pid().expect("it runs");
+    let rest = replica.rest();
+
+    submitting(&namespace, &rest, &mut found).await;
+    let memory = memory_of(pid).unwrap_or_default();
+    let ids = hold(&rest, held, &mut found).await;
+    let bytes = (memory_of(pid).unwrap_or_default() - memory) * 1024.0 / held as f64;
+    found.figures.insert("bytes a status".into(), bytes);
+    asking(&rest, &ids, &mut found).await;
+    found
+}
+
+/// Single submissions, and the same Tasks created without us in between; first the one, then the other.
+async fn submitting(namespace: &Namespace, rest: &Rest, found: &mut Found) {
+    let body = json!({"task_type": "work", "queue": "held", "payload": {"uri": "s3://in/7.pdf"}});
+    let over_rest = Attack { targets: vec![post(&url(rest, TASKS), &body)], rate: 0, flags: vec![] };
+    let manifest = json!({"apiVersion": "taskmanager.dev/v1alpha1", "kind": "Task", "metadata": {"generateName": "direct-"},
+        "spec": {"type": "work", "queue": "held", "payload": {"uri": "s3://in/7.pdf"}}});
+    let (server, flags) = api_server();
+    let path = format!("{server}/apis/taskmanager.dev/v1alpha1/namespaces/{}/tasks", namespace.name);
+    let direct = Attack { targets: vec![post(&path, &manifest)], rate: 0, flags };
+    for (name, attack) in [("submit", over_rest), ("create", direct)] {
+        tokio::time::sleep(REST).await;
+        tell(found, name, &attack.run().await);
+    }
+}
+
+/// Submits so many in bulk, to a queue that holds them; returns the ids that REST knows then.
+async fn hold(rest: &Rest, count: usize, found: &mut Found) -> Vec<String> {
+    let item = json!({"task_type": "work", "queue": "held", "payload": {"uri": "s3://in/7.pdf"}});
+    let mut ids = vec![];
+    let mut took = vec![];
+    while ids.len() < count {
+        let began = Instant::now();
+        ids.extend(submitted(&bulk(rest, &item).await));
+        took.push(began.elapsed().as_secs_f64());
+    }
+    took.sort_by(f64::total_cmp);
+    found.figures.insert("bulk s".into(), took[took.len() / 2]);
+    found.figures.insert("bulk s, least".into(), took[0]);
+    for id in ids.iter().step_by(97) {
+        assert_eq!(rest.status(id).await["status"], "queued");
+    }
+    ids
+}
+
+async fn bulk(rest: &Rest, item: &Value) -> Answer {
+    rest.post(&format!("{TASKS}/bulk"), &json!({"tasks": vec![item; BULK]})).await
+}
+
+fn submitted(answer: &Answer) -> Vec<String> {
+    let results = answer.json()["results"].as_array().cloned().unwrap_or_default();
+    let ids: Vec<String> = results.iter().filter_map(|item| item["task_id"].as_str().map(str::to_owned)).collect();
+    assert_eq!(ids.len(), BULK, "all are taken: {}", answer.text.chars().take(500).collect::<String>());
+    ids
+}
+
+/// Statuses at a steady rate, at rest and while 1,000 tasks go through their lives.
+async fn asking(rest: &Rest, ids: &[String], found: &mut Found) {
+    let targets = ids.iter().map(|id| json!({"method": "GET", "url": url(rest, &format!("{TASKS}/{id}/status"))}));
+    let attack = Attack { targets: targets.collect(), rate: STATUS_RATE, flags: vec![] };
+    tokio::time::sleep(REST).await;
+    tell(found, "status at rest", &attack.run().await);
+    let running = submitted(&bulk(rest, &json!({"task_type": "work", "payload": {"uri": "s3://in/7.pdf"}})).await);
+    let first = &running[0];
+    eventually("the first runs", SOON, async || (rest.status(first).await["status"] != "queued").then_some(())).await;
+    tell(found, "status under load", &attack.run().await);
+    let statuses = rest.post(&format!("{TASKS}/status"), &json!({"task_ids": running})).await.json();
+    let all = statuses["statuses"].as_array().cloned().unwrap_or_default();
+    let done = all.iter().filter(|status| status["status"] == "completed").count();
+    assert!(done < BULK, "there was load to the end");
+    found.figures.insert("completed meanwhile".into(), done as f64);
+}
+
+fn tell(found: &mut Found, name: &str, report: &Report) {
+    assert!(report.success > 0.999, "{name}: only {:.3} were answered well", report.success);
+    let mut put = |what: &str, value: f64| found.figures.insert(format!("{name} {what}"), value);
+    put("rate", report.throughput);
+    put("p50 ms", report.latencies.p50 / 1e6);
+    put("p99 ms", report.latencies.p99 / 1e6);
+}
+
+fn url(rest: &Rest, path: &str) -> String {
+    format!("http://{}{path}", rest.address)
+}
+
+fn post(url: &str, body: &Value) -> Value {
+    json!({"method": "POST", "url": url, "header": {"Content-Type": ["application/json"]}, "body": base64(&body.to_string())})
+}
+
+fn base64(text: &str) -> Value {
+    serde_json::to_value(k8s_openapi::ByteString(text.as_bytes().to_vec())).expect("a string")
+}
+
+impl Attack {
+    async fn run(&self) -> Report {
+        let targets = scratch().join("targets.json");
+        let lines: Vec<String> = self.targets.iter().map(Value::to_string).collect();
+        std::fs::write(&targets, lines.join("\n")).expect("a file of targets");
+        let results = scratch().join("results.bin");
+        let attacked = vegeta()
+            .args(["attack", "-format=json", "-timeout=30s"])
+            .arg(format!("-targets={}", targets.display()))
+            .arg(format!("-output={}", results.display()))
+            .args([format!("-rate={}", self.rate), format!("-duration={}s", ATTACK.as_secs())])
+            .args([format!("-workers={CLIENTS}"), format!("-max-workers={CLIENTS}")])
+            .args(&self.flags)
+            .status()
+            .await
+            .expect("vegeta runs");
+        assert!(attacked.success(), "vegeta: {attacked}");
+        let report = vegeta().args(["report", "-type=json"]).arg(&results).output().await.expect("vegeta reports");
+        serde_json::from_slice(&report.stdout).expect("a report")
+    }
+}
+
+fn vegeta() -> Command {
+    let program = std::env::var_os("VEGETA").expect("VEGETA says where vegeta is: use make bench-http");
+    let mut command = Command::new(program);
+    command.stdin(Stdio::null()).stderr(Stdio::inherit()).kill_on_drop(true);
+    command
+}
+
+fn scratch() -> PathBuf {
+    let folder = target().join("bench-http");
+    std::fs::create_dir_all(&folder).expect("a folder");
+    folder
+}
+
+/// Where the API server is, and with which files vegeta may talk to it.
+fn api_server() -> (String, Vec<String>) {
+    let kubeconfig = Kubeconfig::read_from(Cluster::ControlPlane.kubeconfig()).expect("a kubeconfig");
+    let cluster = kubeconfig.clusters[0].cluster.clone().expect("a cluster");
+    let user = serde_json::to_value(&kubeconfig.auth_infos[0].auth_info).expect("JSON");
+    let authority = cluster.certificate_authority_data.expect("its certificate");
+    let text = |name: &str| user[name].as_str().expect("it is inline").to_owned();
+    let files =
+        [("root-certs", authority), ("cert", text("client-certificate-data")), ("key", text("client-key-data"))];
+    let flags = files.map(|(flag, data)| format!("-{flag}={}", pem(flag, &data).display()));
+    (cluster.server.expect("its address"), flags.to_vec())
+}
+
+fn pem(name: &str, data: &str) -> PathBuf {
+    let bytes: k8s_openapi::ByteString = serde_json::from_value(data.into()).expect("base64");
+    let file = Path::new(&scratch()).join(name).with_extension("pem");
+    std::fs::write(&file, bytes.0).expect("a file");
+    file
+}

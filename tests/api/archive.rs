@@ -1,0 +1,215 @@
+//! Archive before forget, as a user sees it: what is kept of a run, and what becomes of tasks while the archive is
+//! away.
+
+use std::time::{Duration, Instant};
+
+use harness::*;
+use kube::api::{DeleteParams, ListParams};
+use serde_json::json;
+use task_manager::api::{Reason, State, Task};
+use task_manager::archive::{Archive, Filter, Options, Record};
+use tokio::net::TcpListener;
+
+use crate::stage::{set, started, status};
+
+const TASKS: usize = 20;
+/// Much less than if each of the tasks waited for an archive that does not answer.
+const WITHOUT_WAITING: Duration = Duration::from_secs(20);
+
+fn archive_at(url: &str) -> Archive {
+    Archive::at(url, &Options::default()).expect("a URL")
+}
+
+async fn record(ns: &Namespace, task: &Task) -> Option<Record> {
+    let uid = task.metadata.uid.as_deref().expect("a uid");
+    archive_at(&ns.archive()).find(uid).await.expect("the archive answers")
+}
+
+async fn recorded(ns: &Namespace, name: &str) -> Task {
+    ns.task_when(name, "is recorded", |_, status| status.is_archived()).await
+}
+
+async fn recorded_as(ns: &Namespace, task: &Task, state: State, reason: Reason) -> Record {
+    let is_so = |record: &Record| (record.summary.state, record.summary.reason) == (state, reason);
+    eventually(&format!("its record says {state} {reason}"), SOON, async || record(ns, task).await.filter(is_so)).await
+}
+
+async fn readyz(operator: &Operator) -> String {
+    let (code, text) = http_get(operator.health, "/readyz?verbose").await.expect("an answer");
+    assert_eq!(code, 200, "readiness does not depend on the archive: {text}");
+    text
+}
+
+#[tokio::test]
+async fn the_record_of_a_run_tells_all_of_it() {
+    in_namespace("record", async |ns| {
+        let (node, operator) = set(&ns, &[]).await;
+        node.script("one", [Outcome::exit(1), Outcome::result(r#"{"pages": 10}"#)]);
+        ns.create(&task("one").with(|spec| spec.kb_id = Some("kb-42".into()))).await;
+        let task = recorded(&ns, "one").await;
+        let is = status(&task);
+        let record = record(&ns, &task).await.expect("a record");
+        assert_eq!((record.summary.state, record.summary.reason), (State::Completed, Reason::Succeeded));
+        assert_eq!((record.summary.attempt, record.summary.failures), (2, 1));
+        assert_eq!(record.summary.kb_id.as_deref(), Some("kb-42"));
+        assert_eq!(record.summary.finished_at, is.finished_at.map(|time| time.0));
+        assert_eq!((record.details.attempts, record.details.result), (is.attempts, Some(json!({"pages": 10}))));
+        assert_eq!(record.details.spec["payload"], json!({"name": "one"}));
+        assert!(!record.details.payload_lost);
+        let metrics = operator.metrics().await;
+        assert_eq!(metrics.count("task_manager_archive_writes_total", &[("result", "ok")]), 1);
+        assert_eq!(metrics.value("task_manager_archive_up", &[]), Some(1.0));
+        assert_eq!(readyz(&operator).await.lines().find(|line| line.contains("archive")), Some("[+]archive ok"));
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn while_the_archive_is_down_tasks_end_in_time_and_stay_and_when_it_is_back_all_are_recorded() {
+    in_namespace("archive-down", async |ns| {
+        let (_node, operator) = set(&ns, &["--keep-finished-seconds", "0"]).await;
+        let held = Held::hold(&ns).await;
+        let began = Instant::now();
+        for number in 0..TASKS {
+            let name = format!("t-{number}");
+            ns.create(&task(&name).with(|spec| spec.ttl_seconds_after_finished = Some(0))).await;
+        }
+        let tasks = ns.all_final(SOON).await;
+        assert!(began.elapsed() < WITHOUT_WAITING, "they have waited for the archive: {:?}", began.elapsed());
+        assert_eq!(tasks.len(), TASKS, "nothing is removed before it is recorded");
+        assert!(tasks.iter().all(|task| status(task).archived == Some(false)), "{tasks:#?}");
+        eventually("all wait for their record", SOON, async || {
+            let metrics = operator.metrics().await;
+            let waiting = metrics.value("task_manager_archive_records_waiting", &[]);
+            (waiting == Some(TASKS as f64) && metrics.value("task_manager_archive_up", &[]) == Some(0.0)).then_some(())
+        })
+        .await;
+        let told = readyz(&operator).await;
+        assert!(told.contains("[-]archive failed: the archive does not answer: "), "{told}");
+        assert_eq!(ns.jobs_now().await.len(), TASKS, "nor are their Jobs");
+        held.let_go().await;
+        eventually("all are recorded and removed", SOON, async || {
+            let left = ns.tasks().list(&ListParams::default()).await.ok()?.items;
+            left.is_empty().then_some(())
+        })
+        .await;
+        let archive = archive_at(&ns.archive());
+        let kept = archive.list(&Filter::within([&ns.name]), None, 100).await.expect("an answer").items;
+        assert_eq!(kept.iter().filter(|record| record.state == State::Completed).count(), TASKS);
+        let metrics = operator.metrics().await;
+        assert_eq!(metrics.value("task_manager_archive_records_waiting", &[]), Some(0.0));
+        assert_eq!(metrics.value("task_manager_archive_up", &[]), Some(1.0));
+        let said = |words: &str| operator.logged().matches(words).count();
+        assert_eq!((said("takes no records"), said("takes records again")), (1, 1), "it is said once each");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn an_archive_that_takes_calls_and_says_nothing_holds_up_no_task() {
+    let silent = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let url = format!("postgres://user:password@{}/archive", silent.local_addr().expect("an address"));
+    in_namespace("archive-silent", async |ns| {
+        let (_node, _operator) = set(&ns, &["--archive", &url]).await;
+        let began = Instant::now();
+        for number in 0..TASKS {
+            ns.create(&task(&format!("t-{number}"))).await;
+        }
+        let tasks = ns.all_final(SOON).await;
+        assert!(began.elapsed() < WITHOUT_WAITING, "they have waited for the archive: {:?}", began.elapsed());
+        assert!(tasks.iter().all(|task| status(task).archived == Some(false)), "{tasks:#?}");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn an_archive_whose_folder_is_made_later_is_used_then() {
+    in_namespace("archive-later", async |ns| {
+        let folder = target().join("test-archives").join(&ns.name);
+        let url = format!("sqlite:{}/archive.db", folder.display());
+        let (_node, operator) = set(&ns, &["--archive", &url]).await;
+        ns.create(&task("one")).await;
+        let task = ns.task_in("one", State::Completed).await;
+        assert_eq!(status(&task).archived, Some(false));
+        assert!(readyz(&operator).await.contains("[-]archive failed: the archive refuses: "));
+        std::fs::create_dir_all(&folder).expect("a folder");
+        recorded(&ns, "one").await;
+        let kept = archive_at(&url).find(task.metadata.uid.as_deref().expect("a uid")).await.expect("an answer");
+        assert_eq!(kept.expect("a record").summary.state, State::Completed);
+        std::fs::remove_dir_all(&folder).expect("it is removed");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_task_that_is_deleted_unfinished_is_recorded_as_deleted_also_while_the_archive_is_down() {
+    in_namespace("deleted", async |ns| {
+        let (node, operator) = set(&ns, &[]).await;
+        node.otherwise(Outcome::Hold);
+        let held_back = ns.create(&task("held-back").with(|spec| spec.suspend = true)).await;
+        let runs = ns.create(&task("runs")).await;
+        started(&node, "runs", 1).await;
+        ns.task_when("held-back", "says so", |_, status| status.reason == Reason::Suspended).await;
+        ns.tasks().delete("held-back", &DeleteParams::default()).await.expect("deleted");
+        let told = recorded_as(&ns, &held_back, State::Cancelled, Reason::Deleted).await;
+        assert_eq!((told.summary.attempt, &told.details.spec["payload"]), (0, &json!({"name": "held-back"})));
+        let held = Held::hold(&ns).await;
+        ns.tasks().delete("runs", &DeleteParams::default()).await.expect("deleted");
+        eventually("its record waits", SOON, async || {
+            let waiting = operator.metrics().await.value("task_manager_archive_records_waiting", &[]);
+            (waiting == Some(1.0)).then_some(())
+        })
+        .await;
+        held.let_go().await;
+        let told = recorded_as(&ns, &runs, State::Cancelled, Reason::Deleted).await;
+        assert_eq!((told.summary.attempt, &told.details.spec["payload"]), (1, &json!({"name": "runs"})));
+        assert!(told.summary.message.is_some_and(|words| words.contains("Processing")));
+        assert_eq!(operator.metrics().await.value("task_manager_archive_records_waiting", &[]), Some(0.0));
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn what_waits_in_memory_is_written_when_the_operator_is_asked_to_end() {
+    in_namespace("deleted-late", async |ns| {
+        let (_node, mut operator) = set(&ns, &[]).await;
+        let one = ns.create(&task("one").with(|spec| spec.suspend = true)).await;
+        ns.task_when("one", "says so", |_, status| status.reason == Reason::Suspended).await;
+        ns.tasks().delete("one", &DeleteParams::default()).await.expect("deleted");
+        operator.stop().await;
+        let told = record(&ns, &one).await.map(|record| record.summary.reason);
+        // It may have ended before it saw that the task was gone; then nobody did.
+        assert!(told.is_none_or(|reason| reason == Reason::Deleted), "{told:?}");
+        assert!(!operator.logged().contains("they are lost"));
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_new_run_waits_until_the_archive_has_the_record_of_the_one_before() {
+    in_namespace("rerun-down", async |ns| {
+        let (node, _operator) = set(&ns, &[]).await;
+        let held = Held::hold(&ns).await;
+        ns.create(&task("one")).await;
+        let first = ns.task_in("one", State::Completed).await;
+        ns.patch_task("one", json!({"runId": "2", "payload": {"other": true}})).await.expect("accepted");
+        ns.task_when("one", "says what it waits for", |task, _| condition(task, "Reconciling") == Some("True")).await;
+        stays("the first run's end is not wiped out", A_MOMENT, async || {
+            status(&ns.task("one").await).finished_at == status(&first).finished_at && node.starts_of("one") == 1
+        })
+        .await;
+        held.let_go().await;
+        let is_second = |_: &Task, status: &task_manager::api::TaskStatus| {
+            status.run_id.as_deref() == Some("2") && status.is_archived()
+        };
+        let second = ns.task_when("one", "has run again", is_second).await;
+        let uid = second.metadata.uid.as_deref().expect("a uid");
+        let archive = archive_at(&ns.archive());
+        let [first, second] = [archive.find_run(uid, "1").await, archive.find_run(uid, "2").await]
+            .map(|found| found.expect("an answer").expect("a record"));
+        assert_eq!((first.summary.state, second.summary.state), (State::Completed, State::Completed));
+        assert_eq!(second.details.spec["payload"], json!({"name": "one", "other": true}));
+        assert!(first.details.payload_lost && first.details.spec.get("payload").is_none(), "it is not given another's");
+    })
+    .await;
+}

@@ -1,0 +1,25 @@
+//! The archive of a namespace's operators, held so that it answers nobody else.
+
+use sqlx::{Connection, SqliteConnection};
+
+use crate::namespace::Namespace;
+
+/// While this is held, every call of the operators fails.
+pub struct Held(SqliteConnection);
+
+impl Held {
+    pub async fn hold(namespace: &Namespace) -> Self {
+        let url = format!("{}?mode=rwc", namespace.archive());
+        let mut connection = SqliteConnection::connect(&url).await.expect("a connection");
+        sqlx::raw_sql("PRAGMA busy_timeout = 30000; BEGIN EXCLUSIVE")
+            .execute(&mut connection)
+            .await
+            .expect("it is held");
+        Self(connection)
+    }
+
+    pub async fn let_go(mut self) {
+        sqlx::raw_sql("ROLLBACK").execute(&mut self.0).await.expect("it is free");
+        self.0.close().await.expect("closed");
+    }
+}
