@@ -77,13 +77,7 @@ enum Error {
 
 impl Election {
     /// `says` is what others may know of us while we lead: annotations on the Lease.
-    pub fn new(
-        client: Client,
-        namespace: &str,
-        name: &str,
-        identity: &str,
-        says: BTreeMap<String, String>,
-    ) -> Self {
+    pub fn new(client: Client, namespace: &str, name: &str, identity: &str, says: BTreeMap<String, String>) -> Self {
         let (until, _) = watch::channel(None);
         Self {
             leases: Api::namespaced(client, namespace),

@@ -102,7 +102,8 @@ mod structure {
 
     #[test]
     fn a_part_is_found_in_whatever_way_it_is_named() {
-        let text = "use crate::http;\nuse crate::{api, core::{self, controller}, metrics as m};\nlet x = crate::leader::Y;";
+        let text =
+            "use crate::http;\nuse crate::{api, core::{self, controller}, metrics as m};\nlet x = crate::leader::Y;";
         assert_eq!(named_parts(text), ["http", "api", "core", "metrics", "leader"]);
         assert_eq!(named_parts("use crate::{\n    api::Task,\n    health,\n};\n"), ["api", "health", ""]);
     }

@@ -70,7 +70,8 @@ impl Children {
     /// What a child that may still run holds, by its own word. Its owner reference may be gone with its task.
     pub fn holding(&self) -> Option<Holding> {
         let live_pods = self.pods.values().filter(|pod| !pod.has_ended()).map(|pod| (&pod.namespace, &pod.holds));
-        let live_jobs = self.jobs.values().filter(|job| self.may_make_a_pod(job)).map(|job| (&job.namespace, &job.holds));
+        let live_jobs =
+            self.jobs.values().filter(|job| self.may_make_a_pod(job)).map(|job| (&job.namespace, &job.holds));
         live_pods.chain(live_jobs).find_map(|(namespace, holds)| Some(Holding::of_orphan(namespace, holds.as_ref()?)))
     }
 

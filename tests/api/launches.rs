@@ -121,7 +121,8 @@ async fn the_first_launch_waits_until_it_is_known_which_priority_classes_there_a
         started(&node, "one", 1).await;
         let passed = wire.passed();
         let when = |label: &str| passed.iter().find(|passed| passed.point.label == label).map(|passed| passed.at);
-        let (asked, launched) = (when("LIST priorityclasses").expect("asked"), when("POST jobs one").expect("launched"));
+        let (asked, launched) =
+            (when("LIST priorityclasses").expect("asked"), when("POST jobs one").expect("launched"));
         assert!(launched - asked > Duration::from_secs(9), "{wire}");
         operator.stop().await;
     })

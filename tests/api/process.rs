@@ -189,7 +189,7 @@ async fn a_cluster_that_does_not_answer_is_told_and_waited_for() {
     );
     std::fs::write(&file, kubeconfig).expect("a file");
     let health = TcpListener::bind("127.0.0.1:0").expect("a port").local_addr().expect("its address");
-    let child = Command::new(Operator::binary())
+    let child = Operator::command()
         .args(["run", "--health-addr", &health.to_string()])
         .env("KUBECONFIG", &file)
         .stderr(std::process::Stdio::piped())
@@ -211,7 +211,7 @@ async fn a_cluster_that_does_not_answer_is_told_and_waited_for() {
 
 /// Runs an operator that is expected to end by itself.
 async fn run(flags: &[&str], kubeconfig: &str) -> std::process::Output {
-    let mut command = Command::new(Operator::binary());
+    let mut command = Operator::command();
     command
         .arg("run")
         .args(flags)

@@ -13,7 +13,7 @@ use tokio::process::{Child, Command};
 
 use crate::cluster::target;
 use crate::metrics::Metrics;
-use crate::namespace::Namespace;
+use crate::namespace::{Namespace, archive_of};
 use crate::patience::{SOON, eventually};
 use crate::rest::Rest;
 
@@ -47,6 +47,13 @@ impl Operator {
         let binary = named.unwrap_or_else(|| target().join("debug/task-manager"));
         assert!(binary.exists(), "there is no {}: run `cargo build`", binary.display());
         binary
+    }
+
+    /// The program, to be run in whatever way, with an archive that nobody reads.
+    pub fn command() -> Command {
+        let mut command = Command::new(Self::binary());
+        command.env("TASK_MANAGER_ARCHIVE", archive_of("nobody"));
+        command
     }
 
     /// An operator for this namespace alone, ready; it is whoever `kubeconfig` speaks for.

@@ -68,7 +68,8 @@ impl Worker {
 impl Namespace {
     /// The account that pods speak for. On a whole cluster it is there by itself.
     pub async fn account_for_pods(&self) {
-        let account: ServiceAccount = serde_json::from_value(json!({"metadata": {"name": ACCOUNT}})).expect("an account");
+        let account: ServiceAccount =
+            serde_json::from_value(json!({"metadata": {"name": ACCOUNT}})).expect("an account");
         self.create(&account).await;
     }
 

@@ -48,10 +48,7 @@ async fn an_object_that_nobody_can_read_hurts_only_itself() {
         // Nobody but the operator removes the Job.
         drop(node);
         ns.tasks().delete("bad", &DeleteParams::default()).await.expect("deleted");
-        eventually("what it left is removed", PATIENCE, async || {
-            (!has_a_job_of(&ns, "bad").await).then_some(())
-        })
-        .await;
+        eventually("what it left is removed", PATIENCE, async || (!has_a_job_of(&ns, "bad").await).then_some(())).await;
         let node = ns.fake_node();
         started(&node, "waits", 1).await;
         second.stop().await;

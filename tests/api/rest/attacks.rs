@@ -163,7 +163,7 @@ async fn a_port_that_is_taken_is_told_in_a_sentence() {
     let taken = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
     let address = taken.local_addr().expect("its address").to_string();
     let flags = ["run", "--health-addr", "127.0.0.1:0", "--http-addr", &address];
-    let mut command = tokio::process::Command::new(Operator::binary());
+    let mut command = Operator::command();
     let command = command.args(flags).env("KUBECONFIG", Cluster::ControlPlane.kubeconfig()).kill_on_drop(true);
     let ended = tokio::time::timeout(SOON, command.output()).await.expect("it ends").expect("its output");
     assert!(!ended.status.success());

@@ -13,7 +13,10 @@ async fn progress_is_told_at_once_on_the_stream_and_in_the_status() {
         let (id, worker) = at_work(&ns, &node, &operator).await;
         let mut events = rest.events(&id, None).await;
         for (said, told) in [
-            (json!({"percent": 40, "done": 4, "total": 10, "message": "page 4"}), json!({"percent": 40, "done": 4, "total": 10, "message": "page 4"})),
+            (
+                json!({"percent": 40, "done": 4, "total": 10, "message": "page 4"}),
+                json!({"percent": 40, "done": 4, "total": 10, "message": "page 4"}),
+            ),
             (json!({"percent": 250.5, "message": "two\nlines"}), json!({"percent": 100, "message": "two lines"})),
             (json!({"done": 125.0, "percent": null}), json!({"done": 125})),
         ] {

@@ -2,8 +2,8 @@
 
 use harness::*;
 use hyper::Method;
-use kube::ResourceExt;
 use k8s_openapi::api::core::v1::Pod;
+use kube::ResourceExt;
 use serde_json::{Value, json};
 use task_manager::api::State;
 
@@ -52,7 +52,8 @@ async fn another_pod_is_refused_though_it_calls_itself_the_tasks() {
         let spec = json!({"serviceAccountName": "default", "containers": [{"name": "a", "image": "b"}]});
         let real = ns.pods().get(&worker.pod).await.expect("the pod");
         for (name, labels) in [("stranger", json!({})), ("liar", json!(real.labels()))] {
-            let pod: Pod = serde_json::from_value(json!({"metadata": {"name": name, "labels": labels}, "spec": spec})).expect("a pod");
+            let pod: Pod = serde_json::from_value(json!({"metadata": {"name": name, "labels": labels}, "spec": spec}))
+                .expect("a pod");
             ns.create(&pod).await;
             let answer = worker.with(&ns.token_of(Some(name), "task-manager").await).progress(&half()).await;
             assert_eq!(refused(&answer), (403, "not-your-task".to_owned()), "{name}");

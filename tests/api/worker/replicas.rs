@@ -92,7 +92,10 @@ async fn while_nobody_leads_the_work_is_told_to_come_back_and_then_is_heard() {
         taken(&worker.progress(&json!({"percent": 10})).await);
         leader.kill().await;
         let answer = worker.progress(&json!({"percent": 20})).await;
-        assert_eq!((answer.status, answer.problem().0.as_str(), answer.header("retry-after")), (503, "not-taken", Some("1")));
+        assert_eq!(
+            (answer.status, answer.problem().0.as_str(), answer.header("retry-after")),
+            (503, "not-taken", Some("1"))
+        );
         eventually("the other replica leads and listens", TAKEN_OVER_WITHIN, async || {
             (worker.progress(&json!({"percent": 20})).await.status == 204).then_some(())
         })
@@ -154,7 +157,8 @@ async fn fifty_tasks_are_followed_without_a_gap_while_their_leader_is_killed() {
             })
             .collect();
         let workers = join_all(names.iter().map(|name| Worker::of(&ns, &node, second.worker(), name, 1))).await;
-        for answer in join_all(workers.iter().map(async |worker| worker.progress(&json!({"percent": 10})).await)).await {
+        for answer in join_all(workers.iter().map(async |worker| worker.progress(&json!({"percent": 10})).await)).await
+        {
             taken(&answer);
         }
         leader.kill().await;

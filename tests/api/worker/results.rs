@@ -40,7 +40,8 @@ async fn sixteen_mebibytes_come_back_as_they_were_handed_over_and_a_byte_more_is
         assert_eq!(whole["large_result"], json!({"content_type": "text/csv", "bytes": LARGEST}));
         assert_eq!(whole.get("result"), None);
         ns.tasks().delete("one", &DeleteParams::default()).await.expect("deleted");
-        eventually("the task is gone", SOON, async || ns.tasks().get_opt("one").await.ok()?.is_none().then_some(())).await;
+        eventually("the task is gone", SOON, async || ns.tasks().get_opt("one").await.ok()?.is_none().then_some(()))
+            .await;
         check("when its task is gone").await;
     })
     .await;

@@ -56,7 +56,10 @@ pub enum Plan {
     AtEvent(Point, EventFault),
     EveryEvent(EventFault),
     /// The API server lags: the first watch of each of these resources shows what is new so late.
-    Behind { resources: Vec<&'static str>, lag: Duration },
+    Behind {
+        resources: Vec<&'static str>,
+        lag: Duration,
+    },
     /// A task of this name is nothing that the operator can read.
     Unreadable(&'static str),
 }
