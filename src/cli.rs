@@ -19,6 +19,7 @@ pub struct Cli {
     pub command: Command,
 }
 
+#[allow(clippy::large_enum_variant, reason = "there is one, and only until the program begins")]
 #[derive(Debug, Subcommand)]
 #[allow(clippy::large_enum_variant, reason = "one exists, once")]
 pub enum Command {
