@@ -21,6 +21,7 @@ pub struct Cli {
 
 #[allow(clippy::large_enum_variant, reason = "there is one, and only until the program begins")]
 #[derive(Debug, Subcommand)]
+#[allow(clippy::large_enum_variant, reason = "one exists, once")]
 pub enum Command {
     /// Run the operator until SIGTERM or Ctrl-C.
     Run(RunOptions),
@@ -80,6 +81,14 @@ pub struct RunOptions {
         hide_env_values = true
     )]
     pub archive: String,
+
+    /// Days for which the record of a finished task is kept.
+    #[arg(long, env = "TASK_MANAGER_ARCHIVE_KEEP_DAYS", value_name = "DAYS", default_value_t = 30, value_parser = clap::value_parser!(u32).range(1..=36500))]
+    pub archive_keep_days: u32,
+
+    /// How many records are kept; of more, the oldest go first.
+    #[arg(long, env = "TASK_MANAGER_ARCHIVE_KEEP_RECORDS", value_name = "NUMBER", default_value_t = 1_000_000, value_parser = clap::value_parser!(u64).range(1..))]
+    pub archive_keep_records: u64,
 
     /// Look after this namespace alone [default: all namespaces].
     #[arg(long, env = "TASK_MANAGER_WATCH_NAMESPACE", value_name = "NAMESPACE")]

@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::archive::{self, Archive, Guard};
 use crate::cli::RunOptions;
-use crate::controller::{self, Departed, Scope};
+use crate::controller::{self, Departed, Retention, Scope};
 use crate::health::{self, ListenError, Parts};
 use crate::http::{self, Peer};
 use crate::leader::{self, Election};
@@ -75,6 +75,7 @@ pub async fn run_with(client: Client, options: RunOptions, shutdown: Cancellatio
         client,
         archive: guard.clone(),
         departed: departed.clone(),
+        retention: Retention { days: options.archive_keep_days, records: options.archive_keep_records },
         live,
         namespace: options.watch_namespace.clone(),
     };

@@ -141,6 +141,9 @@ pub enum Reason {
     Superseded,
 
     // Ends of a task.
+    /// spec.once: an earlier task of this name has had this run, and this one ends as that one did.
+    #[strum(detailed_message = "Nothing. To run it again, set runId to a new value.")]
+    RanBefore,
     /// spec.cancel ended it.
     #[strum(detailed_message = "Nothing. To run it again, set cancel to false and runId to a new value.")]
     Cancelled,

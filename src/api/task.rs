@@ -118,8 +118,9 @@ pub struct TaskSpec {
     #[schemars(length(min = 1, max = 63))]
     pub run_id: String,
 
-    /// True: run at most once per namespace, name and runId, even if the task is deleted and created again.
-    /// It waits until the archive has said whether it ran before. Default: false.
+    /// True: run at most once per namespace, name and runId, even if the task is deleted and created again. It then
+    /// ends as the earlier task did, with reason RanBefore, for as long as the archive keeps the record of that one;
+    /// while the archive does not answer, it waits. Default: false.
     #[serde(default)]
     pub once: bool,
 

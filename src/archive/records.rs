@@ -52,6 +52,15 @@ impl Archive {
         self.one(named.with(column(name)).with(column(namespace)).with(column(run_id))).await
     }
 
+    /// How the newest task of this name, other than `uid`, ended this run. One that came to an end of its own goes
+    /// before one that was deleted.
+    pub async fn outcome(&self, namespace: &str, name: &str, run_id: &str, uid: &str) -> Result<Option<Record>, Error> {
+        let ended = "SELECT summary, details, replayed_by FROM archive_records WHERE name = $1 AND namespace = $2 \
+            AND run_id = $3 AND uid <> $4 AND final = 1 ORDER BY genuine DESC, began DESC, uid DESC LIMIT 1";
+        let asked = Statement::new(ended).with(column(name)).with(column(namespace)).with(column(run_id));
+        self.one(asked.with(column(uid))).await
+    }
+
     /// What the filter means, newest first, after the cursor: at least 1 and at most 1,000 records. Following the
     /// cursors meets each record once, also while others are put.
     pub async fn list(&self, filter: &Filter, after: Option<&Cursor>, limit: u32) -> Result<Page, Error> {

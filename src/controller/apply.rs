@@ -24,6 +24,8 @@ use crate::core::{Reason, pod};
 const TRACE_EXPECTED_WITHIN: Duration = Duration::from_secs(30);
 /// When to look again while an old Job of the same name is still being removed.
 const NAME_FREE_WITHIN: Duration = Duration::from_secs(1);
+/// When to look again after a refusal that the watch may explain, or nobody.
+const LOOK_AGAIN: Duration = Duration::from_secs(2);
 
 /// When to look again at the latest, after an effect that was carried out.
 type Again = Result<Option<Duration>, CallError>;
@@ -36,24 +38,31 @@ pub async fn carry_out(task: &Task, action: Action, context: &Context) -> Again 
         Action::Record(recording) => record(task, *recording, context).await,
         Action::Launch => launch(task, context).await.inspect_err(|error| unanswered(task, error, context)),
         Action::DeleteJob { name, uid, why } => {
-            if delete::<Job>(task, &name, only(&uid), why, context).await? == Removal::NotThere {
+            match delete::<Job>(task, &name, only(&uid), why, context).await? {
+                Removal::Asked => {
+                    context.cache.job_deleted(task, &uid);
+                    Ok(Some(TRACE_EXPECTED_WITHIN))
+                }
                 // The watch may never have shown it, and shows nothing of it now.
-                context.cache.job_not_there(task, &uid);
-                return Ok(Some(Duration::ZERO));
+                Removal::NotThere => {
+                    context.cache.job_not_there(task, &uid);
+                    Ok(Some(Duration::ZERO))
+                }
+                Removal::Refused => Ok(Some(LOOK_AGAIN)),
             }
-            context.cache.job_deleted(task, &uid);
-            Ok(Some(TRACE_EXPECTED_WITHIN))
         }
-        Action::DeletePod { name, uid, why } => {
-            delete::<Pod>(task, &name, only(&uid), why, context).await?;
-            Ok(Some(TRACE_EXPECTED_WITHIN))
-        }
+        Action::DeletePod { name, uid, why } => match delete::<Pod>(task, &name, only(&uid), why, context).await? {
+            Removal::Asked | Removal::NotThere => Ok(Some(TRACE_EXPECTED_WITHIN)),
+            Removal::Refused => Ok(Some(LOOK_AGAIN)),
+        },
         Action::DeleteTask => {
             // In the version that was decided on: somebody may just have asked for another run.
             let as_seen = Preconditions { uid: task.uid(), resource_version: task.resource_version() };
             let why = task.status.as_ref().map(|status| status.reason).unwrap_or_default();
-            delete::<Task>(task, &task.name_any(), as_seen, why, context).await?;
-            Ok(Some(TRACE_EXPECTED_WITHIN))
+            match delete::<Task>(task, &task.name_any(), as_seen, why, context).await? {
+                Removal::Asked | Removal::NotThere => Ok(Some(TRACE_EXPECTED_WITHIN)),
+                Removal::Refused => Ok(Some(LOOK_AGAIN)),
+            }
         }
     }
 }

@@ -68,6 +68,15 @@ impl Departed {
         self.rung.notify_one();
     }
 
+    /// A record of such a task waits.
+    pub fn holds(&self, namespace: &str, name: &str, run_id: &str) -> bool {
+        let is_such = |waiting: &Waiting| {
+            let summary = &waiting.record.summary;
+            (summary.namespace.as_str(), summary.name.as_str(), summary.run_id.as_str()) == (namespace, name, run_id)
+        };
+        self.lock().waiting.iter().any(is_such)
+    }
+
     /// Writes the records of what is gone. Never ends.
     pub async fn run(&self) {
         let mut trouble = self.guard.trouble();

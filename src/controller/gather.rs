@@ -6,10 +6,10 @@ use k8s_openapi::api::core::v1::{Event, Pod};
 use kube::api::ListParams;
 use kube::{Api, ResourceExt};
 
-use super::Context;
 use super::apply::belongs_to;
 use super::cache::Gathered;
 use super::calls::CallError;
+use super::{Context, once};
 use crate::api::{State, Task};
 use crate::core::observe::{self, Puzzle, Trouble};
 use crate::core::{lifecycle, names};
@@ -21,6 +21,7 @@ const EVENTS: u32 = 20;
 pub async fn gather(task: &Task, context: &Context, now: Timestamp) -> Result<Option<Gathered>, CallError> {
     let job = lifecycle::job_name(task);
     let is_processing = task.status.as_ref().is_some_and(|status| status.state == State::Processing);
+    let earlier = once::earlier(task, context).await;
     let gathered = context.cache.gather(task);
     if is_processing && gathered.as_ref().is_some_and(|gathered| gathered.observed.lacks_the_pod_of(&job)) {
         find_pods(task, &job, context).await?;
@@ -29,8 +30,9 @@ pub async fn gather(task: &Task, context: &Context, now: Timestamp) -> Result<Op
         find_job(task, &job, context).await?;
     }
     let Some(mut gathered) = context.cache.gather(task) else { return Ok(None) };
-    gathered.observed.said = context.live.said(task.metadata.uid.as_deref().unwrap_or_default());
+    gathered.earlier = earlier;
     gathered.record_in_doubt = context.records.is_in_doubt(task);
+    gathered.observed.said = context.live.said(task.metadata.uid.as_deref().unwrap_or_default());
     gathered.observed.explained = match gathered.observed.puzzle(&job, now) {
         Some(puzzle) => explain(task, puzzle, context).await,
         None => None,

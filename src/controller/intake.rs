@@ -30,7 +30,7 @@ pub enum Change {
     Job(Event<Job>),
     Pod(Event<Pod>),
     /// Something that cannot be read, by its metadata.
-    Unread(Watched, Event<ObjectMeta>),
+    Unread(Watched, Event<Box<ObjectMeta>>),
 }
 
 /// What is watched.
@@ -242,7 +242,7 @@ enum Presence {
 }
 
 impl Intake {
-    fn unread(&mut self, watched: Watched, event: Event<ObjectMeta>) -> Vec<ObjectRef<Task>> {
+    fn unread(&mut self, watched: Watched, event: Event<Box<ObjectMeta>>) -> Vec<ObjectRef<Task>> {
         let (metadata, presence) = match event {
             Event::Apply(metadata) => (metadata, Presence::There),
             Event::InitApply(metadata) => (metadata, Presence::OnTheList),
@@ -252,18 +252,18 @@ impl Intake {
         let cache = &self.context.cache;
         let is_gone = matches!(presence, Presence::Gone);
         match watched {
-            Watched::Tasks => self.unread_task(metadata, presence),
+            Watched::Tasks => self.unread_task(*metadata, presence),
             // Whoever needs it waits, as for one that does not exist.
-            Watched::Types => cache.type_changed(key_of(&bare(metadata)), None),
-            Watched::Queues => cache.queue_changed(key_of(&bare(metadata)), None),
+            Watched::Types => cache.type_changed(key_of(&bare(*metadata)), None),
+            Watched::Queues => cache.queue_changed(key_of(&bare(*metadata)), None),
             Watched::Jobs => {
                 self.lists.jobs.extend(metadata.uid.clone());
-                let job = Job { metadata, ..Job::default() };
+                let job = Job { metadata: *metadata, ..Job::default() };
                 cache.job_in_part(&job, is_gone).into_iter().collect()
             }
             Watched::Pods => {
                 self.lists.pods.extend(metadata.uid.clone());
-                let pod = Pod { metadata, ..Pod::default() };
+                let pod = Pod { metadata: *metadata, ..Pod::default() };
                 cache.pod_in_part(&pod, is_gone).into_iter().collect()
             }
         }

@@ -22,6 +22,8 @@ pub struct Known {
     run_id: String,
     /// With which it was first seen in this run: its arrival, while nobody wrote one down.
     first_seen: u64,
+    /// The archive has said that no earlier task has had this run.
+    is_first: bool,
     /// What is older than this is past: we know of something newer, our own last write mostly.
     not_before: u64,
     /// With which the watch last showed it.
@@ -39,6 +41,7 @@ impl Known {
             reference: ObjectRef::new(&task.name_any()).within(&task.namespace().unwrap_or_default()),
             run_id: task.spec.run_id.clone(),
             first_seen: version(task),
+            is_first: false,
             not_before: 0,
             latest: 0,
             placed: 0,
@@ -55,8 +58,18 @@ impl Known {
         if self.run_id != task.spec.run_id {
             self.run_id.clone_from(&task.spec.run_id);
             self.first_seen = version(task);
+            self.is_first = false;
         }
         self.latest = version(task);
+    }
+
+    /// The archive knows of no earlier task that has had this run.
+    pub fn never_ran(&mut self, task: &Task) {
+        self.is_first = self.run_id == task.spec.run_id;
+    }
+
+    pub fn is_first_of_its_run(&self, task: &Task) -> bool {
+        self.is_first && self.run_id == task.spec.run_id
     }
 
     /// We wrote it, and this is the answer.

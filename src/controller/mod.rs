@@ -20,12 +20,14 @@ mod just_admitted;
 mod known;
 mod log_tail;
 mod namespaces;
+mod once;
 mod orphans;
 mod queues;
 mod readable;
 mod reconcile;
 mod records;
 mod removal;
+mod retention;
 mod status;
 mod types;
 mod watch;
@@ -55,6 +57,7 @@ use records::Records;
 use status::StatusWriter;
 
 pub use departed::Departed;
+pub use retention::Retention;
 
 /// How many tasks are reconciled, and how many admissions written, at once. More gains the API server nothing
 /// and makes everyone wait longer.
@@ -72,6 +75,7 @@ pub struct Scope {
     pub archive: Arc<Guard>,
     /// Deleted tasks whose records are still to be written.
     pub departed: Arc<Departed>,
+    pub retention: Retention,
     /// Where what the work says is kept while it runs.
     pub live: Arc<Live>,
     /// This namespace alone; `None` for all.
@@ -157,6 +161,7 @@ pub async fn run(
     let stop = shutdown.clone();
     let mut parts = JoinSet::new();
     let mut look = |looking| drop(parts.spawn(drop_output(stop.clone().run_until_cancelled_owned(looking)).boxed()));
+    look(retention::run(context.clone(), scope.retention).boxed());
     look(records::run(context.clone(), wake.clone()).boxed());
     look(watch::run(context.clone(), writer, wake.clone(), ready).boxed());
     look(hearing::run(context.clone(), wake, shutdown.clone()).boxed());

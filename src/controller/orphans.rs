@@ -17,7 +17,7 @@ use serde::de::DeserializeOwned;
 use super::Context;
 use super::calls::CallError;
 use super::children::{Child, Kind};
-use super::removal::{only, remove};
+use super::removal::{Removal, only, remove};
 use crate::api::Task;
 
 /// An orphan that is seen twice, so far apart, is one that the garbage collector does not take.
@@ -50,11 +50,13 @@ async fn sweep(orphan: &Child, context: &Context) -> Result<(), CallError> {
     if is_owned {
         return Ok(());
     }
-    match kind {
+    let removal = match kind {
         Kind::Job => remove::<Job>(namespace, name, only(uid), context).await?,
         Kind::Pod => remove::<Pod>(namespace, name, only(uid), context).await?,
     };
-    tracing::info!(namespace, ?kind, name, "removed what a task left that is gone");
+    if removal == Removal::Asked {
+        tracing::info!(namespace, ?kind, name, "removed what a task left that is gone");
+    }
     Ok(())
 }
 

@@ -21,12 +21,12 @@ pub struct Unreadable {
 }
 
 /// What cannot be read is told of, and handed on by its metadata alone.
-pub fn read<K: Resource<DynamicType = ()>>(event: Event<Readable<K>>) -> Result<Event<K>, Event<ObjectMeta>> {
+pub fn read<K: Resource<DynamicType = ()>>(event: Event<Readable<K>>) -> Result<Event<K>, Event<Box<ObjectMeta>>> {
     let read = |object: Readable<K>| {
         object.0.map_err(|Unreadable { error, metadata }| {
             let name = metadata.name.as_deref().unwrap_or_default();
             tracing::error!(kind = %K::kind(&()), namespace = metadata.namespace, name, error, "cannot be read; passed over");
-            metadata
+            Box::new(metadata)
         })
     };
     Ok(match event {

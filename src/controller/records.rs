@@ -17,8 +17,8 @@ use super::calls::CallError;
 use super::departed::Departed;
 use super::{Context, log_tail};
 use crate::api::{Payload, Task, TaskSpec, TaskStatus};
-use crate::archive::{Guard, Record};
-use crate::core::lifecycle::{Recording, leaves_unrecorded};
+use crate::archive::{Archive, Guard, Record};
+use crate::core::lifecycle::{Earlier, Recording, leaves_unrecorded};
 use crate::metrics::Metrics;
 
 /// The pause after a record was not taken, first …
@@ -38,6 +38,8 @@ pub struct Records {
 struct Inner {
     /// Tasks that wait for the archive, and how often each has tried.
     waiting: HashMap<Uid, u32>,
+    /// Tasks that wait to learn from the archive whether they have run before.
+    asking: HashSet<Uid>,
     /// Tasks of which a record was put, and not yet written what it says: that may have become another end.
     in_doubt: HashSet<Uid>,
     /// The spec, without payload, of a run that is being superseded: the task has that of the next one by now.
@@ -107,6 +109,10 @@ impl Records {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    pub fn archive(&self) -> &Archive {
+        self.guard.archive()
+    }
+
     async fn put(&self, record: &Record) -> bool {
         put(&self.guard, record, &self.metrics).await
     }
@@ -144,6 +150,29 @@ impl Records {
         pause
     }
 
+    /// How the last task of this name other than this one ended the same run.
+    pub async fn earlier_than(&self, namespace: &str, task: &Task) -> Earlier {
+        let (name, run_id, uid) = (task.name_any(), &task.spec.run_id, task.uid().unwrap_or_default());
+        // What waits to be told to the archive is not known to it.
+        let answer = match self.guard.is_up() && !self.departed.holds(namespace, &name, run_id) {
+            true => Some(self.archive().outcome(namespace, &name, run_id, &uid).await),
+            false => None,
+        };
+        let mut inner = self.lock();
+        match answer {
+            Some(Ok(record)) => {
+                inner.asking.remove(&*uid);
+                Earlier::found(record.and_then(|record| record.task().status))
+            }
+            unanswered => {
+                inner.asking.insert(uid.as_str().into());
+                drop(inner);
+                unanswered.iter().for_each(|answer| self.guard.asked(answer));
+                Earlier::NotKnown
+            }
+        }
+    }
+
     /// The watch shows a task, which it showed so before.
     pub fn seen(&self, before: Option<&Task>, task: &Task) {
         let told = task.status.as_ref().and_then(|status| status.run_id.as_ref());
@@ -173,6 +202,7 @@ impl Records {
     /// A task is gone: `task` is how it was last seen, whole if possible.
     pub fn gone(&self, task: &Task) {
         self.waits_no_more(task);
+        self.lock().asking.remove(task.metadata.uid.as_deref().unwrap_or_default());
         if leaves_unrecorded(task) || self.is_in_doubt(task) {
             let told = task.status.as_ref().and_then(|status| status.run_id.as_ref());
             let as_it_ran = match told.is_some_and(|told| *told != task.spec.run_id) {
@@ -193,13 +223,15 @@ impl Records {
     }
 
     fn waiting(&self) -> Vec<Uid> {
-        self.lock().waiting.keys().cloned().collect()
+        let inner = self.lock();
+        inner.waiting.keys().chain(&inner.asking).cloned().collect()
     }
 }
 
 impl Drop for Records {
     fn drop(&mut self) {
-        self.metrics.records_wait(-(self.waiting().len() as i64));
+        let waiting = self.lock().waiting.len();
+        self.metrics.records_wait(-(waiting as i64));
     }
 }
 

@@ -18,10 +18,12 @@ pub fn only(uid: &str) -> Preconditions {
 /// What came of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Removal {
-    /// It goes; or it is another one, or changed meanwhile: the watch shows what is so.
+    /// It goes, or is gone: the watch shows it.
     Asked,
     /// There is no such object.
     NotThere,
+    /// There is another one of that name, or it changed meanwhile, or so it is said: look again.
+    Refused,
 }
 
 pub async fn remove<K>(
@@ -36,7 +38,8 @@ where
     let objects = Api::<K>::namespaced(context.client.clone(), namespace);
     let how = DeleteParams::background().preconditions(only_this);
     match context.calls.write("delete", objects.delete(name, &how)).await {
-        Ok(_) | Err(CallError::Conflict) => Ok(Removal::Asked),
+        Ok(_) => Ok(Removal::Asked),
+        Err(CallError::Conflict) => Ok(Removal::Refused),
         Err(CallError::NotFound) => Ok(Removal::NotThere),
         Err(error) => Err(error),
     }

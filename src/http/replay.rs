@@ -75,6 +75,10 @@ pub async fn replay(State(app): State<Arc<App>>, Id(id): Id) -> Result<Response,
 
 /// Makes the task that repeats this one, and links the two. Returns its uid.
 async fn again(app: &App, record: &Record) -> Result<String, Problem> {
+    if record.details.payload_lost {
+        let why = "its payload was not known any more when it was recorded; submit it anew, with its payload";
+        return Err(Kind::PayloadGone.because(why));
+    }
     let task = made(app, record).await?;
     let uid = taken(app, &task)?;
     app.archive.link_replay(&record.summary.uid, &uid).await.map_err(app::away)?;

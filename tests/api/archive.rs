@@ -213,3 +213,74 @@ async fn a_new_run_waits_until_the_archive_has_the_record_of_the_one_before() {
     })
     .await;
 }
+
+/// How the task of this name ends that is created now.
+async fn created_again(ns: &Namespace, name: &str, run_id: &str) -> Task {
+    ns.create(&task(name).with(|spec| (spec.once, spec.run_id) = (true, run_id.into()))).await;
+    recorded(ns, name).await
+}
+
+async fn removed(ns: &Namespace, name: &str) {
+    ns.tasks().delete(name, &DeleteParams::default()).await.expect("deleted");
+    eventually("it is gone", SOON, async || ns.tasks().get_opt(name).await.ok()?.is_none().then_some(())).await;
+}
+
+#[tokio::test]
+async fn a_task_with_once_runs_once_however_often_it_is_created() {
+    in_namespace("once", async |ns| {
+        let (node, _operator) = set(&ns, &[]).await;
+        node.script("one", [Outcome::result("7"), Outcome::exit(1)]);
+        let first = created_again(&ns, "one", "1").await;
+        assert_eq!(status(&first).reason, Reason::Succeeded);
+        removed(&ns, "one").await;
+        for _ in 0..2 {
+            let again = status(&created_again(&ns, "one", "1").await);
+            assert_eq!((again.state, again.reason), (State::Completed, Reason::RanBefore));
+            assert_eq!((again.result, again.attempt), (Some(json!(7)), 0));
+            removed(&ns, "one").await;
+        }
+        assert_eq!(node.starts_of("one"), 1, "nothing was run again");
+        ns.create(&task("one")).await;
+        ns.task_when("one", "runs, for it does not say once", |_, status| status.attempt > 0).await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_task_with_once_waits_while_the_archive_does_not_answer_and_others_do_not() {
+    in_namespace("once-down", async |ns| {
+        let (node, _operator) = set(&ns, &[]).await;
+        let held = Held::hold(&ns).await;
+        // It is known to be down as soon as something was to be put into it.
+        ns.create(&task("other")).await;
+        ns.task_in("other", State::Completed).await;
+        ns.create(&task("one").with(|spec| spec.once = true)).await;
+        ns.task_when("one", "says so", |_, status| status.reason == Reason::WaitingForArchive).await;
+        assert_eq!(node.starts_of("one"), 0);
+        held.let_go().await;
+        let ran = status(&recorded(&ns, "one").await);
+        assert_eq!((ran.state, ran.reason, node.starts_of("one")), (State::Completed, Reason::Succeeded, 1));
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn records_beyond_the_number_that_is_kept_are_forgotten() {
+    in_namespace("forgotten", async |ns| {
+        let (_node, operator) = set(&ns, &[]).await;
+        for name in ["one", "two", "three"] {
+            ns.create(&task(name)).await;
+            recorded(&ns, name).await;
+        }
+        drop(operator);
+        let _operator = ns.operator(&["--archive-keep-records", "1"]).await;
+        let archive = archive_at(&ns.archive());
+        let left = eventually("one record is left", SOON, async || {
+            let left = archive.list(&Filter::everywhere(), None, 10).await.ok()?.items;
+            (left.len() == 1).then_some(left)
+        })
+        .await;
+        assert_eq!(left[0].name, "three", "the newest");
+    })
+    .await;
+}

@@ -209,6 +209,7 @@ impl Case {
             queue: Some(&self.capacity),
             observed: &self.observed,
             first_seen: 7,
+            earlier: &lifecycle::Earlier::NotAsked,
             record_in_doubt: false,
             namespace_ends: false,
             settings: &self.settings,

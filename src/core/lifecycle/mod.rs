@@ -4,6 +4,7 @@
 //! next decision follows; so a stop between any two lines loses nothing, and deciding twice is harmless.
 
 mod finished;
+mod once;
 mod processing;
 mod queued;
 mod record;
@@ -20,6 +21,7 @@ use super::time::after;
 use super::{Kind, Policy, Reason, Settings, names};
 use crate::api::{Admitted, State, Task, TaskStatus};
 
+pub use once::{Earlier, asks_the_archive};
 pub use processing::{Hearing, hearing};
 pub use record::Admission;
 pub use recording::{LogOf, Recording, leaves_unrecorded};
@@ -33,6 +35,8 @@ pub struct Surroundings<'a> {
     pub observed: &'a Observed,
     /// The resourceVersion with which the task was first seen in this run, untouched: its arrival.
     pub first_seen: u64,
+    /// What the archive says of earlier tasks of its name, where it has to be asked.
+    pub earlier: &'a Earlier,
     /// A record was put, and it is not known whether the status was written that it speaks of.
     pub record_in_doubt: bool,
     /// Its namespace is being deleted.

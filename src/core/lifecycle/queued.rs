@@ -7,6 +7,7 @@ use super::super::observe::Trouble;
 use super::super::policy::{self, Refusal};
 use super::super::time::after;
 use super::super::{Kind, Reason, TemplateError};
+use super::once::Earlier;
 use super::record::because;
 use super::{Decision, View};
 use crate::api::State;
@@ -14,6 +15,9 @@ use crate::api::State;
 /// How long a task whose pause is over may still be shown as waiting for its retry: usually it is admitted
 /// at once, and then nobody needs to be told that it waited for room.
 const RETRY_SHOWN_FOR: SignedDuration = SignedDuration::from_secs(2);
+
+/// When the archive is asked again at the latest; when it is known to be back, it is asked at once.
+const ARCHIVE_ASKED_AGAIN: SignedDuration = SignedDuration::from_secs(10);
 
 pub(super) fn decide(view: &View) -> Decision {
     if view.wants_new_run() {
@@ -27,6 +31,9 @@ pub(super) fn decide(view: &View) -> Decision {
     }
     if view.is_past(view.deadline()) {
         return Decision::write(view.finished(State::Failed, &overdue(view)));
+    }
+    if let Earlier::Ended(ended) = view.around.earlier {
+        return Decision::write(view.ran_before(ended));
     }
     match refused(view) {
         Some(refusal) => Decision::write(view.finished(State::Failed, &because(refusal.reason, refusal.message))),
@@ -73,6 +80,9 @@ fn reason_to_wait(view: &View) -> (Trouble, Option<Timestamp>) {
     if let Some(missing) = missing(view) {
         return (missing, None);
     }
+    if let Some(silent) = view.waits_for_the_archive() {
+        return (silent, Some(after(view.now, ARCHIVE_ASKED_AGAIN)));
+    }
     waiting_for_next_attempt(view)
         .unwrap_or_else(|| (too_large(view).unwrap_or_else(|| because(Reason::Queued, "")), None))
 }
@@ -103,7 +113,17 @@ fn waiting_for_next_attempt(view: &View) -> Option<(Trouble, Option<Timestamp>)>
 /// What a task that could not be admitted is told; it is over when nothing says it any more.
 fn is_passing(reason: Reason) -> bool {
     use Reason::*;
-    matches!(reason, Queued | Suspended | NotYetDue | TypeMissing | TypeNotReady | QueueMissing | TooLargeForQueue)
+    matches!(
+        reason,
+        Queued
+            | Suspended
+            | NotYetDue
+            | WaitingForArchive
+            | TypeMissing
+            | TypeNotReady
+            | QueueMissing
+            | TooLargeForQueue
+    )
 }
 
 fn what_happened(view: &View) -> Trouble {

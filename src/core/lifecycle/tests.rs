@@ -1,3 +1,4 @@
+mod once;
 mod recording;
 mod scene;
 mod simulation;

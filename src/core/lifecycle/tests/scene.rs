@@ -39,6 +39,7 @@ pub struct Scene {
     pub queue: Option<Capacity>,
     pub observed: Observed,
     pub settings: Settings,
+    pub earlier: Earlier,
     pub record_in_doubt: bool,
     pub namespace_ends: bool,
 }
@@ -58,6 +59,7 @@ pub fn queued(spec: Value) -> Scene {
         queue: Some(Capacity::of_tasks(50)),
         observed: Observed::default(),
         settings: Settings::default(),
+        earlier: Earlier::NotAsked,
         record_in_doubt: false,
         namespace_ends: false,
     }
@@ -87,6 +89,7 @@ impl Scene {
             queue: self.queue.as_ref(),
             observed: &self.observed,
             first_seen: 100,
+            earlier: &self.earlier,
             record_in_doubt: self.record_in_doubt,
             namespace_ends: self.namespace_ends,
             settings: &self.settings,

@@ -1,6 +1,13 @@
-use super::*;
+use std::collections::HashSet;
+
+use k8s_openapi::api::batch::v1::Job;
+use k8s_openapi::api::core::v1::Pod;
 use kube::runtime::reflector;
 use serde_json::{Value, json};
+
+use super::*;
+use crate::core::names;
+use crate::core::observe::Trouble;
 
 fn read<K: serde::de::DeserializeOwned>(object: Value) -> K {
     serde_json::from_value(object).expect("an object")

@@ -1,0 +1,280 @@
+//! What the operator knows of the cluster, kept up to date by the watches and by the answers to its own requests. Every
+//! method is short and none waits or asks anybody, so one plain lock is enough.
+//!
+//! | what is remembered | since | until |
+//! | --- | --- | --- |
+//! | tasks, without payload | the watch shows them | they are gone, or cannot be read any more |
+//! | `known`: in which versions a task was seen, written and placed | it is seen | the same; or the cluster was restored |
+//! | `passed_over`: tasks that cannot be read | the watch shows one | it can be read, or is gone |
+//! | `assumed`: admissions that are being written | a pass gives a slot | what became of the write is known |
+//! | `board`: who waits and who holds a slot | with each of these | the task holds nothing, nor does a child of it |
+//! | `types`, `kinds`, `queues` | the watch shows them | they are gone, or cannot be read any more |
+//! | `children`: the facts of Jobs and pods | the watch, or an answer, shows them | they are gone and no slot is held for them |
+//! | of these, Jobs that we made and nobody has shown | our request is answered | the watch shows it, a list that began later does not, or there is none to delete |
+//! | of these, that a launch was refused or not answered | the answer, or that there is none | the slot is given back |
+//! | `speakers`: whose pods these are | a pod is shown | it is gone |
+//! | `ending`: namespaces that are being deleted | the watch shows it | they are gone |
+
+mod around;
+mod offspring;
+mod tasks;
+
+use std::collections::{HashMap, HashSet};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use jiff::Timestamp;
+use kube::ResourceExt;
+use kube::runtime::reflector::{ObjectRef, Store};
+use tokio::sync::Notify;
+
+use super::children::Children;
+use super::known::{Known, version};
+use crate::api::{Priority, State, Task, TaskQueue, TaskType};
+use crate::core::lifecycle::{Earlier, asks_the_archive};
+use crate::core::observe::Observed;
+use crate::core::queue::{Board, Candidate, Capacity, Key, Pass, Standing, standing};
+use crate::core::{Kind, Settings, Surroundings};
+
+pub use offspring::Heard;
+
+pub type Uid = Arc<str>;
+
+pub struct Cache {
+    tasks: Store<Task>,
+    settings: Settings,
+    inner: Mutex<Inner>,
+    /// Rung when admission may find something to do.
+    admission: Arc<Notify>,
+}
+
+struct Inner {
+    board: Board,
+    kinds: HashMap<Key, Arc<Kind>>,
+    types: HashMap<Key, Arc<TaskType>>,
+    queues: HashMap<Key, Arc<TaskQueue>>,
+    known: HashMap<Uid, Known>,
+    children: HashMap<Uid, Children>,
+    /// Tasks that are there and cannot be read, and in which version that was found.
+    passed_over: HashMap<Uid, u64>,
+    /// Whose pods these are, by the pods' uids.
+    speakers: HashMap<String, Uid>,
+    /// Tasks whose admission is being written: until it is known what became of that, each is a holder,
+    /// whatever else changes.
+    assumed: HashSet<Uid>,
+    /// Namespaces that are being deleted.
+    ending: HashSet<String>,
+}
+
+/// What a decision about a task is based on.
+pub struct Gathered {
+    pub kind: Option<Arc<Kind>>,
+    pub queue: Option<Capacity>,
+    pub observed: Observed,
+    pub earlier: Earlier,
+    pub record_in_doubt: bool,
+    first_seen: u64,
+    namespace_ends: bool,
+}
+
+impl Gathered {
+    pub fn surroundings<'a>(&'a self, settings: &'a Settings) -> Surroundings<'a> {
+        Surroundings {
+            kind: self.kind.as_deref(),
+            queue: self.queue.as_ref(),
+            observed: &self.observed,
+            earlier: &self.earlier,
+            record_in_doubt: self.record_in_doubt,
+            first_seen: self.first_seen,
+            namespace_ends: self.namespace_ends,
+            settings,
+        }
+    }
+}
+
+fn is_processing(task: &Task) -> bool {
+    task.status.as_ref().is_some_and(|status| status.state == State::Processing)
+}
+
+fn uid_of(task: &Task) -> Uid {
+    task.metadata.uid.as_deref().unwrap_or_default().into()
+}
+
+pub fn key_of(object: &impl ResourceExt) -> Key {
+    (object.namespace().unwrap_or_default().into(), object.name_any().into())
+}
+
+fn namespace_of(task: &Task) -> String {
+    task.namespace().unwrap_or_default()
+}
+
+fn key_beside(task: &Task, name: &str) -> Key {
+    (namespace_of(task).into(), name.into())
+}
+
+impl Cache {
+    pub fn new(tasks: Store<Task>, settings: Settings) -> Self {
+        let inner = Inner {
+            board: Board::new(settings.max_running_tasks)
+                .with_default_queue(Capacity::of_tasks(settings.default_queue_tasks)),
+            kinds: HashMap::new(),
+            types: HashMap::new(),
+            queues: HashMap::new(),
+            known: HashMap::new(),
+            children: HashMap::new(),
+            passed_over: HashMap::new(),
+            speakers: HashMap::new(),
+            assumed: HashSet::new(),
+            ending: HashSet::new(),
+        };
+        Self { tasks, settings, inner: Mutex::new(inner), admission: Arc::default() }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Resolves when admission may find something to do.
+    pub async fn admission_may_go_on(&self) {
+        self.admission.notified().await;
+    }
+
+    pub fn ring_admission(&self) {
+        self.admission.notify_one();
+    }
+
+    pub fn task(&self, task: &ObjectRef<Task>) -> Option<Arc<Task>> {
+        self.tasks.get(task)
+    }
+
+    /// All tasks, as the watch shows them.
+    pub fn tasks(&self) -> Vec<Arc<Task>> {
+        self.tasks.state()
+    }
+
+    /// Puts a task where it stands, and rings admission where that may open a door.
+    fn place(&self, inner: &mut Inner, task: &Task) {
+        let uid = uid_of(task);
+        // One whose admission is being written is not placed, so that the answer to that is news whatever it says.
+        if inner.assumed.contains(&uid) || inner.known.get_mut(&uid).is_some_and(|known| !known.is_news(task)) {
+            return;
+        }
+        // The board keeps the copy that is kept here.
+        let uid = inner.known.get_key_value(&uid).map_or(uid, |(known, _)| known.clone());
+        let standing = inner.standing(task, &self.settings);
+        inner.board.place(&uid, standing);
+        if !is_processing(task) {
+            inner.forget_gone_children(&uid);
+        }
+        self.ring_admission();
+    }
+
+    fn place_if_current(&self, inner: &mut Inner, task: &Task) {
+        if inner.known.get(&uid_of(task)).is_some_and(|known| known.is_current(task)) {
+            self.place(inner, task);
+        }
+    }
+
+    /// What a decision about `task` is based on; `None` while the watch still shows the past.
+    pub fn gather(&self, task: &Task) -> Option<Gathered> {
+        let inner = self.lock();
+        let uid = uid_of(task);
+        let known = inner.known.get(&uid).filter(|known| known.is_current(task))?;
+        let children = inner.children.get(&uid);
+        Some(Gathered {
+            kind: inner.kinds.get(&key_beside(task, &task.spec.type_)).cloned(),
+            queue: inner.board.capacity(&key_beside(task, &task.spec.queue)).cloned(),
+            observed: children.map(|children| children.observed(&uid)).unwrap_or_default(),
+            earlier: Earlier::NotAsked,
+            record_in_doubt: false,
+            first_seen: known.first_seen(),
+            namespace_ends: inner.ending.contains(&*namespace_of(task)),
+        })
+    }
+
+    /// Nothing stands against this task's beginning that the archive would have to be asked for.
+    pub fn may_begin(&self, task: &Task) -> bool {
+        self.lock().may_begin(task)
+    }
+
+    /// The archive knows of no earlier task that has had this run: it is a candidate like any other.
+    pub fn never_ran(&self, task: &Task) {
+        let mut inner = self.lock();
+        let Some(known) = inner.known.get_mut(&uid_of(task)) else { return };
+        known.never_ran(task);
+        if known.is_current(task) {
+            self.place(&mut inner, task);
+        }
+    }
+
+    /// The candidate that `task` is now, if it is one.
+    pub fn candidate(&self, task: &Task) -> Option<Candidate> {
+        let inner = self.lock();
+        inner.known.get(&uid_of(task))?;
+        match inner.standing(task, &self.settings) {
+            Standing::Candidate(candidate) => Some(candidate),
+            Standing::Holder(_) | Standing::Neither => None,
+        }
+    }
+
+    pub fn admit(&self, now: Timestamp) -> Pass {
+        let mut inner = self.lock();
+        let pass = inner.board.admit(now);
+        inner.assumed.extend(pass.admitted.iter().map(|candidate| candidate.order.uid().clone()));
+        pass
+    }
+
+    pub fn reference(&self, uid: &str) -> Option<ObjectRef<Task>> {
+        self.lock().known.get(uid).map(|known| known.reference.clone())
+    }
+
+    /// How many wait, by priority, and how many hold a slot.
+    pub fn depth(&self) -> ([usize; Priority::COUNT], usize) {
+        let inner = self.lock();
+        (inner.board.depth(), inner.board.running())
+    }
+}
+
+impl Inner {
+    /// Where a task stands with admission, by all that is known beside it.
+    fn standing(&self, task: &Task, settings: &Settings) -> Standing {
+        let kind = self.kinds.get(&key_beside(task, &task.spec.type_)).map(Arc::as_ref);
+        let first_seen = self.known.get(&uid_of(task)).map_or_else(|| version(task), Known::first_seen);
+        let standing = standing(task, kind, first_seen, settings);
+        if task.metadata.deletion_timestamp.is_some() {
+            return standing.while_deleted(self.children.get(&uid_of(task)).and_then(Children::holding));
+        }
+        let begins = self.may_begin(task) && !self.ending.contains(&*namespace_of(task));
+        if begins { standing } else { standing.where_nothing_begins() }
+    }
+
+    fn may_begin(&self, task: &Task) -> bool {
+        !asks_the_archive(task) || self.known.get(&uid_of(task)).is_some_and(|known| known.is_first_of_its_run(task))
+    }
+
+    /// What was and is gone matters only while its task holds a slot.
+    fn forget_gone_children(&mut self, uid: &Uid) {
+        if let Some(children) = self.children.get_mut(uid) {
+            children.forget_gone();
+            if children.is_empty() {
+                self.children.remove(uid);
+            }
+        }
+    }
+
+    /// Nothing is known of this task but what its children say.
+    fn forget_task(&mut self, uid: &Uid) {
+        self.known.remove(uid);
+        self.assumed.remove(uid);
+        self.forget_gone_children(uid);
+        self.place_orphan(uid);
+    }
+
+    /// A slot is held until the pod has ended or is gone, also when its task is no more.
+    fn place_orphan(&mut self, uid: &Uid) {
+        let holding = self.children.get(uid).and_then(Children::holding);
+        self.board.place(uid, holding.map_or(Standing::Neither, Standing::Holder));
+    }
+}
+
+#[cfg(test)]
+mod tests;

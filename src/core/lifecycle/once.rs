@@ -1,0 +1,61 @@
+//! `spec.once`: a run that an earlier task of the same name has had is not run again; it ends as that one did.
+
+use super::super::observe::Trouble;
+use super::View;
+use super::record::because;
+use crate::api::{Reason, State, Task, TaskStatus};
+
+/// What the archive says of earlier tasks of the same name and runId.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub enum Earlier {
+    /// Nobody needs to know.
+    #[default]
+    NotAsked,
+    /// It does not answer.
+    NotKnown,
+    /// None of them was launched.
+    Never,
+    /// So the last of them ended.
+    Ended(Box<TaskStatus>),
+}
+
+impl Earlier {
+    /// What follows from how an earlier task ended. One that was deleted before it was launched has run nothing.
+    pub fn found(ended: Option<TaskStatus>) -> Self {
+        let counts = |ended: &TaskStatus| ended.reason != Reason::Deleted || ended.attempt > 0;
+        ended.filter(counts).map_or(Self::Never, |ended| Self::Ended(Box::new(ended)))
+    }
+}
+
+/// Whether the archive must be asked before this task may be admitted. One that was launched was asked for before.
+pub fn asks_the_archive(task: &Task) -> bool {
+    let status = task.status.clone().unwrap_or_default();
+    let is_at_its_start = status.state == State::Queued && status.attempt == 0 && status.attempts.is_empty();
+    let is_superseded = status.run_id.is_some_and(|run| run != task.spec.run_id);
+    task.spec.once && is_at_its_start && !is_superseded && task.metadata.deletion_timestamp.is_none()
+}
+
+impl View<'_> {
+    /// It ends as the task before it did, without having run.
+    pub(super) fn ran_before(&self, ended: &TaskStatus) -> TaskStatus {
+        let message = match (ended.reason, &ended.message) {
+            // That one did not run either.
+            (Reason::RanBefore, Some(message)) => message.clone(),
+            (reason, message) => {
+                let how = message.as_ref().map_or_else(String::new, |message| format!(": {message}"));
+                format!("an earlier task of this name was {} ({reason}) for this runId{how}", ended.state)
+            }
+        };
+        TaskStatus {
+            result: ended.result.clone(),
+            result_truncated: ended.result_truncated,
+            ..self.finished(ended.state, &because(Reason::RanBefore, message))
+        }
+    }
+
+    /// Where it waits for the archive to say whether it has run before.
+    pub(super) fn waits_for_the_archive(&self) -> Option<Trouble> {
+        let message = "once: the archive does not answer, and must say first whether this runId has run before";
+        (*self.around.earlier == Earlier::NotKnown).then(|| because(Reason::WaitingForArchive, message))
+    }
+}

@@ -1,0 +1,63 @@
+use serde_json::json;
+
+use super::super::*;
+use super::scene::*;
+
+fn once(earlier: Earlier) -> Scene {
+    let mut scene = queued(json!({"once": true}));
+    scene.earlier = earlier;
+    scene
+}
+
+fn completed() -> TaskStatus {
+    running(json!({})).pod_is(exits_leaving(0, Some("7"))).records(10).ended
+}
+
+#[test]
+fn a_task_that_ran_before_ends_as_it_did_then_without_running() {
+    let recording = once(Earlier::found(Some(completed()))).records(20);
+    let ended = recording.ended;
+    assert_eq!((ended.state, ended.reason, ended.result), (State::Completed, Reason::RanBefore, Some(json!(7))));
+    assert_eq!((ended.attempt, ended.attempts.len(), ended.finished_at.map(|time| time.0)), (0, 0, Some(at(20))));
+}
+
+#[test]
+fn a_failure_stays_a_failure_and_says_why_it_was_one_however_often_it_is_created_again() {
+    let failed = running(json!({"retry": {"limit": 0}})).pod_is(exits(3)).records(10).ended;
+    let second = once(Earlier::found(Some(failed))).records(20).ended;
+    assert_eq!((second.state, second.reason), (State::Failed, Reason::RanBefore));
+    let message = second.message.clone().expect("a message");
+    assert!(message.contains("Failed (ExitCode)") && message.contains("exit code 3"), "{message}");
+    assert_eq!(once(Earlier::found(Some(second))).records(30).ended.message, Some(message));
+}
+
+#[test]
+fn one_that_was_deleted_before_it_was_launched_has_run_nothing() {
+    let deleted =
+        |attempt| TaskStatus { state: State::Cancelled, reason: Reason::Deleted, attempt, ..TaskStatus::default() };
+    assert_eq!(Earlier::found(Some(deleted(0))), Earlier::Never);
+    assert!(matches!(Earlier::found(Some(deleted(1))), Earlier::Ended(_)), "it may have done a part");
+    assert_eq!(Earlier::found(None), Earlier::Never);
+}
+
+#[test]
+fn while_the_archive_does_not_answer_it_waits_and_says_so_and_looks_again() {
+    let scene = once(Earlier::NotKnown).write(20);
+    assert_eq!((scene.status().state, scene.status().reason), (State::Queued, Reason::WaitingForArchive));
+    assert_eq!(scene.wakes(21), Some(31));
+    let mut scene = scene;
+    scene.earlier = Earlier::Never;
+    assert_eq!(scene.writes(40).reason, Reason::Queued);
+}
+
+#[test]
+fn only_a_run_with_once_that_has_not_begun_asks_the_archive() {
+    assert!(asks_the_archive(&once(Earlier::NotAsked).task));
+    assert!(!asks_the_archive(&queued(json!({})).task));
+    assert!(!asks_the_archive(&with_slot(json!({"once": true})).task));
+    let retried = running(json!({"once": true})).pod_is(exits(1)).write(10);
+    assert_eq!(retried.status().state, State::Queued);
+    assert!(!asks_the_archive(&retried.task));
+    let again = running(json!({"once": true})).pod_is(exits(0)).write(10).edit(|spec| spec.run_id = "2".into());
+    assert!(asks_the_archive(&again.write(20).task), "another run is asked for on its own");
+}
