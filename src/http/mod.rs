@@ -11,6 +11,7 @@ mod calls;
 mod cancel;
 mod dead_letters;
 mod document;
+mod drain;
 mod entry;
 mod events;
 mod extract;

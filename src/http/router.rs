@@ -12,7 +12,7 @@ use utoipa_axum::routes;
 
 use super::app::App;
 use super::problem::Kind;
-use super::{bulk, cancel, dead_letters, document, events, list, replay, result, status, submit, task};
+use super::{bulk, cancel, dead_letters, document, drain, events, list, replay, result, status, submit, task};
 
 /// The largest payload is 128 KiB of compact JSON; written with all its escapes it is larger.
 const BODY: usize = 1 << 20;
@@ -41,6 +41,7 @@ pub fn router(app: Arc<App>) -> Router {
         })
         .layer(middleware::from_fn_with_state(app.clone(), bounded))
         .layer(DefaultBodyLimit::max(BODY))
+        .layer(middleware::from_fn(drain::when_refused))
         .with_state(app)
 }
 

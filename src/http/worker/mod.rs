@@ -2,7 +2,6 @@
 //!
 //! What is said is handed to whoever listens, who knows which attempt the pod is at work on; nothing is decided here.
 
-mod drain;
 mod forward;
 mod peer;
 mod reviews;
@@ -23,8 +22,8 @@ use axum::routing::{get, post, put};
 use tokio::sync::{Semaphore, watch};
 use tokio_util::sync::CancellationToken;
 
-use super::Shared;
 use super::problem::{Kind, Problem};
+use super::{Shared, drain};
 use crate::archive::Archive;
 use crate::live::{Deaf, Live, Speaker};
 use forward::HttpClient;

@@ -188,7 +188,7 @@ async fn what_is_no_json_no_path_or_no_method_is_told() {
             let text = format!(r#"{{"task_type": "work", "payload": {{"id": {long}}}}}"#);
             assert_eq!(post(&json, &text).await, (422, "number-too-long".into()));
         }
-        let large = format!(r#"{{"task_type": "work", "payload": {{"a": "{}"}}}}"#, "x".repeat(2 << 20));
+        let large = format!(r#"{{"task_type": "work", "payload": {{"a": "{}"}}}}"#, "x".repeat(12 << 20));
         let answer = rest.send(Method::POST, TASKS, &json, Some(large)).await;
         assert_eq!((answer.status, answer.problem().0.as_str()), (413, "body-too-large"));
         for path in ["/", "/api/v1", "/api/v1/task", "/api/v2/tasks", "/metrics", "/healthz", "/worker/v1/progress"] {

@@ -75,16 +75,19 @@ async fn filters_are_anded() {
 }
 
 #[tokio::test]
-async fn what_was_made_by_manifest_is_shown_and_what_is_deleted_is_not() {
+async fn what_was_made_by_manifest_is_listed_and_what_is_deleted_is_known_as_cancelled() {
     in_namespace("rest-manifest", async |ns| {
         let (_operator, rest) = served_and_held(&ns).await;
         let id = ns.create(&task("by-hand")).await.metadata.uid.expect("a uid");
         assert_eq!(rest.status(&id).await["name"], "by-hand");
         ns.tasks().delete("by-hand", &kube::api::DeleteParams::default()).await.expect("deleted");
-        eventually("it is gone", SOON, async || {
-            (rest.get(&format!("/api/v1/tasks/{id}/status")).await.status == 404).then_some(())
+        let told = eventually("it is known to be gone", SOON, async || {
+            let answer = rest.get(&format!("/api/v1/tasks/{id}/status")).await;
+            // For a moment it is in the cluster no more, and in the archive not yet.
+            (answer.status == 200).then(|| answer.json()).filter(|told| told["status"] != "queued")
         })
         .await;
+        assert_eq!((&told["status"], &told["reason"]), (&json!("cancelled"), &json!("Deleted")));
         assert_eq!(ids(&rest.get("/api/v1/tasks").await.json()), Vec::<String>::new());
     })
     .await;

@@ -13,9 +13,9 @@ use futures::{StreamExt, stream};
 use tokio::sync::Mutex;
 use tokio::time::timeout;
 
-use super::upload::LARGEST;
-
 const WITHIN: Duration = Duration::from_secs(10);
+/// As much as the largest body that is read anywhere.
+const MOST: usize = 16 << 20;
 
 pub async fn when_refused(request: Request, next: Next) -> Response {
     // Who waits to be told to go on has sent nothing.
@@ -40,7 +40,7 @@ async fn discard(body: &mut BodyDataStream) {
     let mut bytes = 0;
     while let Some(Ok(piece)) = body.next().await {
         bytes += piece.len();
-        if bytes > LARGEST {
+        if bytes > MOST {
             return;
         }
     }
