@@ -26,6 +26,10 @@ pub enum Error {
     Listen(#[from] ListenError),
     #[error(transparent)]
     Http(#[from] http::ListenError),
+    #[error(
+        "--rest-namespaces names {0:?}, but --watch-namespace looks after {1:?} alone: what is made elsewhere would never run"
+    )]
+    Unwatched(String, String),
     #[error("--archive: {0}")]
     Archive(#[from] archive::UrlError),
     #[error("failed to draw random bytes for a key: {0}")]
@@ -67,7 +71,7 @@ pub async fn run_with(client: Client, options: RunOptions, shutdown: Cancellatio
         over: shutdown.clone(),
     };
     let worker = options.worker_addr.map(|addr| http::serve_worker(addr, shared.clone())).transpose()?;
-    let rest = rest(&client, &options).map(|rest| http::serve(rest, shared, knows_tasks)).transpose()?;
+    let rest = rest(&client, &options)?.map(|rest| http::serve(rest, shared, knows_tasks)).transpose()?;
 
     tracing::info!(version = env!("CARGO_PKG_VERSION"), health = %options.health_addr, %archive, "task-manager starts");
     let finding = shutdown.run_until_cancelled(find_peer(election.said(), peer));
@@ -108,11 +112,17 @@ async fn tell_of(guard: &Guard, metrics: &Metrics) {
 
 /// REST is served by every replica, leader or not. It is off unless an address is given: whoever reaches it may
 /// make tasks, and that should not come with an upgrade.
-fn rest(client: &Client, options: &RunOptions) -> Option<http::Options> {
+fn rest(client: &Client, options: &RunOptions) -> Result<Option<http::Options>, Error> {
     let usual = options.watch_namespace.as_deref().unwrap_or(client.default_namespace());
     let named = &options.rest_namespaces;
     let namespaces = if named.is_empty() { vec![usual.to_owned()] } else { named.clone() };
-    options.http_addr.map(|addr| http::Options { addr, namespaces })
+    let watched = options.watch_namespace.as_ref();
+    if let Some((watched, other)) =
+        watched.and_then(|watched| Some((watched, namespaces.iter().find(|name| *name != watched)?)))
+    {
+        return Err(Error::Unwatched(other.clone(), watched.clone()));
+    }
+    Ok(options.http_addr.map(|addr| http::Options { addr, namespaces }))
 }
 
 /// This replica, as the others find it while it leads.

@@ -5,6 +5,7 @@ use std::collections::{HashMap, HashSet};
 
 use jiff::Timestamp;
 
+use crate::api::Task;
 use crate::core::observe::{JobFacts, Observed, PodFacts, Trouble, Unanswered};
 use crate::core::queue::Holding;
 
@@ -43,11 +44,11 @@ pub struct Children {
 }
 
 impl Children {
-    pub fn observed(&self, task_uid: &str) -> Observed {
+    pub fn observed(&self, task: &Task) -> Observed {
         let jobs = self.jobs.values().cloned().collect();
         let pods = self.pods.values().cloned().collect();
         let (refused, unanswered) = (self.refused.clone(), self.unanswered.clone());
-        Observed { refused, unanswered, ..Observed::of(task_uid, jobs, pods) }
+        Observed { refused, unanswered, ..Observed::of(task, jobs, pods) }
     }
 
     pub fn pod_seen(&mut self, pod: PodFacts) {

@@ -3,13 +3,14 @@
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::{ContainerState, ContainerStateTerminated, ContainerStatus, Pod};
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time};
 use kube::ResourceExt;
 
 use super::pod::Holds;
 use super::time::after;
 use super::words::Said;
 use super::{Reason, names};
+use crate::api::Task;
 
 /// What does not come along for so long is looked into and told.
 pub const TOLD_AFTER: SignedDuration = SignedDuration::from_secs(10);
@@ -34,15 +35,19 @@ pub struct Observed {
 }
 
 impl Observed {
-    /// What of these belongs to the task: Jobs that it owns, and pods that such a Job owns. A label alone proves
-    /// nothing: anybody may set it. A pod whose Job nobody remembers is taken by its Job's name.
-    pub fn of(task_uid: &str, jobs: Vec<JobFacts>, pods: Vec<PodFacts>) -> Self {
-        let jobs: Vec<_> = jobs.into_iter().filter(|job| job.owner.as_deref() == Some(task_uid)).collect();
+    /// What of these belongs to the task: Jobs in its namespace that it owns, and pods there that such a Job owns. A
+    /// label alone proves nothing: anybody may set it; and an owner is believed only where the API server's garbage
+    /// collection would believe it. A pod whose Job nobody remembers is taken by its Job's name.
+    pub fn of(task: &Task, jobs: Vec<JobFacts>, pods: Vec<PodFacts>) -> Self {
+        let ObjectMeta { uid, namespace, .. } = &task.metadata;
+        let is_here = |of: &String| Some(of) == namespace.as_ref();
+        let jobs = jobs.into_iter().filter(|job| job.owner == *uid && is_here(&job.namespace));
+        let jobs: Vec<_> = jobs.collect();
         let owned = |pod: &PodFacts| match jobs.iter().find(|job| job.name == pod.job) {
             Some(_) => jobs.iter().any(|job| pod.owner.as_ref() == Some(&job.uid)),
             None => pod.owner.is_some(),
         };
-        let pods = pods.into_iter().filter(|pod| owned(pod)).collect();
+        let pods = pods.into_iter().filter(|pod| is_here(&pod.namespace) && owned(pod)).collect();
         Self { jobs, pods, ..Self::default() }
     }
 

@@ -1,7 +1,7 @@
 use serde_json::{Value, json};
 
 use super::*;
-use crate::api::Priority;
+use crate::api::{Priority, TaskSpec};
 
 fn at(text: &str) -> Timestamp {
     text.parse().expect("a time")
@@ -345,8 +345,11 @@ fn preparing_counts_as_started_unless_the_work_itself_cannot_be_made() {
 #[test]
 fn what_only_carries_a_tasks_label_is_not_its_own() {
     let own = || JobFacts { owner: Some("77aa".into()), ..job(json!({})) };
+    let mut task = Task::new("report", TaskSpec::default());
+    task.metadata.uid = Some("77aa".into());
+    task.metadata.namespace = Some(own().namespace);
     let names = |jobs: Vec<JobFacts>, pods: Vec<PodFacts>| {
-        let observed = Observed::of("77aa", jobs, pods);
+        let observed = Observed::of(&task, jobs, pods);
         (observed.jobs.len(), observed.pods.len())
     };
     assert_eq!(names(vec![own()], vec![pod(json!({}))]), (1, 1));
@@ -355,6 +358,8 @@ fn what_only_carries_a_tasks_label_is_not_its_own() {
     assert_eq!(names(vec![own()], vec![PodFacts { owner: Some("other".into()), ..pod(json!({})) }]), (1, 0));
     assert_eq!(names(vec![own()], vec![PodFacts { owner: None, ..pod(json!({})) }]), (1, 0));
     assert_eq!(names(vec![], vec![pod(json!({}))]), (0, 1), "its Job went before it");
+    assert_eq!(names(vec![JobFacts { namespace: "elsewhere".into(), ..own() }], vec![pod(json!({}))]), (0, 1));
+    assert_eq!(names(vec![own()], vec![PodFacts { namespace: "elsewhere".into(), ..pod(json!({})) }]), (1, 0));
     assert_eq!(pod(json!({})).owner.as_deref(), Some("9f1e"));
 }
 

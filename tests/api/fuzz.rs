@@ -169,7 +169,7 @@ impl Case {
         let jobs = serde_json::from_value::<Job>(job).iter().map(JobFacts::of).collect();
         let pods = pods.into_iter().filter_map(|pod| serde_json::from_value::<Pod>(pod).ok());
         let pods: Vec<_> = pods.map(|pod| PodFacts::of(&pod)).collect();
-        let observed = Observed::of(task.metadata.uid.as_deref().unwrap_or_default(), jobs, pods);
+        let observed = Observed::of(&task, jobs, pods);
         let capacity = Capacity::of(&queue.spec);
         Self { task, kind: Kind::of(&kind), capacity, observed, settings: Settings::default(), now }
     }

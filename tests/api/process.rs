@@ -172,6 +172,15 @@ async fn no_kubeconfig_is_told_in_a_sentence() {
 }
 
 #[tokio::test]
+async fn a_namespace_for_rest_in_which_nothing_would_run_is_refused() {
+    let flags = ["--health-addr", "127.0.0.1:0", "--watch-namespace", "a", "--rest-namespaces", "a,b"];
+    let ended = run(&flags, Cluster::ControlPlane.kubeconfig().to_string_lossy().as_ref()).await;
+    assert!(!ended.status.success());
+    let said = String::from_utf8_lossy(&ended.stderr);
+    assert!(said.contains("--rest-namespaces names \"b\"") && said.contains("would never run"), "{said}");
+}
+
+#[tokio::test]
 async fn a_wrong_flag_is_told_in_a_sentence() {
     let ended = run(&["--default-memory-limit", "lots"], "").await;
     assert_eq!(ended.status.code(), Some(2));

@@ -183,7 +183,7 @@ impl Cache {
         Some(Gathered {
             kind: inner.kinds.get(&key_beside(task, &task.spec.type_)).cloned(),
             queue: inner.board.capacity(&key_beside(task, &task.spec.queue)).cloned(),
-            observed: children.map(|children| children.observed(&uid)).unwrap_or_default(),
+            observed: children.map(|children| children.observed(task)).unwrap_or_default(),
             earlier: Earlier::NotAsked,
             record_in_doubt: false,
             first_seen: known.first_seen(),

@@ -91,7 +91,7 @@ impl Cache {
         if namespace_of(&task) != speaker.namespace {
             return Heard::Stranger;
         }
-        let observed = inner.children.get(uid).map(|children| children.observed(uid)).unwrap_or_default();
+        let observed = inner.children.get(uid).map(|children| children.observed(&task)).unwrap_or_default();
         match lifecycle::hearing(&task, &observed, &speaker.uid) {
             Hearing::Present => Heard::Present(task),
             Hearing::Over => Heard::Over,
