@@ -124,6 +124,12 @@ impl App {
         Ok(record.filter(|record| self.namespaces.contains(&record.summary.namespace)))
     }
 
+    /// The record of the run that this is about: an earlier one may be there while this one's is still to be written.
+    pub async fn record_of(&self, known: &Entry) -> Result<Record, Problem> {
+        let record = self.archive.find_run(&known.uid, &known.run_id).await.map_err(away)?;
+        record.ok_or_else(|| Kind::Archive.because("its record is not written yet; ask again in a moment"))
+    }
+
     pub fn namespaces(&self) -> &[String] {
         &self.namespaces
     }

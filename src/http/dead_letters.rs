@@ -183,6 +183,6 @@ pub fn type_name(told: &str) -> String {
     told.replace('_', "-")
 }
 
-fn cursor(text: &str) -> Result<Cursor, Problem> {
+pub fn cursor(text: &str) -> Result<Cursor, Problem> {
     text.parse().map_err(|_| Kind::Query.because("this cursor was not given out here; begin without one").at("cursor"))
 }

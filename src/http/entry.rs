@@ -25,6 +25,8 @@ pub struct Entry {
     pub run_id: Arc<str>,
     /// What the body was that an idempotency key stands for.
     pub digest: Option<Arc<str>>,
+    /// The uid of the task that this one repeats.
+    pub replay_of: Option<Arc<str>>,
     pub state: State,
     pub reason: Reason,
     pub message: Option<Arc<str>>,
@@ -69,6 +71,7 @@ impl Entry {
             queue: text(&task.spec.queue),
             run_id,
             digest: task.annotations().get(names::ANNOTATION_BODY_DIGEST).map(|digest| text(digest)),
+            replay_of: task.annotations().get(names::ANNOTATION_REPLAY_OF).map(|of| text(of)),
             state: status.state,
             reason: status.reason,
             message: status.message.as_deref().map(text),

@@ -18,14 +18,14 @@ use serde_json::Value;
 use utoipa::ToSchema;
 
 use super::app::{self, App};
-use super::dead_letters::{Word, type_name, within, words};
+use super::dead_letters::{Word, cursor, type_name, within, words};
 use super::extract::{Body, Id, unknown_task};
 use super::manifest;
 use super::problem::{Kind, Problem, Problems};
 use super::status::Priority;
 use super::submit::{checked, taken};
 use crate::api::Task;
-use crate::archive::{Filter, Record};
+use crate::archive::{Cursor, Filter, Record};
 use crate::core::names::ANNOTATION_REPLAY_OF;
 
 const MOST: u32 = 1000;
@@ -63,11 +63,7 @@ pub async fn replay(State(app): State<Arc<App>>, Id(id): Id) -> Result<Response,
     if !known.state.is_final() {
         return Err(Kind::NotFinished.because("it is not finished: there is nothing to repeat yet"));
     }
-    let record = app.record(&id).await?.ok_or_else(|| match known.is_in_cluster() {
-        true => Kind::Archive.because("it is not archived yet; send the request again in a moment"),
-        false => unknown_task(),
-    })?;
-    let task_id = again(&app, &record).await?;
+    let task_id = again(&app, &app.record_of(&known).await?).await?;
     let location = [(header::LOCATION, format!("/api/v1/tasks/{task_id}"))];
     let body = Json(Replayed { task_id, status: "submitted", replay_of: id });
     Ok((StatusCode::ACCEPTED, location, body).into_response())
@@ -79,27 +75,34 @@ async fn again(app: &App, record: &Record) -> Result<String, Problem> {
         let why = "its payload was not known any more when it was recorded; submit it anew, with its payload";
         return Err(Kind::PayloadGone.because(why));
     }
-    let task = made(app, record).await?;
-    let uid = taken(app, &task)?;
+    let uid = made(app, record).await?;
     app.archive.link_replay(&record.summary.uid, &uid).await.map_err(app::away)?;
     Ok(uid)
 }
 
-async fn made(app: &App, record: &Record) -> Result<Task, Problem> {
+async fn made(app: &App, record: &Record) -> Result<String, Problem> {
     let old = &record.summary;
+    let is_linked = old.replayed_by.is_some();
     let spec = checked(app, spec(record), &old.namespace).await?;
     for number in 1..=REPLAYS {
         let name = format!("{}-r{number}", stem(record));
+        // Most names that are taken are known to be, which costs no request.
+        if let Some(other) = app.index.named(&old.namespace, &name) {
+            match other.replay_of.as_deref() == Some(&*old.uid) && !is_linked {
+                true => return Ok(other.uid.to_string()),
+                false => continue,
+            }
+        }
         let annotation = (ANNOTATION_REPLAY_OF, old.uid.as_str());
         let manifest = manifest::manifest(&old.namespace, &name.as_str().into(), spec.clone(), Some(annotation));
         match app.calls.create(&old.namespace, &manifest).await {
             Err(problem) if problem.is(Kind::Exists) => {
                 let other = app.calls.task(&old.namespace, &name).await?;
-                if let Some(begun) = other.filter(|other| old.replayed_by.is_none() && repeats(other, &old.uid)) {
-                    return Ok(begun);
+                if let Some(begun) = other.filter(|other| !is_linked && repeats(other, &old.uid)) {
+                    return taken(app, &begun);
                 }
             }
-            made => return made,
+            made => return taken(app, &made?),
         }
     }
     Err(Kind::Exists.because(format!("it was replayed {REPLAYS} times; replay one of its replays")))
@@ -151,6 +154,8 @@ pub struct Wanted {
     /// Replay at most so many, the last that failed. Default: 1000.
     #[schema(minimum = 1, maximum = 1000)]
     limit: Option<u32>,
+    /// The next_cursor of the answer before.
+    cursor: Option<String>,
 }
 
 /// What became of a replay by a filter.
@@ -163,6 +168,9 @@ pub struct ReplayOutcome {
     dry_run: bool,
     /// What became of each, oldest first. Empty in a dry run.
     results: Vec<ReplayItem>,
+    /// Where to go on; absent when all that matched were tried.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    next_cursor: Option<String>,
 }
 
 /// What became of one: a replay, or a problem.
@@ -179,8 +187,8 @@ pub struct ReplayItem {
 
 /// Replay dead letters
 ///
-/// All that a filter means, up to 1,000 at once: send it again while `matched` is more than `replayed`. A dry run
-/// says how many there are.
+/// All that a filter means, up to 1,000 at once: send it again with the `next_cursor` of the answer while there is
+/// one. A dry run says how many there are.
 #[utoipa::path(post, path = "/api/v1/tasks/dead-letters/replay", tag = "dead letters", request_body = Wanted,
     responses((status = 200, description = "What became of each.", body = ReplayOutcome), Problems))]
 pub async fn replay_many(
@@ -194,18 +202,20 @@ pub async fn replay_many(
     let Ok(_permit) = app.bulks.try_acquire() else {
         return Err(Kind::Busy.because("too many bulk requests at once; send it again in a moment"));
     };
+    let after: Option<Cursor> = wanted.cursor.as_deref().map(cursor).transpose()?;
     let dry_run = wanted.dry_run;
     let filter = wanted.filter(&app)?;
     let matched = app.archive.count(&filter).await.map_err(app::away)?;
-    let mut results = vec![];
+    let (mut results, mut next) = (vec![], None);
     if !dry_run {
-        let page = app.archive.list(&filter, None, limit).await.map_err(app::away)?;
+        let page = app.archive.list(&filter, after.as_ref(), limit).await.map_err(app::away)?;
+        next = page.next.map(|next| next.to_string());
         let oldest_first = page.items.into_iter().rev();
         let outcomes: Vec<_> = oldest_first.map(|summary| outcome(&app, summary.uid, summary.run_id)).collect();
         results = stream::iter(outcomes).buffered(AT_ONCE).collect().await;
     }
     let replayed = results.iter().filter(|item: &&ReplayItem| item.replayed_by.is_some()).count();
-    Ok(Json(ReplayOutcome { matched, replayed, dry_run, results }))
+    Ok(Json(ReplayOutcome { matched, replayed, dry_run, results, next_cursor: next }))
 }
 
 impl Wanted {

@@ -13,7 +13,7 @@ use utoipa::ToSchema;
 
 use super::app::App;
 use super::entry::Entry;
-use super::extract::{Id, unknown_task};
+use super::extract::Id;
 use super::large::LargeResultRef;
 use super::problem::{Problem, Problems};
 use super::status::Status;
@@ -109,14 +109,17 @@ pub async fn task(State(app): State<Arc<App>>, Id(id): Id) -> Result<Json<Whole>
     let (task, record) = futures::join!(in_cluster(&app, &known), of_final(&app, &known));
     let (task, record) = match (task?, record) {
         (Some(task), record) => (task, record.ok().flatten()),
-        (None, record) => record?.map(|record| (record.task(), Some(record))).ok_or_else(unknown_task)?,
+        (None, Ok(Some(record))) => (record.task(), Some(record)),
+        // It was deleted a moment ago.
+        (None, Ok(None)) => app.record_of(&known).await.map(|record| (record.task(), Some(record)))?,
+        (None, Err(problem)) => return Err(problem),
     };
     Ok(Json(whole(&app, task, &known, record)))
 }
 
 /// The record of a task that is final; of no other there is one that tells of its present run.
 async fn of_final(app: &App, known: &Entry) -> Result<Option<Record>, Problem> {
-    if known.state.is_final() { app.record(&known.uid).await } else { Ok(None) }
+    if known.state.is_final() { app.record_of(known).await.map(Some) } else { Ok(None) }
 }
 
 fn whole(app: &App, task: Task, known: &Entry, record: Option<Record>) -> Whole {
@@ -155,7 +158,7 @@ pub async fn read(app: &App, known: &Entry) -> Result<Task, Problem> {
     if let Some(task) = in_cluster(app, known).await? {
         return Ok(task);
     }
-    app.record(&known.uid).await?.map(|record| record.task()).ok_or_else(unknown_task)
+    app.record_of(known).await.map(|record| record.task())
 }
 
 /// The task as the API server has it, if it still is the one that is meant.

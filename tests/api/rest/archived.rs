@@ -241,6 +241,7 @@ async fn dead_letters_are_replayed_by_a_filter_each_once() {
         assert_eq!((&told["matched"], &told["replayed"]), (&json!(0), &json!(0)), "each once");
         let told = replay(&rest, json!({"limit": 1})).await;
         assert_eq!((&told["matched"], &told["replayed"]), (&json!(1), &json!(1)), "without a filter, the rest");
+        assert!(told.get("next_cursor").is_none(), "there are no more");
         for name in ["a1-r1", "a2-r1", "b1-r1"] {
             ns.task_in(name, task_manager::api::State::Completed).await;
         }
