@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use futures::future::BoxFuture;
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use tokio::sync::broadcast;
 
@@ -34,6 +35,9 @@ pub struct Speaker {
 pub struct Spot {
     pub uid: Uid,
     pub run_id: String,
+    /// When the run began: its runId may be used again.
+    #[serde(default)]
+    pub began: Timestamp,
     pub attempt: i32,
 }
 
@@ -45,6 +49,7 @@ impl Spot {
         Self {
             uid: task.metadata.uid.as_deref().unwrap_or_default().into(),
             run_id: run_id.clone(),
+            began: status.and_then(|status| status.queued_at.as_ref()).map(|at| at.0).unwrap_or_default(),
             attempt: status.map(|status| status.attempt).unwrap_or_default(),
         }
     }
@@ -213,7 +218,7 @@ mod tests {
     use super::*;
 
     fn spot(uid: &str, attempt: i32) -> Spot {
-        Spot { uid: uid.into(), run_id: "1".into(), attempt }
+        Spot { uid: uid.into(), run_id: "1".into(), began: Timestamp::UNIX_EPOCH, attempt }
     }
 
     fn percent(percent: i32) -> Word {

@@ -467,6 +467,10 @@ pub struct ResultRef {
     pub content_type: String,
     /// Its size.
     pub bytes: i64,
+    /// The task that left it, where this one did not run because that one had.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 64))]
+    pub uid: Option<String>,
 }
 
 /// One aspect of a resource's state, in the form that kubectl wait reads.

@@ -19,6 +19,9 @@ pub enum Error {
     /// Never try this again: it will not fit.
     #[error("{what} of {bytes} bytes is too large for the archive, which takes at most {limit}")]
     TooLarge { what: &'static str, bytes: usize, limit: usize },
+    /// Never try this again: what came later is there.
+    #[error("the archive has what came later: {0}")]
+    Outdated(&'static str),
     /// Somebody must look: what is stored cannot be read.
     #[error("the archive is damaged: {0}")]
     Corrupt(String),

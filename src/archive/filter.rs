@@ -61,7 +61,8 @@ impl Filter {
 
     /// `SELECT <columns>` of what is meant, to which more conditions may be appended.
     pub(super) fn select(&self, columns: &str) -> Statement {
-        let start = Statement::new(format!("SELECT {columns} FROM archive_records WHERE 1 = 1"));
+        // One without uid is a probe.
+        let start = Statement::new(format!("SELECT {columns} FROM archive_records WHERE uid <> ''"));
         let texts = [
             (" AND type = ", self.type_.as_deref().map(column)),
             (" AND reason = ", self.reason.map(|reason| reason.to_string())),

@@ -9,9 +9,9 @@ use tokio::time::{sleep, timeout};
 
 use super::{Archive, Error, Record};
 
-/// How often an archive that takes what it is given is looked at.
+/// How often an archive that takes what it is given is probed.
 const LOOK: Duration = Duration::from_secs(15);
-/// How long after a failure it is probed, first …
+/// How long after a failure it is, first …
 const FIRST_PROBE: Duration = Duration::from_secs(1);
 /// … and at most: each pause is twice the one before.
 const LAST_PROBE: Duration = Duration::from_secs(30);
@@ -53,8 +53,10 @@ impl Guard {
         match &put {
             Ok(()) => self.found_down.store(0, Ordering::Relaxed),
             Err(error) if error.passes() => self.found(Err(error.clone())),
+            // It is this record.
+            Err(Error::TooLarge { .. }) => {}
             // Is it this record, or everything?
-            Err(_) => self.found(self.archive.ping().await),
+            Err(_) => self.found(self.archive.probe().await),
         }
         put
     }
@@ -70,13 +72,14 @@ impl Guard {
 
     /// Brings the archive up to date and looks after it; never ends.
     pub async fn watch_over(&self) {
-        self.found(self.archive.prepare().await);
+        let prepared = self.archive.prepare().await;
+        self.found(if prepared.is_ok() { self.archive.probe().await } else { prepared });
         loop {
             if self.is_up() {
                 let mut trouble = self.trouble();
                 match timeout(LOOK, trouble.wait_for(Option::is_some)).await {
                     Ok(_) => {}
-                    Err(_) => self.found(self.archive.ping().await),
+                    Err(_) => self.found(self.archive.probe().await),
                 }
             } else {
                 sleep(self.pause()).await;

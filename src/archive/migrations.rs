@@ -11,7 +11,7 @@ use super::place::Backend;
 use super::statement::Statement;
 
 /// In order; one that was released never changes.
-const MIGRATIONS: [&str; 1] = [include_str!("migrations/1.sql")];
+const MIGRATIONS: [&str; 2] = [include_str!("migrations/1.sql"), include_str!("migrations/2.sql")];
 
 /// The lock is held by whoever migrates a database of PostgreSQL, until its transaction ends. Waiting for it, and
 /// migrating, may take longer than a call.

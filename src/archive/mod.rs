@@ -118,14 +118,11 @@ impl Archive {
         within(MIGRATED_WITHIN, self.0.prepared()).await
     }
 
-    /// Whether it answers.
-    pub async fn ping(&self) -> Result<(), Error> {
-        self.write(Statement::new("SELECT 1")).await.map(drop)
-    }
-
-    /// Whether it takes what it is given: stores a little, and deletes it.
+    /// Whether it takes what it is given: stores a record and a result that nobody asked for, and deletes them. Less
+    /// would not tell: what has no right to write, or no room, still answers.
     pub async fn probe(&self) -> Result<(), Error> {
-        self.store_and_delete().await
+        self.store_and_delete_a_record().await?;
+        self.store_and_delete_a_result().await
     }
 
     async fn write(&self, statement: Statement) -> Result<Answer, Error> {

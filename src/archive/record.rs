@@ -108,6 +108,12 @@ impl Record {
         Self::of(task, &status, log, now)
     }
 
+    /// How much it is, as it is stored.
+    pub fn bytes(&self) -> usize {
+        let told = serde_json::to_vec(&self.summary).map_or(0, |told| told.len());
+        told + serde_json::to_vec(&self.details).map_or(0, |rest| rest.len())
+    }
+
     /// The task as it was at the end of this run: what [`Record::of`] was given, as far as it is kept.
     pub fn task(&self) -> Task {
         let spec = serde_json::from_value(self.details.spec.clone()).unwrap_or_default();

@@ -2,15 +2,17 @@
 
 use std::sync::LazyLock;
 
+use jiff::Timestamp;
 use sqlx::Row;
 use sqlx::any::AnyRow;
 
 use super::error::Error;
 use super::filter::{Cursor, Filter};
 use super::record::{Record, Summary};
+use super::results::BYTES_OF_A_PROBE;
 use super::statement::{Statement, Value, column};
 use super::{Archive, Details};
-use crate::api::Reason;
+use crate::api::{Reason, Task, TaskSpec, TaskStatus};
 
 /// A spec is bounded by what the API server takes, and the rest is small.
 const LARGEST_RECORD: usize = 4 << 20;
@@ -36,6 +38,15 @@ impl Archive {
         Ok(())
     }
 
+    /// Under a uid that no task has, and that no list shows.
+    pub(super) async fn store_and_delete_a_record(&self) -> Result<(), Error> {
+        let log = "0".repeat(BYTES_OF_A_PROBE);
+        let nobody = Task::new("", TaskSpec::default());
+        let probe = Record::of(&nobody, &TaskStatus::default(), Some(&log), Timestamp::UNIX_EPOCH);
+        self.write(upsert(&probe)?).await?;
+        self.write(Statement::new("DELETE FROM archive_records WHERE uid = ''")).await.map(drop)
+    }
+
     /// The newest run of a task.
     pub async fn find(&self, uid: &str) -> Result<Option<Record>, Error> {
         self.one(whole(" uid = $1").with(column(uid))).await
@@ -52,13 +63,15 @@ impl Archive {
         self.one(named.with(column(name)).with(column(namespace)).with(column(run_id))).await
     }
 
-    /// How the newest task of this name, other than `uid`, ended this run. One that came to an end of its own goes
-    /// before one that was deleted.
-    pub async fn outcome(&self, namespace: &str, name: &str, run_id: &str, uid: &str) -> Result<Option<Record>, Error> {
+    /// How the newest task of this name ended this run, of those that were launched, or ended as one that was. One
+    /// that came to an end of its own goes before one that was deleted.
+    pub async fn outcome(&self, namespace: &str, name: &str, run_id: &str) -> Result<Option<Record>, Error> {
+        // Within a text of JSON each quote is escaped, so this is nothing that others wrote.
         let ended = "SELECT summary, details, replayed_by FROM archive_records WHERE name = $1 AND namespace = $2 \
-            AND run_id = $3 AND uid <> $4 AND final = 1 ORDER BY genuine DESC, began DESC, uid DESC LIMIT 1";
+            AND run_id = $3 AND final = 1 AND (reason = $4 OR summary NOT LIKE '%\"attempt\":0,%') \
+            ORDER BY genuine DESC, began DESC, uid DESC LIMIT 1";
         let asked = Statement::new(ended).with(column(name)).with(column(namespace)).with(column(run_id));
-        self.one(asked.with(column(uid))).await
+        self.one(asked.with(Reason::RanBefore.to_string())).await
     }
 
     /// What the filter means, newest first, after the cursor: at least 1 and at most 1,000 records. Following the

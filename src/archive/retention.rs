@@ -8,8 +8,10 @@ use super::error::Error;
 use super::filter::Cursor;
 use super::statement::{Statement, Value};
 
-/// So many records are deleted by one statement.
+/// So many records are deleted by one statement, …
 const BATCH: i64 = 500;
+/// … and so many results, which may be large; fewer where that takes too long.
+const BATCH_OF_RESULTS: i64 = 16;
 
 /// What is kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,6 +25,9 @@ pub struct Retention {
 /// The oldest records up to a place in time, as many as a batch has.
 const OLDEST: &str = "(SELECT uid, run_id FROM archive_records WHERE (at, uid, run_id) <= ($1, $2, $3) \
     ORDER BY at, uid, run_id LIMIT $4)";
+/// Results of the oldest $4 records.
+const THEIRS: &str = "(SELECT uid, run_id FROM archive_results WHERE (uid, run_id) IN (SELECT uid, run_id FROM \
+    archive_records WHERE (at, uid, run_id) <= ($1, $2, $3) ORDER BY at, uid, run_id LIMIT $4) LIMIT $5)";
 /// Results whose record is gone, or never came.
 const ORPHANS: &str = "(SELECT uid, run_id FROM archive_results WHERE stored < $1 AND NOT EXISTS (SELECT 1 FROM \
     archive_records WHERE archive_records.uid = archive_results.uid AND archive_records.run_id = archive_results.run_id) \
@@ -53,12 +58,14 @@ impl Archive {
     }
 
     async fn delete_up_to(&self, last: &Cursor) -> Result<u64, Error> {
-        let key: [Value; 4] = [last.at.into(), last.uid.as_str().into(), last.run_id.as_str().into(), BATCH.into()];
+        let key: [Value; 3] = [last.at.into(), last.uid.as_str().into(), last.run_id.as_str().into()];
+        let (mut records, mut results) = (BATCH, BATCH_OF_RESULTS);
         let mut deleted = 0;
         loop {
             // Results first: a record that is left without one says so, a result without a record is found by nobody.
-            self.delete("archive_results", OLDEST, &key).await?;
-            match self.delete("archive_records", OLDEST, &key).await? {
+            let of_records = [&key[..], &[records.into()]].concat();
+            while self.delete("archive_results", THEIRS, &of_records, &mut results).await? > 0 {}
+            match self.delete("archive_records", OLDEST, &key, &mut records).await? {
                 0 => return Ok(deleted),
                 some => deleted += some,
             }
@@ -66,14 +73,21 @@ impl Archive {
     }
 
     async fn delete_orphans(&self, older_than: Timestamp) -> Result<(), Error> {
-        let values = [older_than.as_microsecond().into(), BATCH.into()];
-        while self.delete("archive_results", ORPHANS, &values).await? > 0 {}
+        let mut batch = BATCH_OF_RESULTS;
+        while self.delete("archive_results", ORPHANS, &[older_than.as_microsecond().into()], &mut batch).await? > 0 {}
         Ok(())
     }
 
-    async fn delete(&self, table: &str, which: &str, values: &[Value]) -> Result<u64, Error> {
-        let statement = Statement::new(format!("DELETE FROM {table} WHERE (uid, run_id) IN {which}"));
-        let statement = values.iter().cloned().fold(statement, Statement::with);
-        Ok(self.write(statement).await?.changed)
+    /// Deletes a batch of what is meant. Where that takes too long, it may be for the size of it: then half of it is
+    /// tried, down to one alone, so that no size stops this for ever.
+    async fn delete(&self, table: &str, which: &str, values: &[Value], batch: &mut i64) -> Result<u64, Error> {
+        loop {
+            let statement = Statement::new(format!("DELETE FROM {table} WHERE (uid, run_id) IN {which}"));
+            let statement = values.iter().cloned().fold(statement, Statement::with).with(*batch);
+            match self.write(statement).await {
+                Err(Error::Down(_)) if *batch > 1 => *batch /= 2,
+                answer => return Ok(answer?.changed),
+            }
+        }
     }
 }

@@ -22,8 +22,6 @@ const TRY_AGAIN: Duration = Duration::from_secs(1);
 const LOOK_AGAIN: Duration = Duration::from_millis(20);
 /// ...and for how long, before it is asked again what there is to catch up with.
 const CAUGHT_UP_WITHIN: Duration = Duration::from_secs(10);
-/// How long a task whose admission the API server refused waits before it is a candidate again.
-const AFTER_A_REFUSAL: Duration = Duration::from_secs(10);
 
 /// Runs until `shutdown`; then finishes the writes that have begun.
 pub async fn run(context: Arc<Context>, shutdown: CancellationToken) {
@@ -94,8 +92,7 @@ fn pass(
         // A microsecond apart, so that the order in which slots were given can be read back.
         let at = now + SignedDuration::from_micros(place as i64);
         let writing = async move {
-            let _permit = in_flight.acquire().await;
-            admit(&context, &candidate, at).await;
+            admit(&context, &in_flight, &candidate, at).await;
         };
         writes.spawn(over.clone().run_until_cancelled_owned(writing));
     }
@@ -117,7 +114,8 @@ async fn sleep_until(wake: Option<Timestamp>) {
 }
 
 /// Writes one admission. The slot stays assumed until it is known whether the write took place.
-async fn admit(context: &Context, candidate: &Candidate, now: Timestamp) {
+async fn admit(context: &Context, in_flight: &Semaphore, candidate: &Candidate, now: Timestamp) {
+    let mut permit = in_flight.acquire().await;
     let uid = candidate.order.uid();
     let task = context.cache.reference(uid).and_then(|reference| context.cache.task(&reference));
     let Some(task) = task.filter(|task| task.metadata.uid.as_deref() == Some(uid)) else {
@@ -131,7 +129,10 @@ async fn admit(context: &Context, candidate: &Candidate, now: Timestamp) {
     let admission = Admission { arrival: candidate.order.arrival(), holds };
     let status = lifecycle::admitted(&task, &kind, &admission, now);
     while let Some(pause) = write(context, &task, status.clone()).await {
+        // Others are admitted meanwhile.
+        drop(permit);
         tokio::time::sleep(pause).await;
+        permit = in_flight.acquire().await;
     }
 }
 
@@ -152,8 +153,7 @@ async fn write(context: &Context, task: &Task, status: TaskStatus) -> Option<Dur
         }
         Err(error) => {
             tracing::error!(task = task.name_any(), namespace = task.namespace(), %error, "failed to admit; will try again");
-            tokio::time::sleep(AFTER_A_REFUSAL).await;
-            context.cache.not_admitted(task);
+            context.cache.admission_refused(task, Timestamp::now());
         }
     }
     None

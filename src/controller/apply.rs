@@ -68,17 +68,21 @@ pub async fn carry_out(task: &Task, action: Action, context: &Context) -> Again 
 }
 
 async fn write(task: &Task, status: TaskStatus, context: &Context) -> Again {
+    Ok(is_written(task, status, context).await?.then_some(TRACE_EXPECTED_WITHIN))
+}
+
+/// False where the task has changed: the watch will show how.
+async fn is_written(task: &Task, status: TaskStatus, context: &Context) -> Result<bool, CallError> {
     match context.status.write(task, status).await {
         Ok(written) => {
             context.cache.task_written(&written);
-            context.records.told(task);
-            Ok(Some(TRACE_EXPECTED_WITHIN))
+            Ok(true)
         }
         Err(CallError::Conflict) => {
             context.cache.task_outdated(task);
-            Ok(None)
+            Ok(false)
         }
-        Err(CallError::NotFound) => Ok(None),
+        Err(CallError::NotFound) => Ok(false),
         Err(error) => Err(error),
     }
 }
@@ -90,7 +94,15 @@ async fn record(task: &Task, recording: Recording, context: &Context) -> Again {
             context.records.told(task);
             Ok(Some(Duration::ZERO))
         }
-        Kept::There => write(task, recording.then, context).await,
+        // Only what was written together with the record tells that both say the same: an end that was written
+        // before may be another than the record's.
+        Kept::There => {
+            let written = is_written(task, recording.then, context).await?;
+            if written {
+                context.records.told(task);
+            }
+            Ok(written.then_some(TRACE_EXPECTED_WITHIN))
+        }
         Kept::NotNow(pause) => {
             if let Some(meanwhile) = recording.meanwhile {
                 write(task, meanwhile, context).await?;

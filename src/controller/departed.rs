@@ -10,13 +10,13 @@ use tokio::sync::Notify;
 use tokio::time::{sleep, timeout};
 
 use super::records::put;
-use crate::api::{Payload, Task};
+use crate::api::Task;
 use crate::archive::{Guard, Record};
 use crate::metrics::Metrics;
 
 /// So many records wait at most; what is deleted beyond that is lost, and counted.
 const MOST: usize = 10_000;
-/// So many bytes of payloads; what comes beyond that is kept without its payload.
+/// So many bytes of records; what comes beyond that is kept without its payload.
 const MOST_BYTES: usize = 64 << 20;
 /// The pause after one was not taken.
 const PAUSE: Duration = Duration::from_secs(1);
@@ -90,9 +90,19 @@ impl Departed {
         }
     }
 
-    /// Writes what is left, while the archive takes it and not for long.
+    /// Writes what is left, while the archive takes anything and not for long. Each is tried once: one that is refused
+    /// does not keep the others.
     pub async fn drain(&self) {
-        let drained = timeout(DRAIN, async { while !self.is_empty() && self.put_first().await {} }).await;
+        let many = self.lock().waiting.len();
+        let each_once = async {
+            for _ in 0..many {
+                self.put_first().await;
+                if !self.guard.is_up() {
+                    break;
+                }
+            }
+        };
+        let drained = timeout(DRAIN, each_once).await;
         let left = self.lock().waiting.len();
         if drained.is_err() || left > 0 {
             tracing::error!(left, "ended before the records of deleted tasks were written; they are lost");
@@ -127,15 +137,52 @@ impl Departed {
 
 impl Waiting {
     fn of(task: &Task, now: Timestamp, room: usize) -> Self {
-        let bytes = match &task.spec.payload {
-            Some(payload @ Payload::Whole(_)) => payload.bytes(),
-            Some(Payload::Measured { .. }) | None => 0,
-        };
-        if bytes <= room {
-            return Self { record: Record::of_deleted(task, None, now), bytes, tries: 0 };
+        let whole = Self::with(Record::of_deleted(task, None, now));
+        if whole.bytes <= room {
+            return whole;
         }
         let mut without = task.clone();
         without.spec.payload = without.spec.payload.map(|payload| payload.measured());
-        Self { record: Record::of_deleted(&without, None, now), bytes: 0, tries: 0 }
+        Self::with(Record::of_deleted(&without, None, now))
+    }
+
+    fn with(record: Record) -> Self {
+        let bytes = record.bytes();
+        Self { record, bytes, tries: 0 }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::api::{TaskSpec, TaskStatus};
+    use crate::archive::{Archive, Options};
+
+    fn task(name: &str, bytes: usize) -> Task {
+        let mut task = Task::new(name, TaskSpec::default());
+        task.metadata.uid = Some(name.into());
+        task.metadata.namespace = Some("docs".into());
+        task.status = Some(TaskStatus { message: Some("x".repeat(bytes)), ..TaskStatus::default() });
+        task
+    }
+
+    #[tokio::test]
+    async fn at_the_end_a_record_that_is_refused_does_not_keep_the_others() {
+        let folder = std::env::temp_dir().join(format!("departed-{}", std::process::id()));
+        std::fs::create_dir_all(&folder).expect("a folder");
+        let options = Options { deadline: Duration::from_secs(60), ..Options::default() };
+        let url = format!("sqlite://{}/archive.db", folder.display());
+        let archive = Archive::open(&url, &options).await.expect("it opens");
+        let departed = Departed::new(Arc::new(Guard::of(archive.clone())), Arc::default());
+        let too_large = 5 << 20;
+        for (name, bytes) in [("one", too_large), ("two", 1), ("three", too_large), ("four", 1)] {
+            departed.take(&task(name, bytes), Timestamp::UNIX_EPOCH);
+        }
+        departed.drain().await;
+        assert_eq!(departed.lock().waiting.len(), 2);
+        for name in ["two", "four"] {
+            assert!(archive.find(name).await.expect("an answer").is_some(), "{name}");
+        }
+        let _ = std::fs::remove_dir_all(folder);
     }
 }

@@ -1,7 +1,7 @@
 //! Brings what the watches show into the cache, and tells which tasks to look at. What cannot be read hurts only
 //! itself: it is there all the same, and nothing of it is taken to be gone. Never asks the API server for anything.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use futures::SinkExt;
@@ -136,6 +136,10 @@ impl Intake {
                 let is_unread = |task: &Task| self.lists.unread.iter().any(|unread| unread.uid == task.metadata.uid);
                 let gone = before.iter().filter(|task| !cache.is_there(task) && !is_unread(task));
                 gone.for_each(|task| records.gone(task));
+                let before: HashMap<_, _> = before.iter().map(|task| (&task.metadata.uid, task)).collect();
+                for task in cache.tasks() {
+                    records.seen(before.get(&task.metadata.uid).map(|before| before.as_ref()), &task);
+                }
                 let all = cache.tasks_listed(&std::mem::take(&mut self.lists.unread));
                 self.listed("Task");
                 all

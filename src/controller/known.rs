@@ -1,11 +1,13 @@
 //! What is remembered of a task beside the task itself: in which versions it was seen, written and placed, and
 //! from that what is news and what is past. Versions are resourceVersions, compared as integers.
 
+use jiff::{SignedDuration, Timestamp};
 use kube::ResourceExt;
 use kube::api::ObjectMeta;
 use kube::runtime::reflector::ObjectRef;
 
 use crate::api::Task;
+use crate::core::time::after;
 
 /// The object's resourceVersion.
 pub fn version(task: &Task) -> u64 {
@@ -32,7 +34,16 @@ pub struct Known {
     placed: u64,
     /// How many looks at it failed, one after another.
     errors: u32,
+    /// How many of its admissions the API server refused, one after another.
+    refusals: u32,
+    /// For their sake it is not admitted before this time.
+    held_until: Option<Timestamp>,
 }
+
+/// How long a task whose admission was refused is held back, first …
+const FIRST_PAUSE: SignedDuration = SignedDuration::from_secs(10);
+/// … and how often that is doubled at most, to some five minutes.
+const MOST_DOUBLED: u32 = 5;
 
 impl Known {
     pub fn of(task: &Task) -> Self {
@@ -46,6 +57,8 @@ impl Known {
             latest: 0,
             placed: 0,
             errors: 0,
+            refusals: 0,
+            held_until: None,
         }
     }
 
@@ -98,6 +111,21 @@ impl Known {
     pub fn look_failed(&mut self) -> u32 {
         self.errors = self.errors.saturating_add(1);
         self.errors
+    }
+
+    /// Its admission was refused.
+    pub fn refused(&mut self, now: Timestamp) {
+        self.held_until = Some(after(now, FIRST_PAUSE * (1 << self.refusals.min(MOST_DOUBLED))));
+        self.refusals = self.refusals.saturating_add(1);
+    }
+
+    /// Its admission was taken.
+    pub fn taken(&mut self) {
+        (self.refusals, self.held_until) = (0, None);
+    }
+
+    pub fn held_until(&self) -> Option<Timestamp> {
+        self.held_until
     }
 
     pub fn look_went_well(&mut self) {

@@ -150,19 +150,19 @@ impl Records {
         pause
     }
 
-    /// How the last task of this name other than this one ended the same run.
+    /// How the last task of this name, or this one earlier, ended the same run.
     pub async fn earlier_than(&self, namespace: &str, task: &Task) -> Earlier {
         let (name, run_id, uid) = (task.name_any(), &task.spec.run_id, task.uid().unwrap_or_default());
         // What waits to be told to the archive is not known to it.
         let answer = match self.guard.is_up() && !self.departed.holds(namespace, &name, run_id) {
-            true => Some(self.archive().outcome(namespace, &name, run_id, &uid).await),
+            true => Some(self.archive().outcome(namespace, &name, run_id).await),
             false => None,
         };
         let mut inner = self.lock();
         match answer {
             Some(Ok(record)) => {
                 inner.asking.remove(&*uid);
-                Earlier::found(record.and_then(|record| record.task().status))
+                Earlier::found(record.map(|record| record.task()))
             }
             unanswered => {
                 inner.asking.insert(uid.as_str().into());

@@ -50,8 +50,11 @@ pub async fn result(app: &App, uid: &str, status: &TaskStatus) -> Result<Respons
         return Err(Kind::Busy.because("too many large results are being read; ask again in a moment"));
     };
     let run_id = status.run_id.as_deref().unwrap_or_default();
-    let stored = app.archive.result(uid, run_id).await.map_err(away)?;
-    let stored = stored.filter(|stored| stored.attempt == status.attempt).ok_or_else(|| {
+    // One that did not run, because another had, tells of that one's result.
+    let by_another = status.result_ref.as_ref().and_then(|stored| stored.uid.as_deref());
+    let stored = app.archive.result(by_another.unwrap_or(uid), run_id).await.map_err(away)?;
+    let is_meant = |stored: &LargeResult| by_another.is_some() || stored.attempt == status.attempt;
+    let stored = stored.filter(is_meant).ok_or_else(|| {
         Kind::ResultGone.because("the store does not have this result any more; replay the task to get it again")
     })?;
     let LargeResult { content_type, content, .. } = stored;

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use harness::*;
 use kube::api::{DeleteParams, ListParams};
 use serde_json::json;
-use task_manager::api::{Reason, State, Task};
+use task_manager::api::{Reason, State, Task, TaskStatus};
 use task_manager::archive::{Archive, Filter, Options, Record};
 use tokio::net::TcpListener;
 
@@ -242,6 +242,37 @@ async fn a_task_with_once_runs_once_however_often_it_is_created() {
         assert_eq!(node.starts_of("one"), 1, "nothing was run again");
         ns.create(&task("one")).await;
         ns.task_when("one", "runs, for it does not say once", |_, status| status.attempt > 0).await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_task_with_once_that_had_a_run_before_does_not_run_it_again() {
+    in_namespace("once-reruns", async |ns| {
+        let (node, _operator) = set(&ns, &[]).await;
+        created_again(&ns, "one", "1").await;
+        let mut reasons = vec![];
+        for run_id in ["2", "1", "2"] {
+            ns.patch_task("one", json!({"runId": run_id})).await.expect("accepted");
+            let is_over = |status: &TaskStatus| status.run_id.as_deref() == Some(run_id) && status.is_archived();
+            let ended = ns.task_when("one", "has ended this run", |_, status| is_over(status)).await;
+            reasons.push(status(&ended).reason);
+        }
+        assert_eq!(reasons, [Reason::Succeeded, Reason::RanBefore, Reason::RanBefore]);
+        assert_eq!(node.starts_of("one"), 2);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_task_with_once_that_never_ran_may_be_created_again_and_runs() {
+    in_namespace("once-mended", async |ns| {
+        let (node, _operator) = set(&ns, &[]).await;
+        ns.create(&task("one").with(|spec| (spec.once, spec.cancel) = (true, true))).await;
+        assert_eq!(status(&recorded(&ns, "one").await).reason, Reason::Cancelled);
+        removed(&ns, "one").await;
+        assert_eq!(status(&created_again(&ns, "one", "1").await).reason, Reason::Succeeded);
+        assert_eq!(node.starts_of("one"), 1);
     })
     .await;
 }

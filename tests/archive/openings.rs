@@ -23,7 +23,7 @@ async fn an_archive_that_is_opened_again_has_what_was_put(store: Store) {
     store.open().await.put(&completed("u-1", 10)).await.expect("it is put");
     let again = store.open().await;
     assert_eq!(again.find("u-1").await.expect("an answer"), Some(completed("u-1", 10)));
-    again.ping().await.expect("it answers");
+    again.probe().await.expect("it answers");
 }
 
 async fn an_archive_may_be_opened_by_many_at_once(store: Store) {

@@ -74,7 +74,7 @@ async fn a_server_that_says_nothing_is_down_within_the_deadline_for_all_at_once(
 async fn connections_that_die_idle_are_not_noticed_by_callers() {
     let server = Postgres::start().await;
     let archive = open(&server.database().await).await;
-    futures::future::join_all((0..20).map(|_| archive.ping())).await;
+    futures::future::join_all((0..20).map(|_| archive.probe())).await;
     server
         .execute(
             "postgres",

@@ -20,6 +20,7 @@ on_both!(
     what_nobody_put_is_not_found,
     a_replay_is_linked_once_and_stays_linked,
     a_record_that_is_too_large_is_refused_for_good,
+    of_several_ends_of_a_run_the_newest_that_was_launched_is_the_outcome,
 );
 
 async fn a_record_reads_back_as_it_was(store: Store) {
@@ -140,4 +141,26 @@ async fn a_record_that_is_too_large_is_refused_for_good(store: Store) {
     let refused = archive.put(&large).await.expect_err("it is too large");
     assert!(matches!(refused, Error::TooLarge { .. }) && !refused.passes(), "{refused}");
     archive.put(&completed("u-1", 10)).await.expect("others are still taken");
+}
+
+async fn of_several_ends_of_a_run_the_newest_that_was_launched_is_the_outcome(store: Store) {
+    let archive = store.open().await;
+    let ended = |uid: &str, queued, reason, attempt| {
+        record(uid, 100, |record| {
+            record.summary.name = "report".into();
+            record.summary.queued_at = Some(second(queued));
+            record.summary.message = Some(r#"said "attempt":0, and "attempt":1,"#.into());
+            (record.summary.reason, record.summary.attempt) = (reason, attempt);
+        })
+    };
+    let outcome = async || {
+        let found = archive.outcome("docs", "report", "1").await.expect("an answer");
+        found.map(|record| record.summary.uid)
+    };
+    put_all(&archive, &[ended("refused", 5, Reason::AboveMaximum, 0), ended("unborn", 9, Reason::Deleted, 0)]).await;
+    assert_eq!(outcome().await, None, "nothing was launched");
+    put_all(&archive, &[ended("ran", 1, Reason::Deleted, 1)]).await;
+    assert_eq!(outcome().await.as_deref(), Some("ran"), "what was never launched does not hide it");
+    put_all(&archive, &[ended("like-it", 7, Reason::RanBefore, 0), ended("unborn-2", 8, Reason::Cancelled, 0)]).await;
+    assert_eq!(outcome().await.as_deref(), Some("like-it"));
 }

@@ -15,7 +15,7 @@ on_both!(
 
 fn result(attempt: i32, content: &[u8]) -> LargeResult {
     let content_type = "application/octet-stream".into();
-    LargeResult { attempt, content_type, content: Arc::new(content.to_vec()), stored_at: second(5) }
+    LargeResult { began: second(0), attempt, content_type, content: Arc::new(content.to_vec()), stored_at: second(5) }
 }
 
 async fn stored(archive: &Archive) -> Option<LargeResult> {
@@ -48,8 +48,14 @@ async fn the_result_of_the_latest_attempt_stays(store: Store) {
         archive.put_result("u-1", "1", &result(attempt, content)).await.expect("it is stored");
     }
     let late = archive.put_result("u-1", "1", &result(2, b"late")).await;
-    assert!(matches!(late, Err(Error::Refused(_))), "{late:?}");
+    assert!(matches!(late, Err(Error::Outdated(_))), "{late:?}");
     assert_eq!(stored(&archive).await, Some(result(3, b"six")));
+    // The same runId again, after another: attempts are counted anew.
+    let again = LargeResult { began: second(9), ..result(1, b"again") };
+    archive.put_result("u-1", "1", &again).await.expect("it is stored");
+    let late = archive.put_result("u-1", "1", &result(4, b"late")).await;
+    assert!(matches!(late, Err(Error::Outdated(_))), "{late:?}");
+    assert_eq!(stored(&archive).await, Some(again));
 }
 
 async fn a_content_type_that_is_none_is_refused(store: Store) {

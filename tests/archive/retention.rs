@@ -1,7 +1,9 @@
 //! What is too old or too much is forgotten, and nothing else.
 
 use std::sync::Arc;
+use std::time::Duration;
 
+use sqlx::{AnyConnection, Connection, Executor};
 use task_manager::archive::{Archive, Filter, LargeResult, Retention};
 
 use crate::stage::{Store, completed, put_all, second, unfinished};
@@ -59,7 +61,8 @@ async fn more_than_a_batch_is_forgotten_at_once(store: Store) {
 
 async fn put_result(archive: &Archive, uid: &str, stored: i64) {
     let content = Arc::new(b"large".to_vec());
-    let result = LargeResult { attempt: 1, content_type: "text/plain".into(), content, stored_at: second(stored) };
+    let (content_type, stored_at) = ("text/plain".into(), second(stored));
+    let result = LargeResult { began: second(0), attempt: 1, content_type, content, stored_at };
     archive.put_result(uid, "1", &result).await.expect("it is stored");
 }
 
@@ -85,4 +88,25 @@ async fn a_result_whose_record_never_came_is_forgotten_when_it_is_old(store: Sto
     assert_eq!(forgotten(&archive, Retention { older_than: second(20), ..FOR_EVER }).await, 0);
     assert!(!has_result(&archive, "lost").await);
     assert!(has_result(&archive, "u-0").await && has_result(&archive, "running").await);
+}
+
+/// As deleting large results is slow, or more of it.
+const SLOW: &str = "CREATE FUNCTION slow() RETURNS trigger AS $$ BEGIN PERFORM pg_sleep(0.2); RETURN OLD; END $$ \
+    LANGUAGE plpgsql; \
+    CREATE TRIGGER slow BEFORE DELETE ON archive_records FOR EACH ROW EXECUTE FUNCTION slow(); \
+    CREATE TRIGGER slow BEFORE DELETE ON archive_results FOR EACH ROW EXECUTE FUNCTION slow()";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_cannot_be_forgotten_within_the_deadline_is_forgotten_in_smaller_parts() {
+    let store = Store::postgres().await;
+    let archive = with_records(&store, 12).await;
+    for number in 0..12 {
+        put_result(&archive, &format!("u-{number}"), 5).await;
+    }
+    let mut owner = AnyConnection::connect(&store.url).await.expect("a connection");
+    owner.execute(sqlx::raw_sql(SLOW)).await.expect("it is slow");
+    // Twelve of them take longer.
+    let hasty = store.open_with(Duration::from_secs(2)).await;
+    assert_eq!(forgotten(&hasty, Retention { keep_at_most: 0, ..FOR_EVER }).await, 12);
+    assert!(left(&archive).await.is_empty() && !has_result(&archive, "u-0").await);
 }

@@ -239,7 +239,8 @@ impl Inner {
     fn standing(&self, task: &Task, settings: &Settings) -> Standing {
         let kind = self.kinds.get(&key_beside(task, &task.spec.type_)).map(Arc::as_ref);
         let first_seen = self.known.get(&uid_of(task)).map_or_else(|| version(task), Known::first_seen);
-        let standing = standing(task, kind, first_seen, settings);
+        let held_until = self.known.get(&uid_of(task)).and_then(Known::held_until);
+        let standing = standing(task, kind, first_seen, settings).not_before(held_until);
         if task.metadata.deletion_timestamp.is_some() {
             return standing.while_deleted(self.children.get(&uid_of(task)).and_then(Children::holding));
         }

@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
+use jiff::Timestamp;
 use kube::api::ObjectMeta;
 use kube::runtime::reflector::ObjectRef;
 
@@ -74,6 +75,9 @@ impl Cache {
     pub fn admission_written(&self, task: &Task) {
         let mut inner = self.lock();
         inner.assumed.remove(&uid_of(task));
+        if let Some(known) = inner.known.get_mut(&uid_of(task)) {
+            known.taken();
+        }
         self.take_written(&mut inner, task);
     }
 
@@ -82,6 +86,15 @@ impl Cache {
         let mut inner = self.lock();
         inner.assumed.remove(&uid_of(task));
         self.take_outdated(&mut inner, task);
+    }
+
+    /// The API server refused the admission of this task itself: it gives its slot back, and others come first for
+    /// a while.
+    pub fn admission_refused(&self, task: &Task, now: Timestamp) {
+        if let Some(known) = self.lock().known.get_mut(&uid_of(task)) {
+            known.refused(now);
+        }
+        self.not_admitted(task);
     }
 
     /// The admission of this task did not take place: it stands where it stood.

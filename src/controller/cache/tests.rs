@@ -258,3 +258,27 @@ fn a_launch_that_nobody_answers_is_known_since_its_first_try_and_forgotten_with_
     cache.launch_unanswered(&runs, trouble("late"));
     assert!(cache.lock().children.is_empty(), "nobody would ever forget it");
 }
+
+#[test]
+fn a_task_whose_admission_is_refused_lets_others_come_first_for_a_growing_while() {
+    let cache = cache();
+    let [bad, good] =
+        ["bad", "good"].map(|name| task(name, if name == "bad" { "7" } else { "8" }, json!({"state": "Queued"})));
+    cache.task_seen(&bad);
+    let second = |seconds| Timestamp::from_second(seconds).expect("a time");
+    let admitted = |at| cache.admit(second(at)).admitted.len();
+    assert_eq!(admitted(0), 1);
+    cache.admission_refused(&bad, second(0));
+    assert_eq!((admitted(9), admitted(10)), (0, 1));
+    cache.admission_refused(&bad, second(10));
+    assert_eq!(admitted(29), 0);
+    cache.task_seen(&good);
+    let pass = cache.admit(second(29));
+    assert_eq!(pass.admitted.len(), 1, "the slot is free for others");
+    cache.task_gone(&"good".into());
+    assert_eq!(admitted(30), 1);
+    for _ in 0..50 {
+        cache.admission_refused(&bad, second(30));
+    }
+    assert_eq!((admitted(349), admitted(350)), (0, 1), "not for ever");
+}

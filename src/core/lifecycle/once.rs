@@ -15,15 +15,23 @@ pub enum Earlier {
     NotKnown,
     /// None of them was launched.
     Never,
-    /// So the last of them ended.
+    /// So the last of them ended. A large result of it names the task that left it.
     Ended(Box<TaskStatus>),
 }
 
 impl Earlier {
-    /// What follows from how an earlier task ended. One that was deleted before it was launched has run nothing.
-    pub fn found(ended: Option<TaskStatus>) -> Self {
-        let counts = |ended: &TaskStatus| ended.reason != Reason::Deleted || ended.attempt > 0;
-        ended.filter(counts).map_or(Self::Never, |ended| Self::Ended(Box::new(ended)))
+    /// What follows from how an earlier task, or this one in an earlier run, ended. One that was never launched has
+    /// run nothing, so that one which was refused may be corrected.
+    pub fn found(earlier: Option<Task>) -> Self {
+        let counts = |ended: &TaskStatus| ended.reason == Reason::RanBefore || ended.attempt > 0;
+        let Some(Task { metadata, status: Some(mut ended), .. }) = earlier else { return Self::Never };
+        if !counts(&ended) {
+            return Self::Never;
+        }
+        if let Some(left) = &mut ended.result_ref {
+            left.uid = left.uid.take().or(metadata.uid);
+        }
+        Self::Ended(Box::new(ended))
     }
 }
 
@@ -49,6 +57,7 @@ impl View<'_> {
         TaskStatus {
             result: ended.result.clone(),
             result_truncated: ended.result_truncated,
+            result_ref: ended.result_ref.clone(),
             ..self.finished(ended.state, &because(Reason::RanBefore, message))
         }
     }

@@ -70,10 +70,12 @@ impl View<'_> {
         Decision::act(record(self, then.clone(), then, None))
     }
 
-    /// A new run takes the place of this one, which ended so. What was never launched leaves nothing behind.
+    /// A new run takes the place of this one, which ended so. What was never launched leaves nothing
+    /// behind, unless a record of it was put.
     pub(super) fn begins_anew(&self, ended: &TaskStatus) -> Decision {
         let was_launched = self.status.attempt > 0 || self.status.state.is_final();
-        if ended.is_archived() || !was_launched {
+        let is_told = ended.is_archived() || !was_launched;
+        if is_told && !self.around.record_in_doubt {
             return Decision::write(self.new_run());
         }
         let waits = self.waits_for_the_record(ended);

@@ -43,6 +43,16 @@ pub enum Standing {
 }
 
 impl Standing {
+    /// The same, where it is not to be admitted before some time.
+    pub fn not_before(self, time: Option<Timestamp>) -> Self {
+        match self {
+            Self::Candidate(candidate) => {
+                Self::Candidate(Candidate { ready_at: candidate.ready_at.max(time), ..candidate })
+            }
+            Self::Holder(_) | Self::Neither => self,
+        }
+    }
+
     /// The same in a namespace that is being deleted: nothing is begun there, and what runs holds its slot.
     pub fn where_nothing_begins(self) -> Self {
         match self {

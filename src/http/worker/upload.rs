@@ -44,13 +44,14 @@ pub(super) async fn result(
     if is_json(&content_type) {
         check_json(&content)?;
     }
-    let stored = ResultRef { content_type: content_type.clone(), bytes: content.len() as i64 };
+    let stored = ResultRef { content_type: content_type.clone(), bytes: content.len() as i64, uid: None };
     // What came in the meantime is not overwritten by a late word.
     if desk.live.whose(&speaker).await? != spot {
         return Err(crate::live::Deaf::Over.into());
     }
     let content = Arc::new(content);
-    let result = LargeResult { attempt: spot.attempt, content_type, content, stored_at: Timestamp::now() };
+    let (began, attempt) = (spot.began, spot.attempt);
+    let result = LargeResult { began, attempt, content_type, content, stored_at: Timestamp::now() };
     desk.archive.put_result(&spot.uid, &spot.run_id, &result).await.map_err(not_stored)?;
     desk.live.hear(&speaker, Word::Result(stored)).await?;
     Ok(StatusCode::NO_CONTENT)
@@ -122,6 +123,7 @@ fn too_slow(limit: Duration) -> Problem {
 fn not_stored(error: Error) -> Problem {
     match error {
         Error::TooLarge { .. } => too_large(),
+        Error::Outdated(_) => crate::live::Deaf::Over.into(),
         error => {
             tracing::warn!(%error, "failed to store a result");
             Kind::Archive.because("the result could not be stored; send it again in a moment")

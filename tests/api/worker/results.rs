@@ -6,7 +6,7 @@ use harness::*;
 use kube::ResourceExt;
 use kube::api::DeleteParams;
 use serde_json::{Value, json};
-use task_manager::api::State;
+use task_manager::api::{Reason, State, TaskStatus};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
@@ -99,6 +99,57 @@ async fn a_result_that_was_taken_is_the_result_though_the_operator_is_killed_at_
         operator.start_again().await;
         ns.task_in("one", State::Completed).await;
         assert_eq!(result_of(&rest, &id).await.text, "kept");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_task_that_ran_before_hands_over_the_large_result_of_the_one_that_ran() {
+    in_namespace("worker-once", async |ns| {
+        let (node, operator, rest) = listening(&ns).await;
+        node.script("one", [Outcome::Hold]);
+        let once = task("one").with(|spec| spec.once = true);
+        let ran = ns.create(&once).await.uid().expect("a uid");
+        let worker = Worker::of(&ns, &node, operator.worker(), "one", 1).await;
+        taken(&worker.result("text/plain", "large".into()).await);
+        node.end("one", Outcome::succeed());
+        for _ in 0..2 {
+            ns.task_when("one", "is recorded", |_, status| status.is_archived()).await;
+            ns.tasks().delete("one", &DeleteParams::default()).await.expect("deleted");
+            eventually("the task is gone", SOON, async || {
+                ns.tasks().get_opt("one").await.ok()?.is_none().then_some(())
+            })
+            .await;
+            let again = ns.create(&once).await.uid().expect("a uid");
+            let status = ns.task_in("one", State::Completed).await.status.expect("a status");
+            assert_eq!((status.reason, status.attempt), (Reason::RanBefore, 0));
+            assert_eq!(status.result_ref.and_then(|left| left.uid), Some(ran.clone()));
+            assert_eq!(result_of(&rest, &again).await.text, "large");
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_run_id_that_is_used_again_hands_over_a_large_result_again() {
+    in_namespace("worker-reused", async |ns| {
+        let (node, operator, rest) = listening(&ns).await;
+        node.script("one", [Outcome::exit(1), Outcome::Hold, Outcome::succeed(), Outcome::Hold]);
+        let id = rest.submit(&submission("one")).await;
+        let first = Worker::of(&ns, &node, operator.worker(), "one", 2).await;
+        taken(&first.result("text/plain", "first".into()).await);
+        node.end("one", Outcome::succeed());
+        ns.task_in("one", State::Completed).await;
+        ns.patch_task("one", json!({"runId": "2"})).await.expect("accepted");
+        let is_second = |status: &TaskStatus| status.run_id.as_deref() == Some("2");
+        ns.task_when("one", "ran", |_, status| is_second(status) && status.state == State::Completed).await;
+        ns.patch_task("one", json!({"runId": "1"})).await.expect("accepted");
+        ns.task_when("one", "runs again", |_, status| !is_second(status) && status.state == State::Processing).await;
+        let again = Worker::of(&ns, &node, operator.worker(), "one", 4).await;
+        taken(&again.result("text/plain", "again".into()).await);
+        node.end("one", Outcome::succeed());
+        ns.task_in("one", State::Completed).await;
+        assert_eq!(result_of(&rest, &id).await.text, "again");
     })
     .await;
 }

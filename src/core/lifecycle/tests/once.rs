@@ -2,11 +2,19 @@ use serde_json::json;
 
 use super::super::*;
 use super::scene::*;
+use crate::api::ResultRef;
 
 fn once(earlier: Earlier) -> Scene {
     let mut scene = queued(json!({"once": true}));
     scene.earlier = earlier;
     scene
+}
+
+/// An earlier task of the same name, which ended so.
+fn found(ended: TaskStatus) -> Earlier {
+    let mut earlier = queued(json!({})).task;
+    (earlier.metadata.uid, earlier.status) = (Some("earlier".into()), Some(ended));
+    Earlier::found(Some(earlier))
 }
 
 fn completed() -> TaskStatus {
@@ -15,7 +23,7 @@ fn completed() -> TaskStatus {
 
 #[test]
 fn a_task_that_ran_before_ends_as_it_did_then_without_running() {
-    let recording = once(Earlier::found(Some(completed()))).records(20);
+    let recording = once(found(completed())).records(20);
     let ended = recording.ended;
     assert_eq!((ended.state, ended.reason, ended.result), (State::Completed, Reason::RanBefore, Some(json!(7))));
     assert_eq!((ended.attempt, ended.attempts.len(), ended.finished_at.map(|time| time.0)), (0, 0, Some(at(20))));
@@ -24,19 +32,38 @@ fn a_task_that_ran_before_ends_as_it_did_then_without_running() {
 #[test]
 fn a_failure_stays_a_failure_and_says_why_it_was_one_however_often_it_is_created_again() {
     let failed = running(json!({"retry": {"limit": 0}})).pod_is(exits(3)).records(10).ended;
-    let second = once(Earlier::found(Some(failed))).records(20).ended;
+    let second = once(found(failed)).records(20).ended;
     assert_eq!((second.state, second.reason), (State::Failed, Reason::RanBefore));
     let message = second.message.clone().expect("a message");
     assert!(message.contains("Failed (ExitCode)") && message.contains("exit code 3"), "{message}");
-    assert_eq!(once(Earlier::found(Some(second))).records(30).ended.message, Some(message));
+    assert_eq!(once(found(second)).records(30).ended.message, Some(message));
+}
+
+#[test]
+fn a_large_result_is_referred_to_as_that_of_the_task_that_left_it_however_often_it_is_created_again() {
+    let left = ResultRef { content_type: "text/plain".into(), bytes: 5_000_000, uid: None };
+    let large = TaskStatus { result_ref: Some(left.clone()), ..completed() };
+    let second = once(found(large)).records(20).ended;
+    let referred = Some(ResultRef { uid: Some("earlier".into()), ..left });
+    assert_eq!(second.result_ref, referred);
+    let Earlier::Ended(third) = found(second) else { panic!("it counts") };
+    assert_eq!(third.result_ref, referred);
+}
+
+#[test]
+fn one_that_was_refused_before_it_was_launched_may_be_corrected() {
+    let refused = |reason| TaskStatus { state: State::Failed, reason, ..TaskStatus::default() };
+    for reason in [Reason::AboveMaximum, Reason::PayloadTooLarge, Reason::Cancelled] {
+        assert_eq!(found(refused(reason)), Earlier::Never, "{reason}");
+    }
 }
 
 #[test]
 fn one_that_was_deleted_before_it_was_launched_has_run_nothing() {
     let deleted =
         |attempt| TaskStatus { state: State::Cancelled, reason: Reason::Deleted, attempt, ..TaskStatus::default() };
-    assert_eq!(Earlier::found(Some(deleted(0))), Earlier::Never);
-    assert!(matches!(Earlier::found(Some(deleted(1))), Earlier::Ended(_)), "it may have done a part");
+    assert_eq!(found(deleted(0)), Earlier::Never);
+    assert!(matches!(found(deleted(1)), Earlier::Ended(_)), "it may have done a part");
     assert_eq!(Earlier::found(None), Earlier::Never);
 }
 

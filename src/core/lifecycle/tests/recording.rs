@@ -139,3 +139,15 @@ fn where_the_record_may_tell_of_another_end_than_the_status_it_is_put_again() {
     let recording = scene.records(11);
     assert_eq!((&recording.ended, &recording.then, recording.meanwhile), (scene.status(), scene.status(), None));
 }
+
+#[test]
+fn where_the_record_may_tell_of_another_end_it_is_put_again_before_a_new_run_takes_the_place_of_that() {
+    let mut scene = running(json!({})).pod_is(exits(0)).job_is(finished(true, 6)).write(10);
+    let ended = scene.status().clone();
+    scene = scene.edit(|spec| spec.run_id = "2".into());
+    scene.record_in_doubt = true;
+    let recording = scene.records(11);
+    assert_eq!((recording.ended, recording.then.run_id.as_deref()), (ended, Some("2")));
+    scene.record_in_doubt = false;
+    assert_eq!(scene.writes(11).run_id.as_deref(), Some("2"));
+}

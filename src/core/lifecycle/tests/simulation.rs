@@ -371,7 +371,11 @@ impl World {
         let Some(pod) = pods.cycle().nth(pod.into()).map(|pod| pod.uid.clone()) else { return };
         let word = match word % 8 {
             0 => words::error(Some("Broken"), None, Some(word > 100)).map(Word::Error),
-            1 => Ok(Word::Result(crate::api::ResultRef { content_type: "text/plain".into(), bytes: word.into() })),
+            1 => Ok(Word::Result(crate::api::ResultRef {
+                content_type: "text/plain".into(),
+                bytes: word.into(),
+                uid: None,
+            })),
             _ => words::progress(Some(word.into()), None, None, None).map(Word::Progress),
         };
         let said = self.said.take().filter(|said| said.pod == pod);

@@ -15,7 +15,7 @@ fn error(type_: &str, retryable: Option<bool>) -> Word {
 }
 
 fn stored() -> Word {
-    Word::Result(ResultRef { content_type: "application/json".into(), bytes: 5_000_000 })
+    Word::Result(ResultRef { content_type: "application/json".into(), bytes: 5_000_000, uid: None })
 }
 
 impl Scene {
