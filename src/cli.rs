@@ -94,10 +94,14 @@ pub struct RunOptions {
     #[arg(long, env = "TASK_MANAGER_WATCH_NAMESPACE", value_name = "NAMESPACE")]
     pub watch_namespace: Option<String>,
 
-    /// Name of the Lease by which one of several operators is elected. It lives in the watched namespace, else
-    /// in the operator's own.
+    /// Name of the Lease by which one of several operators is elected.
     #[arg(long, env = "TASK_MANAGER_LEASE", value_name = "NAME", default_value = "task-manager")]
     pub lease: String,
+
+    /// Where that Lease is. Operators that look after the same tasks must agree on it [default: the watched namespace,
+    /// else the operator's own in a cluster, else "default"].
+    #[arg(long, env = "TASK_MANAGER_LEASE_NAMESPACE", value_name = "NAMESPACE")]
+    pub lease_namespace: Option<String>,
 
     /// Who this operator is in the election. Must differ between operators that run at the same time; one that
     /// is started again under the same name need not wait for its own lease [default: host name and process id].

@@ -18,6 +18,9 @@ use crate::leader::{self, Election};
 use crate::live::Live;
 use crate::metrics::Metrics;
 
+/// Where a pod finds the namespace that it runs in.
+const OWN_NAMESPACE: &str = "/var/run/secrets/kubernetes.io/serviceaccount/namespace";
+
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     #[error("failed to find a cluster: {0}; set KUBECONFIG to a kubeconfig file, or run inside a cluster")]
@@ -146,13 +149,21 @@ async fn find_peer(mut said: watch::Receiver<Option<BTreeMap<String, String>>>, 
 }
 
 fn election(client: &Client, options: &RunOptions, me: Option<&Peer>) -> Election {
-    let namespace = options.watch_namespace.as_deref().unwrap_or(client.default_namespace());
+    let namespace = lease_namespace(options);
     let identity = options.identity.clone().unwrap_or_else(|| {
         let host = std::env::var("HOSTNAME").or_else(|_| std::fs::read_to_string("/etc/hostname"));
         format!("{}-{}", host.as_deref().unwrap_or("task-manager").trim(), std::process::id())
     });
     let says = me.map(Peer::annotations).unwrap_or_default();
-    Election::new(client.clone(), namespace, &options.lease, &identity, says)
+    Election::new(client.clone(), &namespace, &options.lease, &identity, says)
+}
+
+/// Not the one that a kubeconfig happens to name at the moment: two operators whose users look at different namespaces
+/// would both lead.
+fn lease_namespace(options: &RunOptions) -> String {
+    let told = options.lease_namespace.clone().or_else(|| options.watch_namespace.clone());
+    let own = || std::fs::read_to_string(OWN_NAMESPACE).ok().map(|name| name.trim().to_owned());
+    told.or_else(own).unwrap_or_else(|| "default".into())
 }
 
 /// SIGTERM and Ctrl-C stop intake, and what has begun is finished.

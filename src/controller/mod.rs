@@ -176,6 +176,7 @@ pub async fn run(
 
     // None of them ends by itself: one that does has failed, and the others must not go on without it.
     tokio::select! {
+        biased;
         () = shutdown.cancelled() => {}
         ended = parts.join_next() => {
             let why = ended.and_then(Result::err).map_or_else(|| "nobody asked it to".into(), |error| error.to_string());

@@ -51,7 +51,7 @@ pub struct Page {
 
 /// List tasks
 ///
-/// Newest first, by any of the filters. Tasks made while pages are read are on none of the pages that follow.
+/// Those that are still in the cluster, newest first, by any of the filters. Tasks made while pages are read are on none of the pages that follow.
 #[utoipa::path(get, path = "/api/v1/tasks", tag = "tasks", params(Filter),
     responses((status = 200, description = "A page of them.", body = Page), Problems))]
 pub async fn list(State(app): State<Arc<App>>, Params(filter): Params<Filter>) -> Result<Json<Page>, Problem> {

@@ -107,6 +107,11 @@ struct Quantity(String);
 impl Submission {
     /// Reads a body. What Kubernetes could not carry exactly is refused.
     pub fn read(text: &str) -> Result<Self, Problem> {
+        // An array of as many values would be read as well.
+        if matches!(text.trim_start().as_bytes().first(), Some(first) if b"[\"-0123456789tfn".contains(first)) {
+            return Err(Kind::Invalid
+                .because("a submission is a JSON object, such as {\"task_type\": \"document_processing\"}"));
+        }
         let submission = extract::read(text)?;
         match numbers::too_long(text) {
             Some(number) => Err(Kind::NumberTooLong.because(format!(
@@ -223,6 +228,16 @@ mod tests {
     fn a_key_stands_for_one_name_in_each_namespace() {
         assert_eq!(name_of_key("a", "k"), name_of_key("a", "k"));
         assert_ne!(name_of_key("a", "k"), name_of_key("b", "k"));
+    }
+
+    #[test]
+    fn what_is_no_object_is_no_submission() {
+        for text in
+            [r#"["work",null,{},null,null,null,null,null,null,null,null,null,null,null]"#, "[]", "5", "\"x\"", " null"]
+        {
+            let problem = Submission::read(text).expect_err(text);
+            assert!(problem.is(Kind::Invalid) && problem.detail.contains("a JSON object"), "{text}: {problem:?}");
+        }
     }
 
     #[test]

@@ -77,7 +77,9 @@ fn http() -> http1::Builder {
         .header_read_timeout(HEAD)
         .max_headers(HEADERS)
         .max_header_size(HEAD_BYTES)
-        .max_buf_size(BUFFER);
+        .max_buf_size(BUFFER)
+        // Who has said all may close that half and wait for the answer, as nc does.
+        .half_close(true);
     http
 }
 

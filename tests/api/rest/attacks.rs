@@ -170,3 +170,25 @@ async fn a_port_that_is_taken_is_told_in_a_sentence() {
     let said = String::from_utf8_lossy(&ended.stderr);
     assert!(said.contains(&format!("failed to listen on {address}")) && said.contains("--http-addr"), "{said}");
 }
+
+#[tokio::test]
+async fn who_has_said_all_and_closed_that_half_is_answered() {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    in_namespace("rest-half", async |ns| {
+        let (_operator, rest) = served_and_held(&ns).await;
+        let body = body().to_string();
+        let head = format!(
+            "POST /api/v1/tasks HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: {}\r\n",
+            body.len()
+        );
+        for _ in 0..10 {
+            let mut socket = tokio::net::TcpStream::connect(rest.address).await.expect("a connection");
+            socket.write_all(format!("{head}Connection: close\r\n\r\n{body}").as_bytes()).await.expect("sent");
+            socket.shutdown().await.expect("half closed");
+            let mut answer = String::new();
+            tokio::time::timeout(SOON, socket.read_to_string(&mut answer)).await.expect("in time").expect("an answer");
+            assert!(answer.starts_with("HTTP/1.1 202"), "{answer:?}");
+        }
+    })
+    .await;
+}
