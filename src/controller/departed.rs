@@ -162,7 +162,7 @@ mod tests {
         let mut task = Task::new(name, TaskSpec::default());
         task.metadata.uid = Some(name.into());
         task.metadata.namespace = Some("docs".into());
-        task.status = Some(TaskStatus { message: Some("x".repeat(bytes)), ..TaskStatus::default() });
+        task.status = Some(TaskStatus { result: Some("x".repeat(bytes).into()), ..TaskStatus::default() });
         task
     }
 

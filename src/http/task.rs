@@ -48,7 +48,8 @@ pub struct Whole {
     start_after: Option<Timestamp>,
     /// The attempts that have ended, newest last, at most 10.
     attempts: Vec<Attempt>,
-    /// The last lines that the last attempt wrote, up to 200 lines or 64 KiB; of a task that failed.
+    /// The last lines that the last attempt wrote, up to 200 lines or 64 KiB; of a task that failed, where
+    /// its pod was still there: one that was ended for `deadline_seconds` may be gone by then.
     #[serde(skip_serializing_if = "Option::is_none")]
     log: Option<String>,
     /// The task_id of the task that this one repeats.
