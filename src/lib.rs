@@ -6,6 +6,7 @@ pub mod cli;
 pub mod commands;
 pub mod controller;
 pub mod core;
+pub mod endless;
 pub mod errors;
 pub mod follow;
 pub mod health;
@@ -23,13 +24,14 @@ mod structure {
     use std::fs;
     use std::path::{Path, PathBuf};
 
-    const ALL: [&str; 15] = [
+    const ALL: [&str; 16] = [
         "api",
         "archive",
         "cli",
         "commands",
         "controller",
         "core",
+        "endless",
         "errors",
         "follow",
         "health",
@@ -42,15 +44,16 @@ mod structure {
     ];
 
     /// What each part may use beside itself.
-    const MAY_USE: [(&str, &[&str]); 10] = [
+    const MAY_USE: [(&str, &[&str]); 11] = [
         ("api", &[]),
         ("archive", &["api", "core"]),
         ("core", &["api"]),
         ("metrics", &["api", "core"]),
-        ("controller", &["api", "archive", "core", "errors", "leader", "live", "metrics"]),
+        ("controller", &["api", "archive", "core", "endless", "errors", "leader", "live", "metrics"]),
+        ("endless", &[]),
         ("follow", &["api"]),
         ("health", &["metrics"]),
-        ("http", &["api", "archive", "core", "live", "metrics"]),
+        ("http", &["api", "archive", "core", "endless", "live", "metrics"]),
         ("leader", &["errors"]),
         ("live", &["api", "core"]),
     ];

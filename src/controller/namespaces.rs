@@ -10,10 +10,11 @@ use futures::StreamExt;
 use k8s_openapi::api::core::v1::Namespace;
 use kube::api::PartialObjectMeta;
 use kube::runtime::WatchStreamExt;
-use kube::runtime::watcher::{self, Event, watcher};
+use kube::runtime::watcher::{self, Event};
 use kube::{Api, ResourceExt};
 
 use super::Context;
+use crate::endless::{endless, when_too_old};
 
 /// Runs for ever.
 pub async fn run(context: Arc<Context>) {
@@ -23,7 +24,7 @@ pub async fn run(context: Arc<Context>) {
         None => all,
     };
     let namespaces = Api::<PartialObjectMeta<Namespace>>::all(context.client.clone());
-    let mut changes = watcher(namespaces, watched).default_backoff().boxed();
+    let mut changes = endless(namespaces, watched, when_too_old).default_backoff().boxed();
     let mut listed = HashSet::new();
     while let Some(change) = changes.next().await {
         match change {

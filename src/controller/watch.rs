@@ -4,11 +4,11 @@
 use std::fmt::Debug;
 use std::sync::Arc;
 
-use futures::stream::{self, BoxStream, Stream, StreamExt, select_all};
+use futures::stream::{BoxStream, StreamExt, select_all};
 use kube::core::NamespaceResourceScope;
 use kube::runtime::WatchStreamExt;
 use kube::runtime::reflector::store::Writer;
-use kube::runtime::watcher::{self, Event, watcher};
+use kube::runtime::watcher::{self, Event};
 use kube::{Api, Resource};
 use serde::de::DeserializeOwned;
 
@@ -17,9 +17,7 @@ use super::intake::{Change, Intake, Wake, Watched};
 use super::readable::{Readable, read};
 use crate::api::Task;
 use crate::core::names;
-
-/// The version is no more known.
-const GONE: u16 = 410;
+use crate::endless::{endless, when_too_old};
 
 /// Runs for ever. `ready` is told when all initial lists are complete.
 pub async fn run(context: Arc<Context>, writer: Writer<Task>, wake: Wake, ready: tokio::sync::watch::Sender<bool>) {
@@ -56,7 +54,7 @@ where
         None => Api::all(client),
     };
     let metrics = context.metrics.clone();
-    endless(api, config.clone())
+    endless(api, config.clone(), when_too_old)
         .default_backoff()
         .filter_map(move |event| {
             let event = match event {
@@ -70,20 +68,4 @@ where
             std::future::ready(event)
         })
         .boxed()
-}
-
-/// kube's watcher asks for the same version for ever where a watch is refused outright for its age. Such a one is
-/// replaced by a new one, which begins with a list.
-fn endless<K>(api: Api<K>, config: watcher::Config) -> impl Stream<Item = watcher::Result<Event<K>>>
-where
-    K: Resource + Clone + Debug + DeserializeOwned + Send + 'static,
-{
-    let begin = move || watcher(api.clone(), config.clone()).boxed();
-    stream::unfold((begin(), begin), async |(mut watch, begin)| {
-        let event = watch.next().await?;
-        if matches!(&event, Err(watcher::Error::WatchStartFailed(kube::Error::Api(why))) if why.code == GONE) {
-            watch = begin();
-        }
-        Some((event, (watch, begin)))
-    })
 }

@@ -92,14 +92,25 @@ impl App {
         if !may_be_uid(id) {
             return Err(unknown_task());
         }
-        let archived = async { self.record(id).await?.map(|record| from_archive(&record)).ok_or_else(unknown_task) };
+        let archived = async { self.archived(id).await?.ok_or_else(unknown_task) };
         if self.index.is_gone(id) {
             return archived.await;
         }
-        match select(pin!(self.shown(id)), pin!(archived)).await {
-            Either::Left((Some(entry), _)) | Either::Right((Ok(entry), _)) => Ok(entry),
-            Either::Left((None, archived)) => archived.await,
-            Either::Right((Err(problem), shown)) => shown.await.ok_or(problem),
+        let found = if self.index.is_not_awaited(id) {
+            archived.await
+        } else {
+            match select(pin!(self.shown(id)), pin!(archived)).await {
+                Either::Left((Some(entry), _)) | Either::Right((Ok(entry), _)) => Ok(entry),
+                Either::Left((None, archived)) => archived.await,
+                Either::Right((Err(problem), shown)) => shown.await.ok_or(problem),
+            }
+        };
+        match found {
+            // Nobody can say that there is none.
+            Err(problem) if problem.is(Kind::UnknownTask) && self.index.is_behind() => Err(Kind::NotReady.because(
+                "it is not known whether there is such a task: the cluster cannot be watched; ask again soon",
+            )),
+            found => found,
         }
     }
 
@@ -114,8 +125,11 @@ impl App {
                 changes.changed().await;
             }
         };
-        let shown = tokio::time::timeout(CATCHES_UP_WITHIN, sought).await;
-        shown.inspect_err(|_| self.index.sought_in_vain(id)).ok()
+        let shown = tokio::time::timeout(CATCHES_UP_WITHIN, sought).await.ok();
+        if shown.is_none() && !self.index.is_behind() {
+            self.index.sought_in_vain(id);
+        }
+        shown
     }
 
     /// What the archive has of this task's last run, if that is for the eyes of our clients.
@@ -130,13 +144,14 @@ impl App {
         record.ok_or_else(|| Kind::Archive.because("its record is not written yet; ask again in a moment"))
     }
 
+    /// The same as a task that is no longer in the cluster.
+    pub async fn archived(&self, id: &str) -> Result<Option<Arc<Entry>>, Problem> {
+        Ok(self.record(id).await?.map(|record| Arc::new(Entry::of(&record.task(), None, None))))
+    }
+
     pub fn namespaces(&self) -> &[String] {
         &self.namespaces
     }
-}
-
-fn from_archive(record: &Record) -> Arc<Entry> {
-    Arc::new(Entry::of(&record.task(), None, None))
 }
 
 /// The archive did not do what it was asked.

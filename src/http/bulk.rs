@@ -3,8 +3,9 @@
 use std::sync::Arc;
 
 use axum::Json;
-use axum::extract::State;
+use axum::extract::{Request, State};
 use axum::http::StatusCode;
+use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use futures::stream::{self, StreamExt};
 use serde::{Deserialize, Serialize};
@@ -55,9 +56,6 @@ pub struct ItemOutcome {
 #[utoipa::path(post, path = "/api/v1/tasks/bulk", tag = "tasks", request_body = Bulk,
     responses((status = 207, description = "What became of each.", body = BulkOutcome), Problems))]
 pub async fn submit_many(State(app): State<Arc<App>>, Text(body): Text) -> Result<Response, Problem> {
-    let Ok(_permit) = app.bulks.try_acquire() else {
-        return Err(Kind::Busy.because("too many bulk submissions at once; send it again in a moment"));
-    };
     let Bulk { tasks } = extract::read(&body)?;
     if !(1..=MOST).contains(&tasks.len()) {
         return Err(Kind::Invalid.because(format!("send 1 to {MOST} tasks at once, not {}", tasks.len())).at("tasks"));
@@ -65,6 +63,14 @@ pub async fn submit_many(State(app): State<Arc<App>>, Text(body): Text) -> Resul
     let outcomes: Vec<_> = tasks.iter().enumerate().map(|(index, text)| outcome(&app, index, text.get())).collect();
     let results = stream::iter(outcomes).buffered(AT_ONCE).collect().await;
     Ok((StatusCode::MULTI_STATUS, Json(BulkOutcome { results })).into_response())
+}
+
+/// Only so many are let in at once, before anything of their bodies is in memory.
+pub async fn few_at_once(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
+    match app.bulks.try_acquire() {
+        Ok(_permit) => next.run(request).await,
+        Err(_) => Kind::Busy.because("too many bulk submissions at once; send it again in a moment").into_response(),
+    }
 }
 
 async fn outcome(app: &App, index: usize, text: &str) -> ItemOutcome {

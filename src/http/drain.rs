@@ -31,7 +31,7 @@ pub async fn when_refused(request: Request, next: Next) -> Response {
     let response = next.run(Request::from_parts(head, Body::from_stream(pieces))).await;
     let status = response.status();
     if !status.is_success() && status != StatusCode::REQUEST_TIMEOUT {
-        let _ = timeout(WITHIN, discard(&mut *rest.lock().await)).await;
+        let _ = timeout(WITHIN, async { discard(&mut *rest.lock().await).await }).await;
     }
     response
 }

@@ -6,7 +6,7 @@
 
 use std::convert::Infallible;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use axum::extract::State;
 use axum::http::{HeaderMap, HeaderName, StatusCode};
@@ -30,6 +30,12 @@ const HEARTBEAT: Duration = Duration::from_secs(15);
 const POSITION: Duration = Duration::from_secs(1);
 /// A reader whose connection broke comes back after so long.
 const COME_BACK: Duration = Duration::from_secs(1);
+/// The end of a task that is gone is in the archive, or will be in a moment: how often it is asked…
+const END: Duration = Duration::from_millis(500);
+/// …for how long each time…
+const ARCHIVE: Duration = Duration::from_secs(2);
+/// …and until when.
+const ENDS_WITHIN: Duration = Duration::from_secs(5);
 const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
 
 /// The data of a `state` event.
@@ -94,10 +100,12 @@ pub async fn events(State(app): State<Arc<App>>, Id(id): Id, headers: HeaderMap)
 struct Reader {
     app: Arc<App>,
     uid: Arc<str>,
-    /// The task as it was when the stream began.
+    /// The task as it was last seen.
     known: Arc<Entry>,
     changes: Subscription,
     place: Option<Place>,
+    /// Since when the task is not to be seen any more.
+    missing: Option<Instant>,
     position: Option<usize>,
     progress: Option<Progress>,
     begun: bool,
@@ -115,6 +123,7 @@ impl Reader {
             known,
             changes,
             place,
+            missing: None,
             position: None,
             progress: None,
             begun: false,
@@ -130,7 +139,7 @@ impl Reader {
                 return None;
             }
             self.begun = true;
-            let news = self.look();
+            let news = self.look().await;
             if !news.is_empty() {
                 return Some(news);
             }
@@ -143,24 +152,53 @@ impl Reader {
         tokio::select! {
             () = self.app.over.cancelled() => false,
             () = self.changes.changed() => true,
+            () = tokio::time::sleep(END), if self.missing.is_some() => true,
             () = tokio::time::sleep(POSITION), if self.position.is_some() => true,
         }
     }
 
-    fn look(&mut self) -> Vec<Event> {
-        let ended = || Some(self.known.clone()).filter(|known| known.state.is_final());
-        let Some(entry) = self.app.index.get(&self.uid).or_else(ended) else {
-            // A whole list may miss a task for a moment; one that was deleted does not come back.
-            self.over = self.app.index.is_gone(&self.uid);
-            return if self.over { self.deleted() } else { vec![] };
-        };
-        let chapters = since(self.place.as_ref(), &entry);
-        let mut news: Vec<Event> = chapters.iter().map(|(place, chapter)| state(&entry, place, *chapter)).collect();
-        self.place = Some(Place::of(&entry));
+    async fn look(&mut self) -> Vec<Event> {
+        if let Some(entry) = self.app.index.get(&self.uid) {
+            self.missing = None;
+            self.known = entry;
+        } else if !self.known.state.is_final() {
+            return self.end().await;
+        }
+        self.tell(&self.known.clone())
+    }
+
+    fn tell(&mut self, entry: &Entry) -> Vec<Event> {
+        let chapters = since(self.place.as_ref(), entry);
+        let mut news: Vec<Event> = chapters.iter().map(|(place, chapter)| state(entry, place, *chapter)).collect();
+        self.place = Some(Place::of(entry));
         self.over = entry.state.is_final();
-        news.extend(self.progressed(&entry));
-        news.extend(self.moved(&entry));
+        news.extend(self.progressed(entry));
+        news.extend(self.moved(entry));
         news
+    }
+
+    /// Of a task that is not to be seen any more: its last version may have been there for a moment only.
+    async fn end(&mut self) -> Vec<Event> {
+        self.position = None;
+        if self.app.index.is_behind() && !self.app.index.is_gone(&self.uid) {
+            // Whether it is there will be known.
+            self.missing = Some(Instant::now());
+            return vec![];
+        }
+        let late = self.missing.get_or_insert_with(Instant::now).elapsed() >= ENDS_WITHIN;
+        match tokio::time::timeout(ARCHIVE, self.app.archived(&self.uid)).await {
+            Ok(Ok(Some(record))) if is_end_of(&record, &self.known) => self.tell(&record),
+            Ok(Ok(_)) if late => {
+                self.over = true;
+                vec![self.deleted()]
+            }
+            // The reader comes back and asks again: nothing is told that nobody knows.
+            Ok(Err(_)) | Err(_) if late => {
+                self.over = true;
+                vec![]
+            }
+            _ => vec![],
+        }
     }
 
     fn moved(&mut self, entry: &Entry) -> Option<Event> {
@@ -180,18 +218,24 @@ impl Reader {
     }
 
     /// The task was deleted before its end, which cancels it.
-    fn deleted(&self) -> Vec<Event> {
-        vec![event(
+    fn deleted(&self) -> Event {
+        event(
             "state",
             &StateEvent {
                 task_id: self.uid.to_string(),
                 status: Phase::Cancelled,
-                attempt: 0,
+                attempt: self.known.attempt,
                 reason: Some("Deleted".into()),
                 message: Some("the task was deleted".into()),
             },
-        )]
+        )
     }
+}
+
+/// Whether what the archive has is the end of the run that was last seen, or of a later one.
+fn is_end_of(record: &Entry, known: &Entry) -> bool {
+    let began = known.queued_at.unwrap_or(known.created_at);
+    record.state.is_final() && (record.run_id == known.run_id || record.finished_at.is_some_and(|ended| ended >= began))
 }
 
 fn state(entry: &Entry, place: &Place, chapter: Chapter) -> Event {
@@ -209,4 +253,28 @@ fn state(entry: &Entry, place: &Place, chapter: Chapter) -> Event {
 fn event(name: &'static str, data: &impl Serialize) -> Event {
     // JSON has no line break, so it is one line of data.
     Event::default().event(name).data(serde_json::to_string(data).unwrap_or_default())
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn run(run: &str, state: &str, queued: &str, finished: Option<&str>) -> Entry {
+        let task = json!({"apiVersion": "taskmanager.dev/v1alpha1", "kind": "Task",
+            "metadata": {"name": "a", "creationTimestamp": "2026-01-01T00:00:00Z"}, "spec": {"type": "work"},
+            "status": {"runId": run, "state": state, "queuedAt": queued, "finishedAt": finished}});
+        Entry::of(&serde_json::from_value(task).expect("a task"), None, None)
+    }
+
+    #[test]
+    fn the_end_of_an_earlier_run_is_not_told_as_the_end_of_this_one() {
+        let first = run("1", "Completed", "2026-01-01T00:00:00.000000Z", Some("2026-01-01T00:00:05.000000Z"));
+        let unfinished = run("1", "Processing", "2026-01-01T00:00:00.000000Z", None);
+        let second = run("2", "Processing", "2026-01-01T00:01:00.000000Z", None);
+        let ended = run("2", "Failed", "2026-01-01T00:01:00.000000Z", Some("2026-01-01T00:01:05.000000Z"));
+        assert!(is_end_of(&first, &unfinished) && is_end_of(&ended, &second) && is_end_of(&ended, &unfinished));
+        assert!(!is_end_of(&first, &second) && !is_end_of(&unfinished, &unfinished));
+    }
 }

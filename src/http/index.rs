@@ -4,23 +4,20 @@
 //! Filled by the watch, and by what the API server answered to our own writes, whichever is newer. Every method
 //! is short and none waits, so one plain lock is enough.
 
-use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use jiff::Timestamp;
-use kube::ResourceExt;
 use serde_json::Value;
 use tokio::sync::watch;
 
 use super::entry::Entry;
+use super::remembered::Remembered;
 use crate::api::{Progress, State, Task, TaskType, TaskTypeSpec};
 use crate::core::queue::{Key, Order};
 use crate::live::Live;
 
 pub type Uid = Arc<str>;
-
-/// So many uids are remembered that are known to be no more.
-const MOST_GONE: usize = 10_000;
 
 #[derive(Default)]
 pub struct Index {
@@ -37,9 +34,13 @@ struct Inner {
     /// Who waits in each queue, in the one order.
     lines: HashMap<Key, Vec<Order>>,
     types: HashMap<Key, Arc<TaskTypeSpec>>,
-    /// Uids that were there and are not, or were sought in vain; and in which order they were remembered.
-    gone: HashSet<Uid>,
-    gone_order: VecDeque<Uid>,
+    /// Uids that were there and are not: a late answer to a call of ours does not bring them back.
+    gone: Remembered,
+    /// Uids that were asked for and not shown in time: there may be such a task all the same.
+    in_vain: Remembered,
+    /// The namespaces of which the watch has yet to show what is there, because it broke or has just begun; and the
+    /// tasks that the API server told us of meanwhile, which its list may be too old to show.
+    behind: HashMap<Arc<str>, HashSet<Uid>>,
     readers: HashMap<Uid, watch::Sender<()>>,
 }
 
@@ -86,14 +87,35 @@ impl Index {
         inner.tasks.get(uid).cloned()
     }
 
-    /// It is known that there is no such task any more, or never was.
+    /// It is known that there is no such task any more.
     pub fn is_gone(&self, uid: &str) -> bool {
         self.lock().gone.contains(uid)
     }
 
+    /// The task need not be waited for: it is gone, or was waited for before.
+    pub fn is_not_awaited(&self, uid: &str) -> bool {
+        let inner = self.lock();
+        inner.gone.contains(uid) || inner.in_vain.contains(uid)
+    }
+
     /// It was sought for long enough: who knows a uid knows it from a task that was there before.
     pub fn sought_in_vain(&self, uid: &str) {
-        self.lock().remember_gone(uid.into());
+        self.lock().in_vain.insert(uid.into());
+    }
+
+    /// Some namespace may have tasks that are not known here, however long they are waited for.
+    pub fn is_behind(&self) -> bool {
+        !self.lock().behind.is_empty()
+    }
+
+    /// The watch broke: what is there now is not known until a whole list was read.
+    pub fn falls_behind(&self, namespace: &str) {
+        self.lock().behind.entry(namespace.into()).or_default();
+    }
+
+    /// A whole list is about to be read.
+    pub fn list_begins(&self, namespace: &str) {
+        self.lock().behind.insert(namespace.into(), HashSet::new());
     }
 
     pub fn kind(&self, namespace: &str, name: &str) -> Option<Arc<TaskTypeSpec>> {
@@ -142,51 +164,53 @@ impl Index {
         Subscription { index: self.clone(), uid, changes }
     }
 
-    /// A task as the watch shows it, or as the API server answered a write of ours.
+    /// A task as the API server answered a call of ours. The watch may have shown its deletion before.
     pub fn task_seen(&self, task: &Task) {
         let mut inner = self.lock();
         let Some(uid) = task.metadata.uid.as_deref() else { return };
-        let before = inner.tasks.get(uid).cloned();
-        let kind = inner.types.get(&(namespace_of(task), task.spec.type_.as_str().into())).cloned();
-        let entry = Entry::of(task, kind.as_deref(), before.as_deref());
-        // A write of ours is known before the watch shows it, and a deletion may be seen before our answer.
-        let stale = before.is_some_and(|before| before.version > entry.version) || inner.gone.contains(uid);
-        if !stale {
-            inner.put(entry);
+        if inner.gone.contains(uid) {
+            return;
         }
+        let known = inner.tasks.contains_key(uid);
+        if let Some(unlisted) = inner.behind.get_mut(&namespace_of(task)).filter(|_| !known) {
+            unlisted.insert(uid.into());
+        }
+        inner.see(task);
+    }
+
+    /// A task as the watch shows it: it is there, whatever was thought of it.
+    pub fn task_shown(&self, task: &Task) {
+        let mut inner = self.lock();
+        inner.gone.remove(task.metadata.uid.as_deref().unwrap_or_default());
+        inner.see(task);
     }
 
     /// A task as a whole list shows it, which goes before all that was known: after a cluster was restored from
     /// a backup, versions are smaller than they were.
     pub fn task_listed(&self, task: &Task) {
-        {
-            let mut inner = self.lock();
-            let uid = task.uid().unwrap_or_default();
-            inner.gone.remove(uid.as_str());
-            inner.remove(&uid);
-        }
-        self.task_seen(task);
+        let mut inner = self.lock();
+        let uid = task.metadata.uid.as_deref().unwrap_or_default();
+        inner.gone.remove(uid);
+        inner.remove(uid);
+        inner.see(task);
     }
 
     pub fn task_gone(&self, task: &Task) {
-        let Some(uid) = task.uid() else { return };
-        let mut inner = self.lock();
-        inner.remove(&uid);
-        inner.remember_gone(uid.as_str().into());
-        inner.tell(&uid);
+        if let Some(uid) = task.metadata.uid.as_deref() {
+            self.lock().forget(uid.into());
+        }
     }
 
-    /// A whole list was read: what it does not show is no more.
+    /// A whole list was read, as things were after it began: what it does not show is no more, except what we were
+    /// told of meanwhile.
     pub fn tasks_listed(&self, namespace: &str, listed: &HashSet<Uid>) {
         let mut inner = self.lock();
-        let missing =
-            inner.tasks.values().filter(|entry| &*entry.namespace == namespace && !listed.contains(&entry.uid));
+        let unlisted = inner.behind.remove(namespace).unwrap_or_default();
+        let missing = inner.tasks.values().filter(|entry| {
+            &*entry.namespace == namespace && !listed.contains(&entry.uid) && !unlisted.contains(&entry.uid)
+        });
         let missing: Vec<Uid> = missing.map(|entry| entry.uid.clone()).collect();
-        for uid in missing {
-            // Not remembered as gone: a task that was created while the list was read comes back in a moment.
-            inner.remove(&uid);
-            inner.tell(&uid);
-        }
+        missing.into_iter().for_each(|uid| inner.forget(uid));
     }
 
     /// A type as it is now, or `None` where there is none. The priority of a task may follow from it.
@@ -220,6 +244,23 @@ fn namespace_of(task: &Task) -> Arc<str> {
 }
 
 impl Inner {
+    /// A write of ours is known before the watch shows it, so what is older than what is known changes nothing.
+    fn see(&mut self, task: &Task) {
+        let Some(uid) = task.metadata.uid.as_deref() else { return };
+        let before = self.tasks.get(uid).cloned();
+        let kind = self.types.get(&(namespace_of(task), task.spec.type_.as_str().into())).cloned();
+        let entry = Entry::of(task, kind.as_deref(), before.as_deref());
+        if before.is_none_or(|before| before.version <= entry.version) {
+            self.put(entry);
+        }
+    }
+
+    fn forget(&mut self, uid: Uid) {
+        self.remove(&uid);
+        self.gone.insert(uid.clone());
+        self.tell(&uid);
+    }
+
     fn put(&mut self, entry: Entry) {
         self.remove(&entry.uid);
         let uid = entry.uid.clone();
@@ -231,6 +272,7 @@ impl Inner {
                 line.insert(place, entry.order());
             }
         }
+        self.in_vain.remove(&uid);
         self.tasks.insert(uid.clone(), Arc::new(entry));
         self.tell(&uid);
     }
@@ -243,21 +285,18 @@ impl Inner {
             self.names.remove(&name);
         }
         self.ages.remove(&(entry.created_at, entry.uid.clone()));
-        if let Some(line) = self.lines.get_mut(&entry.queue_key())
-            && let Ok(place) = line.binary_search(&entry.order())
-        {
-            line.remove(place);
-        }
+        self.leave_line(&entry);
     }
 
-    fn remember_gone(&mut self, uid: Uid) {
-        if self.gone.insert(uid.clone()) {
-            self.gone_order.push_back(uid);
+    fn leave_line(&mut self, entry: &Entry) {
+        let queue = entry.queue_key();
+        let Some(line) = self.lines.get_mut(&queue) else { return };
+        if let Ok(place) = line.binary_search(&entry.order()) {
+            line.remove(place);
         }
-        if self.gone_order.len() > MOST_GONE
-            && let Some(oldest) = self.gone_order.pop_front()
-        {
-            self.gone.remove(&oldest);
+        // Anybody may name a queue that there is not.
+        if line.is_empty() {
+            self.lines.remove(&queue);
         }
     }
 

@@ -144,8 +144,60 @@ async fn a_subscriber_hears_of_a_task_that_was_not_known_and_leaves_nothing_behi
 }
 
 #[test]
-fn only_so_many_uids_are_remembered_as_gone() {
+fn a_task_that_was_sought_in_vain_is_known_once_the_watch_shows_it() {
     let index = Index::default();
-    (0..MOST_GONE + 5).for_each(|number| index.sought_in_vain(&number.to_string()));
-    assert!(!index.is_gone("0") && index.is_gone("5") && index.lock().gone.len() == MOST_GONE);
+    index.sought_in_vain("late");
+    assert!(index.is_not_awaited("late") && !index.is_gone("late"));
+    index.task_shown(&task("late", 1, json!({})));
+    assert!(index.get("late").is_some() && !index.is_not_awaited("late"));
+    index.task_shown(&task("late", 2, json!({"status": {"state": "Processing"}})));
+    assert_eq!(index.get("late").map(|entry| entry.state), Some(State::Processing));
+}
+
+#[test]
+fn what_the_watch_shows_is_there_even_if_it_was_taken_to_be_gone() {
+    let index = Index::default();
+    index.task_shown(&task("a", 1, json!({})));
+    index.tasks_listed("docs", &HashSet::new());
+    assert!(index.get("a").is_none() && index.is_gone("a"));
+    index.task_shown(&task("a", 2, json!({})));
+    assert!(index.get("a").is_some() && !index.is_gone("a"));
+}
+
+#[test]
+fn a_task_that_was_made_while_a_list_was_read_is_not_missed_on_it() {
+    let index = Index::default();
+    index.task_seen(&task("old", 1, json!({})));
+    index.list_begins("docs");
+    index.task_seen(&task("old", 2, json!({})));
+    index.task_seen(&task("new", 3, json!({})));
+    index.tasks_listed("docs", &HashSet::new());
+    assert!(index.get("new").is_some() && index.get("old").is_none() && index.is_gone("old"));
+    index.list_begins("docs");
+    index.tasks_listed("docs", &HashSet::new());
+    assert!(index.get("new").is_none() && index.is_gone("new"));
+}
+
+#[test]
+fn a_watch_that_broke_is_behind_until_a_whole_list_was_read() {
+    let index = Index::default();
+    index.falls_behind("docs");
+    assert!(index.is_behind());
+    index.list_begins("docs");
+    index.task_listed(&task("a", 1, json!({})));
+    index.tasks_listed("other", &HashSet::new());
+    assert!(index.is_behind());
+    index.tasks_listed("docs", &HashSet::from(["a".into()]));
+    assert!(!index.is_behind() && index.get("a").is_some());
+}
+
+#[test]
+fn a_queue_in_which_nobody_waits_leaves_no_line_behind() {
+    let index = Index::default();
+    index.task_seen(&task("a", 1, json!({"spec": {"queue": "once"}})));
+    index.task_seen(&task("b", 2, json!({"spec": {"queue": "once"}})));
+    index.task_seen(&task("a", 3, json!({"spec": {"queue": "once"}, "status": {"state": "Processing"}})));
+    assert_eq!(position(&index, "b"), Some(1));
+    index.task_gone(&task("b", 4, json!({})));
+    assert!(index.lock().lines.is_empty());
 }

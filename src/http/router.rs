@@ -20,9 +20,10 @@ const BULK_BODY: usize = 16 << 20;
 
 pub fn router(app: Arc<App>) -> Router {
     let large = DefaultBodyLimit::max(BULK_BODY);
+    let few = middleware::from_fn_with_state(app.clone(), bulk::few_at_once);
     let (router, paths) = OpenApiRouter::with_openapi(document::document())
         .routes(routes!(submit::submit, list::list))
-        .routes(routes!(bulk::submit_many).layer(large))
+        .routes(routes!(bulk::submit_many).layer(large).layer(few))
         .routes(routes!(status::statuses))
         .routes(routes!(task::task))
         .routes(routes!(status::status))

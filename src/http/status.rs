@@ -236,7 +236,9 @@ pub async fn statuses(
     for (id, found) in task_ids.into_iter().zip(found) {
         match found {
             Ok(entry) => answer.statuses.push(Status::of(&entry, &app.index)),
-            Err(_) => answer.not_found.push(id),
+            Err(problem) if problem.is(Kind::UnknownTask) => answer.not_found.push(id),
+            // Nobody knows about this one.
+            Err(problem) => return Err(problem),
         }
     }
     Ok(Json(answer))

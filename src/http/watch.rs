@@ -8,19 +8,24 @@ use std::sync::Arc;
 use futures::stream::{BoxStream, StreamExt, select_all};
 use kube::core::{DeserializeGuard, NamespaceResourceScope};
 use kube::runtime::WatchStreamExt;
-use kube::runtime::watcher::{self, Event, watcher};
+use kube::runtime::watcher::{self, Event};
 use kube::{Api, Client, Resource, ResourceExt};
 use serde::de::DeserializeOwned;
 use tokio::sync::watch::Sender;
 
+use super::clock::Clock;
 use super::index::Index;
 use crate::api::{Task, TaskType};
+use crate::endless::{always, endless};
 use crate::metrics::Metrics;
 
 #[allow(clippy::large_enum_variant, reason = "one exists at a time, and only until it is taken in")]
 enum Change {
     Task(Event<DeserializeGuard<Task>>),
     Type(Event<DeserializeGuard<TaskType>>),
+    /// The watch of the tasks broke.
+    TasksBroke,
+    TypesBroke,
 }
 
 /// Runs for ever. `ready` is told when all that was there at the beginning is known.
@@ -31,10 +36,36 @@ pub async fn run(
     metrics: Arc<Metrics>,
     ready: Sender<bool>,
 ) {
+    let clock = Clock::default();
+    loop {
+        let looking = clock.goes_back(&client, &namespaces);
+        let watching = keep(&client, &namespaces, &index, &metrics, &ready, &clock);
+        tokio::select! {
+            () = looking => tracing::warn!("the cluster went back: it was restored; REST begins anew"),
+            () = watching => return,
+        }
+        // Nothing is known for sure until the lists are read again.
+        namespaces.iter().for_each(|namespace| index.falls_behind(namespace));
+    }
+}
+
+/// Keeps the index up to date without end.
+async fn keep(
+    client: &Client,
+    namespaces: &[String],
+    index: &Arc<Index>,
+    metrics: &Arc<Metrics>,
+    ready: &Sender<bool>,
+    clock: &Clock,
+) {
     let watched = namespaces.iter().enumerate().flat_map(|(number, namespace)| {
         [
-            watch::<Task>(&client, namespace, &metrics, move |event| (number, Change::Task(event))),
-            watch::<TaskType>(&client, namespace, &metrics, move |event| (number, Change::Type(event))),
+            watch::<Task>(client, namespace, metrics, move |event| {
+                (number, event.map_or(Change::TasksBroke, Change::Task))
+            }),
+            watch::<TaskType>(client, namespace, metrics, move |event| {
+                (number, event.map_or(Change::TypesBroke, Change::Type))
+            }),
         ]
     });
     let mut changes = select_all(watched.collect::<Vec<_>>());
@@ -42,8 +73,13 @@ pub async fn run(
     while let Some((number, change)) = changes.next().await {
         let Some(intake) = intakes.get_mut(number) else { continue };
         match change {
-            Change::Task(event) => intake.task(event),
+            Change::Task(event) => {
+                clock.shows(&event);
+                intake.task(event);
+            }
             Change::Type(event) => intake.kind(event),
+            Change::TasksBroke => index.falls_behind(&intake.namespace),
+            Change::TypesBroke => {}
         }
         if !*ready.borrow() && intakes.iter().all(Intake::is_complete) {
             tracing::info!("knows the tasks that are served over REST");
@@ -52,26 +88,28 @@ pub async fn run(
     }
 }
 
-/// Watched without end: errors are told and the watch begins anew after a pause.
+/// Watched without end. After an error the watch begins anew with a list, after a pause, so that it shows when all is
+/// known again.
 fn watch<K>(
     client: &Client,
     namespace: &str,
     metrics: &Arc<Metrics>,
-    change: impl Fn(Event<DeserializeGuard<K>>) -> (usize, Change) + Send + 'static,
+    change: impl Fn(Option<Event<DeserializeGuard<K>>>) -> (usize, Change) + Send + 'static,
 ) -> BoxStream<'static, (usize, Change)>
 where
     K: Resource<Scope = NamespaceResourceScope, DynamicType = ()> + Clone + Debug + DeserializeOwned + Send + 'static,
 {
     let api = Api::<DeserializeGuard<K>>::namespaced(client.clone(), namespace);
     let metrics = metrics.clone();
-    watcher(api, watcher::Config::default().streaming_lists())
+    // Listed as things are now: what a list does not show is taken to be gone.
+    endless(api, watcher::Config::default(), always)
         .default_backoff()
-        .filter_map(move |event| {
-            let change = event.map(&change).inspect_err(|error| {
+        .map(move |event| {
+            let event = event.inspect_err(|error| {
                 metrics.watch_failed(&K::kind(&()));
                 tracing::warn!(kind = %K::kind(&()), %error, "watch for REST failed; begins anew");
             });
-            std::future::ready(change.ok())
+            change(event.ok())
         })
         .boxed()
 }
@@ -99,9 +137,12 @@ impl Intake {
 
     fn task(&mut self, event: Event<DeserializeGuard<Task>>) {
         match event {
-            Event::Apply(task) => readable(task).iter().for_each(|task| self.index.task_seen(task)),
+            Event::Apply(task) => readable(task).iter().for_each(|task| self.index.task_shown(task)),
             Event::Delete(task) => readable(task).iter().for_each(|task| self.index.task_gone(task)),
-            Event::Init => self.tasks.clear(),
+            Event::Init => {
+                self.tasks.clear();
+                self.index.list_begins(&self.namespace);
+            }
             Event::InitApply(task) => {
                 let Some(task) = readable(task) else { return };
                 self.tasks.extend(task.uid().map(Arc::from));

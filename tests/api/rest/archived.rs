@@ -270,6 +270,8 @@ async fn without_an_answer_of_the_archive_nothing_is_called_unknown_and_tasks_in
             assert_eq!((answer.status, answer.problem().0.as_str()), (503, "archive"), "{path}");
             assert!(answer.header("retry-after").is_some());
         }
+        let many = rest.post("/api/v1/tasks/status", &json!({"task_ids": [id, other]})).await;
+        assert_eq!((many.status, many.problem().0.as_str()), (503, "archive"), "none is called unknown among many");
     })
     .await;
 }

@@ -12,6 +12,7 @@ use super::{body, served_and_held};
 const CUT_OFF_WITHIN: Duration = Duration::from_secs(60);
 /// As many requests are served at once.
 const AT_ONCE: usize = 256;
+const BULKS_AT_ONCE: usize = 4;
 
 async fn connect(rest: &Rest) -> TcpStream {
     TcpStream::connect(rest.address).await.expect("connected")
@@ -84,6 +85,39 @@ async fn requests_beyond_the_bound_are_sent_away_until_there_is_room() {
         drop(waiting);
         eventually("there is room again", SOON, async || (rest.get("/api/v1/tasks").await.status == 200).then_some(()))
             .await;
+    })
+    .await;
+}
+
+/// Sends the beginning of a large body, of which nothing follows.
+async fn begin_a_bulk(rest: &Rest) -> TcpStream {
+    let mut stream = connect(rest).await;
+    let head = "POST /api/v1/tasks/bulk HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n";
+    stream.write_all(format!("{head}Content-Length: 9000000\r\n\r\n{{").as_bytes()).await.expect("sent");
+    stream
+}
+
+#[tokio::test]
+async fn only_so_many_large_bodies_are_read_at_once() {
+    in_namespace("rest-bulks", async |ns| {
+        let (_operator, rest) = served_and_held(&ns).await;
+        let none = serde_json::json!({"tasks": []});
+        // They are waited for as long as any body is, so each try begins with new ones.
+        let (waiting, busy) = eventually("it is busy", SOON, async || {
+            let mut waiting = vec![];
+            for _ in 0..BULKS_AT_ONCE {
+                waiting.push(begin_a_bulk(&rest).await);
+            }
+            let answer = rest.post("/api/v1/tasks/bulk", &none).await;
+            (answer.status == 503).then_some((waiting, answer))
+        })
+        .await;
+        assert_eq!(busy.problem().0, "busy");
+        drop(waiting);
+        eventually("there is room again", SOON, async || {
+            (rest.post("/api/v1/tasks/bulk", &none).await.status == 422).then_some(())
+        })
+        .await;
     })
     .await;
 }

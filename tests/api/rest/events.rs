@@ -130,6 +130,32 @@ async fn a_task_that_is_deleted_ends_the_stream() {
 }
 
 #[tokio::test]
+async fn a_task_that_is_removed_as_soon_as_it_ends_is_told_to_have_ended_so() {
+    in_namespace("rest-no-ttl", async |ns| {
+        let (node, _operator, rest) = served(&ns).await;
+        let mut readers = vec![];
+        for number in 0..20 {
+            let name = format!("task-{number}");
+            node.script(&name, [Outcome::Hold]);
+            let id = rest.submit(&body_with(json!({"name": name, "ttl_seconds": 0}))).await;
+            readers.push((name, rest.events(&id, None).await));
+        }
+        for (name, _) in &readers {
+            started(&node, name, 1).await;
+            node.end(name, Outcome::succeed());
+        }
+        for (name, mut events) in readers {
+            let mut last = None;
+            while let Some((status, attempt, _)) = events.next_state().await {
+                last = Some((status, attempt));
+            }
+            assert_eq!(last, Some(("completed".to_owned(), 1)), "{name}");
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn open_streams_do_not_hold_up_the_end_of_the_operator() {
     in_namespace("rest-stream-end", async |ns| {
         let (mut operator, rest) = served_and_held(&ns).await;
