@@ -107,12 +107,17 @@ struct Quantity(String);
 impl Submission {
     /// Reads a body. What Kubernetes could not carry exactly is refused.
     pub fn read(text: &str) -> Result<Self, Problem> {
+        let submission = extract::read(text);
         // An array of as many values would be read as well.
-        if matches!(text.trim_start().as_bytes().first(), Some(first) if b"[\"-0123456789tfn".contains(first)) {
-            return Err(Kind::Invalid
-                .because("a submission is a JSON object, such as {\"task_type\": \"document_processing\"}"));
-        }
-        let submission = extract::read(text)?;
+        let is_object = text.trim_start().starts_with('{');
+        let submission = match submission {
+            Err(problem) if is_object || !problem.is(Kind::Invalid) => return Err(problem),
+            Ok(submission) if is_object => submission,
+            _ => {
+                let detail = "a submission is a JSON object, such as {\"task_type\": \"document_processing\"}";
+                return Err(Kind::Invalid.because(detail));
+            }
+        };
         match numbers::too_long(text) {
             Some(number) => Err(Kind::NumberTooLong.because(format!(
                 "the integer {} has more than 64 bits and would lose digits: write it as a string",
