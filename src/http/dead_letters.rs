@@ -6,8 +6,9 @@ use axum::Json;
 use axum::extract::State;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use strum::IntoEnumIterator;
-use utoipa::openapi::schema::{ObjectBuilder, Schema, Type};
+use utoipa::openapi::schema::{ObjectBuilder, Schema, SchemaType, Type};
 use utoipa::{IntoParams, ToSchema};
 
 use super::app::{self, App};
@@ -66,6 +67,13 @@ impl TryFrom<String> for Word {
 pub fn words() -> Schema {
     let words = Reason::iter().map(|reason| reason.to_string());
     ObjectBuilder::new().schema_type(Type::String).enum_values(Some(words)).into()
+}
+
+/// One of the reasons, or null.
+pub fn word_or_null() -> Schema {
+    let words = Reason::iter().map(|reason| Value::from(reason.to_string())).chain([Value::Null]);
+    let types = SchemaType::from_iter([Type::String, Type::Null]);
+    ObjectBuilder::new().schema_type(types).enum_values(Some(words)).into()
 }
 
 /// A task that failed: its retries are used up, or its error is permanent.
@@ -183,6 +191,6 @@ pub fn type_name(told: &str) -> String {
     told.replace('_', "-")
 }
 
-pub fn cursor(text: &str) -> Result<Cursor, Problem> {
+fn cursor(text: &str) -> Result<Cursor, Problem> {
     text.parse().map_err(|_| Kind::Query.because("this cursor was not given out here; begin without one").at("cursor"))
 }

@@ -18,7 +18,7 @@ use serde_json::Value;
 use utoipa::ToSchema;
 
 use super::app::{self, App};
-use super::dead_letters::{Word, cursor, type_name, within, words};
+use super::dead_letters::{Word, type_name, within, word_or_null};
 use super::extract::{Body, Id, unknown_task};
 use super::manifest;
 use super::problem::{Kind, Problem, Problems};
@@ -137,7 +137,7 @@ pub struct Wanted {
     /// The kind of work; document_processing stands for document-processing.
     task_type: Option<String>,
     /// Why it failed, in one word.
-    #[schema(schema_with = words)]
+    #[schema(schema_with = word_or_null)]
     reason: Option<Word>,
     kb_id: Option<String>,
     priority: Option<Priority>,
@@ -202,7 +202,8 @@ pub async fn replay_many(
     let Ok(_permit) = app.bulks.try_acquire() else {
         return Err(Kind::Busy.because("too many bulk requests at once; send it again in a moment"));
     };
-    let after: Option<Cursor> = wanted.cursor.as_deref().map(cursor).transpose()?;
+    let after = wanted.cursor.as_deref().map(str::parse::<Cursor>).transpose();
+    let after = after.map_err(|error| Kind::Invalid.because(error.to_string()).at("cursor"))?;
     let dry_run = wanted.dry_run;
     let filter = wanted.filter(&app)?;
     let matched = app.archive.count(&filter).await.map_err(app::away)?;
