@@ -17,7 +17,8 @@ const TASKS: usize = 20;
 const WITHOUT_WAITING: Duration = Duration::from_secs(20);
 
 fn archive_at(url: &str) -> Archive {
-    Archive::at(url, &Options::default()).expect("a URL")
+    // Patient: the disk may have much else to do.
+    Archive::at(url, &Options { deadline: SOON, ..Options::default() }).expect("a URL")
 }
 
 async fn record(ns: &Namespace, task: &Task) -> Option<Record> {

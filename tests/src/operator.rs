@@ -7,6 +7,7 @@ use std::process::{ExitStatus, Stdio};
 use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::{Duration, Instant};
 
+use task_manager::archive::{self, Archive};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::process::{Child, Command};
@@ -58,7 +59,11 @@ impl Operator {
 
     /// An operator for this namespace alone, ready; it is whoever `kubeconfig` speaks for.
     pub async fn start(namespace: &Namespace, kubeconfig: PathBuf, flags: &[&str]) -> Self {
-        let flags = flags.iter().map(ToString::to_string).collect();
+        let flags: Vec<String> = flags.iter().map(ToString::to_string).collect();
+        if !flags.iter().any(|flag| flag == "--archive") {
+            // On a disk that has much else to do, making its tables may take longer than a call waits.
+            Archive::open(&namespace.archive(), &archive::Options::default()).await.expect("an archive");
+        }
         let operator = Self::spawn(namespace.clone(), kubeconfig, flags, free_address());
         operator.is_ready().await;
         operator
@@ -93,7 +98,8 @@ impl Operator {
 
     /// The way to its REST. It is the same after it was started again.
     pub fn rest(&self) -> Rest {
-        Rest::at(self.rest.expect("it was started with REST"))
+        let rest = Rest::at(self.rest.expect("it was started with REST"));
+        if self.flags.iter().any(|flag| flag == "--archive") { rest } else { rest.patient() }
     }
 
     fn spawn(namespace: Namespace, kubeconfig: PathBuf, flags: Vec<String>, health: SocketAddr) -> Self {
