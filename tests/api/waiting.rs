@@ -229,7 +229,7 @@ async fn a_queued_task_that_somebody_writes_to_keeps_its_arrival() {
 #[tokio::test]
 async fn a_finished_task_that_is_applied_again_unchanged_stays_finished() {
     in_namespace("reapplied", async |ns| {
-        let (node, operator) = set(&ns, &[]).await;
+        let (node, _operator) = set(&ns, &[]).await;
         let written = manifest(
             "Task",
             "one",
@@ -237,7 +237,6 @@ async fn a_finished_task_that_is_applied_again_unchanged_stays_finished() {
         );
         ns.apply(written.clone()).await.expect("accepted");
         let done = ns.task_in("one", State::Completed).await;
-        let writes = operator.writes().await;
         for _ in 0..3 {
             let again = ns.apply(written.clone()).await.expect("accepted");
             assert_eq!(object_version(&again), version(&done.metadata));
@@ -246,7 +245,7 @@ async fn a_finished_task_that_is_applied_again_unchanged_stays_finished() {
             version(&ns.task("one").await.metadata) == version(&done.metadata)
         })
         .await;
-        assert_eq!((operator.writes().await, node.starts().len()), (writes, 1));
+        assert_eq!((node.starts().len(), ns.jobs_now().await.len()), (1, 1));
     })
     .await;
 }
