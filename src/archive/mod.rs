@@ -29,9 +29,9 @@ pub use error::Error;
 pub use filter::{Cursor, CursorError, Filter};
 pub use guard::Guard;
 pub use place::UrlError;
-pub use record::{Details, Record, Summary, tail};
+pub use record::{Details, LOG_BYTES, LOG_LINES, Record, Summary, tail};
 pub use records::Page;
-pub use results::LargeResult;
+pub use results::{LARGEST_RESULT, LONGEST_TYPE, LargeResult};
 pub use retention::Retention;
 
 use connections::Connections;

@@ -10,9 +10,9 @@ use crate::api::{AttemptRecord, Payload, Priority, Progress, Reason, ResultRef, 
 use crate::core::names::{ANNOTATION_BODY_DIGEST, ANNOTATION_REPLAY_OF};
 
 /// Of a log, the last lines are kept, up to so many …
-const LOG_LINES: usize = 200;
+pub const LOG_LINES: usize = 200;
 /// … and up to so many bytes.
-const LOG_BYTES: usize = 64 * 1024;
+pub const LOG_BYTES: usize = 64 * 1024;
 
 /// One run of one task: everything that somebody wants to know weeks later.
 #[derive(Clone, Debug, PartialEq)]

@@ -10,10 +10,10 @@ use super::Archive;
 use super::error::Error;
 use super::statement::{Statement, Value, column};
 
-const LARGEST_RESULT: usize = 16 << 20;
+pub const LARGEST_RESULT: usize = 16 << 20;
 /// More than one page of either database.
 pub(super) const BYTES_OF_A_PROBE: usize = 16 << 10;
-const LONGEST_TYPE: usize = 255;
+pub const LONGEST_TYPE: usize = 255;
 
 /// A result as one attempt left it.
 #[derive(Clone, Debug, PartialEq)]

@@ -10,21 +10,19 @@ use kube::api::LogParams;
 use tokio::time::timeout;
 
 use super::Context;
+use crate::archive::{LOG_BYTES, LOG_LINES};
 use crate::core::lifecycle::LogOf;
 
 /// No log is waited for longer.
 const DEADLINE: Duration = Duration::from_secs(2);
-const LINES: i64 = 200;
-/// What is kept is the end …
-const KEPT: usize = 64 << 10;
-/// … but a limit in the request cuts off the end. No node hands out more than this of so many lines.
+/// What is kept is the end, but a limit in the request cuts off the end. No node hands out more than this of so many lines.
 const READ_AT_MOST: i64 = 4 << 20;
 
 pub async fn of(namespace: &str, log_of: &LogOf, context: &Context) -> Option<String> {
     let pods = Api::<Pod>::namespaced(context.client.clone(), namespace);
     let which = LogParams {
         container: Some(log_of.container.clone()),
-        tail_lines: Some(LINES),
+        tail_lines: i64::try_from(LOG_LINES).ok(),
         limit_bytes: Some(READ_AT_MOST),
         ..LogParams::default()
     };
@@ -45,10 +43,10 @@ pub async fn of(namespace: &str, log_of: &LogOf, context: &Context) -> Option<St
 /// The end of what there is to read; of what breaks off, the end of what came.
 async fn end_of(mut log: impl AsyncRead + Unpin) -> String {
     let mut kept = Vec::new();
-    let mut chunk = vec![0; KEPT];
+    let mut chunk = vec![0; LOG_BYTES];
     while let Ok(read @ 1..) = log.read(&mut chunk).await {
         kept.extend_from_slice(&chunk[..read]);
-        let too_many = kept.len().saturating_sub(KEPT);
+        let too_many = kept.len().saturating_sub(LOG_BYTES);
         kept.drain(..too_many);
     }
     String::from_utf8_lossy(&kept).into_owned()
@@ -63,7 +61,7 @@ mod tests {
     async fn of_long_lines_the_end_is_kept() {
         let log: String = (0..200).map(|number| format!("{number} {}\n", "x".repeat(1000))).collect();
         let end = end_of(Cursor::new(log.as_bytes())).await;
-        assert_eq!(end.len(), KEPT);
+        assert_eq!(end.len(), LOG_BYTES);
         assert!(log.ends_with(&end));
     }
 

@@ -13,6 +13,7 @@ use utoipa::{IntoParams, ToSchema};
 
 use super::app::{self, App};
 use super::extract::Params;
+use super::names::type_name;
 use super::problem::{Kind, Problem, Problems};
 use super::status::{Phase, Priority};
 use crate::api::Reason;
@@ -184,11 +185,6 @@ pub fn within(app: &App, namespace: Option<&str>) -> Result<Filter, Problem> {
         None => app.namespaces().to_vec(),
     };
     Ok(Filter::within(namespaces).dead_letters())
-}
-
-/// An underscore cannot be in a type's name, and is what services write.
-pub fn type_name(told: &str) -> String {
-    told.replace('_', "-")
 }
 
 fn cursor(text: &str) -> Result<Cursor, Problem> {

@@ -10,6 +10,7 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::error::Category;
 
+use super::large;
 use super::problem::{Kind, Problem};
 
 /// A body that has not arrived by then is not waited for, however steadily it trickles.
@@ -41,8 +42,7 @@ impl<S: Send + Sync> FromRequest<S> for Text {
 }
 
 fn is_json(headers: &HeaderMap) -> bool {
-    let declared = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
-    declared.split(';').next().is_some_and(|essence| essence.trim().eq_ignore_ascii_case("application/json"))
+    headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).is_some_and(large::is_json)
 }
 
 /// Reads JSON; says which field it is that cannot be read.

@@ -12,6 +12,7 @@ use super::app::App;
 use super::entry::Entry;
 use super::extract::Params;
 use super::index::Uid;
+use super::names::type_name;
 use super::problem::{Kind, Problem, Problems};
 use super::status::{Phase, Priority, Status};
 
@@ -61,7 +62,7 @@ pub async fn list(State(app): State<Arc<App>>, Params(filter): Params<Filter>) -
     }
     let after = filter.cursor.as_deref().map(place).transpose()?;
     filter.namespace.as_deref().map(|namespace| app.namespace(Some(namespace))).transpose()?;
-    let kind = filter.task_type.as_ref().map(|kind| kind.replace('_', "-"));
+    let kind = filter.task_type.as_deref().map(type_name);
     let mut found = app.index.page(after, limit + 1, |entry| filter.takes(kind.as_deref(), entry));
     let more = found.len() > limit;
     found.truncate(limit);

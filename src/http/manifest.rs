@@ -9,6 +9,7 @@ use sha2::{Digest, Sha256};
 use utoipa::ToSchema;
 
 use super::extract::{self, key};
+use super::names::type_name;
 use super::numbers;
 use super::problem::{Kind, Problem};
 use super::status::Priority;
@@ -127,9 +128,9 @@ impl Submission {
         }
     }
 
-    /// The type's name: an underscore cannot be in one, and is what services write.
+    /// The type's name.
     pub fn kind(&self) -> Option<String> {
-        self.task_type.as_str().map(|kind| kind.replace('_', "-"))
+        self.task_type.as_str().map(type_name)
     }
 
     /// The key in the body, which a bulk submission uses.

@@ -1,5 +1,10 @@
 //! What a field of a manifest is called over REST, in paths and in the API server's sentences.
 
+/// A type as it is called in the cluster: an underscore cannot be in its name, and is what services write.
+pub fn type_name(told: &str) -> String {
+    told.replace('_', "-")
+}
+
 /// A path in a manifest as a path in a body: "spec.retry.maxSeconds" is "retry.max_seconds".
 pub fn field(path: &str) -> String {
     let path = path.strip_prefix("spec.").or_else(|| path.strip_prefix("metadata.")).unwrap_or(path);

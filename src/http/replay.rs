@@ -18,9 +18,10 @@ use serde_json::Value;
 use utoipa::ToSchema;
 
 use super::app::{self, App};
-use super::dead_letters::{Word, type_name, within, word_or_null};
+use super::dead_letters::{Word, within, word_or_null};
 use super::extract::{Body, Id, unknown_task};
 use super::manifest;
+use super::names::type_name;
 use super::problem::{Kind, Problem, Problems};
 use super::status::Priority;
 use super::submit::{checked, taken};

@@ -15,16 +15,14 @@ use super::super::large::is_json;
 use super::super::problem::{Kind, Problem};
 use super::Desk;
 use crate::api::ResultRef;
-use crate::archive::{Error, LargeResult};
+use crate::archive::{Error, LARGEST_RESULT, LONGEST_TYPE, LargeResult};
 use crate::core::words::Word;
 use crate::live::Speaker;
 
-pub(super) const LARGEST: usize = 16 << 20;
 /// The whole result has arrived by then…
 const WHOLE: Duration = Duration::from_secs(60);
 /// …and something of it at least so often.
 const SOMETHING: Duration = Duration::from_secs(10);
-const LONGEST_TYPE: usize = 255;
 
 pub(super) async fn result(
     speaker: Speaker,
@@ -94,14 +92,14 @@ fn content_type(headers: &HeaderMap) -> Result<String, Problem> {
 /// What says that it is too large is not read.
 pub(super) fn check_length(headers: &HeaderMap) -> Result<(), Problem> {
     let length = headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
-    if length.is_some_and(|bytes| bytes > LARGEST as u64) { Err(too_large()) } else { Ok(()) }
+    if length.is_some_and(|bytes| bytes > LARGEST_RESULT as u64) { Err(too_large()) } else { Ok(()) }
 }
 
 async fn read(mut body: BodyDataStream) -> Result<Vec<u8>, Problem> {
     let mut content = Vec::new();
     while let Some(piece) = timeout(SOMETHING, body.next()).await.map_err(|_| too_slow(SOMETHING))? {
         let piece = piece.map_err(|_| Kind::Syntax.because("the body broke off"))?;
-        if content.len() + piece.len() > LARGEST {
+        if content.len() + piece.len() > LARGEST_RESULT {
             return Err(too_large());
         }
         content.extend_from_slice(&piece);
@@ -111,7 +109,7 @@ async fn read(mut body: BodyDataStream) -> Result<Vec<u8>, Problem> {
 
 fn too_large() -> Problem {
     Kind::BodyTooLarge.because(format!(
-        "a result has up to {LARGEST} bytes: put the content into a store of yours and hand over a reference"
+        "a result has up to {LARGEST_RESULT} bytes: put the content into a store of yours and hand over a reference"
     ))
 }
 
