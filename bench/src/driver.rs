@@ -75,9 +75,12 @@ async fn on_a_fresh_control_plane(case: Case, count: usize) -> Found {
         .args(["run", case.get_name(), &count.to_string()])
         .env("TASK_MANAGER_TEST_KUBECONFIG", target().join(NAME).join("kubeconfig"))
         .env("TASK_MANAGER_BIN", binary())
-        .stderr(Stdio::inherit())
+        .stdout(Stdio::piped())
         .kill_on_drop(true)
-        .output()
+        .spawn()
+        .expect("it starts")
+        // Not `output`, which would take what it says on the way for itself.
+        .wait_with_output()
         .await
         .expect("it runs");
     cluster(&["down"]).await;

@@ -16,7 +16,7 @@ use serde::de::DeserializeOwned;
 use serde_json::json;
 use task_manager::api::Task;
 use tokio::sync::{Semaphore, mpsc};
-use tokio::time::timeout;
+use tokio::time::{timeout, timeout_at};
 
 /// More requests at once gain little and make each one slower.
 const IN_FLIGHT: usize = 32;
@@ -117,13 +117,14 @@ impl<K: Load> Generator<K> {
     /// Creates `count`, one each `pause`, and waits until all are done.
     pub async fn paced(&mut self, prefix: &str, count: usize, pause: Duration) {
         let until = self.done.len() + count;
-        let mut due = tokio::time::interval(pause);
+        let mut due = tokio::time::Instant::now();
         for number in 0..count {
-            due.tick().await;
-            self.create(K::named(&format!("{prefix}-{number}"))).await;
-            while let Ok(name) = self.news.try_recv() {
-                self.is_done(&name);
+            // Seen when it happens: what is only counted at the next turn would all have taken a whole pause.
+            while let Ok(news) = timeout_at(due, self.news.recv()).await {
+                self.is_done(&news.expect("the watch goes on"));
             }
+            due += pause;
+            self.create(K::named(&format!("{prefix}-{number}"))).await;
         }
         while self.done.len() < until {
             self.see_one().await;

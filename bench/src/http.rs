@@ -21,6 +21,8 @@ const ATTACK: Duration = Duration::from_secs(10);
 /// Status requests a second: what a busy gateway asks, and far from what can be answered.
 const STATUS_RATE: u32 = 500;
 const BULK: usize = 1000;
+/// 1,000 take half a minute.
+const ALL_DONE: Duration = Duration::from_secs(300);
 const TASKS: &str = "/api/v1/tasks";
 
 /// What vegeta reports. Latencies are in nanoseconds.
@@ -62,7 +64,7 @@ pub async fn run(held: usize) -> Found {
     let ids = hold(&rest, held, &mut found).await;
     let bytes = (memory_of(pid).unwrap_or_default() - memory) * 1024.0 / held as f64;
     found.figures.insert("bytes a status".into(), bytes);
-    asking(&rest, &ids, &mut found).await;
+    asking(&replica, &ids, &mut found).await;
     found
 }
 
@@ -111,21 +113,30 @@ fn submitted(answer: &Answer) -> Vec<String> {
     ids
 }
 
-/// Statuses at a steady rate, at rest and while 1,000 tasks go through their lives.
-async fn asking(rest: &Rest, ids: &[String], found: &mut Found) {
-    let targets = ids.iter().map(|id| json!({"method": "GET", "url": url(rest, &format!("{TASKS}/{id}/status"))}));
-    let attack = Attack { targets: targets.collect(), rate: STATUS_RATE, flags: vec![] };
-    tokio::time::sleep(REST).await;
-    tell(found, "status at rest", &attack.run().await);
-    let running = submitted(&bulk(rest, &json!({"task_type": "work", "payload": {"uri": "s3://in/7.pdf"}})).await);
-    let first = &running[0];
-    eventually("the first runs", SOON, async || (rest.status(first).await["status"] != "queued").then_some(())).await;
-    tell(found, "status under load", &attack.run().await);
-    let statuses = rest.post(&format!("{TASKS}/status"), &json!({"task_ids": running})).await.json();
+/// Statuses at a steady rate, at rest and while 1,000 tasks go through their lives; and the same for an answer that
+/// costs nothing (`/healthz`, of the same process): what that takes longer under load is the machine's.
+async fn asking(replica: &Operator, ids: &[String], found: &mut Found) {
+    let rest = replica.rest();
+    let status = |id: &String| json!({"method": "GET", "url": url(&rest, &format!("{TASKS}/{id}/status"))});
+    let plain = json!({"method": "GET", "url": format!("http://{}/healthz", replica.health)});
+    for (name, targets) in [("status", ids.iter().map(status).collect()), ("healthz", vec![plain])] {
+        let attack = Attack { targets, rate: STATUS_RATE, flags: vec![] };
+        tokio::time::sleep(REST).await;
+        tell(found, &format!("{name} at rest"), &attack.run().await);
+        let running = submitted(&bulk(&rest, &json!({"task_type": "work", "payload": {"uri": "s3://in/7.pdf"}})).await);
+        let is_begun = async || (rest.status(&running[0]).await["status"] != "queued").then_some(());
+        eventually("the first runs", SOON, is_begun).await;
+        tell(found, &format!("{name} under load"), &attack.run().await);
+        assert!(completed(&rest, &running).await < BULK, "there was load to the end");
+        let are_done = async || (completed(&rest, &running).await == BULK).then_some(());
+        eventually("all are done", ALL_DONE, are_done).await;
+    }
+}
+
+async fn completed(rest: &Rest, ids: &[String]) -> usize {
+    let statuses = rest.post(&format!("{TASKS}/status"), &json!({"task_ids": ids})).await.json();
     let all = statuses["statuses"].as_array().cloned().unwrap_or_default();
-    let done = all.iter().filter(|status| status["status"] == "completed").count();
-    assert!(done < BULK, "there was load to the end");
-    found.figures.insert("completed meanwhile".into(), done as f64);
+    all.iter().filter(|status| status["status"] == "completed").count()
 }
 
 fn tell(found: &mut Found, name: &str, report: &Report) {
@@ -151,8 +162,8 @@ fn base64(text: &str) -> Value {
 impl Attack {
     async fn run(&self) -> Report {
         let targets = scratch().join("targets.json");
-        let lines: Vec<String> = self.targets.iter().map(Value::to_string).collect();
-        std::fs::write(&targets, lines.join("\n")).expect("a file of targets");
+        let lines: String = self.targets.iter().map(|target| format!("{target}\n")).collect();
+        std::fs::write(&targets, lines).expect("a file of targets");
         let results = scratch().join("results.bin");
         let attacked = vegeta()
             .args(["attack", "-format=json", "-timeout=30s"])

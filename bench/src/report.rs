@@ -145,6 +145,8 @@ pub fn http(runs: &[Found], held: usize) {
         row("create at the API server", cells("create")),
         row("a status, at rest", cells("status at rest")),
         row("a status, while 1,000 tasks are run", cells("status under load")),
+        row("an answer that costs nothing, at rest", cells("healthz at rest")),
+        row("an answer that costs nothing, while 1,000 tasks are run", cells("healthz under load")),
     ];
     table(&format!("REST: 16 clients submit as fast as it goes; 500 statuses a second of {held}"), &rows);
     let ratio = |run: &Found, above: &str, below: &str| run.figures[above] / run.figures[below];
@@ -153,6 +155,10 @@ pub fn http(runs: &[Found], held: usize) {
     println!(
         "  p99 of a status under load to at rest: {} (target: at most 4)",
         ratios("status under load p99 ms", "status at rest p99 ms")
+    );
+    println!(
+        "  the same of an answer that costs nothing: {} (what the machine adds: all share its processors)",
+        ratios("healthz under load p99 ms", "healthz at rest p99 ms")
     );
     println!(
         "  1,000 in one request: {} s, at best {} s (target: 3 s)",
