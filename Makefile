@@ -37,7 +37,7 @@ test-faults: ## Tests of a node, an API server and an etcd that break, alone (as
 fuzz: ## Arbitrary objects and JSON for longer than `make test` does it. FUZZ_OBJECTS=500000 says how many.
 	@FUZZ_OBJECTS="$${FUZZ_OBJECTS:-500000}" tests/run fuzz
 
-mutants: ## Mutation testing of src/core: at least 90 % of small changes must be noticed by a test. Takes hours; ARGS="--shard 0/8" for a part.
+mutants: ## Mutation testing of src/core: at least 90 % of small changes must be noticed by a test. Takes more than an hour; ARGS="--shard 0/8" for a part.
 	@tests/mutants $(ARGS)
 
 bench: ## What it costs: admission, requests, memory, and throughput and latency beside plain Jobs (about 15 minutes).

@@ -1,8 +1,9 @@
 //! Leader election by a Lease, so that of several operators one acts.
 //!
-//! Correctness does not rest on it: every status write carries the resourceVersion that it was decided on.
-//! What it adds is that a leader knows by the monotonic clock until when it may write, and stops by itself
-//! before anyone else can take the lease, however long it was paused.
+//! What is true of one task does not rest on it: every status write carries the resourceVersion that it was decided
+//! on. That all tasks together stay within their slots does, for each leader admits from books of its own. So a
+//! leader knows by the monotonic clock until when it may write, and stops by itself before anyone else can take the
+//! lease, however long it was paused.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -3,7 +3,7 @@
 //!
 //! An [`Archive`] is a file of SQLite or a database of PostgreSQL; which one shows nowhere but in its URL. Every
 //! call has a deadline, may safely be made again, and fails with an [`Error`] that says what to do. Nothing here
-//! reads a clock but for deadlines, knows of Kubernetes' API, or decides what becomes of a task.
+//! reads a clock but for deadlines, calls the API server, or decides what becomes of a task.
 
 mod connections;
 mod error;

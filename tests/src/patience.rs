@@ -1,4 +1,4 @@
-//! Waiting with a name and a deadline: nothing in the tests sleeps otherwise.
+//! Waiting with a name and a deadline: no test waits for something to happen in any other way.
 
 use std::time::{Duration, Instant};
 

@@ -29,7 +29,7 @@ const HEARTBEAT: Duration = Duration::from_secs(3);
 const SILENCE: Duration = Duration::from_secs(10);
 /// Before the stream is asked for again.
 const PAUSE: Duration = Duration::from_secs(1);
-/// The longest line: a message of 256 characters and what stands around it.
+/// The longest line: an error of 1,024 characters, each of which JSON may write in six bytes, and what stands around it.
 const LINE: usize = 16 << 10;
 
 /// The one that leads tells another replica.
