@@ -7,7 +7,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
 use kube::ResourceExt;
 
 use crate::api::{Priority, Progress, Reason, State, Task, TaskTypeSpec};
-use crate::core::queue::{Key, Order};
+use crate::core::queue::{self, Key, Order};
 use crate::core::{names, policy};
 
 #[derive(Clone, Debug, PartialEq)]
@@ -35,8 +35,9 @@ pub struct Entry {
     priority_told: bool,
     asked: Option<Priority>,
     arrival: u64,
-    /// It is in its queue's line: not held, not being cancelled or deleted.
+    /// It is in its queue's line, from `ready_at` on: it waits for its turn and nothing else.
     pub waits: bool,
+    pub ready_at: Option<Timestamp>,
     pub cancelled: bool,
     pub attempt: i32,
     pub failures: i32,
@@ -58,8 +59,6 @@ impl Entry {
         let version = version.unwrap_or_default();
         let run_id: Arc<str> = status.run_id.as_deref().unwrap_or(&task.spec.run_id).into();
         let first_seen = before.filter(|before| before.run_id == run_id).map_or(version, |before| before.arrival);
-        let superseded = *run_id != *task.spec.run_id;
-        let held = task.spec.suspend || task.spec.cancel || superseded || task.metadata.deletion_timestamp.is_some();
         Self {
             uid: text(task.metadata.uid.as_deref().unwrap_or_default()),
             namespace: text(task.metadata.namespace.as_deref().unwrap_or_default()),
@@ -79,7 +78,8 @@ impl Entry {
             priority_told: status.priority.is_some(),
             asked: task.spec.priority,
             arrival: status.arrival.as_deref().and_then(|arrival| arrival.parse().ok()).unwrap_or(first_seen),
-            waits: status.state == State::Queued && !held,
+            waits: queue::waits_its_turn(task),
+            ready_at: queue::ready_at(task),
             cancelled: task.spec.cancel,
             attempt: status.attempt,
             failures: status.failures,

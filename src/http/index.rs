@@ -33,6 +33,8 @@ struct Inner {
     ages: BTreeSet<(Timestamp, Uid)>,
     /// Who waits in each queue, in the one order.
     lines: HashMap<Key, Vec<Order>>,
+    /// Who joins such a line at some time. They are let in when somebody asks for a place.
+    later: BTreeSet<(Timestamp, Uid)>,
     types: HashMap<Key, Arc<TaskTypeSpec>>,
     /// Uids that were there and are not: a late answer to a call of ours does not bring them back.
     gone: Remembered,
@@ -140,7 +142,12 @@ impl Index {
 
     /// How many go before it in its queue, itself included; `None` when it does not wait there.
     pub fn position(&self, entry: &Entry) -> Option<usize> {
-        let inner = self.lock();
+        self.position_at(entry, Timestamp::now())
+    }
+
+    fn position_at(&self, entry: &Entry, now: Timestamp) -> Option<usize> {
+        let mut inner = self.lock();
+        inner.let_in(now);
         let line = inner.lines.get(&entry.queue_key())?;
         line.binary_search(&entry.order()).ok().map(|place| place + 1)
     }
@@ -266,11 +273,10 @@ impl Inner {
         let uid = entry.uid.clone();
         self.names.insert((entry.namespace.clone(), entry.name.clone()), uid.clone());
         self.ages.insert((entry.created_at, uid.clone()));
-        if entry.waits {
-            let line = self.lines.entry(entry.queue_key()).or_default();
-            if let Err(place) = line.binary_search(&entry.order()) {
-                line.insert(place, entry.order());
-            }
+        match entry.ready_at {
+            Some(time) if entry.waits => drop(self.later.insert((time, uid.clone()))),
+            None if entry.waits => self.join_line(&entry),
+            _ => {}
         }
         self.in_vain.remove(&uid);
         self.tasks.insert(uid.clone(), Arc::new(entry));
@@ -288,7 +294,27 @@ impl Inner {
         self.leave_line(&entry);
     }
 
+    /// Those join their lines whose time has come.
+    fn let_in(&mut self, now: Timestamp) {
+        while self.later.first().is_some_and(|(time, _)| *time <= now) {
+            let Some((_, uid)) = self.later.pop_first() else { return };
+            if let Some(entry) = self.tasks.get(&uid).cloned() {
+                self.join_line(&entry);
+            }
+        }
+    }
+
+    fn join_line(&mut self, entry: &Entry) {
+        let line = self.lines.entry(entry.queue_key()).or_default();
+        if let Err(place) = line.binary_search(&entry.order()) {
+            line.insert(place, entry.order());
+        }
+    }
+
     fn leave_line(&mut self, entry: &Entry) {
+        if let Some(time) = entry.ready_at {
+            self.later.remove(&(time, entry.uid.clone()));
+        }
         let queue = entry.queue_key();
         let Some(line) = self.lines.get_mut(&queue) else { return };
         if let Ok(place) = line.binary_search(&entry.order()) {

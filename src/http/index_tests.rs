@@ -51,12 +51,51 @@ fn who_is_held_runs_or_is_done_has_no_place() {
         ("runs", json!({"status": {"state": "Processing"}})),
         ("done", json!({"status": {"state": "Completed"}})),
         ("deleted", json!({"metadata": {"deletionTimestamp": "2026-01-01T00:00:00Z"}})),
+        ("superseded", json!({"spec": {"runId": "2"}, "status": {"runId": "1"}})),
+        ("no type", json!({"status": {"reason": "TypeMissing"}})),
+        ("no such type", json!({"status": {"reason": "TypeNotReady"}})),
+        ("no queue", json!({"status": {"reason": "QueueMissing"}})),
+        ("too large", json!({"status": {"reason": "TooLargeForQueue"}})),
+        ("asks", json!({"status": {"reason": "WaitingForArchive"}})),
+        ("not yet due", json!({"spec": {"startAfter": "9999-01-01T00:00:00Z"}})),
+        ("pauses", json!({"status": {"reason": "WaitingForRetry", "nextAttemptAt": "9999-01-01T00:00:00.000000Z"}})),
     ] {
         index.task_seen(&task(name, 1, change));
         assert_eq!(position(&index, name), None, "{name}");
     }
     index.task_seen(&task("waits", 9, json!({})));
     assert_eq!(position(&index, "waits"), Some(1));
+}
+
+#[test]
+fn who_waits_for_a_time_has_a_place_from_then_on_and_holds_back_nobody_before() {
+    let at = |text: &str| text.parse::<Timestamp>().expect("a time");
+    let index = Index::default();
+    index.task_seen(&task("due", 1, json!({"spec": {"startAfter": "2026-01-01T00:00:10Z"}})));
+    let pause = json!({"reason": "WaitingForRetry", "nextAttemptAt": "2026-01-01T00:00:20.000000Z"});
+    index.task_seen(&task("again", 2, json!({"status": pause})));
+    index.task_seen(&task("waits", 3, json!({})));
+    let places = |time: &str| {
+        let place = |uid: &&str| index.get(uid).and_then(|entry| index.position_at(&entry, at(time)));
+        ["due", "again", "waits"].iter().map(place).collect::<Vec<_>>()
+    };
+    assert_eq!(places("2026-01-01T00:00:09Z"), [None, None, Some(1)]);
+    assert_eq!(places("2026-01-01T00:00:10Z"), [Some(1), None, Some(2)]);
+    // Its pause was over when it is seen again, with something else written to it.
+    index.task_seen(&task("again", 4, json!({"spec": {"kbId": "k"}, "status": pause})));
+    assert_eq!(places("2026-01-01T00:00:20Z"), [Some(1), Some(2), Some(3)]);
+    index.task_seen(&task("due", 5, json!({"status": {"state": "Processing"}})));
+    index.task_gone(&task("again", 6, json!({})));
+    assert_eq!(places("2026-01-01T00:00:30Z"), [None, None, Some(1)]);
+    assert!(index.lock().later.is_empty());
+}
+
+#[test]
+fn who_is_gone_before_its_time_is_not_let_in() {
+    let index = Index::default();
+    index.task_seen(&task("due", 1, json!({"spec": {"startAfter": "9999-01-01T00:00:00Z"}})));
+    index.task_gone(&task("due", 2, json!({})));
+    assert!(index.lock().later.is_empty());
 }
 
 #[test]

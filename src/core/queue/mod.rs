@@ -16,5 +16,5 @@ mod tests;
 pub use board::{Board, Pass};
 pub use capacity::Capacity;
 pub use order::{Key, Order};
-pub use standing::{Candidate, Holding, Standing, standing};
+pub use standing::{Candidate, Holding, Standing, ready_at, standing, waits_its_turn};
 pub use summary::{Summary, status as queue_status};

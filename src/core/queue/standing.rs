@@ -9,7 +9,7 @@ use super::super::pod::{self, Holds};
 use super::super::resources::Amounts;
 use super::super::{Kind, Settings, policy};
 use super::order::{Key, Order};
-use crate::api::{Priority, State, Task};
+use crate::api::{Priority, Reason, State, Task};
 
 /// A task that may be admitted when there is room.
 #[derive(Clone, Debug, PartialEq)]
@@ -101,22 +101,45 @@ fn holding(task: &Task) -> Holding {
 fn candidate(task: &Task, kind: Option<&Kind>, first_seen: u64, settings: &Settings) -> Option<Candidate> {
     let kind = kind?;
     let status = task.status.clone().unwrap_or_default();
-    let superseded = status.run_id.as_ref().is_some_and(|run| *run != task.spec.run_id);
-    let withheld = task.spec.suspend || task.spec.cancel || superseded || task.metadata.deletion_timestamp.is_some();
-    if withheld || policy::refusal(task, &kind.spec).is_some() {
+    if is_withheld(task) || policy::refusal(task, &kind.spec).is_some() {
         return None;
     }
     let namespace = task.namespace()?;
     let arrival = status.arrival.as_ref().and_then(|arrival| arrival.parse().ok()).unwrap_or(first_seen);
-    let start_after = task.spec.start_after.as_ref().map(|time| time.0);
     Some(Candidate {
         queue: key(&namespace, &task.spec.queue),
         kind: key(&namespace, &task.spec.type_),
         kb_id: task.spec.kb_id.as_deref().map(Arc::from),
         order: Order::new(policy::priority(&task.spec, Some(&kind.spec)), arrival, task.uid()?.into()),
         asks: Arc::new(pod::counted(task, kind, settings).ok()?),
-        ready_at: start_after.max(status.next_attempt_at.map(|time| time.0)),
+        ready_at: ready_at(task),
     })
+}
+
+/// It is not to be begun, however much room there is.
+fn is_withheld(task: &Task) -> bool {
+    let told = task.status.as_ref().and_then(|status| status.run_id.as_ref());
+    let superseded = told.is_some_and(|run| *run != task.spec.run_id);
+    task.spec.suspend || task.spec.cancel || superseded || task.metadata.deletion_timestamp.is_some()
+}
+
+/// Before this time it is not to be begun.
+pub fn ready_at(task: &Task) -> Option<Timestamp> {
+    let next_attempt_at = task.status.as_ref().and_then(|status| status.next_attempt_at.as_ref());
+    task.spec.start_after.as_ref().map(|time| time.0).max(next_attempt_at.map(|time| time.0))
+}
+
+/// Whether a task, once it is ready, waits for its turn and for nothing else, as far as it tells itself.
+pub fn waits_its_turn(task: &Task) -> bool {
+    let (state, reason) = task.status.as_ref().map(|status| (status.state, status.reason)).unwrap_or_default();
+    state == State::Queued && !is_withheld(task) && !is_held_back_by(reason)
+}
+
+/// What else a queued task may wait for. What its own spec and status say in other fields is not read here: the word may
+/// be from before.
+fn is_held_back_by(reason: Reason) -> bool {
+    use Reason::*;
+    matches!(reason, TypeMissing | TypeNotReady | QueueMissing | TooLargeForQueue | WaitingForArchive)
 }
 
 impl Candidate {

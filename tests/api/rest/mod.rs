@@ -28,7 +28,7 @@ pub async fn served(ns: &Namespace) -> (FakeNode, Operator, Rest) {
 /// The same where tasks wait: nothing starts.
 pub async fn served_and_held(ns: &Namespace) -> (Operator, Rest) {
     ns.create(&task_type("work")).await;
-    ns.create(&task_queue("default", 0)).await;
+    ns.create(&task_queue("default", 50).with(|spec| spec.suspend = true)).await;
     let operator = Operator::with_rest(ns, &[]).await;
     let rest = operator.rest();
     (operator, rest)
