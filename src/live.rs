@@ -46,10 +46,12 @@ impl Spot {
     pub fn of(task: &Task) -> Self {
         let status = task.status.as_ref();
         let run_id = status.and_then(|status| status.run_id.as_ref()).unwrap_or(&task.spec.run_id);
+        let queued_at = status.and_then(|status| status.queued_at.as_ref()).map(|at| at.0);
+        let created_at = task.metadata.creation_timestamp.as_ref().map(|at| at.0);
         Self {
             uid: task.metadata.uid.as_deref().unwrap_or_default().into(),
             run_id: run_id.clone(),
-            began: status.and_then(|status| status.queued_at.as_ref()).map(|at| at.0).unwrap_or_default(),
+            began: queued_at.or(created_at).unwrap_or_default(),
             attempt: status.map(|status| status.attempt).unwrap_or_default(),
         }
     }
@@ -180,10 +182,11 @@ impl Live {
     }
 
     /// How far this attempt is.
-    pub fn progress(&self, uid: &str, run_id: &str, attempt: i32) -> Option<Progress> {
+    pub fn progress(&self, uid: &str, run_id: &str, began: Timestamp, attempt: i32) -> Option<Progress> {
         let board = lock(&self.board);
         let (_, Entry { spot, said }) = board.entries.get(uid)?;
-        said.progress.clone().filter(|_| spot.run_id == run_id && spot.attempt == attempt)
+        let is_meant = spot.run_id == run_id && spot.began == began && spot.attempt == attempt;
+        said.progress.clone().filter(|_| is_meant)
     }
 
     /// Whom something was said of.
@@ -230,10 +233,12 @@ mod tests {
         let live = Live::default();
         live.keep(&spot("a", 1), "p1", percent(40));
         assert_eq!(live.keep(&spot("a", 1), "p1", percent(50)).progress.and_then(|said| said.percent), Some(40));
-        assert_eq!(live.progress("a", "1", 1).and_then(|said| said.percent), Some(50));
-        assert_eq!((live.progress("a", "1", 2), live.progress("a", "2", 1)), (None, None));
+        let began = Timestamp::UNIX_EPOCH;
+        assert_eq!(live.progress("a", "1", began, 1).and_then(|said| said.percent), Some(50));
+        assert_eq!((live.progress("a", "1", began, 2), live.progress("a", "2", began, 1)), (None, None));
+        assert_eq!(live.progress("a", "1", Timestamp::MAX, 1), None, "a later run of the same runId");
         assert_eq!(live.keep(&spot("a", 2), "p2", percent(1)), Said::of("p2"));
-        assert_eq!(live.progress("a", "1", 1), None);
+        assert_eq!(live.progress("a", "1", began, 1), None);
     }
 
     #[test]

@@ -102,6 +102,11 @@ impl Entry {
     pub fn under(&self, kind: Option<&TaskTypeSpec>) -> Option<Self> {
         let priority = effective(self.asked, kind);
         (!self.priority_told && priority != self.priority).then(|| Self { priority, ..self.clone() })
+    /// When the run began, which tells it from another of the same runId.
+    pub fn began(&self) -> Timestamp {
+        self.queued_at.unwrap_or(self.created_at)
+    }
+
     }
 
     pub fn order(&self) -> Order {

@@ -234,8 +234,8 @@ impl Reader {
 
 /// Whether what the archive has is the end of the run that was last seen, or of a later one.
 fn is_end_of(record: &Entry, known: &Entry) -> bool {
-    let began = known.queued_at.unwrap_or(known.created_at);
-    record.state.is_final() && (record.run_id == known.run_id || record.finished_at.is_some_and(|ended| ended >= began))
+    let same = record.run_id == known.run_id && record.began() == known.began();
+    record.state.is_final() && (same || record.finished_at.is_some_and(|ended| ended >= known.began()))
 }
 
 fn state(entry: &Entry, place: &Place, chapter: Chapter) -> Event {
@@ -276,5 +276,7 @@ mod tests {
         let ended = run("2", "Failed", "2026-01-01T00:01:00.000000Z", Some("2026-01-01T00:01:05.000000Z"));
         assert!(is_end_of(&first, &unfinished) && is_end_of(&ended, &second) && is_end_of(&ended, &unfinished));
         assert!(!is_end_of(&first, &second) && !is_end_of(&unfinished, &unfinished));
+        let third = run("1", "Processing", "2026-01-01T00:02:00.000000Z", None);
+        assert!(!is_end_of(&first, &third), "its runId is used again");
     }
 }

@@ -127,7 +127,7 @@ impl Index {
     /// How far the work is: by its own last word while it runs, else as its task says.
     pub fn progress(&self, entry: &Entry) -> Option<Progress> {
         let runs = entry.state == State::Processing;
-        let live = runs.then(|| self.live.progress(&entry.uid, &entry.run_id, entry.attempt)).flatten();
+        let live = runs.then(|| self.live.progress(&entry.uid, &entry.run_id, entry.began(), entry.attempt)).flatten();
         live.or_else(|| entry.progress.as_deref().cloned())
     }
 

@@ -33,7 +33,7 @@ impl Chapter {
 /// How far a reader is: in which run, and at which step of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Place {
-    /// Of the run's id, which may hold anything.
+    /// Of the run's id, which may hold anything and be used again, and of when the run began.
     run: u32,
     step: i64,
     state: State,
@@ -42,7 +42,8 @@ pub struct Place {
 impl Place {
     pub fn of(entry: &Entry) -> Self {
         let chapter = Chapter { state: entry.state, attempt: entry.attempt };
-        Self { run: checksum(&entry.run_id), step: chapter.step(), state: entry.state }
+        let run = format!("{} {}", entry.began().as_microsecond(), entry.run_id);
+        Self { run: checksum(&run), step: chapter.step(), state: entry.state }
     }
 
     fn with(&self, chapter: Chapter) -> Self {
@@ -96,6 +97,8 @@ fn checksum(text: &str) -> u32 {
 mod tests {
     use super::*;
     use crate::api::{Task, TaskSpec, TaskStatus};
+    use jiff::Timestamp;
+    use k8s_openapi::apimachinery::pkg::apis::meta::v1::{MicroTime, Time};
 
     fn entry(run: &str, state: State, attempt: i32) -> Entry {
         let mut task = Task::new("t", TaskSpec { run_id: run.into(), ..TaskSpec::default() });
@@ -130,6 +133,29 @@ mod tests {
             let entry = entry("1", state, 1);
             assert_eq!(told(Some(&Place::of(&entry)), &entry), []);
         }
+    }
+
+    #[test]
+    fn a_run_id_that_is_used_again_begins_with_the_present() {
+        let run = |queued: &str| {
+            let mut task = Task::new("t", TaskSpec { run_id: "1".into(), ..TaskSpec::default() });
+            let queued_at = Some(MicroTime(queued.parse().expect("a time")));
+            task.status = Some(TaskStatus { state: State::Completed, attempt: 1, queued_at, ..TaskStatus::default() });
+            Entry::of(&task, None, None)
+        };
+        let first = Place::of(&run("2026-01-01T00:00:00Z"));
+        assert_eq!(told(Some(&first), &run("2026-01-01T00:00:00Z")), []);
+        assert_eq!(told(Some(&first), &run("2026-01-02T00:00:00Z")), [(State::Completed, 1)]);
+    }
+
+    #[test]
+    fn an_untouched_task_and_its_first_status_speak_of_one_run() {
+        let mut task = Task::new("t", TaskSpec::default());
+        let created: Timestamp = "2026-01-01T00:00:00Z".parse().expect("a time");
+        task.metadata.creation_timestamp = Some(Time(created));
+        let untouched = Place::of(&Entry::of(&task, None, None));
+        task.status = Some(TaskStatus { queued_at: Some(MicroTime(created)), ..TaskStatus::default() });
+        assert_eq!(told(Some(&untouched), &Entry::of(&task, None, None)), []);
     }
 
     #[test]
