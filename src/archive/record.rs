@@ -154,7 +154,7 @@ impl Record {
     }
 
     /// When the run began: what tells an earlier run from a later one.
-    pub(super) fn began(&self) -> Timestamp {
+    pub fn began(&self) -> Timestamp {
         self.summary.queued_at.or(self.summary.created_at).unwrap_or_default()
     }
 

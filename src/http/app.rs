@@ -141,7 +141,12 @@ impl App {
     /// The record of the run that this is about: an earlier one may be there while this one's is still to be written.
     pub async fn record_of(&self, known: &Entry) -> Result<Record, Problem> {
         let record = self.archive.find_run(&known.uid, &known.run_id).await.map_err(away)?;
-        record.ok_or_else(|| Kind::Archive.because("its record is not written yet; ask again in a moment"))
+        record.filter(|record| record.began() == known.began()).ok_or_else(|| match known.archived {
+            true => Kind::RecordGone.because(
+                "the archive has forgotten its record, and only what is on record is run again; submit it anew",
+            ),
+            false => Kind::Archive.because("its record is not written yet; ask again in a moment"),
+        })
     }
 
     /// The same as a task that is no longer in the cluster.

@@ -48,6 +48,8 @@ pub struct Entry {
     pub next_attempt_at: Option<Timestamp>,
     pub worker: Option<Arc<str>>,
     pub progress: Option<Box<Progress>>,
+    /// The archive was given the record of this run.
+    pub archived: bool,
 }
 
 impl Entry {
@@ -55,6 +57,7 @@ impl Entry {
     /// writes one down.
     pub fn of(task: &Task, kind: Option<&TaskTypeSpec>, before: Option<&Self>) -> Self {
         let status = task.status.clone().unwrap_or_default();
+        let archived = status.is_archived();
         let version = task.metadata.resource_version.as_deref().and_then(|version| version.parse().ok());
         let version = version.unwrap_or_default();
         let run_id: Arc<str> = status.run_id.as_deref().unwrap_or(&task.spec.run_id).into();
@@ -90,6 +93,7 @@ impl Entry {
             next_attempt_at: status.next_attempt_at.map(time),
             worker: status.worker.as_deref().map(text),
             progress: status.progress.map(Box::new),
+            archived,
         }
     }
 
@@ -98,15 +102,15 @@ impl Entry {
         self.version > 0
     }
 
-    /// The same under a type that changed; `None` where that changes nothing.
-    pub fn under(&self, kind: Option<&TaskTypeSpec>) -> Option<Self> {
-        let priority = effective(self.asked, kind);
-        (!self.priority_told && priority != self.priority).then(|| Self { priority, ..self.clone() })
     /// When the run began, which tells it from another of the same runId.
     pub fn began(&self) -> Timestamp {
         self.queued_at.unwrap_or(self.created_at)
     }
 
+    /// The same under a type that changed; `None` where that changes nothing.
+    pub fn under(&self, kind: Option<&TaskTypeSpec>) -> Option<Self> {
+        let priority = effective(self.asked, kind);
+        (!self.priority_told && priority != self.priority).then(|| Self { priority, ..self.clone() })
     }
 
     pub fn order(&self) -> Order {

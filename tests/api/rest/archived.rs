@@ -1,9 +1,11 @@
 //! What is known of a task after the cluster has forgotten it, and how it is run again.
 
 use harness::*;
+use jiff::Timestamp;
 use kube::ResourceExt;
 use kube::api::DeleteParams;
 use serde_json::{Value, json};
+use task_manager::archive::{Archive, Options, Retention};
 
 use super::{body, body_with, served, served_and_held, status_when};
 
@@ -205,6 +207,23 @@ async fn what_cannot_be_replayed_is_told_in_a_sentence() {
         assert_eq!((answer.status, answer.problem()), (422, ("invalid".into(), Some("limit".into()))));
         let answer = rest.post(&format!("{DEAD}/replay"), &json!({"typo": 1})).await;
         assert_eq!((answer.status, answer.problem()), (422, ("invalid".into(), Some("typo".into()))));
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_task_whose_record_is_forgotten_is_not_said_to_be_recorded_soon() {
+    in_namespace("rest-forgotten", async |ns| {
+        let (_node, _operator, rest) = served(&ns).await;
+        let id = rest.submit(&body_with(json!({"name": "old"}))).await;
+        archived(&ns, "old").await;
+        let archive = Archive::at(&ns.archive(), &Options { deadline: SOON, ..Options::default() }).expect("a URL");
+        let all = Retention { older_than: Timestamp::MAX, keep_at_most: 0 };
+        assert_eq!(archive.prune(&all).await.expect("an answer"), 1);
+        let answer = rest.post(&format!("/api/v1/tasks/{id}/replay"), &json!({})).await;
+        assert_eq!((answer.status, answer.problem().0.as_str()), (410, "record-gone"), "{}", answer.text);
+        assert_eq!(three_answers(&rest, &id).await[0]["payload"], json!({"a": 1}), "all else is told");
+        assert!(ns.tasks().get_opt("old-r1").await.expect("an answer").is_none());
     })
     .await;
 }
