@@ -61,9 +61,9 @@ pub struct RunOptions {
     #[arg(long, env = "TASK_MANAGER_WORKER_URL", value_name = "URL", value_parser = worker_url)]
     pub worker_url: Option<String>,
 
-    /// The address at which the other replicas reach this one's --worker-addr [default: http://, POD_IP or the
-    /// address listened on, and its port].
-    #[arg(long, env = "TASK_MANAGER_ADVERTISE_URL", value_name = "URL", value_parser = worker_url)]
+    /// The address at which the other replicas reach this one's --worker-addr, by plain HTTP [default: http://, POD_IP
+    /// or the address listened on, and its port].
+    #[arg(long, env = "TASK_MANAGER_ADVERTISE_URL", value_name = "URL", value_parser = advertise_url)]
     pub advertise_url: Option<String>,
 
     /// The namespaces that REST serves, the usual one first; it sees no other [default: the watched namespace, else
@@ -162,6 +162,17 @@ fn worker_url(text: &str) -> Result<String, String> {
     if plain { Ok(text.trim_end_matches('/').into()) } else { Err("write it as http://host:port".into()) }
 }
 
+/// What one replica says to another is not encrypted.
+fn advertise_url(text: &str) -> Result<String, String> {
+    let url = worker_url(text)?;
+    let is_plain = url.get(..7).is_some_and(|scheme| scheme.eq_ignore_ascii_case("http://"));
+    if is_plain {
+        Ok(url)
+    } else {
+        Err("the replicas speak plain HTTP to each other: write it as http://host:port".into())
+    }
+}
+
 impl RunOptions {
     /// Where the other replicas reach this one, if that is known. `pod_ip` is this pod's own address.
     pub fn advertised(&self, pod_ip: Option<IpAddr>) -> Option<String> {
@@ -223,6 +234,17 @@ mod tests {
         for wrong in ["operator:8082", "ftp://operator", "http://", "http://operator/?a=b", ""] {
             assert!(worker_url(wrong).is_err(), "{wrong}");
         }
+    }
+
+    #[test]
+    fn the_replicas_are_reached_by_plain_http_and_told_so_otherwise() {
+        for fine in ["http://10.0.0.7:8082", "HTTP://replica:8082/"] {
+            assert!(Cli::try_parse_from(["task-manager", "run", "--advertise-url", fine]).is_ok(), "{fine}");
+        }
+        let refused = Cli::try_parse_from(["task-manager", "run", "--advertise-url", "https://10.0.0.7:8082"]);
+        let told = refused.expect_err("nobody could reach it").to_string();
+        assert!(told.contains("plain HTTP") && told.contains("http://host:port"), "{told}");
+        assert!(worker_url("https://operator:8082").is_ok(), "what the work calls may be behind TLS");
     }
 
     #[test]
