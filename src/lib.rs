@@ -15,6 +15,7 @@ pub mod leader;
 pub mod live;
 pub mod metrics;
 pub mod operator;
+pub mod readable;
 pub mod telemetry;
 
 #[cfg(test)]
@@ -24,7 +25,7 @@ mod structure {
     use std::fs;
     use std::path::{Path, PathBuf};
 
-    const ALL: [&str; 16] = [
+    const ALL: [&str; 17] = [
         "api",
         "archive",
         "cli",
@@ -40,22 +41,24 @@ mod structure {
         "live",
         "metrics",
         "operator",
+        "readable",
         "telemetry",
     ];
 
     /// What each part may use beside itself.
-    const MAY_USE: [(&str, &[&str]); 11] = [
+    const MAY_USE: [(&str, &[&str]); 12] = [
         ("api", &[]),
         ("archive", &["api", "core"]),
         ("core", &["api"]),
         ("metrics", &["api", "core"]),
-        ("controller", &["api", "archive", "core", "endless", "errors", "leader", "live", "metrics"]),
+        ("controller", &["api", "archive", "core", "endless", "errors", "leader", "live", "metrics", "readable"]),
         ("endless", &[]),
         ("follow", &["api"]),
         ("health", &["metrics"]),
-        ("http", &["api", "archive", "core", "endless", "live", "metrics"]),
+        ("http", &["api", "archive", "core", "endless", "live", "metrics", "readable"]),
         ("leader", &["errors"]),
         ("live", &["api", "core"]),
+        ("readable", &[]),
     ];
 
     fn sources(part: &str) -> Vec<(PathBuf, String)> {

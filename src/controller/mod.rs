@@ -23,7 +23,6 @@ mod namespaces;
 mod once;
 mod orphans;
 mod queues;
-mod readable;
 mod reconcile;
 mod records;
 mod removal;

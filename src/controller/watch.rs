@@ -14,10 +14,10 @@ use serde::de::DeserializeOwned;
 
 use super::Context;
 use super::intake::{Change, Intake, Wake, Watched};
-use super::readable::{Readable, read};
 use crate::api::Task;
 use crate::core::names;
 use crate::endless::{endless, when_too_old};
+use crate::readable::{Readable, read};
 
 /// Runs for ever. `ready` is told when all initial lists are complete.
 pub async fn run(context: Arc<Context>, writer: Writer<Task>, wake: Wake, ready: tokio::sync::watch::Sender<bool>) {

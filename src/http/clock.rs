@@ -6,11 +6,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use kube::api::ListParams;
-use kube::core::DeserializeGuard;
 use kube::runtime::watcher::Event;
-use kube::{Api, Client};
+use kube::{Api, Client, Resource};
 
 use crate::api::Task;
+use crate::readable::Readable;
 
 /// How often it is asked for.
 const LOOK: Duration = Duration::from_secs(15);
@@ -26,13 +26,9 @@ pub struct Clock {
 
 impl Clock {
     /// What a change shows of the time.
-    pub fn shows(&self, event: &Event<DeserializeGuard<Task>>) {
+    pub fn shows(&self, event: &Event<Readable<Task>>) {
         if let Event::Apply(task) | Event::Delete(task) | Event::InitApply(task) = event {
-            let version = match &task.0 {
-                Ok(task) => task.metadata.resource_version.as_deref(),
-                Err(unread) => unread.metadata.resource_version.as_deref(),
-            };
-            self.latest.fetch_max(read(version), Ordering::Relaxed);
+            self.latest.fetch_max(read(task.meta().resource_version.as_deref()), Ordering::Relaxed);
         }
     }
 
@@ -75,10 +71,10 @@ fn read(version: Option<&str>) -> u64 {
 mod tests {
     use super::*;
 
-    fn shown(version: &str) -> Event<DeserializeGuard<Task>> {
+    fn shown(version: &str) -> Event<Readable<Task>> {
         let mut task = Task::new("a", Default::default());
         task.metadata.resource_version = Some(version.into());
-        Event::Apply(DeserializeGuard(Ok(task)))
+        Event::Apply(Readable(Ok(task)))
     }
 
     #[test]

@@ -8,6 +8,7 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use jiff::Timestamp;
+use kube::api::ObjectMeta;
 use serde_json::Value;
 use tokio::sync::watch;
 
@@ -202,8 +203,8 @@ impl Index {
         inner.see(task);
     }
 
-    pub fn task_gone(&self, task: &Task) {
-        if let Some(uid) = task.metadata.uid.as_deref() {
+    pub fn task_gone(&self, task: &ObjectMeta) {
+        if let Some(uid) = task.uid.as_deref() {
             self.lock().forget(uid.into());
         }
     }

@@ -85,7 +85,7 @@ fn who_waits_for_a_time_has_a_place_from_then_on_and_holds_back_nobody_before() 
     index.task_seen(&task("again", 4, json!({"spec": {"kbId": "k"}, "status": pause})));
     assert_eq!(places("2026-01-01T00:00:20Z"), [Some(1), Some(2), Some(3)]);
     index.task_seen(&task("due", 5, json!({"status": {"state": "Processing"}})));
-    index.task_gone(&task("again", 6, json!({})));
+    index.task_gone(&task("again", 6, json!({})).metadata);
     assert_eq!(places("2026-01-01T00:00:30Z"), [None, None, Some(1)]);
     assert!(index.lock().later.is_empty());
 }
@@ -94,7 +94,7 @@ fn who_waits_for_a_time_has_a_place_from_then_on_and_holds_back_nobody_before() 
 fn who_is_gone_before_its_time_is_not_let_in() {
     let index = Index::default();
     index.task_seen(&task("due", 1, json!({"spec": {"startAfter": "9999-01-01T00:00:00Z"}})));
-    index.task_gone(&task("due", 2, json!({})));
+    index.task_gone(&task("due", 2, json!({})).metadata);
     assert!(index.lock().later.is_empty());
 }
 
@@ -124,7 +124,7 @@ fn what_is_older_than_what_is_known_changes_nothing() {
 fn a_deleted_task_does_not_come_back_with_a_late_answer() {
     let index = Index::default();
     index.task_seen(&task("a", 1, json!({})));
-    index.task_gone(&task("a", 2, json!({})));
+    index.task_gone(&task("a", 2, json!({})).metadata);
     index.task_seen(&task("a", 1, json!({})));
     assert!(index.get("a").is_none() && index.is_gone("a") && index.named("docs", "a").is_none());
 }
@@ -237,6 +237,6 @@ fn a_queue_in_which_nobody_waits_leaves_no_line_behind() {
     index.task_seen(&task("b", 2, json!({"spec": {"queue": "once"}})));
     index.task_seen(&task("a", 3, json!({"spec": {"queue": "once"}, "status": {"state": "Processing"}})));
     assert_eq!(position(&index, "b"), Some(1));
-    index.task_gone(&task("b", 4, json!({})));
+    index.task_gone(&task("b", 4, json!({})).metadata);
     assert!(index.lock().lines.is_empty());
 }

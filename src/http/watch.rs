@@ -6,7 +6,7 @@ use std::fmt::Debug;
 use std::sync::Arc;
 
 use futures::stream::{BoxStream, StreamExt, select_all};
-use kube::core::{DeserializeGuard, NamespaceResourceScope};
+use kube::core::NamespaceResourceScope;
 use kube::runtime::WatchStreamExt;
 use kube::runtime::watcher::{self, Event};
 use kube::{Api, Client, Resource, ResourceExt};
@@ -18,11 +18,12 @@ use super::index::Index;
 use crate::api::{Task, TaskType};
 use crate::endless::{always, endless};
 use crate::metrics::Metrics;
+use crate::readable::Readable;
 
 #[allow(clippy::large_enum_variant, reason = "one exists at a time, and only until it is taken in")]
 enum Change {
-    Task(Event<DeserializeGuard<Task>>),
-    Type(Event<DeserializeGuard<TaskType>>),
+    Task(Event<Readable<Task>>),
+    Type(Event<Readable<TaskType>>),
     /// The watch of the tasks broke.
     TasksBroke,
     TypesBroke,
@@ -94,12 +95,12 @@ fn watch<K>(
     client: &Client,
     namespace: &str,
     metrics: &Arc<Metrics>,
-    change: impl Fn(Option<Event<DeserializeGuard<K>>>) -> (usize, Change) + Send + 'static,
+    change: impl Fn(Option<Event<Readable<K>>>) -> (usize, Change) + Send + 'static,
 ) -> BoxStream<'static, (usize, Change)>
 where
     K: Resource<Scope = NamespaceResourceScope, DynamicType = ()> + Clone + Debug + DeserializeOwned + Send + 'static,
 {
-    let api = Api::<DeserializeGuard<K>>::namespaced(client.clone(), namespace);
+    let api = Api::<Readable<K>>::namespaced(client.clone(), namespace);
     let metrics = metrics.clone();
     // Listed as things are now: what a list does not show is taken to be gone.
     endless(api, watcher::Config::default(), always)
@@ -114,7 +115,8 @@ where
         .boxed()
 }
 
-/// Brings the changes of one namespace into the index.
+/// Brings the changes of one namespace into the index. The controller tells of what cannot be read: here it is passed
+/// over, and stays as it was known.
 struct Intake {
     namespace: String,
     index: Arc<Index>,
@@ -135,18 +137,18 @@ impl Intake {
         self.tasks_listed && self.types_listed
     }
 
-    fn task(&mut self, event: Event<DeserializeGuard<Task>>) {
+    fn task(&mut self, event: Event<Readable<Task>>) {
         match event {
-            Event::Apply(task) => readable(task).iter().for_each(|task| self.index.task_shown(task)),
-            Event::Delete(task) => readable(task).iter().for_each(|task| self.index.task_gone(task)),
+            Event::Apply(task) => task.0.iter().for_each(|task| self.index.task_shown(task)),
+            Event::Delete(task) => self.index.task_gone(task.meta()),
             Event::Init => {
                 self.tasks.clear();
                 self.index.list_begins(&self.namespace);
             }
             Event::InitApply(task) => {
-                let Some(task) = readable(task) else { return };
+                // Whether it can be read or not.
                 self.tasks.extend(task.uid().map(Arc::from));
-                self.index.task_listed(&task);
+                task.0.iter().for_each(|task| self.index.task_listed(task));
             }
             Event::InitDone => {
                 self.index.tasks_listed(&self.namespace, &std::mem::take(&mut self.tasks));
@@ -155,18 +157,15 @@ impl Intake {
         }
     }
 
-    fn kind(&mut self, event: Event<DeserializeGuard<TaskType>>) {
-        let key = |kind: &TaskType| (Arc::from(self.namespace.as_str()), Arc::from(kind.name_any()));
+    fn kind(&mut self, event: Event<Readable<TaskType>>) {
+        let key = |kind: &Readable<TaskType>| (Arc::from(self.namespace.as_str()), Arc::from(kind.name_any()));
         match event {
-            Event::Apply(kind) => {
-                readable(kind).iter().for_each(|kind| self.index.type_changed(key(kind), Some(kind)));
-            }
-            Event::Delete(kind) => readable(kind).iter().for_each(|kind| self.index.type_changed(key(kind), None)),
+            Event::Apply(kind) => kind.0.iter().for_each(|read| self.index.type_changed(key(&kind), Some(read))),
+            Event::Delete(kind) => self.index.type_changed(key(&kind), None),
             Event::Init => self.types.clear(),
             Event::InitApply(kind) => {
-                let Some(kind) = readable(kind) else { return };
-                self.index.type_changed(key(&kind), Some(&kind));
                 self.types.insert(kind.name_any().into());
+                kind.0.iter().for_each(|read| self.index.type_changed(key(&kind), Some(read)));
             }
             Event::InitDone => {
                 self.index.types_listed(&self.namespace, &std::mem::take(&mut self.types));
@@ -176,7 +175,47 @@ impl Intake {
     }
 }
 
-/// The controller tells of what cannot be read; here it is passed over.
-fn readable<K>(object: DeserializeGuard<K>) -> Option<K> {
-    object.0.ok()
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::api::State;
+
+    fn shown(name: &str, spec: serde_json::Value) -> Readable<Task> {
+        let manifest = json!({"apiVersion": "taskmanager.dev/v1alpha1", "kind": "Task",
+            "metadata": {"name": name, "namespace": "docs", "uid": name, "resourceVersion": "1"}, "spec": spec});
+        serde_json::from_str(&manifest.to_string()).expect("its metadata can be read")
+    }
+
+    /// The same, as nobody can read it.
+    fn unread(name: &str) -> Readable<Task> {
+        let task = shown(name, json!({"type": 7}));
+        assert!(task.0.is_err());
+        task
+    }
+
+    fn knowing(names: &[&str]) -> Intake {
+        let mut intake = Intake::new("docs", Arc::new(Index::default()));
+        names.iter().for_each(|name| intake.task(Event::Apply(shown(name, json!({"type": "work"})))));
+        intake
+    }
+
+    #[test]
+    fn what_cannot_be_read_stays_as_it_was_known() {
+        let mut intake = knowing(&["a", "gone"]);
+        intake.task(Event::Apply(unread("a")));
+        for event in [Event::Init, Event::InitApply(unread("a")), Event::InitDone] {
+            intake.task(event);
+        }
+        assert_eq!(intake.index.get("a").map(|entry| entry.state), Some(State::Queued));
+        assert!(intake.index.is_gone("gone"));
+    }
+
+    #[test]
+    fn what_cannot_be_read_is_gone_when_it_is_deleted() {
+        let mut intake = knowing(&["a"]);
+        intake.task(Event::Delete(unread("a")));
+        assert!(intake.index.get("a").is_none() && intake.index.is_gone("a"));
+    }
 }

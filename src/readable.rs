@@ -1,5 +1,6 @@
-//! An object as a watch brings it: read, or why it cannot be. Never judges what is readable. kube's own `DeserializeGuard` does the same, but
-//! makes two copies of every object in general form first, which took half of this program's time.
+//! An object as a watch brings it: read, or why it cannot be. Never judges what is readable. kube's own
+//! `DeserializeGuard` does the same, but makes two copies of every object in general form first, which took half of this
+//! program's time.
 
 use std::borrow::Cow;
 
