@@ -6,6 +6,7 @@ use serde_json::Value;
 
 use super::Reason;
 use super::observe::{JobEnd, JobFacts, Phase, PodFacts, Work};
+use super::text;
 use super::time::after;
 use crate::api::{FailureAction, FailureRule};
 
@@ -237,9 +238,10 @@ fn reported(left: &str) -> Option<Reported> {
 
 const BRIEF: usize = 200;
 
-fn brief(text: &str) -> String {
-    let line = text.trim().lines().next_back().unwrap_or_default();
-    line.chars().take(BRIEF).collect()
+/// The last line. Where it begins in the middle of a character, the kubelet has cut off what came before.
+fn brief(left: &str) -> String {
+    let line = left.trim().lines().next_back().unwrap_or_default();
+    text::cut(line.trim_start_matches('\u{fffd}'), BRIEF)
 }
 
 /// What the result file's content is: JSON, else text; and whether it was cut off.

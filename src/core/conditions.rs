@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
-use super::Reason;
+use super::{Reason, text};
 use crate::api::{Condition, State};
 
 /// The longest message that a status keeps, in characters.
@@ -11,7 +11,13 @@ const LONGEST_MESSAGE: usize = 1024;
 
 /// What of a message a status keeps: others wrote it, and it may be of any length.
 pub fn shortened(message: &str) -> String {
-    message.chars().take(LONGEST_MESSAGE).collect()
+    text::cut(message, LONGEST_MESSAGE)
+}
+
+/// A message of others with what follows from it, which is kept however long that message is.
+pub fn followed(message: &str, by: &str) -> String {
+    let room = LONGEST_MESSAGE.saturating_sub(by.chars().count() + "; ".len());
+    format!("{}; {by}", text::cut(message, room))
 }
 
 /// What the conditions are to say.

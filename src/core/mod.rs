@@ -16,6 +16,7 @@ pub mod policy;
 pub mod queue;
 pub mod resources;
 pub mod settings;
+pub mod text;
 pub mod time;
 pub mod words;
 

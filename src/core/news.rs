@@ -1,7 +1,7 @@
 //! What of a status change is worth an event: what went wrong, and what is stuck. Each event is a write to the
 //! API server, so what goes well is told by the status alone.
 
-use super::Reason;
+use super::{Reason, text};
 use crate::api::{AttemptOutcome, State, TaskStatus};
 
 /// A warning for whoever looks at the task.
@@ -13,10 +13,13 @@ pub struct Warning {
     pub about: String,
 }
 
+/// The longest note of an event that the API server takes, in bytes.
+const LONGEST_NOTE: usize = 1024;
+
 /// The warning that goes with a status that was just written, if any.
 pub fn warning(was: &TaskStatus, is: &TaskStatus) -> Option<Warning> {
     let told = |reason, about: String| {
-        let message = is.message.clone().unwrap_or_else(|| is.reason.sentence().into());
+        let message = text::cut_bytes(is.message.as_deref().unwrap_or(is.reason.sentence()), LONGEST_NOTE);
         Some(Warning { reason, message, about })
     };
     if is.state == State::Failed && was.state != State::Failed {
@@ -80,6 +83,13 @@ mod tests {
         assert_eq!(reason(&processing, &waiting), Some(Reason::OOMKilled));
         let admitted = TaskStatus { attempts: waiting.attempts.clone(), ..status(State::Processing, Reason::Admitted) };
         assert_eq!(reason(&waiting, &admitted), None);
+    }
+
+    #[test]
+    fn the_longest_message_of_a_status_fits_into_an_event() {
+        let failed = TaskStatus { message: Some("ü".repeat(1024)), ..status(State::Failed, Reason::ExitCode) };
+        let told = warning(&status(State::Processing, Reason::Running), &failed).expect("a warning").message;
+        assert!(told.len() <= LONGEST_NOTE && told.ends_with('…'), "{} bytes", told.len());
     }
 
     #[test]

@@ -3,6 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::text;
 use crate::api::{Progress, ReportedError, ResultRef};
 
 /// Characters of a progress' message.
@@ -102,10 +103,10 @@ pub fn same(one: &Progress, other: &Progress) -> bool {
     undated(one) == undated(other)
 }
 
-/// `text` in one line of at most so many characters.
-fn line(text: &str, most: usize) -> String {
-    let clean: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
-    clean.trim().chars().take(most).collect()
+/// `said` in one line of at most so many characters.
+fn line(said: &str, most: usize) -> String {
+    let clean: String = said.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
+    text::cut(clean.trim(), most)
 }
 
 #[cfg(test)]

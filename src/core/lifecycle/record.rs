@@ -233,12 +233,12 @@ impl View<'_> {
         let pause = backoff::pause(&self.policy.retry, times, self.uid(), self.status.attempt);
         let seconds = pause.as_secs_f64().round();
         let status = TaskStatus { next_attempt_at: Some(MicroTime(self.now + pause)), ..self.slotless() };
-        let message =
-            format!("attempt {}: {}: {}; tried again after {seconds} s", self.status.attempt, why.reason, why.message);
-        saying(status, self.task, State::Queued, &because(Reason::WaitingForRetry, message), self.now)
+        let message = format!("attempt {}: {}: {}", self.status.attempt, why.reason, why.message);
+        let why = explained(&because(Reason::WaitingForRetry, message), &format!("tried again after {seconds} s"));
+        saying(status, self.task, State::Queued, &why, self.now)
     }
 }
 
 fn explained(why: &Trouble, how: &str) -> Trouble {
-    because(why.reason, format!("{}; {how}", why.message))
+    because(why.reason, conditions::followed(&why.message, how))
 }

@@ -1,0 +1,65 @@
+//! Texts that others wrote, cut to what may be kept of them. Never says what they mean.
+
+const ELLIPSIS: &str = "…";
+
+/// `text` in at most so many characters: what is longer ends with a word, and an ellipsis.
+pub fn cut(text: &str, most: usize) -> String {
+    if text.char_indices().nth(most).is_none() {
+        return text.into();
+    }
+    let end = text.char_indices().nth(most.saturating_sub(1)).map_or(0, |(end, _)| end);
+    ended_at(text, end)
+}
+
+/// The same in at most so many bytes.
+pub fn cut_bytes(text: &str, most: usize) -> String {
+    if text.len() <= most {
+        return text.into();
+    }
+    ended_at(text, text.floor_char_boundary(most.saturating_sub(ELLIPSIS.len())))
+}
+
+/// A word that is very long, or text that has none, is cut all the same.
+fn ended_at(text: &str, end: usize) -> String {
+    let (head, rest) = text.split_at(end);
+    let ends_a_word = rest.starts_with(char::is_whitespace);
+    let last_gap = head.rfind(char::is_whitespace).filter(|gap| !ends_a_word && *gap > head.len() / 2);
+    let whole = last_gap.map_or(head, |gap| &head[..gap]);
+    format!("{}{ELLIPSIS}", whole.trim_end())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn what_is_too_long_ends_with_a_word_and_an_ellipsis() {
+        for (text, most, kept) in [
+            ("no page seven", 13, "no page seven"),
+            ("no page seven", 12, "no page…"),
+            ("no page seven", 8, "no page…"),
+            ("no page  seven", 9, "no page…"),
+            ("seitenübersicht fehlt", 19, "seitenübersicht…"),
+            ("a_single_word_that_goes_on", 9, "a_single…"),
+            ("a wordthatgoesonandon", 12, "a wordthatg…"),
+            ("漢字漢字漢字", 4, "漢字漢…"),
+            ("", 0, ""),
+        ] {
+            assert_eq!(cut(text, most), kept, "{text} in {most}");
+        }
+        assert_eq!(cut_bytes("漢字漢字 漢字", 19), "漢字漢字 漢字");
+        assert_eq!(cut_bytes("漢字漢字 漢字", 18), "漢字漢字…");
+    }
+
+    proptest! {
+        #[test]
+        fn whatever_is_cut_fits_and_is_not_cut_again(text in "(?s).{0,300}", most in 1..200usize) {
+            let kept = cut(&text, most);
+            prop_assert!(kept.chars().count() <= most);
+            prop_assert_eq!(&cut(&kept, most), &kept);
+            let kept = cut_bytes(&text, most.max(ELLIPSIS.len()));
+            prop_assert!(kept.len() <= most.max(ELLIPSIS.len()));
+        }
+    }
+}
