@@ -75,15 +75,22 @@ async fn a_missing_volume_fails_for_good_after_the_start_deadline() {
 }
 
 #[tokio::test]
-async fn a_command_that_does_not_exist_is_a_failure() {
+async fn a_command_that_does_not_exist_fails_for_good_at_once() {
     on_a_node("no-command", async |world| {
-        let task = world.script_with("task", "true", |kind| {
-            never_again(kind);
+        let work = world.script_with("work", "true", |kind| {
             kind.template["spec"]["containers"][0]["command"] = json!(["/no/such/program"]);
         });
-        let task = task.await;
-        let status = world.ends(&task, State::Failed).await;
-        assert!(status.message.as_deref().is_some_and(|message| message.contains("/no/such/program")), "{status:?}");
+        let work = work.await;
+        let init = world.script_with("init", "true", |kind| {
+            kind.template["spec"]["initContainers"] = json!([
+                {"name": "fetch", "image": "localhost/busybox:1", "imagePullPolicy": "Never", "command": ["/no/such/program"]},
+            ]);
+        });
+        let init = init.await;
+        for task in [&work, &init] {
+            let message = fails_for_good(world, task, Reason::ContainerConfig).await;
+            assert!(message.contains("/no/such/program"), "{message}");
+        }
     })
     .await;
 }

@@ -115,8 +115,8 @@ pub enum Reason {
     /// The image could not be pulled in time.
     #[strum(detailed_message = "Correct the image's name or the pull secret, then run it again with a new runId.")]
     ImageUnavailable,
-    /// The container could not be made in time: its configuration, a ConfigMap or a Secret is wrong or missing.
-    #[strum(detailed_message = "Create what the message says is missing, then run it again with a new runId.")]
+    /// The container could not be made in time, or could not be started: its command, its configuration, a ConfigMap or a Secret is wrong or missing.
+    #[strum(detailed_message = "Correct or create what the message names, then run it again with a new runId.")]
     ContainerConfig,
     /// No node had room in time; the slot was given back.
     #[strum(detailed_message = "Add nodes, ask for less, or bound the queue by what the nodes have.")]

@@ -59,6 +59,7 @@ pub fn ended(pod: &PodFacts, job: Option<&JobFacts>, now: Timestamp) -> Option<E
 fn says_itself(pod: &PodFacts) -> Option<Ended> {
     out_of_memory(pod)
         .or_else(|| success(pod))
+        .or_else(|| not_startable(pod))
         .or_else(|| overdue(pod))
         .or_else(|| disrupted(pod))
         .or_else(|| lost(pod))
@@ -120,6 +121,12 @@ fn success(pod: &PodFacts) -> Option<Ended> {
     let exited_well = matches!(pod.work, Work::Ended { exit_code: 0, .. });
     let succeeded_unseen = pod.phase == Phase::Succeeded && pod.work == Work::NotStarted;
     (exited_well || succeeded_unseen).then(|| Ended::new(pod, Reason::Succeeded, "the work ended with exit code 0"))
+}
+
+/// Nothing of it has run, and trying again would not help.
+fn not_startable(pod: &PodFacts) -> Option<Ended> {
+    let why = pod.not_startable.as_ref()?;
+    Some(Ended::new(pod, Reason::ContainerConfig, why))
 }
 
 fn overdue(pod: &PodFacts) -> Option<Ended> {

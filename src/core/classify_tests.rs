@@ -31,6 +31,7 @@ fn pod() -> PodFacts {
         gone_at: None,
         disruption: None,
         waiting: None,
+        not_startable: None,
         work: Work::Running,
         preparing: false,
         out_of_memory: None,
@@ -97,6 +98,7 @@ fn each_end_of_a_pod_has_its_reason() {
     let out_of_memory = |pod| PodFacts { out_of_memory: Some("beside".into()), ..pod };
     let init =
         PodFacts { phase: Phase::Failed, work: Work::NotStarted, failed_init: Some(("fetch".into(), 4)), ..pod() };
+    let no_such_command = || PodFacts { not_startable: Some("StartError".into()), ..init.clone() };
     for (what, pod, expected) in [
         ("exit 0", exited(0), Reason::Succeeded),
         ("exit 0, then deleted", deleted_at(20, exited(0)), Reason::Succeeded),
@@ -145,6 +147,14 @@ fn each_end_of_a_pod_has_its_reason() {
         ("the node would not have it", never_started("UnexpectedAdmissionError", "Allocate failed"), Reason::Evicted),
         ("labels changed", never_started("NodeAffinity", "Predicate NodeAffinity failed"), Reason::Evicted),
         ("lost, by the node controller's word", said_by_kubelet("NodeLost", pod()), Reason::NodeLost),
+        ("no such command", no_such_command(), Reason::ContainerConfig),
+        ("no such command, and deleted", gone(deleted_at(40, no_such_command())), Reason::ContainerConfig),
+        (
+            "no such command beside a timeout",
+            said_by_kubelet("DeadlineExceeded", no_such_command()),
+            Reason::ContainerConfig,
+        ),
+        ("too little memory to start", out_of_memory(no_such_command()), Reason::OOMKilled),
         ("init container", init.clone(), Reason::ExitCode),
         ("init container killed by the deletion", deleted_at(10, init), Reason::PodDeleted),
         (
@@ -433,4 +443,13 @@ fn the_last_version_of_a_deleted_pod_does_not_make_its_end_a_failure_of_the_work
     assert_eq!(told(&last), Some(Reason::PodDeleted), "its deletion was not seen, and a signal ended it");
     let failed = PodFacts { work: exited(3).work, ..last };
     assert_eq!(told(&failed), Some(Reason::ExitCode), "no signal leaves that");
+}
+
+#[test]
+fn a_container_that_could_not_be_started_has_no_exit_code_and_is_not_tried_again() {
+    let pod = PodFacts { work: Work::NotStarted, not_startable: Some("no such file".into()), ..exited(128) };
+    let told = ended(&pod, None, at(1000)).expect("an end");
+    assert_eq!((told.exit_code, told.left.as_deref(), told.message.as_str()), (None, None, "no such file"));
+    assert_eq!(judge(&told, &[]), Verdict::FailedForGood);
+    assert_eq!(judge(&told, &[on_reasons(&[Reason::ContainerConfig], FailureAction::Retry)]), Verdict::Failed);
 }

@@ -198,6 +198,8 @@ pub struct PodFacts {
     pub disruption: Option<(String, String)>,
     /// Why its container has not started.
     pub waiting: Option<Trouble>,
+    /// Why its container could not be started, which is its end: there is no such command, mostly.
+    pub not_startable: Option<String>,
     pub work: Work,
     /// An init container runs or has run.
     pub preparing: bool,
@@ -330,6 +332,7 @@ impl PodFacts {
             disruption: condition("DisruptionTarget", "True")
                 .map(|seen| (seen.reason.clone().unwrap_or_default(), seen.message.clone().unwrap_or_default())),
             waiting,
+            not_startable: init_containers.iter().chain(work).find_map(not_startable),
             work: work.map(work_state).unwrap_or_default(),
             preparing: init_containers.iter().any(|container| work_state(container) != Work::NotStarted),
             out_of_memory: init_containers
@@ -343,7 +346,7 @@ impl PodFacts {
                     .as_ref()?
                     .terminated
                     .as_ref()
-                    .filter(|ended| ended.exit_code != 0 && !is_unknown(ended))?;
+                    .filter(|ended| ended.exit_code != 0 && !is_made_up(ended))?;
                 Some((seen.name.clone(), ended.exit_code))
             }),
             holds: holds(pod.annotations().get(names::ANNOTATION_HOLDS)),
@@ -359,9 +362,15 @@ impl PodFacts {
         self.is_gone() || matches!(self.phase, Phase::Succeeded | Phase::Failed)
     }
 
+    /// By its owner's uid, which nobody knows before that Job is made.
+    pub fn is_owned_by(&self, job: &JobFacts) -> bool {
+        self.owner.as_ref() == Some(&job.uid)
+    }
+
     /// A container of it has begun: its work, or what prepares that.
     pub fn has_started(&self) -> bool {
-        self.work != Work::NotStarted || (self.preparing && self.waiting.is_none())
+        let prepares = self.preparing && self.waiting.is_none() && self.not_startable.is_none();
+        self.work != Work::NotStarted || prepares
     }
 
     /// It has a node, and does not say why its container has not started.
@@ -381,7 +390,7 @@ fn phase(phase: Option<&str>) -> Phase {
 
 fn work_state(container: &ContainerStatus) -> Work {
     match &container.state {
-        Some(ContainerState { terminated: Some(ended), .. }) if !is_unknown(ended) => Work::Ended {
+        Some(ContainerState { terminated: Some(ended), .. }) if !is_made_up(ended) => Work::Ended {
             exit_code: ended.exit_code,
             at: ended.finished_at.as_ref().map(|time| time.0),
             left: ended.message.clone().filter(|left| !left.is_empty()),
@@ -391,15 +400,28 @@ fn work_state(container: &ContainerStatus) -> Work {
     }
 }
 
-/// The kubelet did not find the container when it ended the pod: its exit code is made up. It says so of every
-/// container that never started, too.
-fn is_unknown(ended: &ContainerStateTerminated) -> bool {
-    ended.reason.as_deref() == Some("ContainerStatusUnknown")
+/// The exit code is not the container's own. The kubelet did not find it when it ended the pod, which it says of every
+/// container that never started, too; or the runtime could not start it.
+fn is_made_up(ended: &ContainerStateTerminated) -> bool {
+    ended.reason.as_deref() == Some("ContainerStatusUnknown") || is_not_startable(ended)
 }
 
+/// So containerd and CRI-O say it, and the runtime of old Docker.
+fn is_not_startable(ended: &ContainerStateTerminated) -> bool {
+    matches!(ended.reason.as_deref(), Some("StartError" | "ContainerCannotRun"))
+}
+
+fn not_startable(container: &ContainerStatus) -> Option<String> {
+    let ended = container.state.as_ref()?.terminated.as_ref().filter(|ended| is_not_startable(ended))?;
+    let said = ended.message.as_deref().unwrap_or_default();
+    Some(format!("container {}: {}: {said}", container.name, ended.reason.as_deref().unwrap_or_default()))
+}
+
+/// With a limit that is much too low the runtime itself is killed while it starts the container, and says so.
 fn was_oom_killed(container: &ContainerStatus) -> bool {
-    let ended = container.state.as_ref().and_then(|state| state.terminated.as_ref());
-    ended.is_some_and(|ended| ended.reason.as_deref() == Some("OOMKilled"))
+    let Some(ended) = container.state.as_ref().and_then(|state| state.terminated.as_ref()) else { return false };
+    let at_start = is_not_startable(ended) && ended.message.as_ref().is_some_and(|said| said.contains("OOM-killed"));
+    at_start || ended.reason.as_deref() == Some("OOMKilled")
 }
 
 /// Why a container waits, where that is more than the usual moment of being made.

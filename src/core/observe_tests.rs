@@ -170,6 +170,29 @@ fn out_of_memory_is_read_from_any_container_also_with_exit_code_0() {
     }
 }
 
+/// As containerd says it of a command that is not there.
+fn start_error(message: &str) -> Value {
+    json!({"terminated": {"exitCode": 128, "reason": "StartError", "message": message, "containerID": "containerd://1",
+        "startedAt": "1970-01-01T00:00:00Z", "finishedAt": "2026-03-01T10:00:05Z"}})
+}
+
+#[test]
+fn a_container_that_could_not_be_started_has_neither_run_nor_an_exit_code_of_its_own() {
+    let said = "failed to create containerd task: exec: \"/no/such/program\": no such file or directory";
+    let failed = |list: &str, container: &str| {
+        pod(json!({"phase": "Failed", "containerStatuses": [], list: [status_of(container, start_error(said))]}))
+    };
+    for (list, container) in [("containerStatuses", "work"), ("initContainerStatuses", "fetch")] {
+        let pod = failed(list, container);
+        assert_eq!(pod.not_startable, Some(format!("container {container}: StartError: {said}")));
+        assert_eq!((pod.work.clone(), &pod.failed_init, pod.has_started()), (Work::NotStarted, &None, false));
+    }
+    assert_eq!(failed("containerStatuses", "beside").not_startable, None, "the work's own end counts");
+    let too_little = start_error("container init was OOM-killed (memory limit too low?)");
+    let killed = pod(json!({"phase": "Failed", "containerStatuses": [status_of("work", too_little)]}));
+    assert_eq!(killed.out_of_memory.as_deref(), Some("work"));
+}
+
 #[test]
 fn a_failed_init_container_is_read() {
     let pod = pod(json!({

@@ -233,6 +233,7 @@ impl Scene {
             gone_at: None,
             disruption: None,
             waiting: None,
+            not_startable: None,
             work: Work::Running,
             out_of_memory: None,
             failed_init: None,
