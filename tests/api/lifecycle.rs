@@ -25,6 +25,8 @@ async fn a_task_that_succeeds_keeps_its_result() {
         assert_eq!(result("text").await.result, Some(json!("ten pages")));
         let cut = result("long").await;
         assert_eq!((cut.result, cut.result_truncated), (Some(json!(long)), true));
+        let complete = cut.conditions.iter().find(|seen| seen.type_ == "Complete").expect("a condition");
+        assert!(complete.message.contains("PUT /worker/v1/result"), "{}", complete.message);
         assert_eq!(result("none").await.result, None);
 
         let done = result("json").await;

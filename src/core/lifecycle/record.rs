@@ -12,6 +12,8 @@ use crate::api::{Admitted, AttemptOutcome, AttemptRecord, State, Task, TaskStatu
 
 /// How many ended attempts a status keeps.
 const ATTEMPTS_KEPT: usize = 10;
+const RESULT_CUT: &str = "the result was longer than 4096 bytes, and only its end is kept, as text: \
+    hand over a longer one with PUT /worker/v1/result";
 
 /// What admission found out about a task.
 #[derive(Clone, Debug, PartialEq)]
@@ -219,14 +221,13 @@ impl View<'_> {
         // What it handed over goes before what it left.
         let left = ended.left.as_deref().filter(|_| self.status.result_ref.is_none());
         let (result, result_truncated) = left.map(classify::result).unzip();
-        TaskStatus {
-            result,
-            result_truncated: result_truncated.unwrap_or_default(),
-            ..self.finished(
-                State::Completed,
-                &because(why.reason, if why.reason == Reason::Succeeded { "" } else { &why.message }),
-            )
-        }
+        let result_truncated = result_truncated.unwrap_or_default();
+        let message = match why.reason {
+            Reason::Succeeded if result_truncated => RESULT_CUT,
+            Reason::Succeeded => "",
+            _ => &why.message,
+        };
+        TaskStatus { result, result_truncated, ..self.finished(State::Completed, &because(why.reason, message)) }
     }
 
     fn retrying(&self, why: &Trouble, times: i32) -> TaskStatus {
