@@ -17,8 +17,8 @@ use super::records::{self, Kept};
 use super::removal::{Removal, only, remove};
 use crate::api::{State, Task, TaskStatus};
 use crate::core::lifecycle::{Action, Recording};
-use crate::core::observe::{self, Trouble};
-use crate::core::{Reason, pod};
+use crate::core::observe::{self, JobFacts, Trouble};
+use crate::core::{Reason, names, pod};
 
 /// When to look again after an effect whose trace the watches should show, in case they do not.
 const TRACE_EXPECTED_WITHIN: Duration = Duration::from_secs(30);
@@ -170,7 +170,7 @@ async fn already_there(task: &Task, jobs: &Api<Job>, name: &str, context: &Conte
         Err(error) => return Err(error),
     };
     if !belongs_to(task, &job) {
-        let message = format!("a Job {name} exists that belongs to somebody else");
+        let message = format!("a Job {name} exists that belongs to somebody else: delete it");
         return refused(task, Trouble { reason: Reason::LaunchRefused, message }, context);
     }
     if job.metadata.deletion_timestamp.is_some() {
@@ -180,8 +180,10 @@ async fn already_there(task: &Task, jobs: &Api<Job>, name: &str, context: &Conte
     Ok(Some(TRACE_EXPECTED_WITHIN))
 }
 
+/// By its controller; and by the label that the watches go by, without which nothing more would be seen of it.
 pub fn belongs_to(task: &Task, job: &Job) -> bool {
-    job.owner_references().iter().any(|owner| Some(&owner.uid) == task.metadata.uid.as_ref())
+    let is_labelled = job.labels().get(names::LABEL_TASK_UID) == task.metadata.uid.as_ref();
+    is_labelled && JobFacts::of(job).owner == task.metadata.uid
 }
 
 /// A launch that failed is a fact too: it is tried again, and what follows when it keeps failing is decided.

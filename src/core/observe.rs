@@ -37,18 +37,15 @@ pub struct Observed {
 impl Observed {
     /// What of these belongs to the task: Jobs in its namespace that it owns, and pods there that such a Job owns. A
     /// label alone proves nothing: anybody may set it; and an owner is believed only where the API server's garbage
-    /// collection would believe it. A pod whose Job nobody remembers is taken by its Job's name.
+    /// collection would believe it. A pod whose Job was not seen may be what a Job left that went: it is here to be
+    /// waited for and ended, and nothing that it says is believed unless its name was written down before.
     pub fn of(task: &Task, jobs: Vec<JobFacts>, pods: Vec<PodFacts>) -> Self {
         let ObjectMeta { uid, namespace, .. } = &task.metadata;
         let is_here = |of: &String| Some(of) == namespace.as_ref();
         let jobs = jobs.into_iter().filter(|job| job.owner == *uid && is_here(&job.namespace));
         let jobs: Vec<_> = jobs.collect();
-        let owned = |pod: &PodFacts| match jobs.iter().find(|job| job.name == pod.job) {
-            Some(_) => jobs.iter().any(|job| pod.owner.as_ref() == Some(&job.uid)),
-            None => pod.owner.is_some(),
-        };
-        let pods = pods.into_iter().filter(|pod| is_here(&pod.namespace) && owned(pod)).collect();
-        Self { jobs, pods, ..Self::default() }
+        let pods = pods.into_iter().filter(|pod| is_here(&pod.namespace)).filter_map(|pod| of_a_job(pod, &jobs));
+        Self { pods: pods.collect(), jobs, ..Self::default() }
     }
 
     /// This Job is over, and nothing was seen of its pod.
@@ -57,11 +54,14 @@ impl Observed {
         self.jobs.iter().any(is_finished_or_gone) && !self.pods.iter().any(|pod| pod.job == job)
     }
 
-    /// Nothing was seen of this Job, and the slot is about to be given back for a launch that was refused, or that
-    /// nobody answered for long. One that was tried before may have taken place all the same.
+    /// Nothing was seen of this Job, and there is a pod that says it is of it; or the slot is about to be given back
+    /// for a launch that was refused, or that nobody answered for long. One that was tried before may have taken place
+    /// all the same.
     pub fn doubts_the_launch_of(&self, job: &str, now: Timestamp) -> bool {
         let given_up = self.unanswered.as_ref().is_some_and(|unanswered| unanswered.is_given_up(now));
-        (self.refused.is_some() || given_up) && !self.jobs.iter().any(|seen| seen.name == job)
+        let is_named = self.pods.iter().any(|pod| pod.job == job);
+        let mut seen = self.jobs.iter().filter(|seen| seen.name == job).peekable();
+        (is_named && seen.peek().is_none()) || ((self.refused.is_some() || given_up) && seen.all(|seen| seen.gone))
     }
 
     /// What of this Job does not come along without saying why.
@@ -79,6 +79,15 @@ impl Observed {
     pub fn may_run(&self, job: &JobFacts) -> bool {
         let mut pods = self.pods.iter().filter(|pod| pod.job == job.name).peekable();
         job.is_live() && (pods.peek().is_none() || !pods.all(PodFacts::has_ended))
+    }
+}
+
+/// The pod under the name of the Job that owns it; `None` where nobody owns it, or not the Job that it names.
+fn of_a_job(pod: PodFacts, jobs: &[JobFacts]) -> Option<PodFacts> {
+    let owner = pod.owner.as_ref()?;
+    match jobs.iter().find(|job| job.uid == *owner) {
+        Some(job) => Some(PodFacts { job: job.name.clone(), ..pod }),
+        None => jobs.iter().all(|job| job.name != pod.job).then_some(pod),
     }
 }
 

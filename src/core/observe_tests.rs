@@ -380,10 +380,30 @@ fn what_only_carries_a_tasks_label_is_not_its_own() {
     assert_eq!(names(vec![JobFacts { owner: Some("other".into()), ..own() }], vec![]), (0, 0));
     assert_eq!(names(vec![own()], vec![PodFacts { owner: Some("other".into()), ..pod(json!({})) }]), (1, 0));
     assert_eq!(names(vec![own()], vec![PodFacts { owner: None, ..pod(json!({})) }]), (1, 0));
-    assert_eq!(names(vec![], vec![pod(json!({}))]), (0, 1), "its Job went before it");
+    assert_eq!(names(vec![], vec![pod(json!({}))]), (0, 1), "its Job may have gone before it");
+    assert_eq!(names(vec![], vec![PodFacts { owner: None, ..pod(json!({})) }]), (0, 0));
     assert_eq!(names(vec![JobFacts { namespace: "elsewhere".into(), ..own() }], vec![pod(json!({}))]), (0, 1));
     assert_eq!(names(vec![own()], vec![PodFacts { namespace: "elsewhere".into(), ..pod(json!({})) }]), (1, 0));
     assert_eq!(pod(json!({})).owner.as_deref(), Some("9f1e"));
+}
+
+#[test]
+fn a_pod_is_of_the_job_that_owns_it_whatever_its_label_says() {
+    let task: Task = serde_json::from_value(json!({"apiVersion": "taskmanager.dev/v1alpha1", "kind": "Task",
+        "metadata": {"name": "report", "namespace": "docs", "uid": "77aa"}, "spec": {"type": "reports"}}))
+    .expect("a task");
+    let own = JobFacts { owner: Some("77aa".into()), ..job(json!({})) };
+    let mislabelled = PodFacts { job: "another".into(), ..pod(json!({})) };
+    let observed = Observed::of(&task, vec![own], vec![mislabelled]);
+    assert_eq!(observed.pods[0].job, JOB);
+}
+
+#[test]
+fn a_job_that_only_a_pod_speaks_of_is_asked_for() {
+    let doubts = |observed: &Observed| observed.doubts_the_launch_of(JOB, at("2026-03-01T10:00:00Z"));
+    let named = Observed { pods: vec![pod(json!({}))], ..Observed::default() };
+    assert!(doubts(&named) && !doubts(&Observed::default()));
+    assert!(!doubts(&Observed { jobs: vec![job(json!({}))], ..named }));
 }
 
 #[test]

@@ -30,7 +30,7 @@ use tokio::sync::Notify;
 use super::children::Children;
 use super::known::{Known, version};
 use crate::api::{Priority, State, Task, TaskQueue, TaskType};
-use crate::core::lifecycle::{Earlier, asks_the_archive};
+use crate::core::lifecycle::{self, Earlier, asks_the_archive};
 use crate::core::observe::Observed;
 use crate::core::queue::{Board, Candidate, Capacity, Key, Pass, Standing, standing};
 use crate::core::{Kind, Settings, Surroundings};
@@ -93,6 +93,10 @@ impl Gathered {
 
 fn is_processing(task: &Task) -> bool {
     task.status.as_ref().is_some_and(|status| status.state == State::Processing)
+}
+
+fn is_queued(task: &Task) -> bool {
+    task.status.as_ref().is_none_or(|status| status.state == State::Queued)
 }
 
 fn uid_of(task: &Task) -> Uid {
@@ -245,7 +249,12 @@ impl Inner {
             return standing.while_deleted(self.children.get(&uid_of(task)).and_then(Children::holding));
         }
         let begins = self.may_begin(task) && !self.ending.contains(&*namespace_of(task));
-        if begins { standing } else { standing.where_nothing_begins() }
+        if begins && !self.is_forestalled(task, first_seen) { standing } else { standing.where_nothing_begins() }
+    }
+
+    fn is_forestalled(&self, task: &Task, first_seen: u64) -> bool {
+        let children = self.children.get(&uid_of(task)).filter(|_| is_queued(task));
+        children.is_some_and(|children| lifecycle::is_forestalled(task, &children.observed(task), first_seen))
     }
 
     fn may_begin(&self, task: &Task) -> bool {

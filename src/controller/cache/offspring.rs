@@ -10,7 +10,7 @@ use k8s_openapi::api::core::v1::Pod;
 use kube::ResourceExt;
 use kube::runtime::reflector::ObjectRef;
 
-use super::{Cache, Inner, Uid, is_processing, namespace_of, uid_of};
+use super::{Cache, Inner, Uid, is_processing, is_queued, namespace_of, uid_of};
 use crate::api::Task;
 use crate::controller::children::{Child, Children};
 use crate::core::lifecycle::{self, Hearing};
@@ -95,6 +95,7 @@ impl Cache {
         match lifecycle::hearing(&task, &observed, &speaker.uid) {
             Hearing::Present => Heard::Present(task),
             Hearing::Over => Heard::Over,
+            Hearing::Unproven => Heard::TooSoon,
             Hearing::Stranger => Heard::Stranger,
         }
     }
@@ -147,9 +148,10 @@ impl Cache {
                 if !task.as_deref().is_some_and(is_processing) && !inner.board.holds(uid) {
                     inner.forget_gone_children(uid);
                 }
-                // What holds the slot of a task that is being deleted is its children.
-                let deleted = task.filter(|task| task.metadata.deletion_timestamp.is_some());
-                deleted.inspect(|task| self.place_if_current(inner, task));
+                // What holds the slot of a task that is being deleted is its children; and one that waits is no
+                // candidate while a Job bears the name of its next attempt.
+                let depends = |task: &Arc<Task>| task.metadata.deletion_timestamp.is_some() || is_queued(task);
+                task.filter(depends).inspect(|task| self.place_if_current(inner, task));
                 Some(reference)
             }
             None => {

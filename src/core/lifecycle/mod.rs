@@ -15,7 +15,7 @@ mod words;
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::observe::Observed;
+use super::observe::{JobFacts, Observed, Trouble};
 use super::queue::Capacity;
 use super::time::after;
 use super::{Kind, Policy, Reason, Settings, names};
@@ -146,6 +146,21 @@ impl<'a> View<'a> {
         job_name(self.task)
     }
 
+    /// This Job bears the name of an attempt that nobody has launched.
+    fn is_forestalled_by(&self, job: &JobFacts) -> bool {
+        self.status.state == State::Queued && forestalls(job, self.task, self.around.first_seen)
+    }
+
+    /// Such a Job goes, and while it is not gone nothing starts.
+    fn forestalled(&self) -> Option<Trouble> {
+        let job = self.around.observed.jobs.iter().find(|job| self.is_forestalled_by(job))?;
+        let message = format!(
+            "a Job {} that is not ours bears the name of the next attempt, which starts when that is gone",
+            job.name
+        );
+        Some(Trouble { reason: Reason::LaunchRefused, message })
+    }
+
     /// When this run entered the queue.
     fn queued_at(&self) -> Timestamp {
         queued_at(self.task, &self.status)
@@ -183,6 +198,16 @@ fn earliest(times: impl IntoIterator<Item = Option<Timestamp>>) -> Option<Timest
 /// The name of the present attempt's Job.
 pub fn job_name(task: &Task) -> String {
     names::job_of(task, &task.status.clone().unwrap_or_default())
+}
+
+/// The next attempt of this task, which waits for a slot, cannot be launched as it should: there is a Job of that
+/// attempt's name, which is not ours.
+pub fn is_forestalled(task: &Task, observed: &Observed, first_seen: u64) -> bool {
+    observed.jobs.iter().any(|job| forestalls(job, task, first_seen))
+}
+
+fn forestalls(job: &JobFacts, task: &Task, first_seen: u64) -> bool {
+    !job.gone && job.name == names::job_of(task, &record::next_attempt(task, first_seen))
 }
 
 /// The status that admits a task: written before anything is launched, so that a stop in between leaves a

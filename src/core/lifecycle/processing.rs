@@ -2,6 +2,8 @@
 //!
 //! The slot is given back, and the next state written, only when the pod has ended or is gone.
 
+use std::cmp::Reverse;
+
 use jiff::{SignedDuration, Timestamp};
 
 use super::super::classify::{self, Ended, LOST_AFTER};
@@ -25,10 +27,11 @@ pub(super) fn decide(view: &View) -> Decision {
     if let Some(stop) = Stop::wanted(view) {
         return stopping(view, &attempt, stop);
     }
-    let decision = match (late_start(view, &attempt), attempt.pod) {
-        (Some(why), _) => given_up(view, &attempt, &why),
-        (None, Some(pod)) => with_pod(view, &attempt, pod),
-        (None, None) => without_pod(view, &attempt),
+    let decision = match (attempt.ends_strangers(view), late_start(view, &attempt), attempt.pod) {
+        (Some(ending), ..) => ending,
+        (None, Some(why), _) => given_up(view, &attempt, &why),
+        (None, None, Some(pod)) => with_pod(view, &attempt, pod),
+        (None, None, None) => without_pod(view, &attempt),
     };
     // What an attempt before left is removed while there is nothing else to do.
     let leftover = attempt.leftover(view).filter(|_| decision.action == Action::Rest);
@@ -42,6 +45,8 @@ pub enum Hearing {
     Present,
     /// Its attempt is over, or to be given up for another run: its word changes nothing any more.
     Over,
+    /// It says that it is at work on the present attempt, whose Job was not seen yet.
+    Unproven,
     /// It is none of this task's.
     Stranger,
 }
@@ -49,33 +54,44 @@ pub enum Hearing {
 /// Whether the pod of this uid may speak for `task`.
 pub fn hearing(task: &Task, observed: &Observed, pod_uid: &str) -> Hearing {
     let status = task.status.clone().unwrap_or_default();
-    if !observed.pods.iter().any(|pod| pod.uid == pod_uid) {
-        return Hearing::Stranger;
-    }
+    let Some(speaker) = observed.pods.iter().find(|pod| pod.uid == pod_uid) else { return Hearing::Stranger };
     let wanted = status.run_id.as_ref() == Some(&task.spec.run_id) && task.metadata.deletion_timestamp.is_none();
-    let present =
-        Attempt::named(&job_name(task), observed).pod.is_some_and(|pod| pod.uid == pod_uid && !pod.has_ended());
-    if status.state == State::Processing && wanted && present { Hearing::Present } else { Hearing::Over }
+    if status.state != State::Processing || !wanted || speaker.has_ended() {
+        return Hearing::Over;
+    }
+    let name = job_name(task);
+    match Attempt::named(&name, &status, observed) {
+        Attempt { pod: Some(pod), .. } if pod.uid == pod_uid => Hearing::Present,
+        Attempt { job: None, pod: None } if speaker.job == name => Hearing::Unproven,
+        _ => Hearing::Over,
+    }
 }
 
 /// The children of the present attempt.
 struct Attempt<'a> {
     job: Option<&'a JobFacts>,
-    /// Where the Job controller made several: one that has not ended, and of those the newest.
+    /// Where there are several: one that has not ended, and of those the first. Whoever makes another one in the Job's
+    /// name comes later.
     pod: Option<&'a PodFacts>,
 }
 
 impl<'a> Attempt<'a> {
     fn of(view: &View<'a>) -> Self {
-        Self::named(&view.job_name(), view.around.observed)
+        Self::named(&view.job_name(), &view.status, view.around.observed)
     }
 
-    fn named(name: &str, observed: &'a Observed) -> Self {
-        let pods = observed.pods.iter().filter(|pod| pod.job == name);
-        Self {
-            job: observed.jobs.iter().find(|job| job.name == name),
-            pod: pods.max_by_key(|pod| (!pod.has_ended(), !pod.is_gone(), pod.created_at, &pod.uid)),
-        }
+    fn named(name: &str, status: &TaskStatus, observed: &'a Observed) -> Self {
+        // A launch that came to nothing leaves its name to the next one.
+        let job = observed.jobs.iter().filter(|job| job.name == name).max_by_key(|job| (!job.gone, job.created_at));
+        // Of a Job that nobody remembers, only the pod is believed whose name was written down while it was there.
+        let is_believed = |pod: &PodFacts| match job {
+            Some(job) => pod.is_owned_by(job),
+            None => pod.job == name && status.worker.as_ref() == Some(&pod.name),
+        };
+        let pods = observed.pods.iter().filter(|pod| is_believed(pod));
+        let first = |pod: &PodFacts| Reverse((pod.created_at, pod.uid.clone()));
+        let stays = |pod: &PodFacts| (!pod.has_ended(), !pod.is_gone(), pod.due_gone_at.is_none());
+        Self { job, pod: pods.max_by_key(|pod| (stays(pod), first(pod))) }
     }
 
     /// Nothing of it can run any more.
@@ -103,6 +119,12 @@ impl<'a> Attempt<'a> {
             }
             pod => Decision::wake_at(pod.and_then(|pod| pod.due_gone_at).map(just_lost)),
         }
+    }
+
+    /// Nothing is known of it: before anything follows from that, what else there is of the task ends.
+    fn ends_strangers(&self, view: &View) -> Option<Decision> {
+        let is_unknown = self.job.is_none() && self.pod.is_none();
+        is_unknown.then(|| ending_others(view)).flatten()
     }
 
     /// The Job of an attempt before, which this one's launch leaves to be removed.
@@ -348,9 +370,6 @@ fn vanished(reason: Reason, message: String) -> Ended {
 
 /// Launches what was admitted; or gives the slot back when that cannot be.
 fn launch(view: &View) -> Decision {
-    if let Some(wait) = ending_others(view) {
-        return wait;
-    }
     if let Some(given_back) = cannot_be_launched(view) {
         return given_back;
     }
@@ -389,9 +408,12 @@ fn cannot_be_launched(view: &View) -> Option<Decision> {
 
 /// What may still run of a task for which nothing was launched, as far as its status says: another attempt's, or the
 /// late outcome of a launch that nobody answered. It ends before anything is launched, and before anything is said.
+/// So does a Job that somebody made in the name of the attempt to come, also when it has ended: the attempt would be
+/// judged by it.
 pub(super) fn ending_others(view: &View) -> Option<Decision> {
     let observed = view.around.observed;
-    if let Some(job) = observed.jobs.iter().find(|job| !job.deleting && observed.may_run(job)) {
+    let is_to_end = |job: &JobFacts| observed.may_run(job) || view.is_forestalled_by(job);
+    if let Some(job) = observed.jobs.iter().find(|job| !job.deleting && is_to_end(job)) {
         let why = if view.status.state.is_final() { view.status.reason } else { Reason::Superseded };
         return Some(Decision::act(Action::DeleteJob { name: job.name.clone(), uid: job.uid.clone(), why }));
     }

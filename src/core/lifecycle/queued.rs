@@ -80,6 +80,9 @@ fn reason_to_wait(view: &View) -> (Trouble, Option<Timestamp>) {
     if let Some(missing) = missing(view) {
         return (missing, None);
     }
+    if let Some(job) = view.forestalled() {
+        return (job, None);
+    }
     if let Some(silent) = view.waits_for_the_archive() {
         return (silent, Some(after(view.now, ARCHIVE_ASKED_AGAIN)));
     }

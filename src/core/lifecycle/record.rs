@@ -40,11 +40,9 @@ pub(super) fn because(reason: Reason, message: impl Into<String>) -> Trouble {
 }
 
 pub(super) fn admitted(task: &Task, kind: &Kind, admission: &Admission, now: Timestamp) -> TaskStatus {
-    let before = task.status.clone().unwrap_or_default();
+    let before = next_attempt(task, admission.arrival);
     let status = TaskStatus {
         priority: Some(Policy::of(&task.spec, Some(&kind.spec)).priority),
-        arrival: Some(before.arrival.clone().unwrap_or_else(|| admission.arrival.to_string())),
-        attempt: before.attempt.saturating_add(1),
         queued_at: Some(MicroTime(queued_at(task, &before))),
         admitted: Some(admission.holds.clone()),
         admitted_at: Some(MicroTime(now)),
@@ -57,6 +55,16 @@ pub(super) fn admitted(task: &Task, kind: &Kind, admission: &Admission, now: Tim
         ..before
     };
     saying(status, task, State::Processing, &because(Reason::Admitted, ""), now)
+}
+
+/// The status with the number of the attempt to come. That, the run and its arrival are what its Job is named by.
+pub(super) fn next_attempt(task: &Task, arrival: u64) -> TaskStatus {
+    let status = task.status.clone().unwrap_or_default();
+    TaskStatus {
+        attempt: status.attempt.saturating_add(1),
+        arrival: status.arrival.or_else(|| Some(arrival.to_string())),
+        ..status
+    }
 }
 
 impl View<'_> {

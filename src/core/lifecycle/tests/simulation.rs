@@ -15,6 +15,8 @@ use crate::core::observe::{JobEnd, JobFacts, Phase, PodFacts, Trouble, Unanswere
 use crate::core::queue::{Standing, standing};
 use crate::core::words::{self, Said, Word};
 
+/// What forged pods leave as their result.
+const FORGED: &str = "forged";
 const LIMIT: i32 = 2;
 const DISRUPTION_LIMIT: i32 = 3;
 
@@ -46,6 +48,10 @@ enum Move {
         in_foreground: bool,
     },
     DeletePod,
+    /// Somebody who may make pods makes one that calls itself the attempt's.
+    ForgePod,
+    /// Somebody who may make Jobs makes one that calls itself the next attempt's.
+    ForgeJob,
     CollectGarbage,
     Cancel,
     RunId(u8),
@@ -101,6 +107,8 @@ fn some_move() -> impl Strategy<Value = Move> {
         3 => Just(Move::TakePlaceLate),
         1 => any::<bool>().prop_map(|in_foreground| Move::DeleteJob { in_foreground }),
         1 => Just(Move::DeletePod),
+        2 => Just(Move::ForgePod),
+        2 => Just(Move::ForgeJob),
         2 => Just(Move::CollectGarbage),
         1 => Just(Move::Cancel),
         2 => (1..4u8).prop_map(Move::RunId),
@@ -204,6 +212,8 @@ impl World {
                     self.delete_pod(&pod.facts.uid);
                 }
             }
+            Move::ForgePod => self.forge_pod(),
+            Move::ForgeJob => self.forge_job(),
             Move::CollectGarbage => self.collect_garbage(),
             Move::Cancel => self.edit(|spec| spec.cancel = true),
             Move::RunId(number) => self.edit(|spec| {
@@ -241,6 +251,7 @@ impl World {
 
     /// Decides and carries it out; returns what was decided.
     fn decide(&mut self) -> Result<Decision, TestCaseError> {
+        self.forget_what_is_gone();
         self.scene.observed = self.observed();
         let decision = self.scene.decide(self.now);
         prop_assert!(decision.wake.is_none_or(|wake| wake > at(self.now)), "wakes in the past: {:?}", decision);
@@ -277,6 +288,10 @@ impl World {
         let Standing::Candidate(candidate) = standing(&self.scene.task, Some(&kind), 100, &self.scene.settings) else {
             return Ok(());
         };
+        self.forget_what_is_gone();
+        if is_forestalled(&self.scene.task, &self.observed(), 100) {
+            return Ok(());
+        }
         if self.scene.queue.is_none() || candidate.ready_at.is_some_and(|ready| ready > at(self.now)) {
             return Ok(());
         }
@@ -296,6 +311,14 @@ impl World {
         meanwhile.map_or(Ok(()), |meanwhile| self.write(meanwhile))
     }
 
+    /// It matters only while the task holds a slot.
+    fn forget_what_is_gone(&mut self) {
+        if self.scene.status().state != State::Processing {
+            self.gone_jobs.clear();
+            self.gone_pods.clear();
+        }
+    }
+
     /// Whether the archive has this end.
     fn has(&self, end: &TaskStatus) -> bool {
         let told = |status: &TaskStatus| (status.state, status.reason, status.attempts.clone(), status.result.clone());
@@ -306,13 +329,13 @@ impl World {
         if std::mem::take(&mut self.lose_next) {
             return Ok(());
         }
+        prop_assert_ne!(status.result.as_ref(), Some(&json!(FORGED)), "a stranger was believed");
         self.check_transition(&status)?;
         self.scene.set(status.clone());
         if status.state != State::Processing {
-            self.gone_jobs.clear();
-            self.gone_pods.clear();
             (self.refused, self.unanswered) = (None, None);
         }
+        self.forget_what_is_gone();
         self.scene.observed = self.observed();
         let next = self.scene.decide(self.now).action;
         prop_assert_ne!(next, Action::Write(Box::new(status)), "the same is written twice");
@@ -382,6 +405,36 @@ impl World {
         let mut said = said.unwrap_or_else(|| Said::of(&pod));
         said.hear(word.expect("a clear word"));
         self.said = Some(said);
+    }
+
+    fn forge_pod(&mut self) {
+        let task = &self.scene.task;
+        let is_at_work = self.scene.status().state == State::Processing;
+        let name = if is_at_work { job_name(task) } else { names::job_of(task, &record::next_attempt(task, 100)) };
+        self.add_forged(name, "made up".into());
+    }
+
+    fn forge_job(&mut self) {
+        let name = names::job_of(&self.scene.task, &record::next_attempt(&self.scene.task, 100));
+        if self.scene.status().state != State::Queued || self.jobs.iter().any(|job| job.name == name) {
+            return;
+        }
+        self.pods_made += 1;
+        let uid = format!("forged {}", self.pods_made);
+        let mut job = JobFacts { name: name.clone(), uid: uid.clone(), ..self.scene.job(self.now) };
+        finished(true, self.now)(&mut job);
+        self.jobs.push(job);
+        self.with_pod.push(uid.clone());
+        self.add_forged(name, uid);
+    }
+
+    /// A pod that has ended well.
+    fn add_forged(&mut self, job: String, owner: String) {
+        self.pods_made += 1;
+        let name = format!("p{}", self.pods_made);
+        let pod = exits_leaving(0, Some(FORGED))(self.scene.pod(&name));
+        let facts = PodFacts { job, owner: Some(owner), created_at: at(self.now), ..pod };
+        self.pods.push(Pod { facts, node_answers: true });
     }
 
     fn launch(&mut self) -> Checked {

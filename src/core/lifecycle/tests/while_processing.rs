@@ -426,6 +426,78 @@ fn a_task_that_is_cancelled_before_its_launch_made_no_attempt_to_speak_of() {
 }
 
 #[test]
+fn a_pod_that_was_made_in_the_name_of_a_job_before_it_was_there_is_not_believed() {
+    let forged =
+        |scene: &Scene| PodFacts { owner: Some("guessed".into()), ..exits_leaving(0, Some("forged"))(scene.pod("p0")) };
+    let scene = with_slot(json!({}));
+    let pod = forged(&scene);
+    let scene = scene.with(pod);
+    assert_eq!(scene.decide(1).action, Action::Launch);
+    let scene = scene.launch(1);
+    assert!(scene.rests(2), "{:?}", scene.decide(2));
+    let pod = scene.pod("p1");
+    let status = scene.with(exits_leaving(0, Some("true"))(pod)).writes(6);
+    assert_eq!((status.result, status.worker.as_deref()), (Some(json!(true)), Some("p1")));
+}
+
+#[test]
+fn a_pod_that_was_made_in_the_name_of_a_job_that_is_not_there_ends_before_anything_is_launched() {
+    let scene = with_slot(json!({}));
+    let pod = PodFacts { owner: Some("guessed".into()), ..scene.pod("p0") };
+    let scene = scene.with(pod);
+    assert!(deletes_pod(&scene, 1));
+    assert_eq!(hearing(&scene.task, &scene.observed, "uid of p0"), Hearing::Unproven);
+    assert_eq!(scene.pod_is(gone).decide(2).action, Action::Launch);
+}
+
+#[test]
+fn a_pod_whose_job_nobody_remembers_is_believed_where_the_status_names_it() {
+    let mut scene = running(json!({})).write(10);
+    scene.observed.jobs.clear();
+    assert!(scene.rests(20), "it runs on");
+    assert_eq!(scene.pod_is(exits_leaving(0, Some("7"))).writes(30).result, Some(json!(7)));
+}
+
+#[test]
+fn of_two_pods_of_one_job_that_have_ended_the_first_counts() {
+    let scene = running(json!({})).pod_is(exits_leaving(0, Some("1")));
+    let second = PodFacts { created_at: at(1), ..scene.pod("p2") };
+    let status = scene.with(exits_leaving(0, Some("2"))(second)).writes(6);
+    assert_eq!(status.result, Some(json!(1)));
+}
+
+#[test]
+fn a_command_that_does_not_exist_fails_for_good_without_an_exit_code() {
+    let no_such_command = |pod: PodFacts| PodFacts {
+        phase: Phase::Failed,
+        work: Work::NotStarted,
+        not_startable: Some("container work: StartError: no such file".into()),
+        ..pod
+    };
+    let scene = running(json!({})).pod_is(no_such_command).write(2);
+    assert_eq!((is(&scene), counts(&scene)), ((State::Failed, Reason::ContainerConfig), (1, 0, 1)));
+    let message = scene.status().message.as_deref();
+    assert_eq!(message, Some("container work: StartError: no such file; not tried again"));
+    assert_eq!(scene.status().attempts[0].exit_code, None);
+}
+
+#[test]
+fn a_result_that_was_cut_off_is_told_with_what_to_do() {
+    let scene = running(json!({})).pod_is(exits_leaving(0, Some(&"x".repeat(4096)))).write(6);
+    assert_eq!((is(&scene), scene.status().result_truncated), ((State::Completed, Reason::Succeeded), true));
+    let complete = scene.status().conditions.iter().find(|seen| seen.type_ == "Complete").expect("a condition");
+    assert!(complete.message.contains("PUT /worker/v1/result"), "{}", complete.message);
+    assert_eq!(scene.status().message.as_deref(), Some(complete.message.as_str()));
+}
+
+#[test]
+fn what_follows_is_told_however_long_the_works_own_words_are() {
+    let left = json!({"error": {"message": "word ".repeat(500), "retryable": false}}).to_string();
+    let message = running(json!({})).pod_is(exits_leaving(1, Some(&left))).writes(6).message.expect("a message");
+    assert!(message.ends_with("word…; not tried again") && message.chars().count() <= 1024, "{message}");
+}
+
+#[test]
 fn an_attempt_that_was_being_stopped_is_on_the_list_though_nothing_of_it_is_left() {
     let mut scene = running(json!({})).edit(|spec| spec.cancel = true).write(20);
     assert!(deletes_job(&scene, 20), "what follows may be all that is seen of it");

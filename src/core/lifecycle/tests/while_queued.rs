@@ -40,6 +40,25 @@ fn what_was_launched_though_nobody_knew_ends_before_anything_is_said_of_a_task_t
 }
 
 #[test]
+fn a_job_that_was_made_in_the_name_of_the_attempt_to_come_goes_also_when_it_has_ended() {
+    for scene in [queued(json!({})), running(json!({})).pod_is(exits(1)).job_is(finished(false, 6)).write(7)] {
+        let of_next = Scene { task: scene.task.clone(), ..queued(json!({})) }.admit(0);
+        let mut forged = of_next.job(0);
+        finished(true, 1)(&mut forged);
+        let mut scene = scene;
+        assert!(scene.rests(8) && !is_forestalled(&scene.task, &scene.observed, 100), "the attempt before is ours");
+        scene.observed.jobs.push(forged.clone());
+        assert!(is_forestalled(&scene.task, &scene.observed, 100));
+        assert!(matches!(scene.decide(8).action, Action::DeleteJob { uid, .. } if uid == forged.uid));
+        let mut scene = scene.job_is(|job| job.deleting = true);
+        let told = scene.writes(8);
+        assert_eq!((told.state, told.reason), (State::Queued, Reason::LaunchRefused), "somebody keeps it");
+        scene.observed.jobs.pop();
+        assert!(!is_forestalled(&scene.task, &scene.observed, 100));
+    }
+}
+
+#[test]
 fn what_a_task_waits_for_is_told_once_and_untold_when_it_is_over() {
     let without_queue = |scene: &mut Scene| scene.queue = None;
     let without_type = |scene: &mut Scene| scene.kind = None;
