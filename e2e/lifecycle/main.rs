@@ -6,9 +6,11 @@
 mod disk;
 mod disturbances;
 mod failures;
+mod logs;
 mod memory;
 mod operator_restarts;
 mod order;
+mod policies;
 mod reruns;
 mod samples;
 mod starts;

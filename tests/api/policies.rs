@@ -1,0 +1,75 @@
+//! The admission policies that come with the operator, as they are installed. Who is an administrator is let in by all.
+
+use harness::*;
+use serde_json::{Value, json};
+
+const USER: &str = "mallory";
+const LABEL: &str = "taskmanager.dev/task-uid";
+
+async fn install(ns: &Namespace, policy: &str) {
+    let file = target().join("../manifests/policies").join(policy);
+    let file = file.to_str().expect("a path that is text");
+    let said = ns.kubectl(&["apply", "--server-side", "--force-conflicts", "--filename", file]).await;
+    assert!(said.status.success(), "{}", String::from_utf8_lossy(&said.stderr));
+}
+
+/// A person who may make Jobs and pods here, and nothing else.
+async fn a_person(ns: &Namespace) {
+    let group = "rbac.authorization.k8s.io";
+    let rules = json!([{"apiGroups": ["", "batch"], "resources": ["pods", "jobs"], "verbs": ["create", "get", "patch", "update"]}]);
+    let version = format!("{group}/v1");
+    ns.create_raw(json!({"apiVersion": version, "kind": "Role", "metadata": {"name": USER}, "rules": rules}))
+        .await
+        .expect("accepted");
+    ns.create_raw(json!({"apiVersion": version, "kind": "RoleBinding", "metadata": {"name": USER},
+        "roleRef": {"apiGroup": group, "kind": "Role", "name": USER},
+        "subjects": [{"apiGroup": group, "kind": "User", "name": USER}]}))
+        .await
+        .expect("accepted");
+}
+
+/// What the API server says to this, done by that person: nothing when it is let in.
+async fn refused(ns: &Namespace, arguments: &[&str]) -> Option<String> {
+    let said = ns.kubectl(&[&["--as", USER], arguments].concat()).await;
+    (!said.status.success()).then(|| String::from_utf8_lossy(&said.stderr).into_owned())
+}
+
+fn written(ns: &Namespace, kind: &str, labels: Value) -> String {
+    let pod = json!({"restartPolicy": "Never", "containers": [{"name": "work", "image": "localhost/busybox:1"}]});
+    let (version, spec) = match kind {
+        "Job" => ("batch/v1", json!({"template": {"spec": pod}})),
+        _ => ("v1", pod),
+    };
+    let name = if labels.as_object().is_some_and(|labels| labels.is_empty()) { "plain" } else { "forged" };
+    let manifest =
+        json!({"apiVersion": version, "kind": kind, "metadata": {"name": name, "labels": labels}, "spec": spec});
+    let file = target().join("test-logs").join(format!("{}-{kind}-{name}.json", ns.name));
+    std::fs::write(&file, manifest.to_string()).expect("a manifest");
+    file.to_string_lossy().into_owned()
+}
+
+#[tokio::test]
+async fn only_who_may_write_a_tasks_status_makes_jobs_and_pods_that_call_themselves_a_tasks() {
+    in_namespace("children-policy", async |ns| {
+        install(&ns, "task-children.yaml").await;
+        a_person(&ns).await;
+        for kind in ["Job", "Pod"] {
+            let forged = written(&ns, kind, json!({LABEL: "somebody"}));
+            eventually("it is refused: the policy is in force", SOON, async || {
+                let tried = refused(&ns, &["create", "--dry-run=server", "--filename", &forged]).await?;
+                tried.contains("leave it out").then_some(())
+            })
+            .await;
+            let plain = written(&ns, kind, json!({}));
+            assert_eq!(refused(&ns, &["create", "--filename", &plain]).await, None, "{kind}");
+            let labelled = refused(&ns, &["label", kind, "plain", &format!("{LABEL}=somebody")]).await;
+            assert!(labelled.is_some_and(|said| said.contains("leave it out")), "{kind}");
+            assert_eq!(refused(&ns, &["label", kind, "plain", "team=docs"]).await, None, "{kind}");
+            // The operator has the right, as an administrator has.
+            let made = ns.kubectl(&["create", "--filename", &forged]).await;
+            assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+            assert_eq!(refused(&ns, &["label", kind, "forged", "team=docs"]).await, None, "it bore the label before");
+        }
+    })
+    .await;
+}
