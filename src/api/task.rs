@@ -269,6 +269,11 @@ pub struct TaskStatus {
     #[serde(default, skip_serializing_if = "is_zero")]
     pub oom_kills: i32,
 
+    /// How often in a row its slot was given back with nothing counted: no node had room, or no pod could be made. Each
+    /// time it waits longer until it is tried again, 30 s at first and five minutes at most.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub given_back: i32,
+
     /// What the present attempt holds of its queue, whatever the spec says later.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub admitted: Option<Admitted>,

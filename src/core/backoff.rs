@@ -16,6 +16,17 @@ pub fn after_errors(errors: u32) -> SignedDuration {
     (AFTER_AN_ERROR * factor).min(AFTER_MANY_ERRORS)
 }
 
+/// How long a task waits whose slot was given back with nothing counted, first …
+const AFTER_GIVING_BACK: SignedDuration = SignedDuration::from_secs(30);
+/// … and when that happens again and again.
+const AFTER_GIVING_BACK_OFTEN: SignedDuration = SignedDuration::from_secs(300);
+
+/// The pause after so many slots that were given back one after another: it doubles.
+pub fn after_giving_back(times: i32) -> SignedDuration {
+    let factor = 1i32 << times.saturating_sub(1).clamp(0, 10);
+    (AFTER_GIVING_BACK * factor).min(AFTER_GIVING_BACK_OFTEN)
+}
+
 /// min(maxSeconds, initialSeconds × factor^(failures−1)), give or take a tenth, never above maxSeconds.
 ///
 /// The tenth follows from uid and attempt, so that tasks which failed together do not come back together,
@@ -50,6 +61,13 @@ mod tests {
     fn errors_that_follow_one_another_are_waited_for_longer_and_longer_up_to_half_a_minute() {
         let pauses: Vec<_> = [1, 2, 3, 4, 5, 6, 40, u32::MAX].map(|errors| after_errors(errors).as_secs()).into();
         assert_eq!(pauses, [2, 4, 8, 16, 30, 30, 30, 30]);
+    }
+
+    #[test]
+    fn slots_that_are_given_back_again_and_again_are_waited_for_longer_and_longer_up_to_five_minutes() {
+        let pauses: Vec<_> =
+            [i32::MIN, 0, 1, 2, 3, 4, 5, 40, i32::MAX].map(|times| after_giving_back(times).as_secs()).into();
+        assert_eq!(pauses, [30, 30, 30, 60, 120, 240, 300, 300, 300]);
     }
 
     #[test]

@@ -18,8 +18,6 @@ use crate::api::{FailureRule, State, Task, TaskStatus};
 const OVERDUE_AFTER: SignedDuration = SignedDuration::from_secs(60);
 /// How long a finished Job's pod may be unseen before it is taken to be gone: two watches keep no common time.
 const POD_UNSEEN_FOR: SignedDuration = SignedDuration::from_secs(5);
-/// The pause after a slot was given back with nothing counted.
-const GIVEN_BACK_FOR: SignedDuration = SignedDuration::from_secs(30);
 
 pub(super) fn decide(view: &View) -> Decision {
     let attempt = Attempt::of(view);
@@ -297,7 +295,7 @@ fn given_up(view: &View, attempt: &Attempt, why: &Trouble) -> Decision {
         };
     }
     if why.reason == Reason::Unschedulable {
-        return Decision::write(view.given_back(why, GIVEN_BACK_FOR, true));
+        return Decision::write(view.not_placed(why));
     }
     Decision::write(judged(view, &vanished(why.reason, why.message.clone()), attempt.pod))
 }
@@ -374,20 +372,16 @@ fn launch(view: &View) -> Decision {
         return given_back;
     }
     let Some(kind) = view.around.kind else {
-        let why = because(Reason::TypeMissing, format!("TaskType {} is gone", view.task.spec.type_));
-        return Decision::write(view.given_back(&why, SignedDuration::ZERO, false));
+        return Decision::write(view.readmitted(&queued::no_type(view)));
     };
     let counted = match pod::counted(view.task, kind, view.around.settings) {
         Ok(counted) => pod::shown(&counted),
-        Err(error) => {
-            let why = because(Reason::TypeNotReady, queued::not_ready(&view.task.spec.type_, &error));
-            return Decision::write(view.given_back(&why, SignedDuration::ZERO, false));
-        }
+        Err(error) => return Decision::write(view.readmitted(&queued::not_ready(view, &error))),
     };
     // What runs is what was admitted: a change in between goes through admission again.
     if view.status.admitted.as_ref().is_some_and(|admitted| admitted.resources != counted) {
         let why = because(Reason::SpecChanged, "what it asks for changed between admission and launch");
-        return Decision::write(view.given_back(&why, SignedDuration::ZERO, false));
+        return Decision::write(view.readmitted(&why));
     }
     Decision::act(Action::Launch)
 }
@@ -396,11 +390,11 @@ fn launch(view: &View) -> Decision {
 fn cannot_be_launched(view: &View) -> Option<Decision> {
     let observed = view.around.observed;
     if let Some(refused) = &observed.refused {
-        return Some(Decision::write(view.given_back(refused, GIVEN_BACK_FOR, false)));
+        return Some(Decision::write(view.not_launched(refused)));
     }
     let unanswered = observed.unanswered.as_ref()?;
     if unanswered.is_given_up(view.now) {
-        return Some(Decision::write(view.given_back(&unanswered.why, GIVEN_BACK_FOR, false)));
+        return Some(Decision::write(view.not_launched(&unanswered.why)));
     }
     let is_news = unanswered.is_to_be_told(view.now) && view.status.reason != unanswered.why.reason;
     is_news.then(|| Decision::write(view.processing(&unanswered.why, None)))
@@ -428,7 +422,7 @@ fn job_gone(view: &View, job: &JobFacts) -> Decision {
     }
     match no_pod_told(view) {
         Some(why) if view.is_past(Some(after(job.created_at, GIVEN_BACK_AFTER))) => {
-            Decision::write(view.given_back(&why, GIVEN_BACK_FOR, true))
+            Decision::write(view.not_launched(&why))
         }
         _ => Decision::write(judged(
             view,

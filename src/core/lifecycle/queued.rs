@@ -92,18 +92,29 @@ fn reason_to_wait(view: &View) -> (Trouble, Option<Timestamp>) {
 
 fn missing(view: &View) -> Option<Trouble> {
     let spec = &view.task.spec;
-    let Some(kind) = view.around.kind else {
-        return Some(because(Reason::TypeMissing, format!("there is no TaskType {} in this namespace", spec.type_)));
-    };
+    let Some(kind) = view.around.kind else { return Some(no_type(view)) };
     if let Err(error) = &kind.template {
-        return Some(because(Reason::TypeNotReady, not_ready(&spec.type_, error)));
+        return Some(not_ready(view, error));
     }
-    let missing = view.around.queue.is_none();
-    missing.then(|| because(Reason::QueueMissing, format!("there is no TaskQueue {} in this namespace", spec.queue)))
+    let message = || {
+        let queue = &spec.queue;
+        format!(
+            "there is no TaskQueue {queue} in this namespace: create it, or correct spec.queue together with a new runId"
+        )
+    };
+    view.around.queue.is_none().then(|| because(Reason::QueueMissing, message()))
 }
 
-pub(super) fn not_ready(type_: &str, error: &TemplateError) -> String {
-    format!("TaskType {type_} cannot be used: {error}")
+pub(super) fn no_type(view: &View) -> Trouble {
+    let type_ = &view.task.spec.type_;
+    let message = format!(
+        "there is no TaskType {type_} in this namespace: create it, or correct spec.type together with a new runId"
+    );
+    because(Reason::TypeMissing, message)
+}
+
+pub(super) fn not_ready(view: &View, error: &TemplateError) -> Trouble {
+    because(Reason::TypeNotReady, format!("TaskType {} cannot be used: {error}", view.task.spec.type_))
 }
 
 /// Between attempts the status keeps saying what happened, until the pause is well over.

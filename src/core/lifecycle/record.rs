@@ -1,6 +1,6 @@
 //! The transitions of a task's status. Each returns the whole status that is to be written.
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
 
 use super::super::classify::{self, Ended, Verdict};
@@ -121,15 +121,34 @@ impl View<'_> {
         saying(status, self.task, State::Queued, &because(Reason::Queued, ""), self.now)
     }
 
-    /// The slot is given back and nothing is counted; the task waits a while before it is admitted again.
-    pub(super) fn given_back(&self, why: &Trouble, pause: SignedDuration, was_launched: bool) -> TaskStatus {
-        let status = TaskStatus {
-            // What never became a Job was no attempt.
-            attempt: self.status.attempt.saturating_sub(i32::from(!was_launched)),
-            next_attempt_at: Some(MicroTime(self.now + pause)),
-            ..self.slotless()
-        };
+    /// What was admitted is no more what would be launched: it is admitted anew.
+    pub(super) fn readmitted(&self, why: &Trouble) -> TaskStatus {
+        let status = TaskStatus { next_attempt_at: Some(MicroTime(self.now)), ..self.without_attempt() };
         saying(status, self.task, State::Queued, why, self.now)
+    }
+
+    /// No pod came of the launch: it was no attempt.
+    pub(super) fn not_launched(&self, why: &Trouble) -> TaskStatus {
+        self.given_back(self.without_attempt(), why)
+    }
+
+    /// A pod was made, and no node took it.
+    pub(super) fn not_placed(&self, why: &Trouble) -> TaskStatus {
+        self.given_back(self.slotless(), why)
+    }
+
+    /// The slot is given back and nothing is counted. Each time in a row the task waits longer before it is admitted
+    /// again, so that what nobody puts right costs little.
+    fn given_back(&self, status: TaskStatus, why: &Trouble) -> TaskStatus {
+        let given_back = status.given_back.saturating_add(1);
+        let pause = backoff::after_giving_back(given_back);
+        let status = TaskStatus { given_back, next_attempt_at: Some(MicroTime(self.now + pause)), ..status };
+        let why = explained(why, &format!("tried again after {} s", pause.as_secs()));
+        saying(status, self.task, State::Queued, &why, self.now)
+    }
+
+    fn without_attempt(&self) -> TaskStatus {
+        TaskStatus { attempt: self.status.attempt.saturating_sub(1), ..self.slotless() }
     }
 
     fn slotless(&self) -> TaskStatus {
@@ -183,6 +202,7 @@ impl View<'_> {
             failures: self.status.failures.saturating_add(failures),
             disruptions: self.status.disruptions.saturating_add(disruptions),
             oom_kills: self.status.oom_kills.saturating_add(i32::from(ended.reason == Reason::OOMKilled)),
+            given_back: 0,
             attempts: self.attempts_with(ended, outcome, pod),
             worker: pod.map(|pod| pod.name.clone()).or_else(|| self.status.worker.clone()),
             started_at: pod.and_then(|pod| pod.started_at).map(MicroTime).or_else(|| self.status.started_at.clone()),

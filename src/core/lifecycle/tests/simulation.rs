@@ -364,7 +364,7 @@ impl World {
             prop_assert!(next.is_archived() || !last.is_archived(), "what is archived stays so");
         }
         let name = job_name(&self.scene.task);
-        let knows_of_a_launch = self.observed().jobs.iter().any(|job| job.name == name);
+        let knows_of_a_launch = self.observed().jobs.iter().any(|job| job.name == name && !job.gone);
         let given_back = next.state == State::Queued && next.attempt == last.attempt - 1 && !knows_of_a_launch;
         prop_assert!(next.attempt >= last.attempt || given_back, "attempt {} after {}", next.attempt, last.attempt);
         let count = |outcome| next.attempts.iter().filter(|attempt| attempt.outcome == outcome).count() as i32;

@@ -44,7 +44,7 @@ fn a_refused_launch_gives_the_slot_back_and_counts_nothing() {
     let status = scene.status();
     assert_eq!(
         (&status.admitted, status.attempts.len(), status.message.as_deref()),
-        (&None, 0, Some("a webhook said no"))
+        (&None, 0, Some("a webhook said no; tried again after 30 s"))
     );
     assert_eq!(status.next_attempt_at.as_ref().map(|time| time.0), Some(at(32)));
 }
@@ -117,7 +117,7 @@ fn a_job_without_a_pod_is_told_after_ten_seconds_and_given_up_after_sixty() {
     assert_eq!(scene.wakes(11), Some(60));
     assert!(deletes_job(&scene, 60));
     let scene = scene.job_is(|job| job.gone = true).write(61);
-    assert_eq!((is(&scene), counts(&scene)), ((State::Queued, Reason::QuotaExceeded), (0, 0, 1)));
+    assert_eq!((is(&scene), counts(&scene)), ((State::Queued, Reason::QuotaExceeded), (0, 0, 0)), "no attempt at all");
     assert_eq!(scene.status().next_attempt_at.as_ref().map(|time| time.0), Some(at(91)));
 }
 
@@ -183,6 +183,35 @@ fn a_task_that_no_node_takes_in_time_goes_back_to_the_queue_uncounted() {
     let scene = not_started(Reason::Unschedulable).write(123);
     assert_eq!((is(&scene), counts(&scene)), ((State::Queued, Reason::Unschedulable), (0, 0, 1)));
     assert_eq!((&scene.status().admitted, scene.status().attempts.len()), (&None, 0));
+}
+
+/// The pauses after attempts that no node took, one after another.
+fn pauses_of_what_no_node_takes(mut scene: Scene, times: i64) -> (Scene, Vec<i64>) {
+    let mut pauses = vec![];
+    for round in 0..times {
+        let second = round * 1000;
+        scene = scene.admit(second).launch(second);
+        let pod = waits(Reason::Unschedulable)(scene.pod("p"));
+        scene = scene.with(pod).write(second + 10).job_is(|job| job.gone = true).pod_is(gone).write(second + 121);
+        let next = scene.status().next_attempt_at.as_ref().expect("a pause").0;
+        pauses.push(next.duration_since(at(second + 121)).as_secs());
+        scene.observed = Observed::default();
+    }
+    (scene, pauses)
+}
+
+#[test]
+fn what_no_node_takes_again_and_again_waits_longer_and_longer_and_each_launch_has_its_number() {
+    let (scene, pauses) = pauses_of_what_no_node_takes(queued(json!({})), 6);
+    assert_eq!(pauses, [30, 60, 120, 240, 300, 300]);
+    assert_eq!((counts(&scene), scene.status().attempts.len()), ((0, 0, 6), 0));
+    let message = scene.status().message.as_deref();
+    assert_eq!(message, Some("said of Unschedulable; tried again after 300 s"));
+    let scene = scene.admit(9000).launch(9000);
+    let pod = scene.pod("p");
+    let scene = scene.with(exits(1)(pod)).write(9010);
+    let (_, pauses) = pauses_of_what_no_node_takes(Scene { observed: Observed::default(), ..scene }, 1);
+    assert_eq!(pauses, [30], "an attempt that ran begins the count anew");
 }
 
 #[test]
