@@ -56,6 +56,24 @@ async fn a_type_that_goes_while_its_task_runs_does_not_end_the_task() {
 }
 
 #[tokio::test]
+async fn a_task_that_fails_after_its_type_has_gone_tells_of_both() {
+    in_namespace("type-gone-failed", async |ns| {
+        let (node, _operator) = set(&ns, &[]).await;
+        node.script("one", [Outcome::Hold]);
+        ns.create(&task("one")).await;
+        started(&node, "one", 1).await;
+        ns.types().delete("work", &DeleteParams::default()).await.expect("deleted");
+        node.end("one", Outcome::exit(7));
+        let waits = ns.task_when("one", "says so", |_, status| status.reason == Reason::TypeMissing).await;
+        let message = status(&waits).message.unwrap_or_default();
+        assert!(message.contains("create it") && message.contains("attempt 1: ExitCode"), "{message}");
+        ns.create(&task_type("work")).await;
+        ns.task_in("one", State::Completed).await;
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn a_type_that_cannot_be_used_is_named_and_can_be_repaired() {
     in_namespace("bad-type", async |ns| {
         let _node = ns.fake_node();

@@ -55,6 +55,7 @@ fn refused(view: &View) -> Option<Refusal> {
 /// word: its first status says Queued already.
 fn tell_why_it_waits(view: &View) -> Decision {
     let (why, wake) = reason_to_wait(view);
+    let why = with_what_happened(view, why);
     let arrival_is_safe = view
         .task
         .metadata
@@ -141,13 +142,23 @@ fn is_passing(reason: Reason) -> bool {
 }
 
 fn what_happened(view: &View) -> Trouble {
-    view.status.attempts.last().map_or_else(
-        || because(Reason::Queued, ""),
-        |last| {
-            let message = last.message.as_deref().unwrap_or_default();
-            because(Reason::WaitingForRetry, format!("attempt {}: {}: {message}", last.number, last.reason))
-        },
-    )
+    last_attempt(view).map_or_else(|| because(Reason::Queued, ""), |told| because(Reason::WaitingForRetry, told))
+}
+
+fn last_attempt(view: &View) -> Option<String> {
+    let last = view.status.attempts.last()?;
+    let message = last.message.as_deref().unwrap_or_default();
+    Some(format!("attempt {}: {}: {message}", last.number, last.reason))
+}
+
+/// A task that failed and cannot be tried again now is told both: what it waits for, and what happened before.
+fn with_what_happened(view: &View, why: Trouble) -> Trouble {
+    match last_attempt(view) {
+        Some(told) if is_passing(why.reason) && why.reason != Reason::Queued => {
+            Trouble { message: format!("{}; {told}", why.message), ..why }
+        }
+        _ => why,
+    }
 }
 
 fn too_large(view: &View) -> Option<Trouble> {

@@ -177,6 +177,19 @@ fn a_failed_attempt_is_shown_until_its_pause_is_well_over() {
 }
 
 #[test]
+fn a_task_whose_type_goes_while_it_waits_for_its_retry_tells_what_failed_and_what_to_do() {
+    let mut scene = running(json!({})).pod_is(exits(1)).write(20);
+    scene.kind = None;
+    let scene = scene.write(21);
+    assert_eq!(scene.status().reason, Reason::TypeMissing);
+    let message = scene.status().message.clone().unwrap_or_default();
+    for words in ["there is no TaskType reports", "create it", "attempt 1: ExitCode: the work ended with exit code 1"] {
+        assert!(message.contains(words), "{message}");
+    }
+    assert!(scene.rests(22));
+}
+
+#[test]
 fn a_task_that_was_suspended_during_its_pause_does_not_say_so_afterwards() {
     let scene = running(json!({})).pod_is(exits(1)).write(20);
     let scene = scene.edit(|spec| spec.suspend = true).write(21);
