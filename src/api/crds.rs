@@ -25,6 +25,9 @@ pub fn crd_files() -> Result<Vec<(String, String)>, serde_saphyr::ser::Error> {
         .collect()
 }
 
+/// True also while there is no operator, and of a task that waits for long and to which nobody need write.
+const ACCEPTED: &str = "It has been accepted. The operator starts it when its queue has room and its turn has come.";
+
 /// Gives a new Task its first status without a write: the API server itself says Queued, and kstatus sees
 /// that nobody has looked at the present generation.
 fn with_first_status(mut crd: CustomResourceDefinition) -> CustomResourceDefinition {
@@ -36,7 +39,7 @@ fn with_first_status(mut crd: CustomResourceDefinition) -> CustomResourceDefinit
             "type": "Reconciling",
             "status": "True",
             "reason": Reason::Queued.as_str(),
-            "message": Reason::Queued.sentence(),
+            "message": ACCEPTED,
         }],
     });
     for schema in schemas(&mut crd) {
