@@ -43,6 +43,7 @@ impl JsonSchema for Quantity {
             "x-kubernetes-validations": [{
                 "rule": "type(self) == string ? isQuantity(self) && !quantity(self).isLessThan(quantity('0')) : self >= 0",
                 "message": "write a quantity that is not negative, such as 500m, 2 or 1Gi",
+                "messageExpression": "'write a quantity that is not negative, such as 500m, 2 or 1Gi, in place of \"' + string(self) + '\"'",
             }],
         })
     }

@@ -41,8 +41,10 @@ pub struct Submission {
     #[schema(value_type = Option<i32>, minimum = 1, maximum = 31536000)]
     pub deadline_seconds: Option<Value>,
     /// How failures are tried again; merged field by field with the type's defaults.
+    #[serde(default, deserialize_with = "extract::object")]
     pub retry: Option<Retry>,
     /// What the work's container requests and is limited to, within the type's maximum.
+    #[serde(default, deserialize_with = "extract::object")]
     pub resources: Option<Resources>,
     /// The task is not started before this time (RFC 3339).
     #[schema(value_type = Option<String>, format = DateTime, example = "2026-01-01T00:00:00Z")]

@@ -30,13 +30,18 @@ pub fn refused(status: &Status) -> Problem {
 
 /// It says that some rules could not be looked at because of what else is wrong.
 const NOT_ABOUT_A_FIELD: &str = "<nil>";
+/// What it begins with where there is a field too many.
+const UNDECODED: &str = "strict decoding error: ";
 
 fn invalid(status: &Status, causes: &[&StatusCause]) -> Problem {
     let causes = causes.iter().filter(|cause| !cause.message.is_empty() && cause.field != NOT_ABOUT_A_FIELD);
     let causes: Vec<_> = causes.collect();
     let told: Vec<String> = causes.iter().map(|cause| told(cause)).collect();
-    let detail = if told.is_empty() { names::sentence(&status.message) } else { told.join("; ") };
+    let undecoded = status.message.split_once(UNDECODED).map_or(status.message.as_str(), |(_, why)| why);
+    let detail = if told.is_empty() { names::sentence(undecoded) } else { told.join("; ") };
     let field = causes.iter().map(|cause| cause.field.as_str()).find(|field| !field.is_empty());
+    // Of what is not in the schema it names the field in its sentence only.
+    let field = field.or_else(|| Some(undecoded.strip_prefix("unknown field \"")?.split_once('"')?.0));
     let problem = Kind::Invalid.because(detail);
     match field {
         Some(field) => problem.at(names::field(field)),
@@ -44,8 +49,12 @@ fn invalid(status: &Status, causes: &[&StatusCause]) -> Problem {
     }
 }
 
+/// What it shows of a value that a rule of ours refuses: nothing, or that it is an object. The rule's words say more.
+const NO_VALUE: [&str; 2] = ["Invalid value: \"\": ", "Invalid value: \"object\": "];
+
 fn told(cause: &StatusCause) -> String {
-    let message = names::sentence(&cause.message);
+    let message = NO_VALUE.iter().find_map(|prefix| cause.message.strip_prefix(prefix)).unwrap_or(&cause.message);
+    let message = names::sentence(message);
     let field = names::field(&cause.field);
     if cause.field.is_empty() || message.contains(&field) { message } else { format!("{field}: {message}") }
 }
@@ -89,6 +98,24 @@ mod tests {
             problem.detail,
             "Invalid value: -1: timeout_seconds in body should be greater than or equal to 1; retry.max_seconds: Invalid value: \"x\""
         );
+    }
+
+    #[test]
+    fn a_field_too_many_is_named() {
+        let message = "Task in version \"v1alpha1\" cannot be handled as a Task: strict decoding error: unknown field \"spec.retry.factor.by\"";
+        let problem = said(json!({"code": 400, "reason": "BadRequest", "message": message}));
+        assert_eq!(problem.field.as_deref(), Some("retry.factor.by"));
+        assert_eq!(problem.detail, "unknown field \"retry.factor.by\"");
+    }
+
+    #[test]
+    fn a_value_that_is_not_shown_is_not_spoken_of() {
+        let message = "Invalid value: \"\": write a quantity, in place of \"-5Mi\"";
+        let cause =
+            json!({"reason": "FieldValueInvalid", "field": "spec.resources.limits[memory]", "message": message});
+        let problem = said(json!({"code": 422, "reason": "Invalid", "details": {"causes": [cause]}}));
+        assert_eq!(problem.field.as_deref(), Some("resources.limits.memory"));
+        assert_eq!(problem.detail, "resources.limits.memory: write a quantity, in place of \"-5Mi\"");
     }
 
     #[test]

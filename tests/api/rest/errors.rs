@@ -47,6 +47,13 @@ async fn a_wrong_submission_is_refused_with_the_field_as_it_was_written() {
                 wrong(json!({"retry": {"max_seconds": -1}}), "retry.max_seconds"),
                 wrong(json!({"retry": {"maxSeconds": 1}}), "retry.maxSeconds"),
                 wrong(json!({"retry": 3}), "retry"),
+                wrong(json!({"retry": [3, 10, 2, 300, 20, 1]}), "retry"),
+                wrong(json!({"retry": {"limit": [3]}}), "retry.limit"),
+                wrong(json!({"retry": {"factor": {"by": 2}}}), "retry.factor.by"),
+                wrong(json!({"resources": [{}, {}]}), "resources"),
+                wrong(json!({"resources": {"limits": ["1Gi"]}}), "resources.limits"),
+                wrong(json!({"resources": {"limits": {"memory": ["1Gi"]}}}), "resources.limits.memory"),
+                wrong(json!({"resources": {"limits": {"memory": {"most": "1Gi"}}}}), "resources.limits.memory.most"),
                 wrong(json!({"resources": {"requests": {"cpu": "lots"}}}), "resources.requests.cpu"),
                 wrong(json!({"resources": {"claims": []}}), "resources.claims"),
                 wrong(json!({"start_after": "tomorrow"}), "start_after"),
@@ -60,6 +67,9 @@ async fn a_wrong_submission_is_refused_with_the_field_as_it_was_written() {
         .await;
         let made = ns.tasks().list(&kube::api::ListParams::default()).await.expect("tasks").items;
         assert!(made.is_empty(), "{made:?}");
+        let negative = rest.post(TASKS, &body_with(json!({"resources": {"limits": {"memory": "-5Mi"}}}))).await.json();
+        let told = "resources.limits.memory: write a quantity that is not negative, such as 500m, 2 or 1Gi, in place of \"-5Mi\"";
+        assert_eq!(negative["detail"], told);
     })
     .await;
 }
