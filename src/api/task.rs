@@ -274,7 +274,7 @@ pub struct TaskStatus {
     #[serde(default, skip_serializing_if = "is_zero")]
     pub given_back: i32,
 
-    /// What the present attempt holds of its queue, whatever the spec says later.
+    /// What the present attempt holds of its queue and its type, whatever the spec says later.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub admitted: Option<Admitted>,
 
@@ -364,13 +364,24 @@ fn is_false(flag: &bool) -> bool {
     !flag
 }
 
-/// What an attempt holds of its queue from admission until its pod has ended.
+/// What an attempt holds of its queue and its type from admission until its pod has ended.
 #[derive(KubeSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Admitted {
     /// The queue that the slot was taken from.
     #[schemars(length(max = 253))]
     pub queue: String,
+
+    /// The TaskType whose maxConcurrent counts it.
+    // Absent where an older operator admitted it.
+    #[serde(default, rename = "type", skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 253))]
+    pub type_: Option<String>,
+
+    /// The key that the type's maxConcurrentPerKbId counts it for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 253))]
+    pub kb_id: Option<String>,
 
     /// What is counted against the queue's capacity, as the scheduler counts the pod.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]

@@ -125,8 +125,7 @@ async fn admit(context: &Context, in_flight: &Semaphore, candidate: &Candidate, 
     let kind = context.cache.kind_of(&task).filter(|_| context.cache.candidate(&task).as_ref() == Some(candidate));
     // It is not what got the slot any more: suspended, cancelled, of another size.
     let Some(kind) = kind else { return context.cache.not_admitted(&task) };
-    let holds = lifecycle::holdings(&candidate.queue.1, &candidate.asks);
-    let admission = Admission { arrival: candidate.order.arrival(), holds };
+    let admission = Admission { arrival: candidate.order.arrival(), holds: candidate.admitted() };
     let status = lifecycle::admitted(&task, &kind, &admission, now);
     while let Some(pause) = write(context, &task, status.clone()).await {
         // Others are admitted meanwhile.

@@ -73,7 +73,7 @@ impl Children {
         let live_pods = self.pods.values().filter(|pod| !pod.has_ended()).map(|pod| (&pod.namespace, &pod.holds));
         let live_jobs =
             self.jobs.values().filter(|job| self.may_make_a_pod(job)).map(|job| (&job.namespace, &job.holds));
-        live_pods.chain(live_jobs).find_map(|(namespace, holds)| Some(Holding::of_orphan(namespace, holds.as_ref()?)))
+        live_pods.chain(live_jobs).find_map(|(namespace, holds)| Some(Holding::of(namespace, holds.as_ref()?)))
     }
 
     /// Without a pod yet, a Job that has not finished may still make one.

@@ -105,16 +105,20 @@ fn labels(task: &Task, uid: &str, attempt: i32) -> BTreeMap<String, String> {
     .into()
 }
 
-fn holds(task: &Task, status: &TaskStatus) -> String {
+/// What the attempt that `status` speaks of holds, by the word of its admission. Where that is an older operator's and
+/// names no type, the spec does.
+pub fn held(task: &Task, status: &TaskStatus) -> Holds {
     let admitted = status.admitted.clone().unwrap_or_default();
-    let holds = Holds {
-        queue: admitted.queue,
-        type_: task.spec.type_.clone(),
-        kb_id: task.spec.kb_id.clone(),
-        priority: status.priority.unwrap_or_default(),
-        resources: admitted.resources,
+    let (type_, kb_id) = match admitted.type_ {
+        Some(type_) => (type_, admitted.kb_id),
+        None => (task.spec.type_.clone(), task.spec.kb_id.clone()),
     };
-    serde_json::to_string(&holds).unwrap_or_default()
+    let priority = status.priority.unwrap_or_default();
+    Holds { queue: admitted.queue, type_, kb_id, priority, resources: admitted.resources }
+}
+
+fn holds(task: &Task, status: &TaskStatus) -> String {
+    serde_json::to_string(&held(task, status)).unwrap_or_default()
 }
 
 fn template(

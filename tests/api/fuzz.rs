@@ -223,8 +223,7 @@ impl Case {
         board.bound_queue(candidate.queue.clone(), Some(self.capacity.clone()));
         board.place(&"uid-of-one".into(), Standing::Candidate(candidate));
         for candidate in board.admit(self.now).admitted {
-            let holds = lifecycle::holdings(&candidate.queue.1, &candidate.asks);
-            let admission = Admission { arrival: candidate.order.arrival(), holds };
+            let admission = Admission { arrival: candidate.order.arrival(), holds: candidate.admitted() };
             self.write(lifecycle::admitted(&self.task, &self.kind, &admission, self.now));
         }
     }

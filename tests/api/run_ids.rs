@@ -67,6 +67,30 @@ async fn a_new_run_id_ends_the_running_attempt_before_the_new_one_starts() {
 }
 
 #[tokio::test]
+async fn a_new_run_of_another_type_gives_up_its_place_in_the_old_one_only_when_the_old_pod_has_ended() {
+    in_namespace("moves", async |ns| {
+        let (node, _operator) = set(&ns, &[]).await;
+        ns.create(&task_type("narrow").with(|spec| spec.max_concurrent = Some(1))).await;
+        let narrow = |name: &str| task(name).with(|spec| spec.type_ = "narrow".into());
+        node.script("one", [Outcome::Hold, Outcome::succeed()]);
+        node.linger("one");
+        ns.create(&narrow("one")).await;
+        started(&node, "one", 1).await;
+        ns.create(&narrow("next")).await;
+        ns.patch_task("one", json!({"runId": "2", "type": "work"})).await.expect("accepted");
+        eventually("the old pod is being ended", SOON, async || {
+            ns.pods_now().await.iter().any(|pod| pod.metadata.deletion_timestamp.is_some()).then_some(())
+        })
+        .await;
+        stays("its place is taken", A_MOMENT, async || node.starts_of("next") == 0).await;
+        node.let_go("one");
+        ns.task_in("next", State::Completed).await;
+        ns.task_in("one", State::Completed).await;
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn a_new_run_id_of_a_queued_task_goes_to_the_end_of_the_line_though_it_was_written_to() {
     in_namespace("requeue", async |ns| {
         ns.create(&task_queue("default", 0)).await;

@@ -19,7 +19,7 @@ use super::observe::{JobFacts, Observed, Trouble};
 use super::queue::Capacity;
 use super::time::after;
 use super::{Kind, Policy, Reason, Settings, names};
-use crate::api::{Admitted, State, Task, TaskStatus};
+use crate::api::{State, Task, TaskStatus};
 
 pub use once::{Earlier, asks_the_archive};
 pub use processing::{Hearing, hearing};
@@ -214,9 +214,4 @@ fn forestalls(job: &JobFacts, task: &Task, first_seen: u64) -> bool {
 /// trace of the slot, never a pod that nobody counts.
 pub fn admitted(task: &Task, kind: &Kind, admission: &Admission, now: Timestamp) -> TaskStatus {
     record::admitted(task, kind, admission, now)
-}
-
-/// What an admission reserves.
-pub fn holdings(queue: &str, resources: &super::resources::Amounts) -> Admitted {
-    Admitted { queue: queue.into(), resources: super::pod::shown(resources) }
 }

@@ -9,7 +9,7 @@ use super::super::pod::{self, Holds};
 use super::super::resources::Amounts;
 use super::super::{Kind, Settings, policy};
 use super::order::{Key, Order};
-use crate::api::{Priority, Reason, State, Task};
+use crate::api::{Admitted, Priority, Reason, State, Task, TaskStatus};
 
 /// A task that may be admitted when there is room.
 #[derive(Clone, Debug, PartialEq)]
@@ -75,7 +75,7 @@ impl Standing {
 pub fn standing(task: &Task, kind: Option<&Kind>, first_seen: u64, settings: &Settings) -> Standing {
     let status = task.status.as_ref();
     match status.map(|status| status.state).unwrap_or_default() {
-        State::Processing => Standing::Holder(holding(task)),
+        State::Processing => Standing::Holder(holding(task, &status.cloned().unwrap_or_default())),
         State::Queued => candidate(task, kind, first_seen, settings).map_or(Standing::Neither, Standing::Candidate),
         State::Completed | State::Failed | State::Cancelled => Standing::Neither,
     }
@@ -85,17 +85,8 @@ fn key(namespace: &str, name: &str) -> Key {
     (namespace.into(), name.into())
 }
 
-fn holding(task: &Task) -> Holding {
-    let namespace = task.namespace().unwrap_or_default();
-    let status = task.status.clone().unwrap_or_default();
-    let admitted = status.admitted.unwrap_or_default();
-    Holding {
-        queue: key(&namespace, &admitted.queue),
-        kind: key(&namespace, &task.spec.type_),
-        kb_id: task.spec.kb_id.as_deref().map(Arc::from),
-        priority: status.priority.unwrap_or_default(),
-        holds: pod::read(&admitted.resources),
-    }
+fn holding(task: &Task, status: &TaskStatus) -> Holding {
+    Holding::of(&task.namespace().unwrap_or_default(), &pod::held(task, status))
 }
 
 fn candidate(task: &Task, kind: Option<&Kind>, first_seen: u64, settings: &Settings) -> Option<Candidate> {
@@ -152,11 +143,21 @@ impl Candidate {
             holds: (*self.asks).clone(),
         }
     }
+
+    /// The same, as the status of its admission says it.
+    pub fn admitted(&self) -> Admitted {
+        Admitted {
+            queue: self.queue.1.to_string(),
+            type_: Some(self.kind.1.to_string()),
+            kb_id: self.kb_id.as_deref().map(str::to_owned),
+            resources: pod::shown(&self.asks),
+        }
+    }
 }
 
 impl Holding {
-    /// What a Job or pod holds, by its own word: its Task is gone.
-    pub fn of_orphan(namespace: &str, holds: &Holds) -> Self {
+    /// What is held in a namespace by the word of an admission, or of a Job or pod whose Task is gone.
+    pub fn of(namespace: &str, holds: &Holds) -> Self {
         Self {
             queue: key(namespace, &holds.queue),
             kind: key(namespace, &holds.type_),

@@ -5,7 +5,7 @@ use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 
 use super::*;
-use crate::api::{Amount, Priority, Quantity, State, Task, TaskQueueSpec, TaskStatus, TaskTypeSpec};
+use crate::api::{Admitted, Amount, Priority, Quantity, State, Task, TaskQueueSpec, TaskStatus, TaskTypeSpec};
 use crate::core::resources::Amounts;
 use crate::core::{Kind, Settings};
 
@@ -532,20 +532,65 @@ fn what_is_withheld_is_no_candidate() {
 fn a_task_holds_what_was_admitted_until_it_is_final_whatever_its_spec_says_later() {
     for state in [State::Queued, State::Processing, State::Completed, State::Failed, State::Cancelled] {
         let resources = BTreeMap::from([("cpu".to_owned(), Quantity("2".into()))]);
-        let admitted = crate::api::Admitted { queue: "before".into(), resources };
+        let admitted =
+            Admitted { queue: "before".into(), type_: Some("others".into()), kb_id: Some("kb-0".into()), resources };
         let status =
             TaskStatus { state, admitted: Some(admitted), priority: Some(Priority::Low), ..TaskStatus::default() };
         let mut task = Task { status: Some(status), ..task(json!({"priority": "high", "cancel": true, "kbId": "kb"})) };
         task.metadata.deletion_timestamp = Some(k8s_openapi::apimachinery::pkg::apis::meta::v1::Time(at(0)));
         let holding = Holding {
             queue: key("before"),
-            kind: key("reports"),
-            kb_id: Some("kb".into()),
+            kind: key("others"),
+            kb_id: Some("kb-0".into()),
             priority: Priority::Low,
             holds: BTreeMap::from([("cpu".to_owned(), Amount::whole(2))]),
         };
         let expected = if state == State::Processing { Standing::Holder(holding) } else { Standing::Neither };
         assert_eq!(stands(&task), expected, "{state}");
+    }
+}
+
+/// The same task, admitted with these fields in its status.
+fn admitted_as(task: Task, admitted: Value) -> Task {
+    let admitted = serde_json::from_value(admitted).expect("what it holds");
+    Task { status: Some(TaskStatus { state: State::Processing, admitted, ..TaskStatus::default() }), ..task }
+}
+
+#[test]
+fn what_an_admission_holds_is_read_back_from_its_status() {
+    for spec in [json!({"kbId": "kb-1"}), json!({})] {
+        let candidate = candidate(&task(spec.clone()));
+        let admitted = serde_json::to_value(candidate.admitted()).expect("JSON");
+        let elsewhere = task(json!({"type": "others", "queue": "r", "kbId": "kb-2"}));
+        assert_eq!(stands(&admitted_as(elsewhere, admitted)), Standing::Holder(candidate.holding()), "{spec}");
+    }
+}
+
+#[test]
+fn what_an_older_operator_admitted_holds_the_type_and_the_key_of_its_spec() {
+    let older = admitted_as(task(json!({"kbId": "kb-1"})), json!({"queue": "q"}));
+    let Standing::Holder(holding) = stands(&older) else { panic!("it holds a slot") };
+    assert_eq!((holding.kind, holding.kb_id), (key("reports"), Some("kb-1".into())));
+}
+
+#[test]
+fn a_new_run_of_another_type_or_key_frees_the_old_one_only_when_the_old_attempt_has_ended() {
+    for (bound, before, after) in [
+        ((Some(1), None), json!({}), json!({"type": "others", "runId": "2"})),
+        ((None, Some(1)), json!({"kbId": "kb-1"}), json!({"kbId": "kb-2", "runId": "2"})),
+    ] {
+        let mut board = board(json!({"tasks": 9}));
+        board.bound_type(key("reports"), bound.0, bound.1);
+        let runs = candidate(&task(before.clone()));
+        let admission = serde_json::to_value(runs.admitted()).expect("JSON");
+        place(&mut board, [runs]);
+        assert_eq!(admitted(&mut board), ["uid"]);
+        let next = Candidate { order: Order::new(Priority::Normal, 99, "next".into()), ..candidate(&task(before)) };
+        place(&mut board, [next]);
+        board.place(&"uid".into(), stands(&admitted_as(task(after), admission)));
+        assert_eq!(admitted(&mut board), [""; 0], "its pod still runs: {bound:?}");
+        finish(&mut board, "uid");
+        assert_eq!(admitted(&mut board), ["next"]);
     }
 }
 

@@ -7,7 +7,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use serde_json::{Value, json};
 
 use super::super::*;
-use crate::api::{AttemptOutcome, TaskTypeSpec};
+use crate::api::{Admitted, AttemptOutcome, TaskTypeSpec};
 use crate::core::observe::{JobEnd, JobFacts, Phase, PodFacts, Trouble, Work};
 use crate::core::pod;
 
@@ -167,7 +167,14 @@ impl Scene {
     pub fn admit(mut self, second: i64) -> Self {
         let kind = self.kind.as_ref().expect("a type");
         let counted = pod::counted(&self.task, kind, &self.settings).expect("a usable template");
-        let admission = Admission { arrival: 100, holds: holdings(&self.task.spec.queue, &counted) };
+        let spec = &self.task.spec;
+        let holds = Admitted {
+            queue: spec.queue.clone(),
+            type_: Some(spec.type_.clone()),
+            kb_id: spec.kb_id.clone(),
+            resources: pod::shown(&counted),
+        };
+        let admission = Admission { arrival: 100, holds };
         let status = super::super::admitted(&self.task, kind, &admission, at(second));
         self.set(status);
         self

@@ -295,8 +295,7 @@ impl World {
         if self.scene.queue.is_none() || candidate.ready_at.is_some_and(|ready| ready > at(self.now)) {
             return Ok(());
         }
-        let holds = holdings(&candidate.queue.1, &candidate.asks);
-        let admission = Admission { arrival: candidate.order.arrival(), holds };
+        let admission = Admission { arrival: candidate.order.arrival(), holds: candidate.admitted() };
         self.write(admitted(&self.scene.task, &kind, &admission, at(self.now)))
     }
 
