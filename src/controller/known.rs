@@ -62,8 +62,10 @@ impl Known {
         }
     }
 
-    pub fn first_seen(&self) -> u64 {
-        self.first_seen
+    /// With which `task` was first seen in the run that it asks for. The store may show a new run a moment before the
+    /// watch's word on it is taken in here.
+    pub fn first_seen(&self, task: &Task) -> u64 {
+        if self.run_id == task.spec.run_id { self.first_seen } else { version(task) }
     }
 
     /// The watch shows it so.

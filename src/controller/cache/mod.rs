@@ -190,7 +190,7 @@ impl Cache {
             observed: children.map(|children| children.observed(task)).unwrap_or_default(),
             earlier: Earlier::NotAsked,
             record_in_doubt: false,
-            first_seen: known.first_seen(),
+            first_seen: known.first_seen(task),
             namespace_ends: inner.ending.contains(&*namespace_of(task)),
         })
     }
@@ -242,7 +242,7 @@ impl Inner {
     /// Where a task stands with admission, by all that is known beside it.
     fn standing(&self, task: &Task, settings: &Settings) -> Standing {
         let kind = self.kinds.get(&key_beside(task, &task.spec.type_)).map(Arc::as_ref);
-        let first_seen = self.known.get(&uid_of(task)).map_or_else(|| version(task), Known::first_seen);
+        let first_seen = self.known.get(&uid_of(task)).map_or_else(|| version(task), |known| known.first_seen(task));
         let held_until = self.known.get(&uid_of(task)).and_then(Known::held_until);
         let standing = standing(task, kind, first_seen, settings).not_before(held_until);
         if task.metadata.deletion_timestamp.is_some() {

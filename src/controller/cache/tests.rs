@@ -71,6 +71,24 @@ fn a_slot_stays_assumed_while_its_write_is_in_flight_whatever_else_changes() {
 }
 
 #[test]
+fn a_new_run_arrives_when_it_is_seen_first_though_it_is_decided_on_before_it_was_taken_in() {
+    let cache = cache();
+    let arrival = |task: &Task| {
+        cache.gather(task).expect("it is known").surroundings(&Settings::default()).first_seen
+    };
+    let asks = |version: &str, run_id: &str| {
+        let mut task = task("one", version, json!({"state": "Completed", "runId": "1"}));
+        task.spec.run_id = run_id.into();
+        task
+    };
+    cache.task_seen(&asks("7", "1"));
+    assert_eq!(arrival(&asks("9", "2")), 9);
+    cache.task_seen(&asks("9", "2"));
+    cache.task_seen(&asks("12", "2"));
+    assert_eq!(arrival(&asks("12", "2")), 9);
+}
+
+#[test]
 fn an_answer_that_comes_late_does_not_undo_what_came_after_it() {
     let cache = cache();
     cache.task_seen(&task("first", "7", json!({"state": "Processing", "admitted": {"queue": "default"}})));

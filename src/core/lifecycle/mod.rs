@@ -33,7 +33,7 @@ pub struct Surroundings<'a> {
     /// The TaskQueue that the task names; `None` while there is no such queue.
     pub queue: Option<&'a Capacity>,
     pub observed: &'a Observed,
-    /// The resourceVersion with which the task was first seen in this run, untouched: its arrival.
+    /// The resourceVersion with which the task was first seen in the run that it asks for: its arrival.
     pub first_seen: u64,
     /// What the archive says of earlier tasks of its name, where it has to be asked.
     pub earlier: &'a Earlier,

@@ -108,12 +108,12 @@ impl View<'_> {
         saying(status, self.task, state, why, self.now)
     }
 
-    /// A new run: everything starts anew, and arrival is when it was seen.
+    /// A new run: everything starts anew, and arrival is when it was seen, however long the one before took to end.
     pub(super) fn new_run(&self) -> TaskStatus {
         let status = TaskStatus {
             run_id: Some(self.task.spec.run_id.clone()),
             priority: Some(self.policy.priority),
-            arrival: self.task.metadata.resource_version.clone(),
+            arrival: Some(self.around.first_seen.to_string()),
             queued_at: Some(MicroTime(self.now)),
             conditions: self.status.conditions.clone(),
             ..TaskStatus::default()

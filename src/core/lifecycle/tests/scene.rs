@@ -38,6 +38,7 @@ pub struct Scene {
     pub kind: Option<Kind>,
     pub queue: Option<Capacity>,
     pub observed: Observed,
+    pub first_seen: u64,
     pub settings: Settings,
     pub earlier: Earlier,
     pub record_in_doubt: bool,
@@ -58,6 +59,7 @@ pub fn queued(spec: Value) -> Scene {
         kind: Some(kind(json!({}))),
         queue: Some(Capacity::of_tasks(50)),
         observed: Observed::default(),
+        first_seen: 100,
         settings: Settings::default(),
         earlier: Earlier::NotAsked,
         record_in_doubt: false,
@@ -88,7 +90,7 @@ impl Scene {
             kind: self.kind.as_ref(),
             queue: self.queue.as_ref(),
             observed: &self.observed,
-            first_seen: 100,
+            first_seen: self.first_seen,
             earlier: &self.earlier,
             record_in_doubt: self.record_in_doubt,
             namespace_ends: self.namespace_ends,
@@ -151,16 +153,22 @@ impl Scene {
 
     /// Something wrote to the task.
     pub fn touch(&mut self) {
-        let version: u64 =
-            self.task.metadata.resource_version.as_ref().map_or(100, |text| text.parse().expect("a number"));
-        self.task.metadata.resource_version = Some((version + 1).to_string());
+        self.task.metadata.resource_version = Some((self.version() + 1).to_string());
     }
 
-    /// A person changes the spec.
+    pub fn version(&self) -> u64 {
+        self.task.metadata.resource_version.as_ref().map_or(100, |text| text.parse().expect("a number"))
+    }
+
+    /// A person changes the spec, and the watch shows it.
     pub fn edit(mut self, change: impl FnOnce(&mut crate::api::TaskSpec)) -> Self {
+        let run_id = self.task.spec.run_id.clone();
         change(&mut self.task.spec);
         self.task.metadata.generation = self.task.metadata.generation.map(|generation| generation + 1);
         self.touch();
+        if self.task.spec.run_id != run_id {
+            self.first_seen = self.version();
+        }
         self
     }
 
@@ -174,7 +182,7 @@ impl Scene {
             kb_id: spec.kb_id.clone(),
             resources: pod::shown(&counted),
         };
-        let admission = Admission { arrival: 100, holds };
+        let admission = Admission { arrival: self.first_seen, holds };
         let status = super::super::admitted(&self.task, kind, &admission, at(second));
         self.set(status);
         self

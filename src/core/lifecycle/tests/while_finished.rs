@@ -97,6 +97,21 @@ fn another_run_id_begins_a_new_run_and_goes_before_the_time_to_live() {
 }
 
 #[test]
+fn a_new_run_has_arrived_when_it_was_seen_however_long_the_one_before_takes_to_end() {
+    let ended = running(json!({})).pod_is(exits(0)).job_is(finished(true, 6)).write_without_archive(10);
+    let asked = ended.edit(|spec| spec.run_id = "2".into());
+    let waited = asked.version();
+    let told = asked.write_without_archive(20).write(700);
+    let asked = running(json!({})).edit(|spec| spec.run_id = "2".into());
+    let lingered = asked.version();
+    let ended = asked.write(20).pod_is(exits(143)).job_is(finished(false, 600)).write(700);
+    for (scene, seen) in [(told, waited), (ended, lingered)] {
+        assert_eq!(scene.status().run_id.as_deref(), Some("2"));
+        assert_eq!(scene.status().arrival, Some(seen.to_string()));
+    }
+}
+
+#[test]
 fn a_run_id_that_comes_back_runs_anew_and_does_not_take_over_what_ran_before() {
     let scene = completed(json!({})).edit(|spec| spec.run_id = "2".into()).write(20);
     let mut scene = scene.edit(|spec| spec.run_id = "1".into()).write(21);

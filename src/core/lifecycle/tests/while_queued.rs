@@ -161,8 +161,11 @@ fn another_run_id_begins_a_new_run_in_the_queue() {
 
 #[test]
 fn a_run_id_that_changes_before_anything_was_written_needs_no_new_run() {
-    let scene = queued(json!({})).edit(|spec| spec.run_id = "2".into()).write(5);
-    assert_eq!((scene.status().run_id.as_deref(), scene.status().arrival.as_deref()), (Some("2"), Some("100")));
+    let mut scene = queued(json!({})).edit(|spec| spec.run_id = "2".into());
+    assert!(scene.rests(5), "it has arrived as it is now");
+    scene.touch();
+    let scene = scene.write(6);
+    assert_eq!((scene.status().run_id.as_deref(), scene.status().arrival.as_deref()), (Some("2"), Some("101")));
 }
 
 #[test]
