@@ -32,7 +32,7 @@ pub struct Said<'a> {
 pub fn of_task(said: &Said, before: &[Condition], now: Timestamp) -> Vec<Condition> {
     table(said.state, said.reason)
         .into_iter()
-        .map(|(type_, status)| condition(type_, status, said, before, now))
+        .map(|(type_, status)| condition(type_, status, said.reason, said.message, before, now))
         .collect()
 }
 
@@ -42,8 +42,8 @@ pub fn of_rerun(ended: &Said, waits: &str, before: &[Condition], now: Timestamp)
     let of_end = table(ended.state, ended.reason).into_iter().filter(|(type_, _)| !KSTATUS.contains(type_));
     let of_wait = table(waiting.state, waiting.reason).into_iter().filter(|(type_, _)| KSTATUS.contains(type_));
     of_end
-        .map(|(type_, status)| condition(type_, status, ended, before, now))
-        .chain(of_wait.map(|(type_, status)| condition(type_, status, &waiting, before, now)))
+        .map(|(type_, status)| condition(type_, status, ended.reason, ended.message, before, now))
+        .chain(of_wait.map(|(type_, status)| condition(type_, status, waiting.reason, waiting.message, before, now)))
         .collect()
 }
 
@@ -66,17 +66,23 @@ fn table(state: State, reason: Reason) -> Vec<(&'static str, &'static str)> {
 
 /// The Ready condition of a type or a queue.
 pub fn ready(status: &str, reason: Reason, message: &str, before: &[Condition], now: Timestamp) -> Vec<Condition> {
-    let said = Said { state: State::Queued, reason, message };
-    vec![condition("Ready", status, &said, before, now)]
+    vec![condition("Ready", status, reason, message, before, now)]
 }
 
-fn condition(type_: &str, status: &str, said: &Said, before: &[Condition], now: Timestamp) -> Condition {
+fn condition(
+    type_: &str,
+    status: &str,
+    reason: Reason,
+    message: &str,
+    before: &[Condition],
+    now: Timestamp,
+) -> Condition {
     let unchanged = before.iter().find(|seen| seen.type_ == type_ && seen.status == status);
     Condition {
         type_: type_.into(),
         status: status.into(),
-        reason: said.reason.as_str().into(),
-        message: said.message.into(),
+        reason: reason.as_str().into(),
+        message: message.into(),
         last_transition_time: unchanged
             .and_then(|seen| seen.last_transition_time.clone())
             .or_else(|| Some(Time(whole_seconds(now)))),
