@@ -109,8 +109,16 @@ impl Metrics {
         let registry = &mut self.registry;
         registry.register("tasks_finished", "Tasks that reached a final state", self.finished.clone());
         registry.register("attempts_ended", "Attempts that ended", self.attempts.clone());
-        registry.register("tasks_queued", "Tasks that wait for room, by priority", self.queued.clone());
-        registry.register("tasks_running", "Tasks that hold a slot", self.running.clone());
+        registry.register(
+            "tasks_queued",
+            "Tasks that admission chooses from, by priority: those too whose pause or startAfter is not over; 0 where another replica leads",
+            self.queued.clone(),
+        );
+        registry.register(
+            "tasks_running",
+            "Tasks that hold a slot; 0 where another replica leads",
+            self.running.clone(),
+        );
         registry.register_with_unit(
             "queue_wait",
             "Time from arrival to the first admission",
@@ -223,7 +231,8 @@ impl Metrics {
         if is.state.is_final() && !was.state.is_final() {
             self.finished.get_or_create(&Finished { state: is.state.to_string(), reason: is.reason.as_str() }).inc();
         }
-        if is.state == State::Processing && was.state == State::Queued && is.attempt == 1 {
+        // A slot that was given back leaves this time, and the number of attempts as if it had never been.
+        if is.state == State::Processing && was.state == State::Queued && was.admitted_at.is_none() {
             self.waited(&is);
         }
         if is.attempts.last() != was.attempts.last() {
@@ -245,5 +254,38 @@ impl Metrics {
         if let Some((started, finished)) = attempt.started_at.as_ref().zip(attempt.finished_at.as_ref()) {
             self.run_time.observe(finished.0.duration_since(started.0).as_secs_f64().max(0.0));
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::api::TaskSpec;
+    use jiff::Timestamp;
+    use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
+
+    fn task(state: State, attempt: i32, admitted_at: Option<i64>) -> Task {
+        let at = |second| MicroTime(Timestamp::from_second(second).expect("a time"));
+        let queued_at = Some(at(0));
+        let status =
+            TaskStatus { state, attempt, queued_at, admitted_at: admitted_at.map(at), ..TaskStatus::default() };
+        Task { status: Some(status), ..Task::new("t", TaskSpec::default()) }
+    }
+
+    #[test]
+    fn a_task_whose_slot_is_given_back_again_and_again_has_waited_once() {
+        let metrics = Metrics::default();
+        let life = [
+            task(State::Queued, 0, None),
+            task(State::Processing, 1, Some(5)),
+            task(State::Queued, 0, Some(5)),
+            task(State::Processing, 1, Some(40)),
+        ];
+        for moved in life.windows(2) {
+            metrics.task_moved(&moved[0], &moved[1]);
+        }
+        let text = metrics.text();
+        assert!(text.contains("queue_wait_seconds_count{priority=\"normal\"} 1\n"), "{text}");
+        assert!(text.contains("queue_wait_seconds_sum{priority=\"normal\"} 5.0\n"), "{text}");
     }
 }

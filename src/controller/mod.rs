@@ -43,7 +43,7 @@ use kube::{Api, Client};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use crate::api::Task;
+use crate::api::{Priority, Task};
 use crate::archive::Guard;
 use crate::core::Settings;
 use crate::leader::Leadership;
@@ -169,6 +169,7 @@ pub async fn run(
     look(queues::run(context.clone()).boxed());
     look(classes::run(context.clone()).boxed());
     look(namespaces::run(context.clone()).boxed());
+    let metrics = context.metrics.clone();
     parts.spawn(admission::run(context, shutdown.clone()).boxed());
     parts.spawn(reconciler.boxed());
     parts.spawn(event_writer.run().boxed());
@@ -189,6 +190,8 @@ pub async fn run(
         tracing::warn!(seconds = DRAIN.as_secs(), "stopped before all that had begun was finished");
     }
     parts.shutdown().await;
+    // Whoever leads next tells what waits and what runs.
+    metrics.depth([0; Priority::COUNT], 0);
 }
 
 async fn drop_output<T>(future: impl Future<Output = T>) {

@@ -74,6 +74,12 @@ async fn a_leader_that_stood_still_does_no_harm_when_it_wakes() {
                 .or_else(|| first.logged().contains("was taken").then_some(()))
         })
         .await;
+        eventually("it tells of nothing that waits and runs elsewhere", SOON, async || {
+            let metrics = first.metrics().await;
+            let told = ["running", "queued"].map(|what| metrics.value(&format!("task_manager_tasks_{what}"), &[]));
+            (told == [Some(0.0), Some(0.0)]).then_some(())
+        })
+        .await;
     })
     .await;
 }
