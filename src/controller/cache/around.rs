@@ -6,12 +6,16 @@ use std::sync::Arc;
 use kube::runtime::reflector::ObjectRef;
 
 use super::{Cache, Inner, key_beside, namespace_of};
-use crate::api::{Task, TaskQueue, TaskType};
+use crate::api::{State, Task, TaskQueue, TaskType};
 use crate::core::queue::{Capacity, Key, Summary};
 use crate::core::{Kind, policy};
 
 fn is_final(task: &Task) -> bool {
     task.status.as_ref().is_some_and(|status| status.state.is_final())
+}
+
+fn is_queued(task: &Task) -> bool {
+    task.status.as_ref().is_none_or(|status| status.state == State::Queued)
 }
 
 impl Cache {
@@ -89,16 +93,20 @@ impl Cache {
         self.lock().types.values().cloned().collect()
     }
 
-    /// Each queue with what waits in it and what runs from it.
+    /// Each queue with what waits in it and what holds a slot of it, whether there is still a task to show for that
+    /// or not.
     pub fn queues(&self) -> Vec<(Arc<TaskQueue>, Summary)> {
         let inner = self.lock();
-        let mut summaries: HashMap<Key, Summary> = HashMap::new();
-        for task in self.tasks.state().iter().filter(|task| !inner.queues.is_empty() && !is_final(task)) {
+        let of_held = |key: &Key| (key.clone(), Summary::of_held(inner.board.held_of(key)));
+        let mut summaries: HashMap<Key, Summary> = inner.queues.keys().map(of_held).collect();
+        // What got a slot a moment ago may still be shown as one that waits.
+        let waits =
+            |task: &Task| is_queued(task) && !inner.board.holds(task.metadata.uid.as_deref().unwrap_or_default());
+        for task in self.tasks.state().iter().filter(|task| !inner.queues.is_empty() && waits(task)) {
             let kind = inner.kinds.get(&key_beside(task, &task.spec.type_)).map(|kind| &kind.spec);
-            summaries
-                .entry(key_beside(task, &task.spec.queue))
-                .or_default()
-                .count(task, policy::priority(&task.spec, kind));
+            if let Some(summary) = summaries.get_mut(&key_beside(task, &task.spec.queue)) {
+                summary.count(task, policy::priority(&task.spec, kind));
+            }
         }
         let queues = inner.queues.iter();
         queues.map(|(key, queue)| (queue.clone(), summaries.remove(key).unwrap_or_default())).collect()

@@ -73,9 +73,7 @@ fn a_slot_stays_assumed_while_its_write_is_in_flight_whatever_else_changes() {
 #[test]
 fn a_new_run_arrives_when_it_is_seen_first_though_it_is_decided_on_before_it_was_taken_in() {
     let cache = cache();
-    let arrival = |task: &Task| {
-        cache.gather(task).expect("it is known").surroundings(&Settings::default()).first_seen
-    };
+    let arrival = |task: &Task| cache.gather(task).expect("it is known").surroundings(&Settings::default()).first_seen;
     let asks = |version: &str, run_id: &str| {
         let mut task = task("one", version, json!({"state": "Completed", "runId": "1"}));
         task.spec.run_id = run_id.into();
@@ -156,6 +154,32 @@ fn a_task_that_can_be_read_no_more_holds_what_its_children_hold_and_one_that_can
     cache.task_seen(&processing("10"));
     cache.pod_seen(&that_pod(|pod| pod.status = read(json!({"phase": "Succeeded"}))));
     assert_eq!((cache.depth().1, cache.gather(&processing("10")).is_some()), (1, true), "it is decided about again");
+}
+
+#[test]
+fn a_queue_counts_each_slot_that_is_held_of_it_though_its_task_is_gone_or_was_only_just_given_it() {
+    let (tasks, mut writer) = reflector::store();
+    let cache = Cache::new(tasks, Settings::default());
+    cache.type_changed(key_of(&kind()), Some(&kind()));
+    let queue: TaskQueue = read(json!({"apiVersion": "taskmanager.dev/v1alpha1", "kind": "TaskQueue",
+        "metadata": {"name": "default", "namespace": "docs"}, "spec": {"capacity": {"tasks": 2}}}));
+    cache.queue_changed(key_of(&queue), Some(&queue));
+    cache.pod_seen(&held_by_a_pod());
+    for name in ["first", "second"] {
+        let waits = task(name, "7", json!({"state": "Queued"}));
+        writer.apply_watcher_event(&kube::runtime::watcher::Event::Apply(waits.clone()));
+        cache.task_seen(&waits);
+    }
+    let told = || {
+        let (queue, summary) = cache.queues().remove(0);
+        let status = crate::core::queue::queue_status(&queue, &summary, Timestamp::UNIX_EPOCH);
+        (status.running, status.queued)
+    };
+    assert_eq!(told(), (1, 2), "what its task left runs");
+    assert_eq!(admitted(&cache), 1);
+    assert_eq!(told(), (2, 1));
+    cache.pod_gone(&held_by_a_pod());
+    assert_eq!(told(), (1, 1));
 }
 
 #[test]

@@ -164,6 +164,11 @@ impl Board {
         self.holders.len()
     }
 
+    /// How many slots of this queue are held.
+    pub fn held_of(&self, queue: &Key) -> i64 {
+        self.ledger.held_of(queue)
+    }
+
     /// Gives out slots in order while there is room, and counts each one at once: who got one is a holder
     /// from here on.
     pub fn admit(&mut self, now: Timestamp) -> Pass {

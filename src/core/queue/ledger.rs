@@ -91,6 +91,11 @@ impl Ledger {
         }
     }
 
+    /// How many slots of this queue are held.
+    pub fn held_of(&self, queue: &Key) -> i64 {
+        self.queues.get(queue).map_or(0, |queue| queue.held.iter().map(|usage| usage.tasks).sum())
+    }
+
     /// How many books are open.
     #[cfg(test)]
     pub fn open_books(&self) -> usize {

@@ -1,10 +1,10 @@
-//! What a queue's status tells: how much waits and runs in it, and for how long.
+//! What a queue's status tells: how much waits in it, and for how long, and how much of it is held.
 
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
 
 use super::super::{Reason, conditions};
-use crate::api::{ByPriority, Priority, State, Task, TaskQueue, TaskQueueStatus};
+use crate::api::{ByPriority, Priority, Task, TaskQueue, TaskQueueStatus};
 
 /// What waits in a queue and what holds a slot of it.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -15,18 +15,17 @@ pub struct Summary {
 }
 
 impl Summary {
-    /// Counts `task`, whose effective priority is `priority`.
+    /// Of a queue of which so many slots are held, and in which nobody waits yet.
+    pub fn of_held(slots: i64) -> Self {
+        Self { running: slots.try_into().unwrap_or(i32::MAX), ..Self::default() }
+    }
+
+    /// Counts `task`, which waits, and whose effective priority is `priority`.
     pub fn count(&mut self, task: &Task, priority: Priority) {
-        match task.status.as_ref().map(|status| status.state).unwrap_or_default() {
-            State::Queued => {
-                let queued_at = task.status.as_ref().and_then(|status| status.queued_at.as_ref()).map(|time| time.0);
-                let created_at = task.metadata.creation_timestamp.as_ref().map(|time| time.0);
-                self.queued[priority.index()] += 1;
-                self.oldest = self.oldest.into_iter().chain(queued_at.or(created_at)).min();
-            }
-            State::Processing => self.running += 1,
-            State::Completed | State::Failed | State::Cancelled => {}
-        }
+        let queued_at = task.status.as_ref().and_then(|status| status.queued_at.as_ref()).map(|time| time.0);
+        let created_at = task.metadata.creation_timestamp.as_ref().map(|time| time.0);
+        self.queued[priority.index()] += 1;
+        self.oldest = self.oldest.into_iter().chain(queued_at.or(created_at)).min();
     }
 }
 
@@ -61,18 +60,17 @@ pub fn status(queue: &TaskQueue, summary: &Summary, now: Timestamp) -> TaskQueue
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::api::{TaskQueueSpec, TaskSpec, TaskStatus};
+    use crate::api::{TaskQueueSpec, TaskSpec};
 
     fn at(second: i64) -> Timestamp {
         Timestamp::from_second(second).expect("a time")
     }
 
-    fn summary(states: &[(State, Priority)]) -> Summary {
-        let mut summary = Summary::default();
-        for (state, priority) in states {
+    fn summary(running: i64, waiting: &[Priority]) -> Summary {
+        let mut summary = Summary::of_held(running);
+        for priority in waiting {
             let mut task = Task::new("t", TaskSpec::default());
             task.metadata.creation_timestamp = Some(k8s_openapi::apimachinery::pkg::apis::meta::v1::Time(at(100)));
-            task.status = Some(TaskStatus { state: *state, ..TaskStatus::default() });
             summary.count(&task, *priority);
         }
         summary
@@ -81,13 +79,7 @@ mod tests {
     #[test]
     fn a_queue_tells_what_waits_and_what_runs() {
         let queue = TaskQueue::new("q", TaskQueueSpec::default());
-        let tasks = [
-            (State::Queued, Priority::High),
-            (State::Queued, Priority::Low),
-            (State::Processing, Priority::Low),
-            (State::Failed, Priority::Low),
-        ];
-        let status = status(&queue, &summary(&tasks), at(130));
+        let status = status(&queue, &summary(1, &[Priority::High, Priority::Low]), at(130));
         assert_eq!((status.queued, status.running, status.oldest_queued_seconds), (2, 1, 30));
         assert_eq!((status.by_priority.high, status.by_priority.low), (1, 1));
     }
@@ -95,7 +87,7 @@ mod tests {
     #[test]
     fn mere_ageing_is_told_a_few_times_and_no_more() {
         let mut queue = TaskQueue::new("q", TaskQueueSpec::default());
-        let waiting = summary(&[(State::Queued, Priority::Low)]);
+        let waiting = summary(0, &[Priority::Low]);
         let mut told = vec![];
         for second in 100..300_000 {
             let next = status(&queue, &waiting, at(second));
