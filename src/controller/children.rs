@@ -37,6 +37,8 @@ pub struct Children {
     pods: HashMap<String, PodFacts>,
     /// Jobs that we made and the watch has not shown yet.
     created: HashSet<String>,
+    /// Owners of pods, Jobs mostly, that are none of ours though they call theirs so; by uid.
+    strangers: HashSet<String>,
     /// The API server's refusal of the present attempt's Job.
     refused: Option<Trouble>,
     /// That it does not say whether it made that Job.
@@ -70,10 +72,24 @@ impl Children {
 
     /// What a child that may still run holds, by its own word. Its owner reference may be gone with its task.
     pub fn holding(&self) -> Option<Holding> {
-        let live_pods = self.pods.values().filter(|pod| !pod.has_ended()).map(|pod| (&pod.namespace, &pod.holds));
+        let live_pods = self.pods_of_ours().filter(|pod| !pod.has_ended()).map(|pod| (&pod.namespace, &pod.holds));
         let live_jobs =
-            self.jobs.values().filter(|job| self.may_make_a_pod(job)).map(|job| (&job.namespace, &job.holds));
+            self.jobs_of_ours().filter(|job| self.may_make_a_pod(job)).map(|job| (&job.namespace, &job.holds));
         live_pods.chain(live_jobs).find_map(|(namespace, holds)| Some(Holding::of(namespace, holds.as_ref()?)))
+    }
+
+    fn jobs_of_ours(&self) -> impl Iterator<Item = &JobFacts> {
+        self.jobs.values().filter(|job| !self.strangers.contains(&job.uid))
+    }
+
+    fn pods_of_ours(&self) -> impl Iterator<Item = &PodFacts> {
+        let is_strangers = |pod: &PodFacts| pod.owner.as_ref().is_some_and(|owner| self.strangers.contains(owner));
+        self.pods.values().filter(move |pod| !is_strangers(pod))
+    }
+
+    /// This owner, or this Job itself, is a stranger's.
+    pub fn disown(&mut self, owner: &str) {
+        self.strangers.insert(owner.into());
     }
 
     /// Without a pod yet, a Job that has not finished may still make one.
@@ -155,9 +171,9 @@ impl Children {
     /// What is there of ours, by the annotation that we put there, and is not on its way out. A pod goes with
     /// its Job.
     pub fn present(&self) -> impl Iterator<Item = Child> {
-        let jobs = self.jobs.values().filter(|job| !job.gone && !job.deleting && job.holds.is_some());
-        let pods = self.pods.values().filter(|pod| !pod.is_gone() && pod.due_gone_at.is_none() && pod.holds.is_some());
-        let without_job = pods.filter(|pod| !self.jobs.values().any(|job| job.name == pod.job));
+        let jobs = self.jobs_of_ours().filter(|job| !job.gone && !job.deleting && job.holds.is_some());
+        let pods = self.pods_of_ours().filter(|pod| !pod.is_gone() && pod.due_gone_at.is_none() && pod.holds.is_some());
+        let without_job = pods.filter(|pod| !self.jobs.values().any(|job| job.name == pod.job && job.holds.is_some()));
         jobs.map(|job| Child::new(Kind::Job, &job.namespace, &job.name, &job.uid))
             .chain(without_job.map(|pod| Child::new(Kind::Pod, &pod.namespace, &pod.name, &pod.uid)))
     }
@@ -166,6 +182,9 @@ impl Children {
     pub fn forget_gone(&mut self) {
         self.jobs.retain(|_, job| !job.gone);
         self.pods.retain(|_, pod| !pod.is_gone());
+        let (jobs, pods) = (&self.jobs, &self.pods);
+        self.strangers
+            .retain(|owner| jobs.contains_key(owner) || pods.values().any(|pod| pod.owner.as_ref() == Some(owner)));
         (self.refused, self.unanswered) = (None, None);
     }
 }

@@ -1,6 +1,6 @@
 //! Removes Jobs and pods whose task is gone. Their owner references do that in the ordinary case; this is for a
 //! task that was deleted with its children spared. Never removes what has an owner that is there, whatever the watches
-//! have shown of it.
+//! have shown of it; but where that owner is none of ours, what it makes holds nothing, whatever it says of itself.
 
 use std::collections::HashSet;
 use std::fmt::Debug;
@@ -19,6 +19,7 @@ use super::calls::CallError;
 use super::children::{Child, Kind};
 use super::removal::{Removal, only, remove};
 use crate::api::Task;
+use crate::core::names;
 
 /// An orphan that is seen twice, so far apart, is one that the garbage collector does not take.
 const BETWEEN_SWEEPS: Duration = Duration::from_secs(10);
@@ -43,12 +44,18 @@ pub async fn run(context: Arc<Context>) {
 
 async fn sweep(orphan: &Child, context: &Context) -> Result<(), CallError> {
     let Child { kind, namespace, name, uid } = orphan;
-    let is_owned = match kind {
-        Kind::Job => has_owner::<Job, Task>(orphan, context).await?,
-        Kind::Pod => has_owner::<Pod, Job>(orphan, context).await?,
+    let owner = match kind {
+        Kind::Job => owner_of::<Job, Task>(orphan, is_task, context).await?,
+        Kind::Pod => owner_of::<Pod, Job>(orphan, is_job_of, context).await?,
     };
-    if is_owned {
-        return Ok(());
+    match owner {
+        Owner::There => return Ok(()),
+        Owner::Stranger { task, owner } => {
+            tracing::warn!(namespace, ?kind, name, "is called ours and is not: it holds no slot");
+            context.cache.disown(&task, if *kind == Kind::Job { uid } else { &owner });
+            return Ok(());
+        }
+        Owner::Gone => {}
     }
     let removal = match kind {
         Kind::Job => remove::<Job>(namespace, name, only(uid), context).await?,
@@ -60,18 +67,55 @@ async fn sweep(orphan: &Child, context: &Context) -> Result<(), CallError> {
     Ok(())
 }
 
-/// Whether this child has an owner of kind `O` that is there, by the API server's word on both; also when it is gone
-/// itself.
-async fn has_owner<K, O>(orphan: &Child, context: &Context) -> Result<bool, CallError>
+/// Who owns what is called ours.
+enum Owner {
+    /// Ours; or the child itself is gone.
+    There,
+    /// Somebody who is none of ours, and whatever task the child names.
+    Stranger { task: String, owner: String },
+    /// Nobody who is there.
+    Gone,
+}
+
+/// The task with this uid.
+fn is_task(owner: &ObjectMeta, task: &str) -> bool {
+    owner.uid.as_deref() == Some(task)
+}
+
+/// A Job as we make them, of the task with this uid.
+fn is_job_of(owner: &ObjectMeta, task: &str) -> bool {
+    let label = owner.labels.as_ref().and_then(|labels| labels.get(names::LABEL_TASK_UID));
+    let holds = owner.annotations.as_ref().is_some_and(|annotations| annotations.contains_key(names::ANNOTATION_HOLDS));
+    holds && label.is_some_and(|label| label == task)
+}
+
+/// The owner of this child, by the API server's word on both. Whoever may make Jobs can give the pods of one whatever
+/// labels and annotations we use.
+async fn owner_of<K, O>(
+    orphan: &Child,
+    is_ours: fn(&ObjectMeta, &str) -> bool,
+    context: &Context,
+) -> Result<Owner, CallError>
 where
     K: Resource<Scope = NamespaceResourceScope, DynamicType = ()> + Clone + DeserializeOwned + Debug,
     O: Resource<Scope = NamespaceResourceScope, DynamicType = ()> + Clone + DeserializeOwned + Debug,
 {
-    let Some(child) = metadata::<K>(&orphan.namespace, &orphan.name, context).await? else { return Ok(true) };
+    let Some(child) = metadata::<K>(&orphan.namespace, &orphan.name, context).await? else { return Ok(Owner::There) };
+    let task = child.labels.unwrap_or_default().remove(names::LABEL_TASK_UID).unwrap_or_default();
     let owners = child.owner_references.unwrap_or_default();
-    let Some(owner) = owners.into_iter().find(|owner| owner.kind == O::kind(&())) else { return Ok(false) };
+    let kind = O::kind(&());
+    let Some(owner) = owners.iter().find(|owner| owner.kind == kind).or(owners.first()).cloned() else {
+        return Ok(Owner::Gone);
+    };
+    if owner.kind != kind {
+        return Ok(Owner::Stranger { task, owner: owner.uid });
+    }
     let there = metadata::<O>(&orphan.namespace, &owner.name, context).await?;
-    Ok(there.is_some_and(|there| there.uid == Some(owner.uid)))
+    Ok(match there.filter(|there| there.uid.as_ref() == Some(&owner.uid)) {
+        None => Owner::Gone,
+        Some(there) if is_ours(&there, &task) => Owner::There,
+        Some(_) => Owner::Stranger { task, owner: owner.uid },
+    })
 }
 
 async fn metadata<K>(namespace: &str, name: &str, context: &Context) -> Result<Option<ObjectMeta>, CallError>

@@ -6,7 +6,7 @@ use kube::{Api, Resource, ResourceExt};
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
-use crate::stage::seconds;
+use crate::stage::{seconds, set};
 
 const HOLDS: &str = r#"{"queue":"default","type":"work","priority":"normal","resources":{}}"#;
 
@@ -49,6 +49,42 @@ async fn jobs_and_pods_whose_task_is_gone_are_removed_and_those_of_strangers_are
         let jobs: Vec<_> = ns.jobs_now().await.iter().map(ResourceExt::name_any).collect();
         assert_eq!(jobs, ["stranger"]);
         assert!(ns.pods().get("strange-pod").await.expect("the pod").metadata.deletion_timestamp.is_none());
+    })
+    .await;
+}
+
+/// A pod as this Job's controller makes it.
+fn pod_of(job: &Value, uid: &str) -> Value {
+    let name = job["metadata"]["name"].clone();
+    let mut pod = job["spec"]["template"].clone();
+    pod["apiVersion"] = json!("v1");
+    pod["kind"] = json!("Pod");
+    pod["metadata"]["name"] = json!(format!("{}-x", name.as_str().expect("a name")));
+    pod["metadata"]["labels"]["batch.kubernetes.io/job-name"] = name.clone();
+    pod["metadata"]["ownerReferences"] =
+        json!([{"apiVersion": "batch/v1", "kind": "Job", "name": name, "uid": uid, "controller": true}]);
+    pod
+}
+
+#[tokio::test]
+async fn the_pods_of_a_job_that_is_none_of_ours_stay_and_hold_nobodys_slot_whatever_they_are_called() {
+    in_namespace("forged", async |ns| {
+        ns.create(&task_queue("default", 2)).await;
+        for (name, own) in [("plain", json!({})), ("labelled", json!({"taskmanager.dev/task-uid": "task-of-labelled"}))]
+        {
+            let mut job = child("Job", name, json!({}));
+            job["spec"]["template"]["metadata"] = json!({"annotations": {"taskmanager.dev/holds": HOLDS},
+                "labels": {"taskmanager.dev/task-uid": format!("task-of-{name}")}});
+            job["metadata"]["labels"] = own;
+            let made = ns.create_raw(job.clone()).await.expect("it is accepted");
+            ns.create_raw(pod_of(&job, &made.uid().expect("a uid"))).await.expect("it is accepted");
+        }
+        let (_node, _operator) = set(&ns, &[]).await;
+        ns.create(&task("one")).await;
+        ns.task_in("one", task_manager::api::State::Completed).await;
+        let mut left: Vec<_> = ns.pods_now().await.iter().map(ResourceExt::name_any).collect();
+        left.retain(|name| name.ends_with("-x"));
+        assert_eq!(left, ["labelled-x", "plain-x"]);
     })
     .await;
 }

@@ -10,6 +10,7 @@
 //! | `board`: who waits and who holds a slot | with each of these | the task holds nothing, nor does a child of it |
 //! | `types`, `kinds`, `queues` | the watch shows them | they are gone, or cannot be read any more |
 //! | `children`: the facts of Jobs and pods | the watch, or an answer, shows them | they are gone and no slot is held for them |
+//! | of these, who owns what is called ours and is not | the API server said so | nothing of it is there |
 //! | of these, Jobs that we made and nobody has shown | our request is answered | the watch shows it, a list that began later does not, or there is none to delete |
 //! | of these, that a launch was refused or not answered | the answer, or that there is none | the slot is given back |
 //! | `speakers`: whose pods these are | a pod is shown | it is gone |

@@ -199,6 +199,15 @@ impl Cache {
         }
     }
 
+    /// What this owner makes is called a child of that task, which nobody knows, and is a stranger's: it holds nothing.
+    pub fn disown(&self, task: &str, owner: &str) {
+        let mut inner = self.lock();
+        if let Some(children) = inner.children.get_mut(task) {
+            children.disown(owner);
+            self.after_child(&mut inner, &task.into());
+        }
+    }
+
     /// Jobs and pods of ours that are there and whose task is not, as far as it was seen.
     pub fn orphans(&self) -> HashSet<Child> {
         let inner = self.lock();
