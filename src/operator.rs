@@ -87,7 +87,6 @@ pub async fn run_with(client: Client, options: RunOptions, shutdown: Cancellatio
         namespace: options.watch_namespace.clone(),
     };
     let leading = leader::lead(&election, &ready, &shutdown, |over| {
-        ready.send_replace(false);
         controller::run(scope.clone(), options.settings(), election.leadership(), metrics.clone(), ready.clone(), over)
     });
     let stopping = async {

@@ -120,7 +120,8 @@ impl Context {
     }
 }
 
-/// Runs the controller until `shutdown`, which it cancels itself if a part of it fails; then drains it. `ready` is told when the caches hold everything.
+/// Runs the controller until `shutdown`, which it cancels itself if a part of it fails; then drains it. `ready` is told
+/// whether the caches hold everything.
 pub async fn run(
     scope: Scope,
     settings: Settings,
@@ -129,6 +130,9 @@ pub async fn run(
     ready: tokio::sync::watch::Sender<bool>,
     shutdown: CancellationToken,
 ) {
+    ready.send_replace(false);
+    // Not the same: one who waits for the lease is ready too, and knows nothing.
+    let (knows_all, knows) = tokio::sync::watch::channel(false);
     let (tasks, writer) = reflector::store::<Task>();
     let calls = Arc::new(Calls::new(leadership, metrics.clone()));
     let (events, event_writer) = events::channel(scope.client.clone(), calls.clone(), metrics.clone());
@@ -140,7 +144,7 @@ pub async fn run(
         records: Records::new(scope.archive, scope.departed, metrics.clone()),
         live: scope.live,
         classes: tokio::sync::watch::Sender::default(),
-        ready: ready.subscribe(),
+        ready: knows,
         client: scope.client,
         namespace: scope.namespace,
         settings,
@@ -162,7 +166,8 @@ pub async fn run(
     let mut look = |looking| drop(parts.spawn(drop_output(stop.clone().run_until_cancelled_owned(looking)).boxed()));
     look(retention::run(context.clone(), scope.retention).boxed());
     look(records::run(context.clone(), wake.clone()).boxed());
-    look(watch::run(context.clone(), writer, wake.clone(), ready).boxed());
+    look(watch::run(context.clone(), writer, wake.clone(), knows_all).boxed());
+    look(tell_when_ready(context.clone(), ready).boxed());
     look(hearing::run(context.clone(), wake, shutdown.clone()).boxed());
     look(orphans::run(context.clone()).boxed());
     look(types::run(context.clone()).boxed());
@@ -194,6 +199,16 @@ pub async fn run(
     metrics.depth([0; Priority::COUNT], 0);
 }
 
+async fn tell_when_ready(context: Arc<Context>, ready: tokio::sync::watch::Sender<bool>) {
+    if context.is_ready().await {
+        ready.send_replace(true);
+    }
+    std::future::pending().await
+}
+
 async fn drop_output<T>(future: impl Future<Output = T>) {
     future.await;
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,54 @@
+//! A term under an API server that never answers.
+
+use std::convert::Infallible;
+use std::sync::{Mutex, PoisonError};
+
+use axum::http::{Request, Response};
+use kube::client::Body;
+use tower::service_fn;
+
+use super::*;
+use crate::archive::{self, Archive};
+use crate::leader::Election;
+
+/// How long a term is watched to show what it does not do.
+const A_MOMENT: Duration = Duration::from_secs(1);
+
+/// Whether anybody is told to be ready, and what was asked for, after a moment of a term that began when `ready` was so.
+async fn a_moment_of_a_term(ready: bool) -> (bool, Vec<String>) {
+    let asked = Arc::new(Mutex::new(Vec::new()));
+    let told = asked.clone();
+    let silent = service_fn(move |request: Request<Body>| {
+        told.lock().unwrap_or_else(PoisonError::into_inner).push(request.uri().to_string());
+        std::future::pending::<Result<Response<Body>, Infallible>>()
+    });
+    let client = Client::new(silent, "docs");
+    let metrics = Arc::new(Metrics::default());
+    let nowhere = std::env::temp_dir().join("task-manager-never-opened.db");
+    let archive = Archive::at(&format!("sqlite:{}", nowhere.display()), &archive::Options::default());
+    let archive = Arc::new(Guard::of(archive.expect("a place")));
+    let scope = Scope {
+        client: client.clone(),
+        departed: Arc::new(Departed::new(archive.clone(), metrics.clone())),
+        archive,
+        retention: Retention { days: 1, records: 1 },
+        live: Arc::default(),
+        namespace: None,
+    };
+    let election = Election::new(client, "docs", "lease", "me", std::collections::BTreeMap::new());
+    let ready = tokio::sync::watch::Sender::new(ready);
+    let over = CancellationToken::new();
+    let term = run(scope, Settings::default(), election.leadership(), metrics, ready.clone(), over);
+    let _ = tokio::time::timeout(A_MOMENT, term).await;
+    let asked = asked.lock().unwrap_or_else(PoisonError::into_inner).clone();
+    (*ready.borrow(), asked)
+}
+
+#[tokio::test]
+async fn a_term_takes_nothing_for_known_that_it_has_not_listed_though_it_was_ready_to_take_over() {
+    let (ready, asked) = a_moment_of_a_term(true).await;
+    assert!(!ready, "nothing is known yet");
+    assert!(asked.iter().any(|path| path.contains("/tasks?")), "it lists: {asked:?}");
+    assert_eq!(a_moment_of_a_term(false).await.1.len(), asked.len(), "nothing else is asked for: {asked:?}");
+    assert!(!asked.iter().any(|path| path.contains("status.state")), "it admits: {asked:?}");
+}
