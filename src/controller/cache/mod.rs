@@ -156,7 +156,14 @@ impl Cache {
         self.tasks.state()
     }
 
-    /// Puts a task where it stands, and rings admission where that may open a door.
+    /// Puts on the board where a task stands, and rings admission where that is news: it may open a door.
+    fn stand(&self, inner: &mut Inner, uid: &Uid, standing: Standing) {
+        if inner.board.place(uid, standing) {
+            self.ring_admission();
+        }
+    }
+
+    /// Puts a task where it stands.
     fn place(&self, inner: &mut Inner, task: &Task) {
         let uid = uid_of(task);
         // One whose admission is being written is not placed, so that the answer to that is news whatever it says.
@@ -166,11 +173,24 @@ impl Cache {
         // The board keeps the copy that is kept here.
         let uid = inner.known.get_key_value(&uid).map_or(uid, |(known, _)| known.clone());
         let standing = inner.standing(task, &self.settings);
-        inner.board.place(&uid, standing);
+        self.stand(inner, &uid, standing);
         if !is_processing(task) {
             inner.forget_gone_children(&uid);
         }
-        self.ring_admission();
+    }
+
+    /// Nothing is known of this task but what its children say.
+    fn forget_task(&self, inner: &mut Inner, uid: &Uid) {
+        inner.known.remove(uid);
+        inner.assumed.remove(uid);
+        inner.forget_gone_children(uid);
+        self.place_orphan(inner, uid);
+    }
+
+    /// A slot is held until the pod has ended or is gone, also when its task is no more.
+    fn place_orphan(&self, inner: &mut Inner, uid: &Uid) {
+        let holding = inner.children.get(uid).and_then(Children::holding);
+        self.stand(inner, uid, holding.map_or(Standing::Neither, Standing::Holder));
     }
 
     fn place_if_current(&self, inner: &mut Inner, task: &Task) {
@@ -270,20 +290,6 @@ impl Inner {
                 self.children.remove(uid);
             }
         }
-    }
-
-    /// Nothing is known of this task but what its children say.
-    fn forget_task(&mut self, uid: &Uid) {
-        self.known.remove(uid);
-        self.assumed.remove(uid);
-        self.forget_gone_children(uid);
-        self.place_orphan(uid);
-    }
-
-    /// A slot is held until the pod has ended or is gone, also when its task is no more.
-    fn place_orphan(&mut self, uid: &Uid) {
-        let holding = self.children.get(uid).and_then(Children::holding);
-        self.board.place(uid, holding.map_or(Standing::Neither, Standing::Holder));
     }
 }
 

@@ -156,8 +156,7 @@ impl Cache {
             }
             None => {
                 inner.forget_gone_children(uid);
-                inner.place_orphan(uid);
-                self.ring_admission();
+                self.place_orphan(inner, uid);
                 None
             }
         }

@@ -66,7 +66,7 @@ impl Cache {
         let seen = self.task(&known.reference).filter(|seen| version(seen) > version(task));
         match seen {
             Some(seen) => self.place(inner, &seen),
-            None if !inner.board.holds(&uid) => inner.board.place(&uid, Standing::Neither),
+            None if !inner.board.holds(&uid) => self.stand(inner, &uid, Standing::Neither),
             None => {}
         }
     }
@@ -102,7 +102,7 @@ impl Cache {
         let mut inner = self.lock();
         let uid = uid_of(task);
         inner.assumed.remove(&uid);
-        let Some(known) = inner.known.get(&uid) else { return inner.place_orphan(&uid) };
+        let Some(known) = inner.known.get(&uid) else { return self.place_orphan(&mut inner, &uid) };
         // As it is by now: what changed meanwhile was not taken in.
         let seen = self.task(&known.reference);
         self.place(&mut inner, seen.as_deref().unwrap_or(task));
@@ -111,8 +111,7 @@ impl Cache {
     pub fn task_gone(&self, uid: &Uid) {
         let mut inner = self.lock();
         inner.passed_over.remove(uid);
-        inner.forget_task(uid);
-        self.ring_admission();
+        self.forget_task(&mut inner, uid);
     }
 
     /// A task that is there and cannot be read: nothing is decided about it until it can be, and it holds what its
@@ -120,17 +119,15 @@ impl Cache {
     pub fn task_passed_over(&self, task: &ObjectMeta) {
         let uid: Uid = task.uid.as_deref().unwrap_or_default().into();
         let mut inner = self.lock();
-        inner.forget_task(&uid);
+        self.forget_task(&mut inner, &uid);
         inner.passed_over.insert(uid, version_of(task));
-        self.ring_admission();
     }
 
     /// A task went, or could not be read any more, while it was being admitted.
     pub fn admission_void(&self, uid: &Uid) {
         let mut inner = self.lock();
         inner.assumed.remove(uid);
-        inner.place_orphan(uid);
-        self.ring_admission();
+        self.place_orphan(&mut inner, uid);
     }
 
     /// The list of tasks is complete and in the store: all on it are placed, and what is not on it is gone.

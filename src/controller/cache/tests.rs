@@ -70,6 +70,45 @@ fn a_slot_stays_assumed_while_its_write_is_in_flight_whatever_else_changes() {
     assert_eq!(admitted(&cache), 1, "now it is known that it holds nothing");
 }
 
+/// Whether admission was rung since it was last asked.
+fn is_rung(cache: &Cache) -> bool {
+    use futures::FutureExt;
+    cache.admission_may_go_on().now_or_never().is_some()
+}
+
+#[test]
+fn admission_is_rung_when_somebody_stands_elsewhere_and_not_for_each_word_of_a_status() {
+    let cache = cache();
+    is_rung(&cache);
+    let processing = |version: &str, percent: u8| {
+        let status = json!({"state": "Processing", "admitted": {"queue": "default"}, "progress": {"percent": percent}});
+        task("first", version, status)
+    };
+    cache.task_seen(&task("first", "7", json!({"state": "Queued"})));
+    assert!(is_rung(&cache), "one more waits");
+    cache.task_seen(&processing("8", 1));
+    assert!(is_rung(&cache), "another leader gave it a slot");
+    cache.task_seen(&processing("9", 2));
+    assert!(!is_rung(&cache), "it runs on");
+    cache.pod_seen(&held_by_a_pod());
+    is_rung(&cache);
+    cache.pod_seen(&held_by_a_pod());
+    assert!(!is_rung(&cache), "so does what a task left");
+    cache.task_outdated(&processing("9", 2));
+    assert!(!is_rung(&cache), "it may hold its slot");
+    cache.task_seen(&task("first", "10", json!({"state": "Completed"})));
+    assert!(is_rung(&cache), "its slot is free");
+    cache.task_gone(&"first".into());
+    assert!(!is_rung(&cache), "it held nothing");
+    cache.pod_gone(&held_by_a_pod());
+    assert!(is_rung(&cache), "what a task left is gone");
+    let head = task("head", "11", json!({"state": "Queued"}));
+    cache.task_seen(&head);
+    is_rung(&cache);
+    cache.task_outdated(&head);
+    assert!(is_rung(&cache), "others may come first");
+}
+
 #[test]
 fn a_new_run_arrives_when_it_is_seen_first_though_it_is_decided_on_before_it_was_taken_in() {
     let cache = cache();

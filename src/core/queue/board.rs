@@ -72,10 +72,10 @@ impl Board {
         self.ledger.bound_type(kind, None, None);
     }
 
-    /// Puts a task where it stands now.
-    pub fn place(&mut self, uid: &Arc<str>, standing: Standing) {
+    /// Puts a task where it stands now; returns whether it stood elsewhere.
+    pub fn place(&mut self, uid: &Arc<str>, standing: Standing) -> bool {
         if self.stands_so(uid, &standing) {
-            return;
+            return false;
         }
         self.remove(uid);
         match standing {
@@ -83,6 +83,7 @@ impl Board {
             Standing::Holder(holding) => self.hold(uid.clone(), holding),
             Standing::Neither => {}
         }
+        true
     }
 
     fn stands_so(&self, uid: &Arc<str>, standing: &Standing) -> bool {
@@ -93,7 +94,7 @@ impl Board {
                 line == Some(candidate) && !self.holders.contains_key(uid)
             }
             Standing::Holder(holding) => self.holders.get(uid) == Some(holding) && !self.places.contains_key(uid),
-            Standing::Neither => false,
+            Standing::Neither => !self.holders.contains_key(uid) && !self.places.contains_key(uid),
         }
     }
 
