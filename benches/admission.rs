@@ -81,6 +81,14 @@ fn held_back(candidates: &[Candidate]) -> Board {
     filled(board, candidates)
 }
 
+/// There are slots, but all except 50 tasks wait for their time.
+fn early(candidates: &[Candidate]) -> Board {
+    let mut candidates = candidates.to_vec();
+    let common = candidates.iter_mut().filter(|candidate| candidate.kind == key("common"));
+    common.for_each(|candidate| candidate.ready_at = Some(Timestamp::MAX));
+    filled(board(1000), &candidates)
+}
+
 fn free(candidates: &[Candidate]) -> Board {
     filled(board(SLOTS), candidates)
 }
@@ -88,8 +96,12 @@ fn free(candidates: &[Candidate]) -> Board {
 type Scene = (&'static str, fn(&[Candidate]) -> Board, usize);
 
 fn passes(criterion: &mut Criterion) {
-    let scenes: [Scene; 3] =
-        [("full_queue", full, 0), ("type_at_its_maximum", held_back, 50), ("fifty_free_slots", free, 50)];
+    let scenes: [Scene; 4] = [
+        ("full_queue", full, 0),
+        ("type_at_its_maximum", held_back, 50),
+        ("waiting_for_their_time", early, 50),
+        ("fifty_free_slots", free, 50),
+    ];
     for (name, scene, expected) in scenes {
         let mut group = criterion.benchmark_group(name);
         for size in SIZES {

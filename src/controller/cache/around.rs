@@ -37,10 +37,9 @@ impl Cache {
         if before == read {
             return vec![];
         }
-        match read.as_ref().map(|kind| &kind.spec) {
-            Some(spec) => inner.board.bound_type(key.clone(), spec.max_concurrent, spec.max_concurrent_per_kb_id),
-            None => inner.board.forget_type(key.clone()),
-        }
+        let bounds = read.as_ref().map(|kind| (kind.spec.max_concurrent, kind.spec.max_concurrent_per_kb_id));
+        let (most, most_per_key) = bounds.unwrap_or_default();
+        inner.board.bound_type(key.clone(), most, most_per_key);
         self.place_concerned(&mut inner, |task| key == key_beside(task, &task.spec.type_))
     }
 

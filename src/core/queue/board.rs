@@ -1,14 +1,14 @@
 //! Who waits, who holds a slot, and the pass that gives out slots. Never asks what a task is about, or what time it is.
 
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, BinaryHeap, HashMap, btree_map};
+use std::collections::{BinaryHeap, HashMap, HashSet, btree_map};
 use std::sync::Arc;
 
 use jiff::Timestamp;
 
-use super::super::resources::Amounts;
 use super::capacity::Capacity;
 use super::ledger::{Ledger, Room};
+use super::line::{Line, Row, Spot};
 use super::order::{Key, Order};
 use super::standing::{Candidate, Holding, Standing};
 use crate::api::Priority;
@@ -19,14 +19,12 @@ const MOST_PER_PASS: usize = 256;
 /// Who waits, who holds what, and what bounds them.
 #[derive(Debug, Default)]
 pub struct Board {
-    lines: HashMap<Key, BTreeMap<Order, Candidate>>,
+    lines: HashMap<Row, Line>,
     /// Where in the lines a waiting task stands, by uid.
-    places: HashMap<Arc<str>, (Key, Order)>,
+    places: HashMap<Arc<str>, (Row, Spot)>,
     holders: HashMap<Arc<str>, Holding>,
     depth: [usize; Priority::COUNT],
     ledger: Ledger,
-    /// What the candidate of each type that came last asks for: the next one mostly asks for the same.
-    asked: HashMap<Key, Arc<Amounts>>,
 }
 
 /// What a pass came to.
@@ -66,12 +64,6 @@ impl Board {
         self.ledger.bound_type(kind, most, most_per_key);
     }
 
-    /// There is no such type any more.
-    pub fn forget_type(&mut self, kind: Key) {
-        self.asked.remove(&kind);
-        self.ledger.bound_type(kind, None, None);
-    }
-
     /// Puts a task where it stands now; returns whether it stood elsewhere.
     pub fn place(&mut self, uid: &Arc<str>, standing: Standing) -> bool {
         if self.stands_so(uid, &standing) {
@@ -90,45 +82,32 @@ impl Board {
         match standing {
             Standing::Candidate(candidate) => {
                 let place = self.places.get(uid);
-                let line = place.and_then(|(queue, order)| self.lines.get(queue)?.get(order));
-                line == Some(candidate) && !self.holders.contains_key(uid)
+                let waiting = place.and_then(|(row, spot)| self.lines.get(row)?.get(spot));
+                waiting == Some(candidate) && !self.holders.contains_key(uid)
             }
             Standing::Holder(holding) => self.holders.get(uid) == Some(holding) && !self.places.contains_key(uid),
             Standing::Neither => !self.holders.contains_key(uid) && !self.places.contains_key(uid),
         }
     }
 
-    /// Candidates of one queue and one type share what is the same of them, so that one more takes little memory.
-    fn shared(&mut self, uid: &Arc<str>, mut candidate: Candidate) -> Candidate {
-        candidate.order = candidate.order.of(uid.clone());
-        if let Some((queue, _)) = self.lines.get_key_value(&candidate.queue) {
-            candidate.queue = queue.clone();
-        }
-        match self.asked.get_key_value(&candidate.kind) {
-            Some((kind, asked)) if *asked == candidate.asks => {
-                candidate.asks = asked.clone();
-                candidate.kind = kind.clone();
-            }
-            _ => drop(self.asked.insert(candidate.kind.clone(), candidate.asks.clone())),
-        }
-        candidate
-    }
-
+    /// Candidates of one line share what is the same of them, so that one more takes little memory.
     fn enqueue(&mut self, uid: &Arc<str>, candidate: Candidate) {
-        let candidate = self.shared(uid, candidate);
-        let place = (candidate.queue.clone(), candidate.order.clone());
+        let row = (candidate.queue.clone(), candidate.kind.clone());
+        let row = self.lines.get_key_value(&row).map_or_else(|| Arc::new(row), |(row, _)| row.clone());
+        let (queue, kind) = (*row).clone();
         self.depth[candidate.order.priority().index()] += 1;
-        self.places.insert(candidate.order.uid().clone(), place);
-        self.lines.entry(candidate.queue.clone()).or_default().insert(candidate.order.clone(), candidate);
+        let line = self.lines.entry(row.clone()).or_default();
+        let spot = line.insert(Candidate { queue, kind, order: candidate.order.of(uid.clone()), ..candidate });
+        self.places.insert(uid.clone(), (row, spot));
     }
 
     fn dequeue(&mut self, uid: &Arc<str>) {
-        let Some((queue, order)) = self.places.remove(uid) else { return };
-        self.depth[order.priority().index()] -= 1;
-        if let Some(line) = self.lines.get_mut(&queue) {
-            line.remove(&order);
+        let Some((row, spot)) = self.places.remove(uid) else { return };
+        self.depth[spot.order.priority().index()] -= 1;
+        if let Some(line) = self.lines.get_mut(&row) {
+            line.remove(&spot);
             if line.is_empty() {
-                self.lines.remove(&queue);
+                self.lines.remove(&row);
             }
         }
     }
@@ -153,7 +132,7 @@ impl Board {
     /// How much is remembered beside who waits and who holds.
     #[cfg(test)]
     pub fn remembered(&self) -> usize {
-        self.asked.len() + self.ledger.open_books()
+        self.lines.len() + self.ledger.open_books()
     }
 
     /// How many candidates wait, by priority.
@@ -173,7 +152,8 @@ impl Board {
     /// Gives out slots in order while there is room, and counts each one at once: who got one is a holder
     /// from here on.
     pub fn admit(&mut self, now: Timestamp) -> Pass {
-        let pass = self.choose(now);
+        let wake = self.lines.values_mut().filter_map(|line| line.ripen(now)).min();
+        let pass = Pass { wake, ..self.choose() };
         for candidate in &pass.admitted {
             let uid = candidate.order.uid().clone();
             self.dequeue(&uid);
@@ -182,34 +162,35 @@ impl Board {
         pass
     }
 
-    /// Walks the heads of all lines in the one order. Books the slots it gives; leaves the lines alone.
-    fn choose(&mut self, now: Timestamp) -> Pass {
+    /// Walks the heads of all lines in the one order, each line for as long as there may be room for somebody in it.
+    /// Books the slots it gives; leaves the lines alone.
+    fn choose(&mut self) -> Pass {
         let mut pass = Pass::default();
+        let mut full_queues = HashSet::new();
         let mut heads: BinaryHeap<Reverse<Head>> =
-            self.lines.values().filter_map(|line| Head::next(line.iter())).map(Reverse).collect();
-        while let Some(Reverse(head)) = heads.pop() {
+            self.lines.values().filter_map(|line| Head::next(line.due())).map(Reverse).collect();
+        while let Some(Reverse(Head { candidate, rest })) = heads.pop() {
             if pass.admitted.len() == MOST_PER_PASS {
                 pass.unfinished = true;
                 break;
             }
-            let candidate = head.candidate;
-            let room = match candidate.ready_at.filter(|ready| *ready > now) {
-                Some(ready) => {
-                    pass.wake = Some(pass.wake.map_or(ready, |wake| wake.min(ready)));
-                    Room::HeldBack
-                }
-                None => self.ledger.room(candidate),
-            };
-            match room {
+            if full_queues.contains(&candidate.queue) {
+                continue;
+            }
+            match self.ledger.room(candidate) {
                 Room::AllFull => break,
-                Room::QueueFull => continue,
+                Room::QueueFull => {
+                    full_queues.insert(&candidate.queue);
+                    continue;
+                }
+                Room::TypeFull => continue,
                 Room::HeldBack => {}
                 Room::Yes => {
                     self.ledger.take(&candidate.holding());
                     pass.admitted.push(candidate.clone());
                 }
             }
-            heads.extend(Head::next(head.rest).map(Reverse));
+            heads.extend(Head::next(rest).map(Reverse));
         }
         pass
     }
@@ -218,12 +199,12 @@ impl Board {
 /// The first of a line that has not been looked at, and the rest behind it.
 struct Head<'a> {
     candidate: &'a Candidate,
-    rest: btree_map::Iter<'a, Order, Candidate>,
+    rest: btree_map::Values<'a, Order, Candidate>,
 }
 
 impl<'a> Head<'a> {
-    fn next(mut rest: btree_map::Iter<'a, Order, Candidate>) -> Option<Self> {
-        rest.next().map(|(_, candidate)| Self { candidate, rest })
+    fn next(mut rest: btree_map::Values<'a, Order, Candidate>) -> Option<Self> {
+        rest.next().map(|candidate| Self { candidate, rest })
     }
 }
 

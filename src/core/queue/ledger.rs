@@ -43,7 +43,9 @@ pub enum Room {
     Yes,
     /// Not now, and nobody behind it is held back by that.
     HeldBack,
-    /// Its queue has no room for it, and so none for anybody behind it.
+    /// So many of its type run as may: nobody of that type gets one, whom that holds back alone.
+    TypeFull,
+    /// Its queue has no room for it, or is closed, and so there is none for anybody behind it.
     QueueFull,
     /// All that may run at once runs.
     AllFull,
@@ -107,9 +109,17 @@ impl Ledger {
             return Room::AllFull;
         }
         let Some(capacity) = self.capacity(&candidate.queue).filter(|capacity| !capacity.suspended) else {
-            return Room::HeldBack;
+            return Room::QueueFull;
         };
-        if self.type_is_full(candidate) || capacity.never_fits(candidate.order.priority(), &candidate.asks).is_some() {
+        if let Some(kind) = self.types.get(&candidate.kind) {
+            if kind.most.is_some_and(|most| kind.running >= most) {
+                return Room::TypeFull;
+            }
+            if kind.most_per_key.is_some_and(|most| self.running_of_key(candidate) >= most) {
+                return Room::HeldBack;
+            }
+        }
+        if capacity.never_fits(candidate.order.priority(), &candidate.asks).is_some() {
             return Room::HeldBack;
         }
         let nothing = Default::default();
@@ -120,14 +130,10 @@ impl Ledger {
         }
     }
 
-    fn type_is_full(&self, candidate: &Candidate) -> bool {
-        let Some(kind) = self.types.get(&candidate.kind) else { return false };
-        let same_key = || {
-            let key = candidate.kb_id.as_ref()?;
-            self.keys.get(&(candidate.kind.clone(), key.clone())).copied()
-        };
-        kind.most.is_some_and(|most| kind.running >= most)
-            || kind.most_per_key.is_some_and(|most| same_key().unwrap_or_default() >= most)
+    /// How many of its type run with the same kbId. Those without one are not counted.
+    fn running_of_key(&self, candidate: &Candidate) -> i64 {
+        let of_key = |key: &Arc<str>| self.keys.get(&(candidate.kind.clone(), key.clone())).copied();
+        candidate.kb_id.as_ref().and_then(of_key).unwrap_or_default()
     }
 
     pub fn take(&mut self, holding: &Holding) {

@@ -7,6 +7,7 @@
 mod board;
 mod capacity;
 mod ledger;
+mod line;
 mod order;
 mod standing;
 mod summary;
