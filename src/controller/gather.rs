@@ -11,8 +11,9 @@ use super::cache::Gathered;
 use super::calls::CallError;
 use super::{Context, once};
 use crate::api::{State, Task};
+use crate::core::lifecycle::{self, Earlier};
+use crate::core::names;
 use crate::core::observe::{self, Puzzle, Trouble};
-use crate::core::{lifecycle, names};
 
 /// How many of an object's warnings are looked at for the last one.
 const EVENTS: u32 = 20;
@@ -22,22 +23,29 @@ pub async fn gather(task: &Task, context: &Context, now: Timestamp) -> Result<Op
     let job = lifecycle::job_name(task);
     let is_processing = task.status.as_ref().is_some_and(|status| status.state == State::Processing);
     let earlier = once::earlier(task, context).await;
-    let gathered = context.cache.gather(task);
-    if is_processing && gathered.as_ref().is_some_and(|gathered| gathered.observed.lacks_the_pod_of(&job)) {
+    let known = || known(task, &earlier, context);
+    if is_processing && known().is_some_and(|known| known.observed.lacks_the_pod_of(&job)) {
         find_pods(task, &job, context).await?;
     }
-    if is_processing && gathered.as_ref().is_some_and(|gathered| gathered.observed.doubts_the_launch_of(&job, now)) {
+    let doubts = |known: Gathered| lifecycle::doubts_the_launch(task, &known.surroundings(&context.settings), now);
+    if is_processing && known().is_some_and(doubts) {
         find_job(task, &job, context).await?;
     }
-    let Some(mut gathered) = context.cache.gather(task) else { return Ok(None) };
-    gathered.earlier = earlier;
-    gathered.record_in_doubt = context.records.is_in_doubt(task);
-    gathered.observed.said = context.live.said(task.metadata.uid.as_deref().unwrap_or_default());
+    let Some(mut gathered) = known() else { return Ok(None) };
     gathered.observed.explained = match gathered.observed.puzzle(&job, now) {
         Some(puzzle) => explain(task, puzzle, context).await,
         None => None,
     };
     Ok(Some(gathered))
+}
+
+/// What is at hand, without asking anybody.
+fn known(task: &Task, earlier: &Earlier, context: &Context) -> Option<Gathered> {
+    let mut known = context.cache.gather(task)?;
+    known.earlier = earlier.clone();
+    known.record_in_doubt = context.records.is_in_doubt(task);
+    known.observed.said = context.live.said(task.metadata.uid.as_deref().unwrap_or_default());
+    Some(known)
 }
 
 /// The watch of the pods may be far behind that of the Jobs, and only a pod tells how its attempt ended, or that it
@@ -51,13 +59,13 @@ async fn find_pods(task: &Task, job: &str, context: &Context) -> Result<(), Call
     Ok(())
 }
 
-/// A launch that was refused, or that nobody answered, may be the second try of one that took place: before the slot is
-/// given back, the API server is asked.
+/// Nobody knows of a Job, and that proves nothing: before the slot is given back, the API server is asked.
 async fn find_job(task: &Task, name: &str, context: &Context) -> Result<(), CallError> {
     let jobs = Api::<Job>::namespaced(context.client.clone(), &task.namespace().unwrap_or_default());
     match context.calls.read(jobs.get(name)).await {
-        Ok(job) if belongs_to(task, &job) && job.metadata.deletion_timestamp.is_none() => context.cache.job_found(&job),
-        // A stranger's, or one that goes: neither is this launch.
+        // One that goes is waited for: its pod may still run.
+        Ok(job) if belongs_to(task, &job) => context.cache.job_found(&job),
+        // A stranger's is not this launch.
         Ok(_) | Err(CallError::NotFound) => {}
         Err(error) => return Err(error),
     }

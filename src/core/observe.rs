@@ -54,16 +54,6 @@ impl Observed {
         self.jobs.iter().any(is_finished_or_gone) && !self.pods.iter().any(|pod| pod.job == job)
     }
 
-    /// Nothing was seen of this Job, and there is a pod that says it is of it; or the slot is about to be given back
-    /// for a launch that was refused, or that nobody answered for long. One that was tried before may have taken place
-    /// all the same.
-    pub fn doubts_the_launch_of(&self, job: &str, now: Timestamp) -> bool {
-        let given_up = self.unanswered.as_ref().is_some_and(|unanswered| unanswered.is_given_up(now));
-        let is_named = self.pods.iter().any(|pod| pod.job == job);
-        let mut seen = self.jobs.iter().filter(|seen| seen.name == job).peekable();
-        (is_named && seen.peek().is_none()) || ((self.refused.is_some() || given_up) && seen.all(|seen| seen.gone))
-    }
-
     /// What of this Job does not come along without saying why.
     pub fn puzzle(&self, job: &str, now: Timestamp) -> Option<Puzzle<'_>> {
         let pods: Vec<_> = self.pods.iter().filter(|pod| pod.job == job).collect();

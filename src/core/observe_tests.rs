@@ -399,14 +399,6 @@ fn a_pod_is_of_the_job_that_owns_it_whatever_its_label_says() {
 }
 
 #[test]
-fn a_job_that_only_a_pod_speaks_of_is_asked_for() {
-    let doubts = |observed: &Observed| observed.doubts_the_launch_of(JOB, at("2026-03-01T10:00:00Z"));
-    let named = Observed { pods: vec![pod(json!({}))], ..Observed::default() };
-    assert!(doubts(&named) && !doubts(&Observed::default()));
-    assert!(!doubts(&Observed { jobs: vec![job(json!({}))], ..named }));
-}
-
-#[test]
 fn a_job_may_run_until_it_is_finished_or_its_pod_has_ended() {
     let may_run = |job: JobFacts, pods: Vec<PodFacts>| {
         let observed = Observed { pods, jobs: vec![job.clone()], ..Observed::default() };

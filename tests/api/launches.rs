@@ -111,6 +111,32 @@ async fn a_launch_that_was_carried_out_though_its_answer_was_lost_keeps_its_slot
 }
 
 #[tokio::test]
+async fn a_task_that_is_cancelled_before_its_launch_is_answered_is_cancelled_only_when_its_pod_has_ended() {
+    in_namespace("cancel-launch", async |ns| {
+        ns.create(&task_type("work")).await;
+        let node = ns.fake_node();
+        node.script("one", [Outcome::Hold]);
+        node.linger("one");
+        ns.create(&task("one")).await;
+        // The watches do not show soon what was made either.
+        let behind = Plan::Behind { resources: vec!["jobs", "pods"], lag: LAG };
+        let wire = Wire::of([at(Kind::Write, "POST jobs one", Fault::AnswerLost), behind]);
+        let operator = WiredOperator::start(&ns, &wire, &[]);
+        started(&node, "one", 1).await;
+        ns.patch_task("one", json!({"cancel": true})).await.expect("accepted");
+        let is_heard = |_: &Task, status: &TaskStatus| status.reason == Reason::Stopping || status.state.is_final();
+        let heard = ns.task_within(PATIENCE, "one", "says that it was heard", is_heard).await;
+        assert_eq!(told(&heard), ("Processing".into(), Reason::Stopping, 1), "{wire}");
+        node.let_go("one");
+        let is_final = |_: &Task, status: &TaskStatus| status.state.is_final();
+        let ended = status(&ns.task_within(PATIENCE, "one", "is final", is_final).await);
+        assert_eq!((ended.state, ended.attempts.len(), node.starts_of("one")), (State::Cancelled, 1, 1));
+        operator.stop().await;
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn the_first_launch_waits_until_it_is_known_which_priority_classes_there_are() {
     in_namespace("classes", async |ns| {
         ns.create(&task_type("work")).await;

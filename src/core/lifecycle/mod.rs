@@ -69,6 +69,17 @@ pub enum Action {
     DeleteTask,
 }
 
+impl Action {
+    /// Done for a task that holds a slot, this ends that.
+    fn gives_the_slot_back(&self) -> bool {
+        match self {
+            Self::Write(status) => status.state != State::Processing,
+            Self::Record(_) => true,
+            _ => false,
+        }
+    }
+}
+
 impl Decision {
     fn rest() -> Self {
         Self { action: Action::Rest, wake: None }
@@ -106,6 +117,19 @@ pub fn decide(task: &Task, around: &Surroundings, now: Timestamp) -> Decision {
     };
     // What was due already and did not come is not waited for by looking again and again.
     Decision { wake: view.ahead(decision.wake), ..recording::first(&view, decision) }
+}
+
+/// The slot is about to be given back though the watches show no Job of the present attempt. One that was asked for
+/// and not answered, by us or by who led before, may be there all the same: the API server has to be asked first. So it
+/// has where a pod says that it is of a Job that nobody has seen.
+pub fn doubts_the_launch(task: &Task, around: &Surroundings, now: Timestamp) -> bool {
+    let job = job_name(task);
+    let observed = around.observed;
+    let seen = || observed.jobs.iter().filter(|seen| seen.name == job);
+    let is_named = || seen().next().is_none() && observed.pods.iter().any(|pod| pod.job == job);
+    let is_given_up = || seen().all(|seen| seen.gone) && decide(task, around, now).action.gives_the_slot_back();
+    let holds = task.status.as_ref().is_some_and(|status| status.state == State::Processing);
+    holds && (is_named() || is_given_up())
 }
 
 fn decide_without_slot(view: &View) -> Decision {

@@ -85,8 +85,8 @@ pub fn running(spec: Value) -> Scene {
 }
 
 impl Scene {
-    pub fn decide(&self, second: i64) -> Decision {
-        let around = Surroundings {
+    fn around(&self) -> Surroundings<'_> {
+        Surroundings {
             kind: self.kind.as_ref(),
             queue: self.queue.as_ref(),
             observed: &self.observed,
@@ -95,8 +95,16 @@ impl Scene {
             record_in_doubt: self.record_in_doubt,
             namespace_ends: self.namespace_ends,
             settings: &self.settings,
-        };
-        decide(&self.task, &around, at(second))
+        }
+    }
+
+    pub fn decide(&self, second: i64) -> Decision {
+        decide(&self.task, &self.around(), at(second))
+    }
+
+    /// The API server is asked for the Job first.
+    pub fn doubts(&self, second: i64) -> bool {
+        doubts_the_launch(&self.task, &self.around(), at(second))
     }
 
     pub fn rests(&self, second: i64) -> bool {

@@ -3,6 +3,8 @@
 //!
 //! What is checked holds at every moment: see `World::check` and `World::write`.
 
+use std::collections::HashSet;
+
 use proptest::collection::vec;
 use proptest::prelude::*;
 use serde_json::json;
@@ -42,8 +44,9 @@ enum Move {
     Refuse,
     /// The next launch is not answered...
     NoAnswer,
-    /// ...and takes place now.
+    /// ...and takes place now, though no watch shows it yet.
     TakePlaceLate,
+    WatchesCatchUp,
     DeleteJob {
         in_foreground: bool,
     },
@@ -105,6 +108,7 @@ fn some_move() -> impl Strategy<Value = Move> {
         1 => Just(Move::Refuse),
         3 => Just(Move::NoAnswer),
         3 => Just(Move::TakePlaceLate),
+        3 => Just(Move::WatchesCatchUp),
         1 => any::<bool>().prop_map(|in_foreground| Move::DeleteJob { in_foreground }),
         1 => Just(Move::DeletePod),
         2 => Just(Move::ForgePod),
@@ -148,6 +152,8 @@ struct World {
     no_answer_next: bool,
     /// What was asked for and may yet be made.
     on_its_way: Option<JobFacts>,
+    /// The uids of Jobs that are there, or were, and of which no watch has shown anything, nor of their pods.
+    unshown: HashSet<String>,
     lose_next: bool,
     archive_takes: bool,
     /// What the archive has: how each run ended, as it was last told.
@@ -179,6 +185,7 @@ impl World {
             unanswered: None,
             no_answer_next: false,
             on_its_way: None,
+            unshown: HashSet::new(),
             lose_next: false,
             archive_takes: true,
             archive: vec![],
@@ -202,6 +209,7 @@ impl World {
             Move::Refuse => self.refuse_next = true,
             Move::NoAnswer => self.no_answer_next = true,
             Move::TakePlaceLate => self.take_place_late(),
+            Move::WatchesCatchUp => self.unshown.clear(),
             Move::DeleteJob { in_foreground } => {
                 if let Some(job) = self.jobs.first().cloned() {
                     self.delete_job(&job.uid, in_foreground);
@@ -239,20 +247,36 @@ impl World {
     // The operator.
 
     fn observed(&self) -> Observed {
+        let jobs = self.jobs.iter().chain(&self.gone_jobs).filter(|job| !self.unshown.contains(&job.uid));
+        let pods = self.pods.iter().map(|pod| &pod.facts).chain(&self.gone_pods);
+        let pods = pods.filter(|pod| !self.unshown.contains(pod.owner.as_ref().expect("an owner")));
         Observed {
-            jobs: self.jobs.iter().chain(&self.gone_jobs).cloned().collect(),
-            pods: self.pods.iter().map(|pod| &pod.facts).chain(&self.gone_pods).cloned().collect(),
             refused: self.refused.clone(),
             unanswered: self.unanswered.clone(),
-            explained: None,
             said: self.said.clone(),
+            ..Observed::of(&self.scene.task, jobs.cloned().collect(), pods.cloned().collect())
+        }
+    }
+
+    /// What the watches have shown; and what the API server says of the Job, where it has to be asked.
+    fn gather(&mut self) {
+        self.forget_what_is_gone();
+        self.scene.observed = self.observed();
+        if self.scene.doubts(self.now) {
+            self.show(&job_name(&self.scene.task));
+        }
+        self.scene.observed = self.observed();
+    }
+
+    fn show(&mut self, job: &str) {
+        for there in self.jobs.iter().filter(|there| there.name == job) {
+            self.unshown.remove(&there.uid);
         }
     }
 
     /// Decides and carries it out; returns what was decided.
     fn decide(&mut self) -> Result<Decision, TestCaseError> {
-        self.forget_what_is_gone();
-        self.scene.observed = self.observed();
+        self.gather();
         let decision = self.scene.decide(self.now);
         prop_assert!(decision.wake.is_none_or(|wake| wake > at(self.now)), "wakes in the past: {:?}", decision);
         match decision.action.clone() {
@@ -334,8 +358,7 @@ impl World {
         if status.state != State::Processing {
             (self.refused, self.unanswered) = (None, None);
         }
-        self.forget_what_is_gone();
-        self.scene.observed = self.observed();
+        self.gather();
         let next = self.scene.decide(self.now).action;
         prop_assert_ne!(next, Action::Write(Box::new(status)), "the same is written twice");
         Ok(())
@@ -385,6 +408,7 @@ impl World {
         let holds_slot = next.state == State::Processing;
         prop_assert_eq!(next.admitted.is_some(), holds_slot);
         prop_assert!(holds_slot || !self.something_runs(), "the slot is given back while something runs");
+        prop_assert!(holds_slot || !self.something_may_begin(), "the slot is given back while a pod may come");
         Ok(())
     }
 
@@ -444,9 +468,15 @@ impl World {
             self.refused = Some(Trouble { reason: Reason::LaunchRefused, message: "a webhook said no".into() });
             return Ok(());
         }
-        prop_assert!(!self.something_runs(), "launched while something runs");
         let name = job_name(&self.scene.task);
-        prop_assert!(self.jobs.iter().all(|job| job.name != name), "launched what is there");
+        prop_assert!(self.observed().jobs.iter().all(|job| job.name != name || job.gone), "launched what is there");
+        if self.jobs.iter().any(|job| job.name == name) {
+            // The name is taken, so it is asked whose it is.
+            self.show(&name);
+            self.unanswered = None;
+            return Ok(());
+        }
+        prop_assert!(!self.something_runs(), "launched while something runs");
         let mut job = self.scene.job(self.now);
         job.uid = format!("uid {} of {name}", self.launched.len());
         self.launched.push(name);
@@ -462,12 +492,17 @@ impl World {
         Ok(())
     }
 
-    /// What nobody answered is made after all, unless its name is taken.
+    /// What nobody answered is made after all, unless its name is taken. Once the attempt has been given up, it is shown
+    /// at once: nobody can ask for what is made later.
     fn take_place_late(&mut self) {
-        let Some(job) = self.on_its_way.take() else { return };
-        if self.jobs.iter().all(|there| there.name != job.name) {
-            self.jobs.push(JobFacts { created_at: at(self.now), ..job });
+        let Some(job) = self.on_its_way.take().filter(|job| self.jobs.iter().all(|there| there.name != job.name))
+        else {
+            return;
+        };
+        if self.scene.status().state == State::Processing && job.name == job_name(&self.scene.task) {
+            self.unshown.insert(job.uid.clone());
         }
+        self.jobs.push(JobFacts { created_at: at(self.now), ..job });
     }
 
     /// The operator begins anew, and knows nothing of what is gone.
@@ -476,6 +511,8 @@ impl World {
         self.gone_jobs.clear();
         self.gone_pods.clear();
         (self.refused, self.unanswered) = (None, None);
+        // The lists that it begins with show what is there.
+        self.unshown.clear();
     }
 
     // A person.
@@ -647,6 +684,11 @@ impl World {
         self.running().count() > 0
     }
 
+    /// A Job that is there has not made its pod yet.
+    fn something_may_begin(&self) -> bool {
+        self.jobs.iter().any(|job| job.is_live() && !job.deleting && !self.with_pod.contains(&job.uid))
+    }
+
     fn running(&self) -> impl Iterator<Item = &Pod> {
         self.pods.iter().filter(|pod| classify::ended(&pod.facts, None, at(self.now)).is_none())
     }
@@ -661,6 +703,7 @@ impl World {
         (self.lose_next, self.refuse_next, self.no_answer_next) = (false, false, false);
         self.archive_takes = true;
         self.take_place_late();
+        self.unshown.clear();
         for _ in 0..400 {
             let wake = self.settle()?;
             let status = self.scene.status();

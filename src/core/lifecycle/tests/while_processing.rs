@@ -58,9 +58,8 @@ fn a_launch_that_nobody_answers_is_tried_on_then_told_and_after_a_minute_given_b
     let mut scene = scene.write(11);
     assert_eq!((is(&scene), counts(&scene)), ((State::Processing, Reason::LaunchFailed), (0, 0, 1)));
     assert_eq!(scene.condition("Reconciling"), Some(("True", "LaunchFailed")));
-    let job = job_name(&scene.task);
     assert_eq!(scene.decide(60).action, Action::Launch, "it is told once, and tried on");
-    assert!(!scene.observed.doubts_the_launch_of(&job, at(60)) && scene.observed.doubts_the_launch_of(&job, at(61)));
+    assert!(!scene.doubts(60) && scene.doubts(61));
     let given_back = scene.writes(61);
     assert_eq!(
         (given_back.state, given_back.reason, given_back.attempt, given_back.attempts.len()),
@@ -68,7 +67,7 @@ fn a_launch_that_nobody_answers_is_tried_on_then_told_and_after_a_minute_given_b
     );
     assert_eq!(given_back.next_attempt_at.map(|time| time.0), Some(at(91)));
     scene.observed.jobs.push(scene.job(5));
-    assert!(!scene.observed.doubts_the_launch_of(&job, at(61)));
+    assert!(!scene.doubts(61));
     assert_eq!(scene.writes(61).reason, Reason::PodNotCreated, "it took place after all, and goes on as any other");
 }
 
@@ -76,11 +75,35 @@ fn a_launch_that_nobody_answers_is_tried_on_then_told_and_after_a_minute_given_b
 fn a_launch_that_was_refused_is_doubted_until_its_job_is_seen() {
     let mut scene = with_slot(json!({}));
     scene.observed.refused = Some(Trouble { reason: Reason::QuotaExceeded, message: "exceeded quota".into() });
-    let job = job_name(&scene.task);
-    assert!(scene.observed.doubts_the_launch_of(&job, at(1)), "an earlier try may use up the quota");
+    assert!(scene.doubts(1), "an earlier try may use up the quota");
     let scene = scene.launch(1);
-    assert!(!scene.observed.doubts_the_launch_of(&job, at(1)));
+    assert!(!scene.doubts(1));
     assert_eq!(scene.wakes(2), Some(11));
+}
+
+#[test]
+fn whatever_gives_the_slot_back_doubts_the_launch_until_its_job_is_seen() {
+    let mut without_type = with_slot(json!({}));
+    without_type.kind = None;
+    for scene in [
+        with_slot(json!({})).edit(|spec| spec.cancel = true),
+        with_slot(json!({})).edit(|spec| spec.run_id = "2".into()),
+        with_slot(json!({"deadlineSeconds": 10})),
+        without_type,
+    ] {
+        assert!(scene.doubts(10), "somebody may have launched it: {:?}", scene.decide(10));
+        assert!(!scene.launch(1).doubts(10));
+    }
+    assert!(!with_slot(json!({})).doubts(10), "it is launched, which shows what is there");
+    assert!(!queued(json!({})).edit(|spec| spec.cancel = true).doubts(10), "it holds nothing");
+}
+
+#[test]
+fn a_job_that_only_a_pod_speaks_of_is_asked_for() {
+    let scene = with_slot(json!({}));
+    let pod = scene.pod("p1");
+    let scene = scene.with(pod);
+    assert!(scene.doubts(1) && !scene.launch(0).doubts(1));
 }
 
 #[test]
