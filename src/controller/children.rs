@@ -37,6 +37,8 @@ pub struct Children {
     pods: HashMap<String, PodFacts>,
     /// Jobs that we made and the watch has not shown yet.
     created: HashSet<String>,
+    /// Pods that were asked for and the watch has not shown yet.
+    found: HashSet<String>,
     /// Owners of pods, Jobs mostly, that are none of ours though they call theirs so; by uid.
     strangers: HashSet<String>,
     /// The API server's refusal of the present attempt's Job.
@@ -54,6 +56,7 @@ impl Children {
     }
 
     pub fn pod_seen(&mut self, pod: PodFacts) {
+        self.found.remove(&pod.uid);
         let pod = match self.pods.get(&pod.uid) {
             Some(before) => pod.after(before),
             None => pod,
@@ -61,9 +64,18 @@ impl Children {
         self.pods.insert(pod.uid.clone(), pod);
     }
 
-    /// A pod that the API server was asked for: what the watch has shown of it may be newer.
+    /// A pod that the API server was asked for: a list of pods that began before may know nothing of it, and what the
+    /// watch has shown of it already may be newer.
     pub fn pod_found(&mut self, pod: PodFacts) {
-        self.pods.entry(pod.uid.clone()).or_insert(pod);
+        if !self.pods.contains_key(&pod.uid) {
+            self.found.insert(pod.uid.clone());
+            self.pods.insert(pod.uid.clone(), pod);
+        }
+    }
+
+    /// A list of pods begins: whatever was found so far is on it, or gone.
+    pub fn pods_list_begins(&mut self) {
+        self.found.clear();
     }
 
     pub fn is_empty(&self) -> bool {
@@ -135,6 +147,7 @@ impl Children {
     /// The same of a pod.
     pub fn pod_in_part(&mut self, pod: PodFacts) {
         let gone_at = pod.gone_at;
+        self.found.remove(&pod.uid);
         let known = self.pods.entry(pod.uid.clone()).or_insert(pod);
         known.gone_at = known.gone_at.or(gone_at);
     }
@@ -164,7 +177,8 @@ impl Children {
     }
 
     pub fn pods_listed(&mut self, listed: &HashSet<String>, now: Timestamp) -> bool {
-        let gone = self.pods.values_mut().filter(|pod| !pod.is_gone() && !listed.contains(&pod.uid));
+        let there = |uid: &String| listed.contains(uid) || self.found.contains(uid);
+        let gone = self.pods.values_mut().filter(|pod| !pod.is_gone() && !there(&pod.uid));
         gone.map(|pod| pod.gone_at = Some(now)).count() > 0
     }
 

@@ -223,6 +223,8 @@ impl Intake {
             Event::Delete(pod) => cache.pod_gone(&pod).into_iter().collect(),
             Event::Init => {
                 self.lists.pods.clear();
+                // As for Jobs.
+                cache.pods_list_begins();
                 vec![]
             }
             Event::InitApply(pod) => {

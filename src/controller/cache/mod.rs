@@ -11,7 +11,7 @@
 //! | `types`, `kinds`, `queues` | the watch shows them | they are gone, or cannot be read any more |
 //! | `children`: the facts of Jobs and pods | the watch, or an answer, shows them | they are gone and no slot is held for them |
 //! | of these, who owns what is called ours and is not | the API server said so | nothing of it is there |
-//! | of these, Jobs that we made and nobody has shown | our request is answered | the watch shows it, a list that began later does not, or there is none to delete |
+//! | of these, Jobs that we made, and pods that we asked for, and nobody has shown | our request is answered | the watch shows it, a list that began later does not, or there is no such Job to delete |
 //! | of these, that a launch was refused or not answered | the answer, or that there is none | the slot is given back |
 //! | `speakers`: whose pods these are | a pod is shown | it is gone |
 //! | `ending`: namespaces that are being deleted | the watch shows it | they are gone |

@@ -121,6 +121,10 @@ impl Cache {
         self.children_listed(|children| children.jobs_listed(listed))
     }
 
+    pub fn pods_list_begins(&self) {
+        self.lock().children.values_mut().for_each(Children::pods_list_begins);
+    }
+
     pub fn pods_listed(&self, listed: &HashSet<String>) -> Vec<ObjectRef<Task>> {
         let now = Timestamp::now();
         self.lock().speakers.retain(|pod, _| listed.contains(pod));

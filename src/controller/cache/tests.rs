@@ -138,9 +138,7 @@ fn what_the_watch_has_shown_of_a_pod_is_not_undone_by_an_answer_that_comes_late(
     let cache = cache();
     let runs = task("runs", "7", json!({"state": "Processing", "admitted": {"queue": "default"}}));
     cache.task_seen(&runs);
-    let mut pod = held_by_a_pod();
-    pod.metadata.owner_references =
-        read(json!([{"apiVersion": "batch/v1", "kind": "Job", "name": "j", "uid": "j", "controller": true}]));
+    let pod = owned_pod();
     cache.pod_found(&pod);
     let pods = || cache.gather(&runs).expect("it is known").observed.pods;
     assert!(!pods()[0].is_gone());
@@ -283,6 +281,38 @@ fn with_one_that_runs() -> (Cache, Task) {
     (cache, runs)
 }
 
+/// The pod of `held_by_a_pod`, as the Job "j" owns it.
+fn owned_pod() -> Pod {
+    that_pod(|pod| {
+        pod.metadata.owner_references =
+            read(json!([{"apiVersion": "batch/v1", "kind": "Job", "name": "j", "uid": "j", "controller": true}]));
+    })
+}
+
+#[test]
+fn a_pod_that_was_asked_for_and_never_seen_is_gone_when_a_list_that_began_later_does_not_show_it() {
+    let (cache, runs) = with_one_that_runs();
+    let is_gone = || cache.gather(&runs).expect("it is known").observed.pods[0].is_gone();
+    cache.pods_list_begins();
+    cache.pod_found(&owned_pod());
+    cache.pods_listed(&HashSet::new());
+    assert!(!is_gone(), "that list began before it was asked for");
+    cache.pods_list_begins();
+    cache.pods_listed(&HashSet::new());
+    assert!(is_gone());
+}
+
+#[test]
+fn a_pod_that_was_asked_for_and_then_seen_is_gone_when_a_list_does_not_show_it() {
+    for seen in [Cache::pod_seen, |cache: &Cache, pod: &Pod| cache.pod_in_part(pod, false)] {
+        let (cache, runs) = with_one_that_runs();
+        cache.pod_found(&owned_pod());
+        seen(&cache, &owned_pod());
+        cache.pods_listed(&HashSet::new());
+        assert!(cache.gather(&runs).expect("it is known").observed.pods[0].is_gone());
+    }
+}
+
 fn job_is_gone(cache: &Cache, runs: &Task) -> bool {
     cache.gather(runs).expect("it is known").observed.jobs[0].gone
 }
@@ -322,13 +352,9 @@ fn of_a_job_and_a_pod_that_can_be_read_in_part_what_was_seen_before_stays() {
     let mut ended = job();
     ended.status = read(json!({"conditions": [{"type": "Failed", "status": "True"}]}));
     cache.job_seen(&ended);
-    let owned = |pod: &mut Pod| {
-        pod.metadata.owner_references =
-            read(json!([{"apiVersion": "batch/v1", "kind": "Job", "name": "j", "uid": "j", "controller": true}]));
-    };
-    cache.pod_seen(&that_pod(owned));
+    cache.pod_seen(&owned_pod());
     cache.job_in_part(&job(), true);
-    cache.pod_in_part(&Pod { status: None, ..that_pod(owned) }, true);
+    cache.pod_in_part(&Pod { status: None, ..owned_pod() }, true);
     let observed = cache.gather(&runs).expect("it is known").observed;
     assert!(observed.jobs[0].gone && observed.jobs[0].finished.is_some());
     assert!(observed.pods[0].is_gone() && observed.pods[0].phase == crate::core::observe::Phase::Running);
