@@ -111,6 +111,10 @@ impl Children {
 
     pub fn job_seen(&mut self, job: JobFacts) {
         self.created.remove(&job.uid);
+        let job = match self.jobs.get(&job.uid) {
+            Some(before) => job.after(before),
+            None => job,
+        };
         self.jobs.insert(job.uid.clone(), job);
     }
 

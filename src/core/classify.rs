@@ -71,13 +71,13 @@ fn says_itself(pod: &PodFacts) -> Option<Ended> {
 /// Until when the Job of a pod that was deleted and says nothing of its end may still tell: that it counted the
 /// pod as succeeded, or that it was deleted itself. Two watches keep no common time.
 pub fn job_may_tell_until(pod: &PodFacts, job: Option<&JobFacts>) -> Option<Timestamp> {
-    let deleted = pod.gone_at.or(pod.due_gone_at)?;
+    let deleted = pod.gone_at.or_else(|| pod.gone_by())?;
     let job_is_silent = job.is_some_and(|job| job.is_live() && !job.deleting);
     (job_is_silent && pod.has_ended() && says_itself(pod).is_none()).then(|| after(deleted, JOB_TELLS_WITHIN))
 }
 
 fn is_lost(pod: &PodFacts, now: Timestamp) -> bool {
-    pod.due_gone_at.is_some_and(|due| now > after(due, LOST_AFTER))
+    pod.gone_by().is_some_and(|due| now > after(due, LOST_AFTER))
 }
 
 impl Ended {

@@ -3,7 +3,7 @@ use serde_json::json;
 use strum::IntoEnumIterator;
 
 use super::*;
-use crate::core::observe::JobEnd;
+use crate::core::observe::{JobEnd, JobSeen, PodSeen};
 
 fn at(second: i64) -> Timestamp {
     Timestamp::from_second(1_000_000 + second).expect("a time")
@@ -37,6 +37,7 @@ fn pod() -> PodFacts {
         out_of_memory: None,
         failed_init: None,
         holds: None,
+        seen: PodSeen::default(),
     }
 }
 
@@ -86,6 +87,7 @@ fn job() -> JobFacts {
         gone: false,
         finished: None,
         holds: None,
+        seen: JobSeen::default(),
     }
 }
 

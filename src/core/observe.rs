@@ -7,7 +7,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time};
 use kube::ResourceExt;
 
 use super::pod::Holds;
-use super::time::after;
+use super::time::{after, since};
 use super::words::Said;
 use super::{Reason, names};
 use crate::api::Task;
@@ -58,11 +58,11 @@ impl Observed {
     pub fn puzzle(&self, job: &str, now: Timestamp) -> Option<Puzzle<'_>> {
         let pods: Vec<_> = self.pods.iter().filter(|pod| pod.job == job).collect();
         let due = |since: Timestamp| now >= after(since, TOLD_AFTER);
-        if let Some(pod) = pods.iter().find(|pod| pod.is_silent() && due(pod.created_at)) {
+        if let Some(pod) = pods.iter().find(|pod| pod.is_silent() && due(pod.age_from())) {
             return Some(Puzzle::PodNotStarted(pod));
         }
         let job = self.jobs.iter().find(|seen| seen.name == job && seen.is_live() && !seen.deleting)?;
-        (pods.is_empty() && due(job.created_at)).then_some(Puzzle::JobWithoutPod(job))
+        (pods.is_empty() && due(job.age_from())).then_some(Puzzle::JobWithoutPod(job))
     }
 
     /// The Job may still make or run a pod. One whose pod has ended cannot, whatever the Job itself says yet.
@@ -156,6 +156,14 @@ pub struct JobFacts {
     pub gone: bool,
     pub finished: Option<JobEnd>,
     pub holds: Option<Holds>,
+    pub seen: JobSeen,
+}
+
+/// When we first saw a Job, and that it has finished.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct JobSeen {
+    at: Option<Timestamp>,
+    finished_at: Option<Timestamp>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -207,6 +215,16 @@ pub struct PodFacts {
     /// An init container that failed, with its exit code.
     pub failed_init: Option<(String, i32)>,
     pub holds: Option<Holds>,
+    pub seen: PodSeen,
+}
+
+/// When we first saw a pod, and that its node has taken it on; and by when it should be gone, counted from when we first
+/// saw that it is being deleted.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct PodSeen {
+    at: Option<Timestamp>,
+    started_at: Option<Timestamp>,
+    due_gone_at: Option<Timestamp>,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -257,7 +275,32 @@ impl JobFacts {
             gone: false,
             finished: ended("Complete").or_else(|| ended("Failed")),
             holds: holds(job.annotations().get(names::ANNOTATION_HOLDS)),
+            seen: JobSeen::default(),
         }
+    }
+
+    /// These facts, seen now for the first time.
+    pub fn first_seen(self, now: Timestamp) -> Self {
+        Self { seen: JobSeen { at: Some(now), finished_at: self.finished.map(|_| now) }, ..self }
+    }
+
+    /// These facts, some of which were seen before.
+    pub fn after(self, before: &Self) -> Self {
+        let seen = JobSeen {
+            at: before.seen.at.or(self.seen.at),
+            finished_at: before.seen.finished_at.or(self.seen.finished_at),
+        };
+        Self { seen, ..self }
+    }
+
+    /// From when its age counts.
+    pub fn age_from(&self) -> Timestamp {
+        since(self.created_at, self.seen.at)
+    }
+
+    /// From when it counts how long it has been finished.
+    pub fn finished_from(&self) -> Option<Timestamp> {
+        Some(since(self.finished?.at, self.seen.finished_at))
     }
 
     /// It is there and may still make or run a pod.
@@ -284,7 +327,14 @@ impl PodFacts {
     pub fn after(self, before: &Self) -> Self {
         let asked_before =
             before.deleted_at.is_some_and(|asked| !before.without_grace && Some(asked) <= self.deleted_at);
+        let seen = PodSeen {
+            at: before.seen.at.or(self.seen.at),
+            started_at: before.seen.started_at.or(self.seen.started_at),
+            // Somebody who deletes it once more may have shortened its grace.
+            due_gone_at: if before.due_gone_at == self.due_gone_at { before.seen } else { self.seen }.due_gone_at,
+        };
         Self {
+            seen,
             owner: self.owner.or_else(|| before.owner.clone()),
             deleted_at: if asked_before { before.deleted_at } else { self.deleted_at },
             without_grace: self.without_grace && !asked_before,
@@ -349,7 +399,34 @@ impl PodFacts {
                 Some((seen.name.clone(), ended.exit_code))
             }),
             holds: holds(pod.annotations().get(names::ANNOTATION_HOLDS)),
+            seen: PodSeen::default(),
         }
+    }
+
+    /// These facts, seen now for the first time.
+    pub fn first_seen(self, now: Timestamp) -> Self {
+        let grace = self.due_gone_at.zip(self.deleted_at).map(|(due, asked)| due.duration_since(asked));
+        let seen = PodSeen {
+            at: Some(now),
+            started_at: self.started_at.map(|_| now),
+            due_gone_at: grace.map(|grace| after(now, grace)),
+        };
+        Self { seen, ..self }
+    }
+
+    /// From when its age counts.
+    pub fn age_from(&self) -> Timestamp {
+        since(self.created_at, self.seen.at)
+    }
+
+    /// From when it counts how long it has been on its node.
+    pub fn started_from(&self) -> Option<Timestamp> {
+        Some(since(self.started_at?, self.seen.started_at))
+    }
+
+    /// When it should be gone, its grace included.
+    pub fn gone_by(&self) -> Option<Timestamp> {
+        Some(since(self.due_gone_at?, self.seen.due_gone_at))
     }
 
     pub fn is_gone(&self) -> bool {

@@ -433,6 +433,36 @@ fn a_job_that_is_over_lacks_its_pod_where_none_was_seen() {
 }
 
 #[test]
+fn an_age_counts_from_the_first_sight_where_that_is_later_than_the_stamp() {
+    let [stamp, first, again] = ["2026-03-01T10:00:00Z", "2026-03-01T10:05:00Z", "2026-03-01T10:06:00Z"].map(at);
+    let seen = job(json!({})).first_seen(first);
+    assert_eq!((seen.created_at, seen.age_from(), seen.finished_from()), (stamp, first, None));
+    let ended = job(
+        json!({"conditions": [{"type": "Failed", "status": "True", "lastTransitionTime": "2026-03-01T10:00:03Z"}]}),
+    );
+    let ended = ended.first_seen(again).after(&seen);
+    assert_eq!((ended.age_from(), ended.finished_from()), (first, Some(again)));
+    assert_eq!(job(json!({})).first_seen(at("2026-03-01T09:00:00Z")).age_from(), stamp, "a clock that is behind");
+}
+
+#[test]
+fn a_pods_ages_count_from_the_first_sight_of_each_and_its_grace_from_that_of_its_deletion() {
+    let [first, again, late] = ["2026-03-01T10:05:00Z", "2026-03-01T10:06:00Z", "2026-03-01T10:07:00Z"].map(at);
+    let waits = PodFacts { started_at: None, ..pod(json!({})) }.first_seen(first);
+    assert_eq!((waits.age_from(), waits.started_from(), waits.gone_by()), (first, None, None));
+    let runs = pod(json!({})).first_seen(again).after(&waits);
+    assert_eq!((runs.age_from(), runs.started_from()), (first, Some(again)));
+    let deleted =
+        |due: &str, asked: &str| PodFacts { due_gone_at: Some(at(due)), deleted_at: Some(at(asked)), ..pod(json!({})) };
+    let leaves = || deleted("2026-03-01T10:00:40Z", "2026-03-01T10:00:10Z");
+    let seen = leaves().first_seen(again).after(&runs);
+    assert_eq!(seen.gone_by(), Some(at("2026-03-01T10:06:30Z")));
+    assert_eq!(leaves().first_seen(late).after(&seen).gone_by(), seen.gone_by());
+    let sooner = deleted("2026-03-01T10:00:20Z", "2026-03-01T10:00:15Z").first_seen(late).after(&seen);
+    assert_eq!(sooner.gone_by(), Some(at("2026-03-01T10:07:05Z")), "somebody shortened its grace");
+}
+
+#[test]
 fn a_quota_is_told_from_any_other_refusal() {
     let quota = r#"Error creating: pods "report-7" is forbidden: exceeded quota: small, requested: pods=1, used: pods=5, limited: pods=5"#;
     assert_eq!(no_pod(quota).reason, Reason::QuotaExceeded);

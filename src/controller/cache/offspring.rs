@@ -36,26 +36,34 @@ fn task_uid(child: &impl ResourceExt) -> Option<Uid> {
     child.labels().get(names::LABEL_TASK_UID).map(|uid| uid.as_str().into())
 }
 
+fn job_facts(job: &Job) -> JobFacts {
+    JobFacts::of(job).first_seen(Timestamp::now())
+}
+
+fn pod_facts(pod: &Pod) -> PodFacts {
+    PodFacts::of(pod).first_seen(Timestamp::now())
+}
+
 impl Cache {
     pub fn job_seen(&self, job: &Job) -> Option<ObjectRef<Task>> {
-        let facts = JobFacts::of(job);
+        let facts = job_facts(job);
         self.child_changed(job, |children| children.job_seen(facts))
     }
 
     /// A Job that we have just made, or that the API server was asked for.
     pub fn job_found(&self, job: &Job) {
-        let facts = JobFacts::of(job);
+        let facts = job_facts(job);
         self.child_changed(job, |children| children.job_found(facts));
     }
 
     /// A Job that can be read in part only, or could before it went.
     pub fn job_in_part(&self, job: &Job, gone: bool) -> Option<ObjectRef<Task>> {
-        let facts = JobFacts { gone, ..JobFacts::of(job) };
+        let facts = JobFacts { gone, ..job_facts(job) };
         self.child_changed(job, |children| children.job_in_part(facts))
     }
 
     pub fn pod_in_part(&self, pod: &Pod, gone: bool) -> Option<ObjectRef<Task>> {
-        let facts = PodFacts { gone_at: gone.then(Timestamp::now), ..PodFacts::of(pod) };
+        let facts = PodFacts { gone_at: gone.then(Timestamp::now), ..pod_facts(pod) };
         if gone {
             self.lock().speakers.remove(&facts.uid);
         }
@@ -63,14 +71,14 @@ impl Cache {
     }
 
     pub fn pod_seen(&self, pod: &Pod) -> Option<ObjectRef<Task>> {
-        let facts = PodFacts::of(pod);
+        let facts = pod_facts(pod);
         self.may_speak(pod);
         self.child_changed(pod, |children| children.pod_seen(facts))
     }
 
     /// A pod that the API server was asked for; false when it is none of ours.
     pub fn pod_found(&self, pod: &Pod) -> bool {
-        let facts = PodFacts::of(pod);
+        let facts = pod_facts(pod);
         self.child_changed(pod, |children| children.pod_found(facts));
         self.may_speak(pod)
     }
@@ -101,12 +109,12 @@ impl Cache {
     }
 
     pub fn job_gone(&self, job: &Job) -> Option<ObjectRef<Task>> {
-        let facts = JobFacts { gone: true, ..JobFacts::of(job) };
+        let facts = JobFacts { gone: true, ..job_facts(job) };
         self.child_changed(job, |children| children.job_seen(facts))
     }
 
     pub fn pod_gone(&self, pod: &Pod) -> Option<ObjectRef<Task>> {
-        let facts = PodFacts { gone_at: Some(Timestamp::now()), ..PodFacts::of(pod) };
+        let facts = PodFacts { gone_at: Some(Timestamp::now()), ..pod_facts(pod) };
         self.lock().speakers.remove(&facts.uid);
         self.child_changed(pod, |children| children.pod_seen(facts))
     }

@@ -361,6 +361,21 @@ fn of_a_job_and_a_pod_that_can_be_read_in_part_what_was_seen_before_stays() {
 }
 
 #[test]
+fn it_is_remembered_when_a_job_and_a_pod_were_first_seen() {
+    let (cache, runs) = with_one_that_runs();
+    let seen = || {
+        cache.job_seen(&job());
+        cache.pod_seen(&owned_pod());
+        let observed = cache.gather(&runs).expect("it is known").observed;
+        (observed.jobs[0].age_from(), observed.pods[0].age_from())
+    };
+    let began = Timestamp::now();
+    let first = seen();
+    assert!(first.0 >= began && first.1 >= began, "neither has a stamp");
+    assert_eq!(seen(), first);
+}
+
+#[test]
 fn looks_that_fail_are_counted_until_one_goes_well() {
     let (cache, runs) = with_one_that_runs();
     assert_eq!([cache.look_failed(&runs), cache.look_failed(&runs)], [1, 2]);

@@ -115,7 +115,7 @@ impl<'a> Attempt<'a> {
             Some(pod) if !pod.is_gone() && pod.due_gone_at.is_none() => {
                 Decision::act(Action::DeletePod { name: pod.name.clone(), uid: pod.uid.clone(), why })
             }
-            pod => Decision::wake_at(pod.and_then(|pod| pod.due_gone_at).map(just_lost)),
+            pod => Decision::wake_at(pod.and_then(PodFacts::gone_by).map(just_lost)),
         }
     }
 
@@ -302,11 +302,11 @@ fn given_up(view: &View, attempt: &Attempt, why: &Trouble) -> Decision {
 
 /// The pod is on its way or at work.
 fn live(view: &View, attempt: &Attempt, pod: &PodFacts) -> Decision {
-    let overdue = classify::due_to_end(pod).map(|due| after(due, OVERDUE_AFTER));
+    let overdue = overdue_at(pod);
     if view.is_past(overdue) && pod.due_gone_at.is_none() {
         return attempt.delete_pod(Reason::Timeout);
     }
-    let lost = pod.due_gone_at.map(just_lost);
+    let lost = pod.gone_by().map(just_lost);
     let (told, told_at) = if pod.has_started() { running(view, pod) } else { starting(view, pod) };
     let told = view.say(told.unwrap_or_else(|| view.status.clone()));
     let start = (!pod.has_started()).then(|| start_deadline(view)).flatten();
@@ -314,10 +314,16 @@ fn live(view: &View, attempt: &Attempt, pod: &PodFacts) -> Decision {
     told.no_later_than(wake)
 }
 
+/// When it should long have been ended for its timeout.
+fn overdue_at(pod: &PodFacts) -> Option<Timestamp> {
+    let timeout = SignedDuration::from_secs(pod.timeout_seconds?);
+    Some(after(after(pod.started_from()?, timeout), OVERDUE_AFTER))
+}
+
 /// A run longer than ten seconds is written once: its pod and when it started. Anything shorter is told by
 /// the final write.
 fn running(view: &View, pod: &PodFacts) -> (Option<TaskStatus>, Option<Timestamp>) {
-    let tell_at = after(pod.started_at.unwrap_or(pod.created_at), TOLD_AFTER);
+    let tell_at = after(pod.started_from().unwrap_or(pod.age_from()), TOLD_AFTER);
     let node = pod.node.as_deref().unwrap_or("its node");
     let told = (view.status.reason != Reason::Running && view.is_past(Some(tell_at)))
         .then(|| view.processing(&because(Reason::Running, format!("on {node}")), Some(pod)));
@@ -345,7 +351,7 @@ fn without_pod(view: &View, attempt: &Attempt) -> Decision {
         }
         None => launch(view),
         Some(job) if job.gone || job.deleting => job_gone(view, job),
-        Some(job) => match (job.finished.map(|end| after(end.at, POD_UNSEEN_FOR)), ended_unseen(job)) {
+        Some(job) => match (job.finished_from().map(|end| after(end, POD_UNSEEN_FOR)), ended_unseen(job)) {
             (Some(unseen), Some(_)) if unseen > view.now => Decision::wake_at(Some(unseen)),
             (_, Some(ended)) => Decision::write(judged(view, &ended, None)),
             (_, None) => no_pod_yet(view, attempt, job),
@@ -421,7 +427,7 @@ fn job_gone(view: &View, job: &JobFacts) -> Decision {
         return Decision::rest();
     }
     match no_pod_told(view) {
-        Some(why) if view.is_past(Some(after(job.created_at, GIVEN_BACK_AFTER))) => {
+        Some(why) if view.is_past(Some(after(job.age_from(), GIVEN_BACK_AFTER))) => {
             Decision::write(view.not_launched(&why))
         }
         _ => Decision::write(judged(
@@ -440,8 +446,8 @@ fn no_pod_told(view: &View) -> Option<Trouble> {
 
 /// A Job whose pod has not appeared: looked into, told, and in the end given up with nothing counted.
 fn no_pod_yet(view: &View, attempt: &Attempt, job: &JobFacts) -> Decision {
-    let tell_at = after(job.created_at, TOLD_AFTER);
-    let give_up_at = after(job.created_at, GIVEN_BACK_AFTER);
+    let tell_at = after(job.age_from(), TOLD_AFTER);
+    let give_up_at = after(job.age_from(), GIVEN_BACK_AFTER);
     if view.now < tell_at {
         return Decision::wake_at(Some(tell_at));
     }

@@ -45,7 +45,7 @@ impl<'a> View<'a> {
 
     /// Work that is over within ten seconds is told of by its final write alone.
     fn progress_due(&self, pod: &PodFacts) -> Timestamp {
-        let told = after(pod.started_at.unwrap_or(pod.created_at), TOLD_AFTER);
+        let told = after(pod.started_from().unwrap_or(pod.age_from()), TOLD_AFTER);
         let written = self.status.progress.as_ref().and_then(|progress| progress.updated_at.as_ref());
         written.map_or(told, |written| after(written.0, PROGRESS_EVERY).max(told))
     }

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use super::super::*;
 use crate::api::{Admitted, AttemptOutcome, TaskTypeSpec};
-use crate::core::observe::{JobEnd, JobFacts, Phase, PodFacts, Trouble, Work};
+use crate::core::observe::{JobEnd, JobFacts, JobSeen, Phase, PodFacts, PodSeen, Trouble, Work};
 use crate::core::pod;
 
 pub fn at(second: i64) -> Timestamp {
@@ -230,6 +230,7 @@ impl Scene {
             gone: false,
             finished: None,
             holds: None,
+            seen: JobSeen::default(),
         }
     }
 
@@ -262,6 +263,7 @@ impl Scene {
             failed_init: None,
             preparing: false,
             holds: None,
+            seen: PodSeen::default(),
         }
     }
 

@@ -1,9 +1,10 @@
 //! A small cluster that carries out what is decided, and whatever may go wrong in between: pods that end in
-//! every way, Jobs and pods deleted by others, nodes that do not answer, edits, restarts, lost writes.
+//! every way, Jobs and pods deleted by others, nodes that do not answer, edits, restarts, lost writes; under an operator
+//! whose clock is not the cluster's.
 //!
 //! What is checked holds at every moment: see `World::check` and `World::write`.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -136,7 +137,10 @@ struct Pod {
 
 struct World {
     scene: Scene,
+    /// The second, by the cluster's clock.
     now: i64,
+    /// By how much the operator's clock is ahead of that.
+    ahead: i64,
     jobs: Vec<JobFacts>,
     pods: Vec<Pod>,
     pods_made: i32,
@@ -145,6 +149,9 @@ struct World {
     /// What the operator remembers of what is gone.
     gone_jobs: Vec<JobFacts>,
     gone_pods: Vec<PodFacts>,
+    /// And of what it has seen, by uid.
+    seen_jobs: HashMap<String, JobFacts>,
+    seen_pods: HashMap<String, PodFacts>,
     said: Option<Said>,
     refused: Option<Trouble>,
     refuse_next: bool,
@@ -169,16 +176,19 @@ fn gone_at(now: Timestamp, pod: PodFacts) -> PodFacts {
 type Checked = Result<(), TestCaseError>;
 
 impl World {
-    fn new(deadline: Option<i32>) -> Self {
+    fn new(deadline: Option<i32>, ahead: i64) -> Self {
         Self {
             scene: queued(json!({"deadlineSeconds": deadline})),
             now: 0,
+            ahead,
             jobs: vec![],
             pods: vec![],
             pods_made: 0,
             with_pod: vec![],
             gone_jobs: vec![],
             gone_pods: vec![],
+            seen_jobs: HashMap::new(),
+            seen_pods: HashMap::new(),
             said: None,
             refused: None,
             refuse_next: false,
@@ -241,28 +251,50 @@ impl World {
             Move::ArchiveGoes => self.archive_takes = false,
             Move::ArchiveComes => self.archive_takes = true,
         }
+        self.see();
         self.check()
     }
 
     // The operator.
 
+    /// The second, by its own clock.
+    fn clock(&self) -> i64 {
+        self.now + self.ahead
+    }
+
     fn observed(&self) -> Observed {
         let jobs = self.jobs.iter().chain(&self.gone_jobs).filter(|job| !self.unshown.contains(&job.uid));
         let pods = self.pods.iter().map(|pod| &pod.facts).chain(&self.gone_pods);
         let pods = pods.filter(|pod| !self.unshown.contains(pod.owner.as_ref().expect("an owner")));
+        let now = at(self.clock());
+        let job = |job: &JobFacts| {
+            let fresh = job.clone().first_seen(now);
+            self.seen_jobs.get(&job.uid).map_or(fresh.clone(), |before| fresh.after(before))
+        };
+        let pod = |pod: &PodFacts| {
+            let fresh = pod.clone().first_seen(now);
+            self.seen_pods.get(&pod.uid).map_or(fresh.clone(), |before| fresh.after(before))
+        };
         Observed {
             refused: self.refused.clone(),
             unanswered: self.unanswered.clone(),
             said: self.said.clone(),
-            ..Observed::of(&self.scene.task, jobs.cloned().collect(), pods.cloned().collect())
+            ..Observed::of(&self.scene.task, jobs.map(job).collect(), pods.map(pod).collect())
         }
+    }
+
+    fn see(&mut self) {
+        let Observed { jobs, pods, .. } = self.observed();
+        self.seen_jobs.extend(jobs.into_iter().map(|job| (job.uid.clone(), job)));
+        self.seen_pods.extend(pods.into_iter().map(|pod| (pod.uid.clone(), pod)));
     }
 
     /// What the watches have shown; and what the API server says of the Job, where it has to be asked.
     fn gather(&mut self) {
         self.forget_what_is_gone();
+        self.see();
         self.scene.observed = self.observed();
-        if self.scene.doubts(self.now) {
+        if self.scene.doubts(self.clock()) {
             self.show(&job_name(&self.scene.task));
         }
         self.scene.observed = self.observed();
@@ -277,19 +309,21 @@ impl World {
     /// Decides and carries it out; returns what was decided.
     fn decide(&mut self) -> Result<Decision, TestCaseError> {
         self.gather();
-        let decision = self.scene.decide(self.now);
-        prop_assert!(decision.wake.is_none_or(|wake| wake > at(self.now)), "wakes in the past: {:?}", decision);
+        let decision = self.scene.decide(self.clock());
+        prop_assert!(decision.wake.is_none_or(|wake| wake > at(self.clock())), "wakes in the past: {:?}", decision);
         match decision.action.clone() {
             Action::Rest => {}
             Action::Write(status) => self.write(*status)?,
             Action::Record(recording) => self.record(*recording)?,
             Action::Launch => self.launch()?,
-            Action::DeleteJob { uid, .. } => {
+            Action::DeleteJob { uid, why, .. } => {
+                prop_assert!(!self.is_early(&uid, why), "given up before its time: {why}");
                 prop_assert!(self.jobs.iter().any(|job| job.uid == uid && !job.deleting), "deletes what is not there");
                 prop_assert!(self.may_be_deleted(&uid), "deletes what is not recorded");
                 self.delete_job(&uid, false);
             }
-            Action::DeletePod { uid, .. } => {
+            Action::DeletePod { uid, why, .. } => {
+                prop_assert!(!self.is_early(&uid, why), "given up before its time: {why}");
                 let there = self.pods.iter().any(|pod| pod.facts.uid == uid && pod.facts.due_gone_at.is_none());
                 prop_assert!(there, "deletes what is not there");
                 self.delete_pod(&uid);
@@ -297,6 +331,14 @@ impl World {
             Action::DeleteTask => prop_assert!(false, "nobody gave it a time to live"),
         }
         Ok(decision)
+    }
+
+    /// By the cluster's own clock it was not yet time to give this child up.
+    fn is_early(&self, uid: &str, why: Reason) -> bool {
+        let job = self.jobs.iter().find(|job| job.uid == uid && why == Reason::PodNotCreated);
+        let pod = self.pods.iter().map(|pod| &pod.facts).find(|pod| pod.uid == uid && why == Reason::Timeout);
+        let due = job.map(|job| job.created_at).or_else(|| pod.and_then(classify::due_to_end));
+        due.is_some_and(|due| after(due, SignedDuration::from_secs(60)) > at(self.now))
     }
 
     /// The last attempt's Job of a run that is over goes only after its record, unless it still runs.
@@ -316,11 +358,11 @@ impl World {
         if is_forestalled(&self.scene.task, &self.observed(), 100) {
             return Ok(());
         }
-        if self.scene.queue.is_none() || candidate.ready_at.is_some_and(|ready| ready > at(self.now)) {
+        if self.scene.queue.is_none() || candidate.ready_at.is_some_and(|ready| ready > at(self.clock())) {
             return Ok(());
         }
         let admission = Admission { arrival: candidate.order.arrival(), holds: candidate.admitted() };
-        self.write(admitted(&self.scene.task, &kind, &admission, at(self.now)))
+        self.write(admitted(&self.scene.task, &kind, &admission, at(self.clock())))
     }
 
     fn record(&mut self, recording: Recording) -> Checked {
@@ -359,7 +401,7 @@ impl World {
             (self.refused, self.unanswered) = (None, None);
         }
         self.gather();
-        let next = self.scene.decide(self.now).action;
+        let next = self.scene.decide(self.clock()).action;
         prop_assert_ne!(next, Action::Write(Box::new(status)), "the same is written twice");
         Ok(())
     }
@@ -400,7 +442,7 @@ impl World {
         );
         let only_progress = TaskStatus { progress: last.progress.clone(), ..next.clone() } == *last;
         if let Some(written) = last.progress.as_ref().and_then(|progress| progress.updated_at.as_ref()) {
-            let seconds = at(self.now).duration_since(written.0).as_secs();
+            let seconds = at(self.clock()).duration_since(written.0).as_secs();
             prop_assert!(!only_progress || seconds >= 10, "progress is written again after {seconds} s");
         }
         let for_good = next.reported_error.as_ref().and_then(|error| error.retryable) == Some(false);
@@ -482,7 +524,7 @@ impl World {
         self.launched.push(name);
         if std::mem::take(&mut self.no_answer_next) {
             let why = Trouble { reason: Reason::LaunchFailed, message: "no answer in time".into() };
-            self.unanswered.get_or_insert(Unanswered { since: at(self.now), why });
+            self.unanswered.get_or_insert(Unanswered { since: at(self.clock()), why });
             self.on_its_way = Some(job);
             return Ok(());
         }
@@ -511,6 +553,8 @@ impl World {
         self.gone_jobs.clear();
         self.gone_pods.clear();
         (self.refused, self.unanswered) = (None, None);
+        self.seen_jobs.clear();
+        self.seen_pods.clear();
         // The lists that it begins with show what is there.
         self.unshown.clear();
     }
@@ -698,7 +742,7 @@ impl World {
         Ok(())
     }
 
-    /// Nobody disturbs any more, and all that runs succeeds. Ends when the task is final or waits for somebody.
+    /// Nobody disturbs any more, and all that runs succeeds. Ends when the task is over or waits for somebody.
     fn calm(&mut self) -> Result<bool, TestCaseError> {
         (self.lose_next, self.refuse_next, self.no_answer_next) = (false, false, false);
         self.archive_takes = true;
@@ -709,7 +753,8 @@ impl World {
             let status = self.scene.status();
             let waits_for_somebody =
                 matches!(status.reason, Reason::Suspended | Reason::TypeMissing | Reason::QueueMissing);
-            let at_rest = status.state.is_final() || (status.state == State::Queued && waits_for_somebody);
+            let is_over = status.state.is_final() && status.is_archived();
+            let at_rest = is_over || (status.state == State::Queued && waits_for_somebody);
             if at_rest && !self.something_runs() {
                 return Ok(true);
             }
@@ -719,7 +764,7 @@ impl World {
             self.count_jobs();
             self.collect_garbage();
             self.check()?;
-            let until_wake = wake.map_or(5, |wake| wake.duration_since(at(self.now)).as_secs().clamp(1, 60));
+            let until_wake = wake.map_or(5, |wake| wake.duration_since(at(self.clock())).as_secs().clamp(1, 60));
             self.wait(until_wake.min(60));
             self.taint_lost_nodes();
         }
@@ -743,11 +788,11 @@ impl World {
             let decision = self.decide()?;
             self.admit()?;
             self.check()?;
-            if decision.action == Action::Rest && self.scene.decide(self.now).action == Action::Rest {
+            if decision.action == Action::Rest && self.scene.decide(self.clock()).action == Action::Rest {
                 return Ok(decision.wake);
             }
         }
-        prop_assert!(false, "does not come to rest: {:?}", self.scene.decide(self.now));
+        prop_assert!(false, "does not come to rest: {:?}", self.scene.decide(self.clock()));
         Ok(None)
     }
 }
@@ -765,21 +810,25 @@ proptest! {
     #[test]
     fn whatever_happens_the_rules_hold_and_no_task_is_stuck(
         deadline in prop::option::weighted(0.2, 50..2000i32),
+        ahead in -100..100i64,
         moves in vec(some_move(), 1..120),
     ) {
-        let mut world = World::new(deadline);
+        let mut world = World::new(deadline, ahead);
         for step in moves {
             world.take(step)?;
         }
-        prop_assert!(world.calm()?, "stuck: {:?}, next {:?}", world.scene.status(), world.scene.decide(world.now));
+        prop_assert!(world.calm()?, "stuck: {:?}, next {:?}", world.scene.status(), world.scene.decide(world.clock()));
         let status = world.scene.status().clone();
         let said = status.conditions.iter().any(|condition| condition.reason == status.reason.as_str());
         prop_assert!(said, "no condition names {}", status.reason);
     }
 
     #[test]
-    fn a_finished_task_leaves_nothing_behind_and_is_not_written_again(moves in vec(some_move(), 1..80)) {
-        let mut world = World::new(None);
+    fn a_finished_task_leaves_nothing_behind_and_is_not_written_again(
+        ahead in -100..100i64,
+        moves in vec(some_move(), 1..80),
+    ) {
+        let mut world = World::new(None, ahead);
         for step in moves {
             world.take(step)?;
         }

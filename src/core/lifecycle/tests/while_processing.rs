@@ -303,6 +303,34 @@ fn a_pod_that_runs_a_minute_past_its_timeout_is_deleted_by_us_and_timed_out() {
     assert_eq!(outcomes(scene.status()), [(1, Failed, Reason::Timeout)]);
 }
 
+/// By a clock that is 100 s ahead of the cluster's.
+fn seen_by_a_clock_ahead(mut scene: Scene) -> Scene {
+    let observed = std::mem::take(&mut scene.observed);
+    scene.observed.jobs = observed.jobs.into_iter().map(|job| job.first_seen(at(100))).collect();
+    scene.observed.pods = observed.pods.into_iter().map(|pod| pod.first_seen(at(100))).collect();
+    scene
+}
+
+#[test]
+fn a_clock_that_is_ahead_gives_up_nothing_before_its_time() {
+    let without_pod = seen_by_a_clock_ahead(launched(json!({})));
+    assert_eq!(without_pod.wakes(100), Some(110));
+    let told = without_pod.write(110);
+    assert_eq!(is(&told), (State::Processing, Reason::PodNotCreated));
+    assert!(!deletes_job(&told, 159) && deletes_job(&told, 160));
+
+    let finished_unseen = seen_by_a_clock_ahead(launched(json!({})).job_is(finished(true, 0)));
+    assert_eq!(finished_unseen.wakes(100), Some(105));
+
+    let runs = seen_by_a_clock_ahead(running(json!({}))).write(110);
+    assert!(!deletes_pod(&runs, 759) && deletes_pod(&runs, 760), "a minute past its timeout");
+
+    let in_its_grace = seen_by_a_clock_ahead(running(json!({})).pod_is(terminating(0))).write(110);
+    assert_eq!(in_its_grace.wakes(111), Some(130 + 61));
+    assert!(in_its_grace.rests(190));
+    assert_eq!(outcomes(&in_its_grace.writes(191)), [(1, Disrupted, Reason::NodeLost)]);
+}
+
 #[test]
 fn a_lost_node_is_given_up_a_minute_after_its_pod_should_be_gone() {
     let scene = running(json!({})).write(10).pod_is(terminating(100));
