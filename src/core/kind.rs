@@ -108,19 +108,22 @@ fn read_template(written: &Value) -> Result<PodTemplateSpec, TemplateError> {
 
 /// Manifests may hold `cpu: 1` where the typed form wants `"1"`.
 fn with_quantities_as_text(mut template: Value) -> Value {
+    let Some(spec) = template.get_mut("spec") else { return template };
+    quantities_as_text(spec);
     for containers in ["containers", "initContainers"] {
-        let Some(list) = template.pointer_mut(&format!("/spec/{containers}")).and_then(Value::as_array_mut) else {
-            continue;
-        };
-        for kind in ["requests", "limits"] {
-            list.iter_mut()
-                .filter_map(|container| container.pointer_mut(&format!("/resources/{kind}"))?.as_object_mut())
-                .flat_map(|quantities| quantities.values_mut())
-                .filter(|quantity| quantity.is_number())
-                .for_each(|quantity| *quantity = Value::String(quantity.to_string()));
-        }
+        let list = spec.get_mut(containers).and_then(Value::as_array_mut);
+        list.into_iter().flatten().for_each(quantities_as_text);
     }
     template
+}
+
+/// Of a container, or of a pod as a whole.
+fn quantities_as_text(spec: &mut Value) {
+    for kind in ["requests", "limits"] {
+        let quantities = spec.pointer_mut(&format!("/resources/{kind}")).and_then(Value::as_object_mut);
+        let numbers = quantities.into_iter().flat_map(|quantities| quantities.values_mut()).filter(|it| it.is_number());
+        numbers.for_each(|number| *number = Value::String(number.to_string()));
+    }
 }
 
 /// The first field of `written` that the typed form did not take over: a typing error, or a field of a newer
@@ -209,6 +212,9 @@ mod tests {
         let spec = read(template).expect("a pod template").spec.expect("a spec");
         let requests = spec.containers[0].resources.as_ref().and_then(|resources| resources.requests.as_ref());
         assert_eq!(requests.expect("requests")["cpu"].0, "1");
+        let whole =
+            read(with("resources", json!({"limits": {"cpu": 2}}))).expect("a pod template").spec.expect("a spec");
+        assert_eq!(whole.resources.and_then(|resources| resources.limits).expect("limits")["cpu"].0, "2");
     }
 
     #[test]

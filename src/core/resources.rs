@@ -12,6 +12,8 @@ use crate::core::Policy;
 const MEMORY: &str = "memory";
 /// What a task may set though its type's maximum does not name it.
 const FREE: [&str; 2] = ["cpu", MEMORY];
+/// How the names of huge pages of any size begin.
+const HUGE_PAGES: &str = "hugepages-";
 
 /// The largest quantity that Kubernetes knows.
 const LARGEST: Amount = Amount::whole(i64::MAX);
@@ -78,7 +80,8 @@ fn grow_memory(work: &mut Resources, task: &Task, kind: &TaskTypeSpec) {
 }
 
 /// What a whole pod requests, as the scheduler counts it: the containers together, or the largest moment of
-/// the init containers where that is more; sidecars run beside both; overhead on top.
+/// the init containers where that is more; sidecars run beside both; what the pod as a whole asks for goes before that;
+/// overhead on top.
 ///
 /// `work` stands in for the resources of the first container.
 pub fn of_pod(spec: &PodSpec, work: Option<&Resources>) -> Amounts {
@@ -97,20 +100,33 @@ pub fn of_pod(spec: &PodSpec, work: Option<&Resources>) -> Amounts {
         }
     }
     beside = sum([beside, sidecars]);
-    let overhead =
-        spec.overhead.iter().flatten().map(|(name, quantity)| (name.clone(), pod_amount(quantity))).collect();
-    sum([largest(beside, starting), overhead])
+    let mut together = largest(beside, starting);
+    together.extend(of_the_whole(spec, &together));
+    sum([together, amounts(spec.overhead.as_ref())])
+}
+
+/// What a pod asks for as a whole. Its limit stands for a request that neither it nor a container makes; of huge pages
+/// always.
+fn of_the_whole(spec: &PodSpec, of_containers: &Amounts) -> Amounts {
+    let Some(resources) = &spec.resources else { return Amounts::new() };
+    let mut limits = amounts(resources.limits.as_ref());
+    limits.retain(|name, _| name.starts_with(HUGE_PAGES) || !of_containers.contains_key(name));
+    let mut whole = limits;
+    whole.extend(amounts(resources.requests.as_ref()));
+    whole.retain(|name, _| FREE.contains(&name.as_str()) || name.starts_with(HUGE_PAGES));
+    whole
 }
 
 /// A container that names a limit but no request requests its limit.
 fn requests(container: &Container) -> Amounts {
     let Some(resources) = &container.resources else { return Amounts::new() };
-    let read = |quantities: &Option<BTreeMap<String, PodQuantity>>| -> Amounts {
-        quantities.iter().flatten().map(|(name, quantity)| (name.clone(), pod_amount(quantity))).collect()
-    };
-    let mut amounts = read(&resources.limits);
-    amounts.extend(read(&resources.requests));
-    amounts
+    let mut requests = amounts(resources.limits.as_ref());
+    requests.extend(amounts(resources.requests.as_ref()));
+    requests
+}
+
+fn amounts(quantities: Option<&BTreeMap<String, PodQuantity>>) -> Amounts {
+    quantities.into_iter().flatten().map(|(name, quantity)| (name.clone(), pod_amount(quantity))).collect()
 }
 
 pub fn sum(parts: impl IntoIterator<Item = Amounts>) -> Amounts {
@@ -245,5 +261,37 @@ mod tests {
         let amounts = of_pod(&spec, None);
         assert_eq!(amounts["cpu"], Amount(3260), "prepare beside the sidecar is the largest moment");
         assert_eq!(amounts["memory"].to_string(), "1Gi");
+    }
+
+    #[test]
+    fn what_a_pod_asks_for_as_a_whole_goes_before_what_its_containers_ask_for() {
+        let counted = |resources: serde_json::Value| {
+            let spec: PodSpec = serde_json::from_value(json!({
+                "containers": [{"name": "work", "resources": {"requests": {"cpu": "1", "example.com/gpu": "2"}}}],
+                "resources": resources,
+                "overhead": {"cpu": "10m"},
+            }))
+            .expect("a pod spec");
+            let shown = |(name, amount): (String, Amount)| (name, amount.to_string());
+            of_pod(&spec, None).into_iter().map(shown).collect::<Vec<_>>()
+        };
+        let expected = |amounts: &[(&str, &str)]| {
+            let gpu = [("example.com/gpu", "2")];
+            let all = amounts.iter().chain(&gpu).map(|(name, amount)| ((*name).to_owned(), (*amount).to_owned()));
+            all.collect::<BTreeMap<_, _>>().into_iter().collect::<Vec<_>>()
+        };
+        for (resources, amounts) in [
+            (json!({}), &[("cpu", "1010m")][..]),
+            (json!({"requests": {"cpu": "3"}}), &[("cpu", "3010m")]),
+            (json!({"limits": {"cpu": "3", "memory": "2Gi"}}), &[("cpu", "1010m"), ("memory", "2Gi")]),
+            (
+                json!({"requests": {"memory": "1Gi"}, "limits": {"memory": "2Gi"}}),
+                &[("cpu", "1010m"), ("memory", "1Gi")],
+            ),
+            (json!({"limits": {"hugepages-2Mi": "4Mi"}}), &[("cpu", "1010m"), ("hugepages-2Mi", "4Mi")]),
+            (json!({"requests": {"example.com/gpu": "5"}}), &[("cpu", "1010m")]),
+        ] {
+            assert_eq!(counted(resources.clone()), expected(amounts), "{resources}");
+        }
     }
 }
