@@ -327,13 +327,15 @@ pub struct TaskStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub result_ref: Option<ResultRef>,
 
-    /// What the work left in TASK_RESULT_FILE: JSON, or text where it was not JSON. At most 4096 bytes. Absent where
-    /// there is a resultRef, which goes before it.
+    /// What the work left in TASK_RESULT_FILE: JSON, or text where it was not JSON. At most 4096 bytes; in a pod of more
+    /// than three containers, init containers and injected ones included, 12288 bytes divided by their number. Absent
+    /// where there is a resultRef, which goes before it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "schema::any_value")]
     pub result: Option<Value>,
 
-    /// True: the result was longer than 4096 bytes, and only its last 4096 are kept, as text.
+    /// True: the result was longer than that, and only a part of it is kept, as text: its last 4096 bytes, and of these
+    /// the first where there is room for less.
     #[serde(default, skip_serializing_if = "is_false")]
     pub result_truncated: bool,
 

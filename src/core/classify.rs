@@ -12,8 +12,10 @@ use crate::api::{FailureAction, FailureRule};
 
 /// A pod that is still there so long after it should be gone is given up: its node does not answer.
 pub const LOST_AFTER: SignedDuration = SignedDuration::from_secs(60);
-/// The longest result that a task keeps: the kubelet's own limit on a termination message.
+/// The longest result that a task keeps: the kubelet's own limit on a termination message, of which it reads the end …
 pub const RESULT_BYTES: usize = 4096;
+/// … and on those of a whole pod: the first so many bytes of each are kept, in equal shares.
+const RESULT_BYTES_OF_A_POD: usize = 3 * RESULT_BYTES;
 
 /// So long a pod that somebody deleted, and that says nothing of its end, waits for the word of its Job.
 const JOB_TELLS_WITHIN: SignedDuration = SignedDuration::from_secs(5);
@@ -251,12 +253,13 @@ fn brief(left: &str) -> String {
     text::cut(line.trim_start_matches('\u{fffd}'), BRIEF)
 }
 
-/// What the result file's content is: JSON, else text; and whether it was cut off.
-pub fn result(left: &str) -> (Value, bool) {
+/// What the result file's content is: JSON, else text; and whether it was cut off, in a pod of so many containers.
+pub fn result(left: &str, containers: usize) -> (Value, bool) {
     if let Ok(value) = serde_json::from_str(left) {
         return (value, false);
     }
-    (Value::String(left.trim_end_matches('\n').to_owned()), left.len() >= RESULT_BYTES)
+    let room = RESULT_BYTES.min(RESULT_BYTES_OF_A_POD / containers.max(1));
+    (Value::String(left.trim_end_matches('\n').to_owned()), left.len() >= room)
 }
 
 /// The type's rules first; then what the work reported; then the built-in judgement.

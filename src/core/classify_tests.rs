@@ -13,6 +13,7 @@ fn at(second: i64) -> Timestamp {
 fn pod() -> PodFacts {
     PodFacts {
         container: Some("work".into()),
+        containers: 1,
         namespace: "docs".into(),
         name: "report-1-x".into(),
         uid: "pod".into(),
@@ -308,7 +309,15 @@ fn a_result_is_json_or_text_and_says_when_it_was_cut_off() {
         (long.as_str(), json!(long), true),
         (exact.as_str(), json!("x".repeat(RESULT_BYTES - 2)), false),
     ] {
-        assert_eq!(result(left), (value, truncated), "{} bytes", left.len());
+        assert_eq!(result(left, 3), (value, truncated), "{} bytes", left.len());
+    }
+}
+
+#[test]
+fn a_pod_of_many_containers_has_less_room_for_each_result() {
+    for (containers, room) in [(0, 4096), (1, 4096), (3, 4096), (4, 3072), (5, 2457), (20, 614)] {
+        let is_cut = |bytes: usize| result(&"x".repeat(bytes), containers).1;
+        assert!(!is_cut(room - 1) && is_cut(room), "{containers} containers");
     }
 }
 

@@ -2,7 +2,7 @@
 
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::batch::v1::Job;
-use k8s_openapi::api::core::v1::{ContainerState, ContainerStateTerminated, ContainerStatus, Pod};
+use k8s_openapi::api::core::v1::{ContainerState, ContainerStateTerminated, ContainerStatus, Pod, PodSpec};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time};
 use kube::ResourceExt;
 
@@ -184,6 +184,8 @@ pub struct PodFacts {
     pub node: Option<String>,
     /// The name of its first container, which does the work.
     pub container: Option<String>,
+    /// How many it has, of every sort.
+    pub containers: usize,
     pub created_at: Timestamp,
     /// When its node took it on; its timeout counts from here.
     pub started_at: Option<Timestamp>,
@@ -368,6 +370,7 @@ impl PodFacts {
             job: pod.labels().get(names::LABEL_JOB_NAME).cloned().unwrap_or_default(),
             node: spec.and_then(|spec| spec.node_name.clone()),
             container: work_name.map(str::to_owned),
+            containers: spec.map_or(0, count_containers),
             created_at: created_at(pod.metadata.creation_timestamp.as_ref()),
             started_at: status.start_time.as_ref().map(|time| time.0),
             timeout_seconds: spec.and_then(|spec| spec.active_deadline_seconds),
@@ -453,6 +456,11 @@ impl PodFacts {
     fn is_silent(&self) -> bool {
         self.node.is_some() && self.waiting.is_none() && !self.has_started() && !self.has_ended()
     }
+}
+
+fn count_containers(spec: &PodSpec) -> usize {
+    let beside = [spec.init_containers.as_ref().map(Vec::len), spec.ephemeral_containers.as_ref().map(Vec::len)];
+    spec.containers.len() + beside.into_iter().flatten().sum::<usize>()
 }
 
 fn phase(phase: Option<&str>) -> Phase {

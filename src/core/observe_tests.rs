@@ -85,6 +85,7 @@ fn a_running_pod_is_read() {
     assert!(pod.has_started() && !pod.has_ended() && !pod.is_gone());
     assert_eq!((&pod.waiting, &pod.disruption, &pod.out_of_memory, &pod.failed_init), (&None, &None, &None, &None));
     assert_eq!((pod.due_gone_at, pod.deleted_at), (None, None));
+    assert_eq!((pod.container.as_deref(), pod.containers), (Some("work"), 3), "the init container counts");
     let holds = pod.holds.expect("what it holds");
     assert_eq!(
         (holds.queue.as_str(), holds.type_.as_str(), holds.kb_id.as_deref(), holds.priority),

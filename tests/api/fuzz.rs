@@ -277,8 +277,8 @@ fn any_json_and_any_text_goes_through_every_decoder() {
         let _ = serde_json::from_value::<Job>(json.clone()).map(|job| JobFacts::of(&job));
         let _ = serde_json::from_value::<Pod>(json.clone()).map(|pod| PodFacts::of(&pod));
         let _ = serde_json::from_str::<pod::Holds>(&text);
-        classify::result(&text);
-        classify::result(&json.to_string());
+        classify::result(&text, 1);
+        classify::result(&json.to_string(), usize::MAX);
         amount(&Quantity(text));
         let _ = serde_json::from_value::<Quantity>(json).map(|quantity| amount(&quantity));
     });

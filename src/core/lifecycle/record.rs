@@ -12,8 +12,8 @@ use crate::api::{Admitted, AttemptOutcome, AttemptRecord, State, Task, TaskStatu
 
 /// How many ended attempts a status keeps.
 const ATTEMPTS_KEPT: usize = 10;
-const RESULT_CUT: &str = "the result was longer than 4096 bytes, and only its end is kept, as text: \
-    hand over a longer one with PUT /worker/v1/result";
+const RESULT_CUT: &str = "the result was longer than 4096 bytes, or than its pod of many containers had room for, and \
+    only a part of it is kept, as text: hand over a longer one with PUT /worker/v1/result";
 
 /// What admission found out about a task.
 #[derive(Clone, Debug, PartialEq)]
@@ -175,7 +175,7 @@ impl View<'_> {
         let status = &view.status;
         let why = because(ended.reason, ended.message.clone());
         match verdict {
-            Verdict::Succeeded => view.completed(ended, &why),
+            Verdict::Succeeded => view.completed(ended, &why, pod),
             Verdict::FailedForGood => view.finished(State::Failed, &explained(&why, "not tried again")),
             Verdict::Failed if status.failures > self.policy.retry.limit => {
                 let tries = status.failures;
@@ -245,10 +245,11 @@ impl View<'_> {
         attempts.split_off(attempts.len().saturating_sub(ATTEMPTS_KEPT))
     }
 
-    fn completed(&self, ended: &Ended, why: &Trouble) -> TaskStatus {
+    fn completed(&self, ended: &Ended, why: &Trouble, pod: Option<&PodFacts>) -> TaskStatus {
         // What it handed over goes before what it left.
         let left = ended.left.as_deref().filter(|_| self.status.result_ref.is_none());
-        let (result, result_truncated) = left.map(classify::result).unzip();
+        let containers = pod.map_or(1, |pod| pod.containers);
+        let (result, result_truncated) = left.map(|left| classify::result(left, containers)).unzip();
         let result_truncated = result_truncated.unwrap_or_default();
         let message = match why.reason {
             Reason::Succeeded if result_truncated => RESULT_CUT,

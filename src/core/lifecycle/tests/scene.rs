@@ -245,6 +245,7 @@ impl Scene {
             job,
             node: Some("node-3".into()),
             container: Some("work".into()),
+            containers: 1,
             created_at: at(0),
             started_at: Some(at(0)),
             timeout_seconds: Some(600),

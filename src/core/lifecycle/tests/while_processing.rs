@@ -294,6 +294,15 @@ fn anything_shorter_is_told_by_the_final_write_alone() {
 }
 
 #[test]
+fn a_result_that_its_pod_had_no_room_for_is_told_as_cut_off() {
+    let left = "x".repeat(3072);
+    let of =
+        |containers| running(json!({})).pod_is(|pod| PodFacts { containers, ..exits_leaving(0, Some(&left))(pod) });
+    assert!(of(4).writes(6).result_truncated);
+    assert!(!of(3).writes(6).result_truncated);
+}
+
+#[test]
 fn a_pod_that_runs_a_minute_past_its_timeout_is_deleted_by_us_and_timed_out() {
     let scene = running(json!({})).write(10);
     assert!(!deletes_pod(&scene, 659) && deletes_pod(&scene, 660));
