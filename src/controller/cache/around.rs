@@ -5,17 +5,13 @@ use std::sync::Arc;
 
 use kube::runtime::reflector::ObjectRef;
 
-use super::{Cache, Inner, key_beside, namespace_of};
-use crate::api::{State, Task, TaskQueue, TaskType};
+use super::{Cache, Inner, is_queued, key_beside, namespace_of};
+use crate::api::{Task, TaskQueue, TaskType};
 use crate::core::queue::{Capacity, Key, Summary};
 use crate::core::{Kind, policy};
 
 fn is_final(task: &Task) -> bool {
     task.status.as_ref().is_some_and(|status| status.state.is_final())
-}
-
-fn is_queued(task: &Task) -> bool {
-    task.status.as_ref().is_none_or(|status| status.state == State::Queued)
 }
 
 impl Cache {

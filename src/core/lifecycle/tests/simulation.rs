@@ -351,11 +351,13 @@ impl World {
 
     fn admit(&mut self) -> Checked {
         let Some(kind) = self.scene.kind.clone() else { return Ok(()) };
-        let Standing::Candidate(candidate) = standing(&self.scene.task, Some(&kind), 100, &self.scene.settings) else {
+        let Standing::Candidate(candidate) =
+            standing(&self.scene.task, Some(&kind), self.scene.first_seen, &self.scene.settings)
+        else {
             return Ok(());
         };
         self.forget_what_is_gone();
-        if is_forestalled(&self.scene.task, &self.observed(), 100) {
+        if is_forestalled(&self.scene.task, &self.observed(), self.scene.first_seen) {
             return Ok(());
         }
         if self.scene.queue.is_none() || candidate.ready_at.is_some_and(|ready| ready > at(self.clock())) {
@@ -473,14 +475,15 @@ impl World {
     }
 
     fn forge_pod(&mut self) {
-        let task = &self.scene.task;
+        let Scene { task, first_seen, .. } = &self.scene;
         let is_at_work = self.scene.status().state == State::Processing;
-        let name = if is_at_work { job_name(task) } else { names::job_of(task, &record::next_attempt(task, 100)) };
+        let next = || names::job_of(task, &record::next_attempt(task, *first_seen));
+        let name = if is_at_work { job_name(task) } else { next() };
         self.add_forged(name, "made up".into());
     }
 
     fn forge_job(&mut self) {
-        let name = names::job_of(&self.scene.task, &record::next_attempt(&self.scene.task, 100));
+        let name = names::job_of(&self.scene.task, &record::next_attempt(&self.scene.task, self.scene.first_seen));
         if self.scene.status().state != State::Queued || self.jobs.iter().any(|job| job.name == name) {
             return;
         }
