@@ -143,6 +143,33 @@ async fn an_archive_whose_folder_is_made_later_is_used_then() {
 }
 
 #[tokio::test]
+async fn when_the_file_of_the_archive_is_moved_away_what_is_owed_is_recorded_in_the_next_one() {
+    in_namespace("archive-moved", async |ns| {
+        let (_node, operator) = set(&ns, &[]).await;
+        ns.create(&task("before")).await;
+        let before = recorded(&ns, "before").await;
+        let file = ns.archive().strip_prefix("sqlite:").expect("a file").to_owned();
+        let moved = format!("{file}.moved");
+        std::fs::rename(&file, &moved).expect("it is moved");
+        ns.create(&task("after")).await;
+        let after = recorded(&ns, "after").await;
+        let found = record(&ns, &after).await.map(|record| record.summary.state);
+        assert_eq!(found, Some(State::Completed), "what is said to be archived is there");
+        assert!(operator.logged().contains("moved, removed or replaced"), "it is told");
+        assert!(readyz(&operator).await.contains("[+]archive ok"));
+
+        let elsewhere = archive_at(&format!("sqlite:{moved}"));
+        let uid = |task: &Task| task.metadata.uid.clone().expect("a uid");
+        assert!(elsewhere.find(&uid(&before)).await.expect("an answer").is_some(), "nothing was lost by that");
+        drop(elsewhere);
+        for end in ["", "-wal", "-shm"] {
+            let _ = std::fs::remove_file(format!("{moved}{end}"));
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn a_task_that_is_deleted_unfinished_is_recorded_as_deleted_also_while_the_archive_is_down() {
     in_namespace("deleted", async |ns| {
         let (node, operator) = set(&ns, &[]).await;
