@@ -17,7 +17,7 @@ use super::calls::CallError;
 use super::departed::Departed;
 use super::{Context, log_tail};
 use crate::api::{Payload, Task, TaskSpec, TaskStatus};
-use crate::archive::{Archive, Guard, Record};
+use crate::archive::{Archive, Error, Guard, Record};
 use crate::core::lifecycle::{Earlier, Recording, leaves_unrecorded};
 use crate::metrics::Metrics;
 
@@ -114,7 +114,7 @@ impl Records {
     }
 
     async fn put(&self, record: &Record) -> bool {
-        put(&self.guard, record, &self.metrics).await
+        put(&self.guard, record, &self.metrics).await.is_ok()
     }
 
     fn there(&self, task: &Task) -> Kept {
@@ -155,19 +155,17 @@ impl Records {
         let (name, run_id, uid) = (task.name_any(), &task.spec.run_id, task.uid().unwrap_or_default());
         // What waits to be told to the archive is not known to it.
         let answer = match self.guard.is_up() && !self.departed.holds(namespace, &name, run_id) {
-            true => Some(self.archive().outcome(namespace, &name, run_id).await),
+            true => self.guard.ask(self.archive().outcome(namespace, &name, run_id)).await.ok(),
             false => None,
         };
         let mut inner = self.lock();
         match answer {
-            Some(Ok(record)) => {
+            Some(record) => {
                 inner.asking.remove(&*uid);
                 Earlier::found(record.map(|record| record.task()))
             }
-            unanswered => {
+            None => {
                 inner.asking.insert(uid.as_str().into());
-                drop(inner);
-                unanswered.iter().for_each(|answer| self.guard.asked(answer));
                 Earlier::NotKnown
             }
         }
@@ -235,21 +233,18 @@ impl Drop for Records {
     }
 }
 
-/// Puts a record, tells of it, and says whether it is there.
-pub async fn put(guard: &Guard, record: &Record, metrics: &Metrics) -> bool {
+/// Puts a record, and tells of it.
+pub async fn put(guard: &Guard, record: &Record, metrics: &Metrics) -> Result<(), Error> {
     let began = Instant::now();
     let put = guard.put(record).await;
     metrics.archived(began.elapsed(), put.as_ref().err().map_or("ok", |error| error.kind()));
-    match put {
-        Ok(()) => true,
-        Err(error) => {
-            if !error.passes() {
-                let summary = &record.summary;
-                tracing::error!(namespace = summary.namespace, task = summary.name, uid = summary.uid, %error, "a record could not be written");
-            }
-            false
-        }
+    if let Err(error) = &put
+        && !error.passes()
+    {
+        let summary = &record.summary;
+        tracing::error!(namespace = summary.namespace, task = summary.name, uid = summary.uid, %error, "a record could not be written");
     }
+    put
 }
 
 /// Wakes the tasks that wait for the archive whenever it is back. Never ends.
