@@ -15,7 +15,7 @@ use tokio::time::timeout;
 use super::cache::Uid;
 use super::calls::CallError;
 use super::departed::Departed;
-use super::{Context, log_tail};
+use super::{Context, log_tail, superseded};
 use crate::api::{Payload, Task, TaskSpec, TaskStatus};
 use crate::archive::{Archive, Error, Guard, Record};
 use crate::core::lifecycle::{Earlier, Recording, leaves_unrecorded};
@@ -25,6 +25,8 @@ use crate::metrics::Metrics;
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
 /// … and at most: each is twice the one before.
 const LAST_PAUSE: Duration = Duration::from_secs(60);
+/// So many payloads of runs that are being superseded are kept at most.
+const MOST_PAYLOADS: usize = 256;
 
 /// What is known of records beside the archive, in one term.
 pub struct Records {
@@ -43,7 +45,7 @@ struct Memory {
     asks: bool,
     /// A record of it was put, and not yet written what that says: that may have become another end.
     in_doubt: bool,
-    /// The spec, without payload, of a run that is being superseded: the task has that of the next one by now.
+    /// The spec of a run that is being superseded: the task has that of the next one by now.
     earlier: Option<Box<TaskSpec>>,
 }
 
@@ -58,20 +60,6 @@ pub enum Kept {
 
 fn uid_of(task: &Task) -> Uid {
     task.metadata.uid.as_deref().unwrap_or_default().into()
-}
-
-/// The run that the status speaks of, where the task asks for another by now.
-fn superseded_run(task: &Task) -> Option<&String> {
-    let told = task.status.as_ref().and_then(|status| status.run_id.as_ref());
-    told.filter(|told| **told != task.spec.run_id)
-}
-
-/// A task as it was before its present runId, as far as that is known.
-fn before_this_run(task: &Task, earlier: Option<Box<TaskSpec>>) -> Task {
-    // Of its payload, at least, it is not known that it is the same.
-    let payload = Some(Payload::Measured { bytes: 0 });
-    let spec = earlier.map_or_else(|| TaskSpec { payload, ..task.spec.clone() }, |earlier| *earlier);
-    Task { spec, ..task.clone() }
 }
 
 /// Puts the record into the archive, if that is up.
@@ -99,8 +87,9 @@ pub async fn keep(task: &Task, recording: &Recording, context: &Context) -> Resu
 
 /// The task as it was in the run that ended, payload included where that is known; `None` when it changed meanwhile.
 async fn as_it_ran(task: &Task, ended: &TaskStatus, context: &Context) -> Result<Option<Task>, CallError> {
-    if ended.run_id.as_deref() != Some(&task.spec.run_id) {
-        return Ok(Some(before_this_run(task, context.records.earlier(task))));
+    if superseded::run(task).is_some() {
+        let spec = superseded::spec(task, ended, context).await?;
+        return Ok(Some(Task { spec, ..task.clone() }));
     }
     if !matches!(task.spec.payload, Some(Payload::Measured { .. })) {
         return Ok(Some(task.clone()));
@@ -193,28 +182,41 @@ impl Records {
 
     /// The watch shows a task, which it showed so before.
     pub fn seen(&self, before: Option<&Task>, task: &Task) {
-        let Some(told) = superseded_run(task) else {
+        let Some(told) = superseded::run(task) else {
             return self.change(task, |memory| memory.earlier = None);
         };
         let before = before.filter(|before| before.metadata.uid == task.metadata.uid);
         if let Some(before) = before.filter(|before| before.spec.run_id == *told) {
-            self.change(task, |memory| memory.earlier = Some(Box::new(before.spec.clone())));
+            self.remember(task, before.spec.clone());
         }
     }
 
-    fn earlier(&self, task: &Task) -> Option<Box<TaskSpec>> {
-        self.lock().get(task.metadata.uid.as_deref().unwrap_or_default())?.earlier.clone()
+    /// Remembers the spec of the run that is being superseded.
+    pub fn remember(&self, task: &Task, mut earlier: TaskSpec) {
+        let is_whole = |spec: &TaskSpec| matches!(spec.payload, Some(Payload::Whole(_)));
+        let uid = uid_of(task);
+        let is_other =
+            |(other, memory): &(&Uid, &Memory)| **other != uid && memory.earlier.as_deref().is_some_and(is_whole);
+        if is_whole(&earlier) && self.lock().iter().filter(is_other).count() >= MOST_PAYLOADS {
+            earlier.payload = earlier.payload.map(|payload| payload.measured());
+        }
+        self.change(task, |memory| memory.earlier = Some(Box::new(earlier)));
+    }
+
+    pub fn earlier(&self, task: &Task) -> Option<TaskSpec> {
+        let tasks = self.lock();
+        tasks.get(task.metadata.uid.as_deref().unwrap_or_default())?.earlier.as_deref().cloned()
     }
 
     /// A task is gone: `task` is how it was last seen, whole if possible.
     pub fn gone(&self, task: &Task) {
         let Memory { in_doubt, earlier, .. } = self.forget(task);
         if leaves_unrecorded(task) || in_doubt {
-            let as_it_ran = match superseded_run(task) {
-                Some(_) => before_this_run(task, earlier),
-                None => task.clone(),
+            let spec = match superseded::run(task) {
+                Some(_) => superseded::known_spec(task, earlier.map(|earlier| *earlier)),
+                None => task.spec.clone(),
             };
-            self.departed.take(&as_it_ran, Timestamp::now());
+            self.departed.take(&Task { spec, ..task.clone() }, Timestamp::now());
         }
     }
 
