@@ -241,8 +241,14 @@ async fn dead_letters_are_replayed_by_a_filter_each_once() {
             assert_eq!(answer.status, 200, "{body}: {}", answer.text);
             answer.json()
         };
+        let [a1, a2] = [ns.task("a1").await, ns.task("a2").await].map(|task| json!({"task_id": task.uid()}));
         let told = replay(&rest, json!({"kb_id": "a", "dry_run": true})).await;
-        assert_eq!(told, json!({"matched": 2, "replayed": 0, "dry_run": true, "results": []}));
+        assert_eq!(told, json!({"matched": 2, "replayed": 0, "dry_run": true, "results": [a1, a2]}));
+        let told = replay(&rest, json!({"kb_id": "a", "dry_run": true, "limit": 1})).await;
+        assert_eq!((&told["matched"], &told["results"]), (&json!(2), &json!([a2])), "how many, and so many of them");
+        let cursor = told["next_cursor"].as_str().expect("there is more");
+        let told = replay(&rest, json!({"kb_id": "a", "dry_run": true, "limit": 1, "cursor": cursor})).await;
+        assert_eq!((&told["results"], told.get("next_cursor")), (&json!([a1]), None));
         assert!(ns.tasks().get_opt("a1-r1").await.expect("an answer").is_none(), "a dry run makes nothing");
 
         // As if the operator had ended between making a replay and linking it.
