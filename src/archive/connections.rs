@@ -8,7 +8,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use sqlx::any::AnyConnectOptions;
-use sqlx::{AnyConnection, AssertSqlSafe, ConnectOptions, Error as Cause, Executor};
+use sqlx::{AnyConnection, AssertSqlSafe, ConnectOptions, Connection, Error as Cause, Executor};
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
@@ -26,6 +26,8 @@ pub(super) struct Connections {
     setup: String,
     /// How long connecting may take.
     patience: Duration,
+    /// How many there are at most.
+    most: u32,
     permits: Semaphore,
     idle: Mutex<Vec<(AnyConnection, Instant)>>,
     unreachable: Mutex<Option<(Error, Instant)>>,
@@ -36,9 +38,9 @@ fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl Connections {
-    pub fn new(options: AnyConnectOptions, setup: String, most: usize, patience: Duration) -> Self {
-        let permits = Semaphore::new(most);
-        Self { options, setup, patience, permits, idle: Mutex::default(), unreachable: Mutex::default() }
+    pub fn new(options: AnyConnectOptions, setup: String, most: u32, patience: Duration) -> Self {
+        let permits = Semaphore::new(most as usize);
+        Self { options, setup, patience, most, permits, idle: Mutex::default(), unreachable: Mutex::default() }
     }
 
     /// Runs a statement that may be run twice: once more, where its connection turns out to have died idle.
@@ -79,6 +81,17 @@ impl Connections {
         let down = connected.as_ref().err().filter(|error| matches!(error, Error::Down(_)));
         *locked(&self.unreachable) = down.map(|error| (error.clone(), Instant::now()));
         connected
+    }
+
+    /// Closes all of them, those in use when that is done; on each it runs `last` before, as far as that can be.
+    pub async fn close(&self, last: &'static str) {
+        let all = self.permits.acquire_many(self.most).await;
+        let idle = std::mem::take(&mut *locked(&self.idle));
+        for (mut connection, _) in idle {
+            let _ = connection.execute(sqlx::raw_sql(last)).await;
+            let _ = connection.close().await;
+        }
+        drop(all);
     }
 
     async fn open(&self) -> Result<AnyConnection, Cause> {

@@ -1,11 +1,12 @@
 //! An archive, and whether it takes what it is given: one that does not is asked by nobody but a probe, so that it
-//! costs no task its deadline. Says once that it is down, and once that it is back.
+//! costs no task its deadline. One that takes some of what it is given is busy, and not down. Says once that it is down,
+//! and once that it is back.
 
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::watch;
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, timeout};
 
 use super::{Archive, Error, Record};
 
@@ -13,7 +14,8 @@ use super::{Archive, Error, Record};
 const LOOK: Duration = Duration::from_secs(15);
 /// How long after a failure it is, first …
 const FIRST_PROBE: Duration = Duration::from_secs(1);
-/// … and at most: each pause is twice the one before.
+/// … and at most: each pause is twice the one before, until it has taken what it is given for as long as between two
+/// looks. So one that comes and goes is not believed at once each time.
 const LAST_PROBE: Duration = Duration::from_secs(30);
 
 /// An archive that is known to take what it is given, or not to.
@@ -21,13 +23,13 @@ pub struct Guard {
     archive: Archive,
     /// Why it does not.
     trouble: watch::Sender<Option<String>>,
-    /// How often it was found down since it last took something.
-    found_down: AtomicU32,
+    /// When it last took a record.
+    taken: Mutex<Option<Instant>>,
 }
 
 impl Guard {
     pub fn of(archive: Archive) -> Self {
-        Self { archive, trouble: watch::Sender::new(None), found_down: AtomicU32::new(0) }
+        Self { archive, trouble: watch::Sender::new(None), taken: Mutex::default() }
     }
 
     pub fn archive(&self) -> &Archive {
@@ -49,9 +51,12 @@ impl Guard {
         if let Some(trouble) = trouble {
             return Err(Error::Down(trouble));
         }
+        let began = Instant::now();
         let put = self.archive.put(record).await;
         match &put {
-            Ok(()) => self.found_down.store(0, Ordering::Relaxed),
+            Ok(()) => *self.taken.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now()),
+            // It was not the turn of this record.
+            Err(error) if error.passes() && self.has_taken_since(began) => {}
             Err(error) if error.passes() => self.found(Err(error.clone())),
             // It is this record.
             Err(Error::TooLarge { .. }) => {}
@@ -61,43 +66,58 @@ impl Guard {
         put
     }
 
-    /// What one who asked it something else was answered.
-    pub fn asked<T>(&self, answer: &Result<T, Error>) {
-        if let Err(error) = answer
+    fn has_taken_since(&self, began: Instant) -> bool {
+        self.taken.lock().unwrap_or_else(PoisonError::into_inner).is_some_and(|taken| taken >= began)
+    }
+
+    /// Has it asked something else.
+    pub async fn ask<T>(&self, asked: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
+        let began = Instant::now();
+        let answer = asked.await;
+        if let Err(error) = &answer
             && error.passes()
+            && !self.has_taken_since(began)
         {
             self.found(Err(error.clone()));
         }
+        answer
     }
 
     /// Brings the archive up to date and looks after it; never ends.
     pub async fn watch_over(&self) {
-        let prepared = self.archive.prepare().await;
-        self.found(if prepared.is_ok() { self.archive.probe().await } else { prepared });
+        let mut pause = FIRST_PROBE;
+        self.look().await;
         loop {
-            if self.is_up() {
-                let mut trouble = self.trouble();
-                match timeout(LOOK, trouble.wait_for(Option::is_some)).await {
-                    Ok(_) => {}
-                    Err(_) => self.found(self.archive.probe().await),
-                }
+            if !self.is_up() {
+                sleep(pause).await;
+                pause = (2 * pause).min(LAST_PROBE);
+            } else if self.goes_down_within(LOOK).await {
+                continue;
             } else {
-                sleep(self.pause()).await;
-                self.found(self.archive.probe().await);
+                pause = FIRST_PROBE;
             }
+            self.look().await;
         }
     }
 
-    fn pause(&self) -> Duration {
-        let doubled = self.found_down.load(Ordering::Relaxed).saturating_sub(1).min(16);
-        FIRST_PROBE.saturating_mul(1 << doubled).min(LAST_PROBE)
+    async fn goes_down_within(&self, time: Duration) -> bool {
+        let mut trouble = self.trouble();
+        let down = timeout(time, trouble.wait_for(Option::is_some)).await;
+        down.is_ok()
+    }
+
+    /// What was moved is prepared anew, which may take longer than a call.
+    async fn look(&self) {
+        let began = Instant::now();
+        let prepared = self.archive.prepare().await;
+        let probed = if prepared.is_ok() { self.archive.probe().await } else { prepared };
+        if probed.is_ok() || !self.has_taken_since(began) {
+            self.found(probed);
+        }
     }
 
     fn found(&self, answer: Result<(), Error>) {
         let trouble = answer.err().map(|error| error.to_string());
-        if trouble.is_some() {
-            self.found_down.fetch_add(1, Ordering::Relaxed);
-        }
         self.trouble.send_if_modified(|before| {
             match (&before, &trouble) {
                 (None, Some(error)) => {

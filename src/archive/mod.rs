@@ -22,7 +22,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::OnceCell;
+use tokio::sync::Mutex;
 use tokio::time::timeout;
 
 pub use error::Error;
@@ -35,13 +35,13 @@ pub use results::{LARGEST_RESULT, LONGEST_TYPE, LargeResult};
 pub use retention::Retention;
 
 use connections::Connections;
-use place::{Backend, Place};
+use place::{Backend, Place, Present};
 use statement::{Answer, Statement};
 
 /// How long bringing the tables up to date may take.
 const MIGRATED_WITHIN: Duration = Duration::from_secs(60);
 /// SQLite has one writer at a time; so many read beside it.
-const SQLITE_READERS: usize = 4;
+const SQLITE_READERS: u32 = 4;
 
 /// How an archive is used.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -49,7 +49,7 @@ pub struct Options {
     /// How long any call may take.
     pub deadline: Duration,
     /// Connections to PostgreSQL at once.
-    pub connections: usize,
+    pub connections: u32,
 }
 
 impl Default for Options {
@@ -68,7 +68,8 @@ struct Inner {
     writer: Connections,
     /// Absent where the writer's connections serve readers too.
     reader: Option<Connections>,
-    prepared: OnceCell<()>,
+    /// What was opened, once its tables are up to date.
+    opened: Mutex<Option<Present>>,
 }
 
 impl fmt::Debug for Archive {
@@ -101,8 +102,7 @@ impl Archive {
             }
             Backend::Postgres => (connections(postgres_setup(options.deadline), options.connections.max(1)), None),
         };
-        let prepared = OnceCell::new();
-        Ok(Self(Arc::new(Inner { place, deadline: options.deadline, writer, reader, prepared })))
+        Ok(Self(Arc::new(Inner { place, deadline: options.deadline, writer, reader, opened: Mutex::default() })))
     }
 
     /// The archive at `url`, with its tables up to date.
@@ -115,7 +115,7 @@ impl Archive {
     /// Brings the tables up to date, unless that was done. It may take longer than a call may, so a program calls
     /// this when it starts; where the archive is down then, the first call that gets through does it.
     pub async fn prepare(&self) -> Result<(), Error> {
-        within(MIGRATED_WITHIN, self.0.prepared()).await
+        within(MIGRATED_WITHIN, self.0.prepared()).await.map(drop)
     }
 
     /// Whether it takes what it is given: stores a record and a result that nobody asked for, and deletes them. Less
@@ -135,8 +135,11 @@ impl Archive {
 
     async fn run(&self, connections: &Connections, statement: Statement) -> Result<Answer, Error> {
         let work = async {
-            self.0.prepared().await?;
-            connections.run(&statement).await
+            let opened = self.0.prepared().await?;
+            let answer = connections.run(&statement).await;
+            // What was written to a file that was no more at its place then is not kept.
+            self.0.place.must_have(opened).await?;
+            answer
         };
         within(self.0.deadline, work).await
     }
@@ -145,6 +148,10 @@ impl Archive {
 /// WAL lets readers go on while it writes; FULL means that what was acknowledged survives a power cut.
 const SQLITE_WRITER: &str =
     "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA journal_size_limit = 67108864";
+
+/// What was written last may be in a file beside the database alone, which does not go where that is moved to, and must
+/// not be taken for a part of the next one.
+const SQLITE_LAST: &str = "PRAGMA wal_checkpoint(TRUNCATE)";
 
 /// The server ends what we have given up, or it would pile up there.
 fn postgres_setup(deadline: Duration) -> String {
@@ -157,16 +164,33 @@ async fn within<T>(deadline: Duration, work: impl Future<Output = Result<T, Erro
 }
 
 impl Inner {
-    async fn prepared(&self) -> Result<(), Error> {
-        self.prepared.get_or_try_init(|| self.migrated()).await.copied()
+    /// What is at its place, with its tables up to date. Fails where that is not what it was: whoever did this may not
+    /// be ready, so the next call begins with what is there then.
+    async fn prepared(&self) -> Result<Present, Error> {
+        let mut opened = self.opened.lock().await;
+        let present = match *opened {
+            Some(present) => self.place.must_have(present).await.map(|()| present),
+            None => self.migrated().await.map_err(|error| self.explained(error)),
+        };
+        *opened = present.as_ref().ok().copied();
+        present
     }
 
-    async fn migrated(&self) -> Result<(), Error> {
-        let migrated = async {
-            let mut connection = self.writer.connect().await?;
-            migrations::migrate(&mut connection, &self.place.backend).await
-        };
-        migrated.await.map_err(|error| self.explained(error))
+    async fn migrated(&self) -> Result<Present, Error> {
+        self.close().await;
+        let before = self.place.present().await;
+        let mut connection = self.writer.connect().await?;
+        migrations::migrate(&mut connection, &self.place.backend).await?;
+        // A file that is not there is made.
+        Ok(if before.is_nothing() { self.place.present().await } else { before })
+    }
+
+    /// No two files may be open at once: those beside them have the same names.
+    async fn close(&self) {
+        if let (Backend::Sqlite { .. }, Some(reader)) = (&self.place.backend, &self.reader) {
+            reader.close(SQLITE_LAST).await;
+            self.writer.close(SQLITE_LAST).await;
+        }
     }
 
     /// SQLite does not say why it cannot open a file.

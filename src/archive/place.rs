@@ -1,12 +1,16 @@
-//! Where an archive is: a URL, read once, with a sentence for each way in which it can be wrong.
+//! Where an archive is: a URL, read once, with a sentence for each way in which it can be wrong; and whether what is there
+//! is still what was opened.
 
 use std::fmt;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use sqlx::ConnectOptions;
 use sqlx::any::AnyConnectOptions;
 use sqlx::postgres::PgConnectOptions;
+
+use super::error::Error;
 
 /// A URL that names no archive.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -38,6 +42,10 @@ pub(super) enum Backend {
     Postgres,
 }
 
+/// What is at a place: of SQLite, which file, whatever it is called.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Present(Option<(u64, u64)>);
+
 #[derive(Clone, Debug)]
 pub(super) struct Place {
     pub backend: Backend,
@@ -49,6 +57,29 @@ pub(super) struct Place {
 impl fmt::Display for Place {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         out.write_str(&self.shown)
+    }
+}
+
+impl Present {
+    pub fn is_nothing(self) -> bool {
+        self.0.is_none()
+    }
+}
+
+impl Place {
+    /// A server says itself when it is another one.
+    pub async fn present(&self) -> Present {
+        let Backend::Sqlite { file } = &self.backend else { return Present(None) };
+        Present(tokio::fs::metadata(file).await.ok().map(|file| (file.dev(), file.ino())))
+    }
+
+    /// SQLite notices nothing of it when its file goes elsewhere, and would go on with that.
+    pub async fn must_have(&self, opened: Present) -> Result<(), Error> {
+        if self.present().await == opened {
+            return Ok(());
+        }
+        let gone = format!("the file of {self} is not the one that was opened; somebody moved, removed or replaced it");
+        Err(Error::Down(gone))
     }
 }
 

@@ -49,7 +49,7 @@ pub struct Summary {
     pub finished_at: Option<Timestamp>,
     /// The uid of the task that this one repeats.
     pub replay_of: Option<String>,
-    /// The uid of the task that repeats this one. Kept once it is set, whatever is put later.
+    /// The uid of the task that repeats this one, if the archive was told so.
     pub replayed_by: Option<String>,
     pub archived_at: Timestamp,
 }

@@ -29,13 +29,10 @@ pub struct Page {
 impl Archive {
     /// Stores a record. Putting the same again changes nothing, and what remains of several that speak of the same
     /// run does not depend on the order in which they come: one that is final goes before one that is not, a later
-    /// run before an earlier one under the same runId, an end before a mere deletion, and else the newest stays.
+    /// run before an earlier one under the same runId, an end before a mere deletion, and else the newest stays. By
+    /// whom it was replayed is told by [`Archive::link_replay`] alone.
     pub async fn put(&self, record: &Record) -> Result<(), Error> {
-        self.write(upsert(record)?).await?;
-        if let Some(by) = &record.summary.replayed_by {
-            self.write(link(&record.summary.uid, by)).await?;
-        }
-        Ok(())
+        self.write(upsert(record)?).await.map(drop)
     }
 
     /// Under a uid that no task has, and that no list shows.
@@ -102,7 +99,9 @@ impl Archive {
     /// Notes on the newest run of `uid` that the task `by` repeats it, unless another was noted before. Returns what
     /// is noted now; `None` when there is no such record.
     pub async fn link_replay(&self, uid: &str, by: &str) -> Result<Option<String>, Error> {
-        let rows = self.write(link(uid, by)).await?.rows;
+        let linked = "UPDATE archive_records SET replayed_by = COALESCE(replayed_by, $2) WHERE uid = $1 AND run_id = \
+            (SELECT run_id FROM archive_records WHERE uid = $1 ORDER BY began DESC, run_id DESC LIMIT 1) RETURNING replayed_by";
+        let rows = self.write(Statement::new(linked).with(column(uid)).with(column(by))).await?.rows;
         Ok(rows.first().map(|row| row.try_get("replayed_by")).transpose()?)
     }
 
@@ -176,12 +175,6 @@ fn upsert(record: &Record) -> Result<Statement, Error> {
         .with(summary.archived_at.as_microsecond())
         .with(told)
         .with(rest))
-}
-
-fn link(uid: &str, by: &str) -> Statement {
-    let linked = "UPDATE archive_records SET replayed_by = COALESCE(replayed_by, $2) WHERE uid = $1 AND run_id = \
-        (SELECT run_id FROM archive_records WHERE uid = $1 ORDER BY began DESC, run_id DESC LIMIT 1) RETURNING replayed_by";
-    Statement::new(linked).with(column(uid)).with(column(by))
 }
 
 fn whole(condition: &str) -> Statement {

@@ -11,10 +11,10 @@ use kube::core::NamespaceResourceScope;
 use kube::{Api, Resource, ResourceExt};
 use serde::de::DeserializeOwned;
 
-use super::Context;
 use super::calls::CallError;
 use super::records::{self, Kept};
 use super::removal::{Removal, only, remove};
+use super::{Context, superseded};
 use crate::api::{State, Task, TaskStatus};
 use crate::core::lifecycle::{Action, Recording};
 use crate::core::observe::{self, JobFacts, Trouble};
@@ -38,6 +38,7 @@ pub async fn carry_out(task: &Task, action: Action, context: &Context) -> Again 
         Action::Record(recording) => record(task, *recording, context).await,
         Action::Launch => launch(task, context).await.inspect_err(|error| unanswered(task, error, context)),
         Action::DeleteJob { name, uid, why } => {
+            superseded::job_goes(task, &name, context).await?;
             match delete::<Job>(task, &name, only(&uid), why, context).await? {
                 Removal::Asked => {
                     context.cache.job_deleted(task, &uid);

@@ -116,11 +116,12 @@ impl Departed {
     /// Puts the first one that waits; false when it is still to be put.
     async fn put_first(&self) -> bool {
         let Some(record) = self.lock().waiting.front().map(|first| first.record.clone()) else { return true };
-        let taken = put(&self.guard, &record, &self.metrics).await;
+        let put = put(&self.guard, &record, &self.metrics).await;
+        let (taken, refused) = (put.is_ok(), put.is_err_and(|error| !error.passes()) && self.guard.is_up());
         let mut inner = self.lock();
         // Only this takes anything away, so it is still the first.
         let Some(mut first) = inner.waiting.pop_front() else { return true };
-        let given_up = !taken && self.guard.is_up() && first.tries + 1 >= TRIES;
+        let given_up = refused && first.tries + 1 >= TRIES;
         if given_up {
             self.metrics.record_lost();
         }
@@ -129,7 +130,7 @@ impl Departed {
             self.metrics.records_wait(-1);
             return true;
         }
-        first.tries += u32::from(self.guard.is_up());
+        first.tries += u32::from(refused);
         inner.waiting.push_back(first);
         false
     }

@@ -28,6 +28,7 @@ mod records;
 mod removal;
 mod retention;
 mod status;
+mod superseded;
 mod types;
 mod watch;
 

@@ -1,7 +1,7 @@
 //! Puts the record of a run into the archive before anything of the run is forgotten. What the archive does not take
 //! now waits, and is tried again after growing pauses, and at once when the archive is back.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -15,9 +15,9 @@ use tokio::time::timeout;
 use super::cache::Uid;
 use super::calls::CallError;
 use super::departed::Departed;
-use super::{Context, log_tail};
+use super::{Context, log_tail, superseded};
 use crate::api::{Payload, Task, TaskSpec, TaskStatus};
-use crate::archive::{Archive, Guard, Record};
+use crate::archive::{Archive, Error, Guard, Record};
 use crate::core::lifecycle::{Earlier, Recording, leaves_unrecorded};
 use crate::metrics::Metrics;
 
@@ -25,25 +25,28 @@ use crate::metrics::Metrics;
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
 /// … and at most: each is twice the one before.
 const LAST_PAUSE: Duration = Duration::from_secs(60);
+/// So many payloads of runs that are being superseded are kept at most.
+const MOST_PAYLOADS: usize = 256;
 
 /// What is known of records beside the archive, in one term.
 pub struct Records {
     guard: Arc<Guard>,
     departed: Arc<Departed>,
     metrics: Arc<Metrics>,
-    inner: Mutex<Inner>,
+    tasks: Mutex<HashMap<Uid, Memory>>,
 }
 
-#[derive(Default)]
-struct Inner {
-    /// Tasks that wait for the archive, and how often each has tried.
-    waiting: HashMap<Uid, u32>,
-    /// Tasks that wait to learn from the archive whether they have run before.
-    asking: HashSet<Uid>,
-    /// Tasks of which a record was put, and not yet written what it says: that may have become another end.
-    in_doubt: HashSet<Uid>,
-    /// The spec, without payload, of a run that is being superseded: the task has that of the next one by now.
-    earlier: HashMap<Uid, TaskSpec>,
+/// What is remembered of one task. Of most there is nothing.
+#[derive(Default, PartialEq)]
+struct Memory {
+    /// It waits for the archive, and has tried so often.
+    tries: Option<u32>,
+    /// It waits to learn from the archive whether it has run before.
+    asks: bool,
+    /// A record of it was put, and not yet written what that says: that may have become another end.
+    in_doubt: bool,
+    /// The spec of a run that is being superseded: the task has that of the next one by now.
+    earlier: Option<Box<TaskSpec>>,
 }
 
 /// What became of a record.
@@ -84,8 +87,9 @@ pub async fn keep(task: &Task, recording: &Recording, context: &Context) -> Resu
 
 /// The task as it was in the run that ended, payload included where that is known; `None` when it changed meanwhile.
 async fn as_it_ran(task: &Task, ended: &TaskStatus, context: &Context) -> Result<Option<Task>, CallError> {
-    if ended.run_id.as_deref() != Some(&task.spec.run_id) {
-        return Ok(Some(context.records.before_this_run(task.clone())));
+    if superseded::run(task).is_some() {
+        let spec = superseded::spec(task, ended, context).await?;
+        return Ok(Some(Task { spec, ..task.clone() }));
     }
     if !matches!(task.spec.payload, Some(Payload::Measured { .. })) {
         return Ok(Some(task.clone()));
@@ -102,11 +106,22 @@ async fn as_it_ran(task: &Task, ended: &TaskStatus, context: &Context) -> Result
 
 impl Records {
     pub fn new(guard: Arc<Guard>, departed: Arc<Departed>, metrics: Arc<Metrics>) -> Self {
-        Self { guard, departed, metrics, inner: Mutex::default() }
+        Self { guard, departed, metrics, tasks: Mutex::default() }
     }
 
-    fn lock(&self) -> MutexGuard<'_, Inner> {
-        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, HashMap<Uid, Memory>> {
+        self.tasks.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Changes what is remembered of a task.
+    fn change<T>(&self, task: &Task, change: impl FnOnce(&mut Memory) -> T) -> T {
+        let (uid, mut tasks) = (uid_of(task), self.lock());
+        let memory = tasks.entry(uid.clone()).or_default();
+        let before = change(memory);
+        if *memory == Memory::default() {
+            tasks.remove(&uid);
+        }
+        before
     }
 
     pub fn archive(&self) -> &Archive {
@@ -114,142 +129,133 @@ impl Records {
     }
 
     async fn put(&self, record: &Record) -> bool {
-        put(&self.guard, record, &self.metrics).await
+        put(&self.guard, record, &self.metrics).await.is_ok()
     }
 
     fn there(&self, task: &Task) -> Kept {
-        self.lock().in_doubt.insert(uid_of(task));
-        self.waits_no_more(task);
+        let waited = self.change(task, |memory| {
+            memory.in_doubt = true;
+            memory.tries.take()
+        });
+        self.waits_no_more(waited);
         Kept::There
     }
 
-    fn waits_no_more(&self, task: &Task) {
-        if self.lock().waiting.remove(&uid_of(task)).is_some() {
+    fn waits_no_more(&self, waited: Option<u32>) {
+        if waited.is_some() {
             self.metrics.records_wait(-1);
         }
     }
 
     /// The status says what the record says.
     pub fn told(&self, task: &Task) {
-        self.lock().in_doubt.remove(task.metadata.uid.as_deref().unwrap_or_default());
+        self.change(task, |memory| memory.in_doubt = false);
     }
 
     pub fn is_in_doubt(&self, task: &Task) -> bool {
-        self.lock().in_doubt.contains(task.metadata.uid.as_deref().unwrap_or_default())
+        self.lock().get(task.metadata.uid.as_deref().unwrap_or_default()).is_some_and(|memory| memory.in_doubt)
     }
 
     /// How long this task waits before its record is tried again.
     fn pause(&self, task: &Task) -> Duration {
-        let mut inner = self.lock();
-        let tries = inner.waiting.entry(uid_of(task)).or_insert_with(|| {
-            self.metrics.records_wait(1);
-            0
+        let before = self.change(task, |memory| {
+            let tries = memory.tries.map_or(1, |tries| tries.saturating_add(1));
+            memory.tries.replace(tries)
         });
-        let pause = FIRST_PAUSE.saturating_mul(1 << (*tries).min(16)).min(LAST_PAUSE);
-        *tries = tries.saturating_add(1);
-        pause
+        if before.is_none() {
+            self.metrics.records_wait(1);
+        }
+        FIRST_PAUSE.saturating_mul(1 << before.unwrap_or_default().min(16)).min(LAST_PAUSE)
     }
 
     /// How the last task of this name, or this one earlier, ended the same run.
     pub async fn earlier_than(&self, namespace: &str, task: &Task) -> Earlier {
-        let (name, run_id, uid) = (task.name_any(), &task.spec.run_id, task.uid().unwrap_or_default());
+        let (name, run_id) = (task.name_any(), &task.spec.run_id);
         // What waits to be told to the archive is not known to it.
         let answer = match self.guard.is_up() && !self.departed.holds(namespace, &name, run_id) {
-            true => Some(self.archive().outcome(namespace, &name, run_id).await),
+            true => self.guard.ask(self.archive().outcome(namespace, &name, run_id)).await.ok(),
             false => None,
         };
-        let mut inner = self.lock();
-        match answer {
-            Some(Ok(record)) => {
-                inner.asking.remove(&*uid);
-                Earlier::found(record.map(|record| record.task()))
-            }
-            unanswered => {
-                inner.asking.insert(uid.as_str().into());
-                drop(inner);
-                unanswered.iter().for_each(|answer| self.guard.asked(answer));
-                Earlier::NotKnown
-            }
-        }
+        self.change(task, |memory| memory.asks = answer.is_none());
+        answer.map_or(Earlier::NotKnown, |record| Earlier::found(record.map(|record| record.task())))
     }
 
     /// The watch shows a task, which it showed so before.
     pub fn seen(&self, before: Option<&Task>, task: &Task) {
-        let told = task.status.as_ref().and_then(|status| status.run_id.as_ref());
-        let mut inner = self.lock();
-        match told.filter(|told| **told != task.spec.run_id) {
-            None => {
-                inner.earlier.remove(task.metadata.uid.as_deref().unwrap_or_default());
-            }
-            Some(told) => {
-                let before = before.filter(|before| before.metadata.uid == task.metadata.uid);
-                if let Some(before) = before.filter(|before| before.spec.run_id == *told) {
-                    inner.earlier.insert(uid_of(task), before.spec.clone());
-                }
-            }
+        let Some(told) = superseded::run(task) else {
+            return self.change(task, |memory| memory.earlier = None);
+        };
+        let before = before.filter(|before| before.metadata.uid == task.metadata.uid);
+        if let Some(before) = before.filter(|before| before.spec.run_id == *told) {
+            self.remember(task, before.spec.clone());
         }
     }
 
-    /// A task as it was before its present runId, as far as that is known.
-    fn before_this_run(&self, task: Task) -> Task {
-        let earlier = self.lock().earlier.get(task.metadata.uid.as_deref().unwrap_or_default()).cloned();
-        // Of its payload, at least, it is not known that it is the same.
-        let payload = Some(Payload::Measured { bytes: 0 });
-        let spec = earlier.unwrap_or_else(|| TaskSpec { payload, ..task.spec.clone() });
-        Task { spec, ..task }
+    /// Remembers the spec of the run that is being superseded.
+    pub fn remember(&self, task: &Task, mut earlier: TaskSpec) {
+        let is_whole = |spec: &TaskSpec| matches!(spec.payload, Some(Payload::Whole(_)));
+        let uid = uid_of(task);
+        let is_other =
+            |(other, memory): &(&Uid, &Memory)| **other != uid && memory.earlier.as_deref().is_some_and(is_whole);
+        if is_whole(&earlier) && self.lock().iter().filter(is_other).count() >= MOST_PAYLOADS {
+            earlier.payload = earlier.payload.map(|payload| payload.measured());
+        }
+        self.change(task, |memory| memory.earlier = Some(Box::new(earlier)));
+    }
+
+    pub fn earlier(&self, task: &Task) -> Option<TaskSpec> {
+        let tasks = self.lock();
+        tasks.get(task.metadata.uid.as_deref().unwrap_or_default())?.earlier.as_deref().cloned()
     }
 
     /// A task is gone: `task` is how it was last seen, whole if possible.
     pub fn gone(&self, task: &Task) {
-        self.waits_no_more(task);
-        self.lock().asking.remove(task.metadata.uid.as_deref().unwrap_or_default());
-        if leaves_unrecorded(task) || self.is_in_doubt(task) {
-            let told = task.status.as_ref().and_then(|status| status.run_id.as_ref());
-            let as_it_ran = match told.is_some_and(|told| *told != task.spec.run_id) {
-                true => self.before_this_run(task.clone()),
-                false => task.clone(),
+        let Memory { in_doubt, earlier, .. } = self.forget(task);
+        if leaves_unrecorded(task) || in_doubt {
+            let spec = match superseded::run(task) {
+                Some(_) => superseded::known_spec(task, earlier.map(|earlier| *earlier)),
+                None => task.spec.clone(),
             };
-            self.departed.take(&as_it_ran, Timestamp::now());
+            self.departed.take(&Task { spec, ..task.clone() }, Timestamp::now());
         }
-        self.told(task);
-        self.lock().earlier.remove(task.metadata.uid.as_deref().unwrap_or_default());
     }
 
     /// A task is gone that could not be read in the end: what is not in the archive yet cannot be told.
     pub fn gone_unread(&self, task: &Task) {
-        self.waits_no_more(task);
-        self.told(task);
-        self.lock().earlier.remove(task.metadata.uid.as_deref().unwrap_or_default());
+        self.forget(task);
+    }
+
+    fn forget(&self, task: &Task) -> Memory {
+        let memory = self.lock().remove(task.metadata.uid.as_deref().unwrap_or_default()).unwrap_or_default();
+        self.waits_no_more(memory.tries);
+        memory
     }
 
     fn waiting(&self) -> Vec<Uid> {
-        let inner = self.lock();
-        inner.waiting.keys().chain(&inner.asking).cloned().collect()
+        let waits = |memory: &Memory| memory.tries.is_some() || memory.asks;
+        self.lock().iter().filter(|(_, memory)| waits(memory)).map(|(uid, _)| uid.clone()).collect()
     }
 }
 
 impl Drop for Records {
     fn drop(&mut self) {
-        let waiting = self.lock().waiting.len();
+        let waiting = self.lock().values().filter(|memory| memory.tries.is_some()).count();
         self.metrics.records_wait(-(waiting as i64));
     }
 }
 
-/// Puts a record, tells of it, and says whether it is there.
-pub async fn put(guard: &Guard, record: &Record, metrics: &Metrics) -> bool {
+/// Puts a record, and tells of it.
+pub async fn put(guard: &Guard, record: &Record, metrics: &Metrics) -> Result<(), Error> {
     let began = Instant::now();
     let put = guard.put(record).await;
     metrics.archived(began.elapsed(), put.as_ref().err().map_or("ok", |error| error.kind()));
-    match put {
-        Ok(()) => true,
-        Err(error) => {
-            if !error.passes() {
-                let summary = &record.summary;
-                tracing::error!(namespace = summary.namespace, task = summary.name, uid = summary.uid, %error, "a record could not be written");
-            }
-            false
-        }
+    if let Err(error) = &put
+        && !error.passes()
+    {
+        let summary = &record.summary;
+        tracing::error!(namespace = summary.namespace, task = summary.name, uid = summary.uid, %error, "a record could not be written");
     }
+    put
 }
 
 /// Wakes the tasks that wait for the archive whenever it is back. Never ends.

@@ -82,6 +82,14 @@ pub fn job(
     })
 }
 
+/// What a run had that nobody can change while it lasts, as the annotations of its pods tell; the rest as in `spec`.
+pub fn launched_as(annotations: &BTreeMap<String, String>, spec: &TaskSpec) -> Option<TaskSpec> {
+    let holds: Holds = serde_json::from_str(annotations.get(names::ANNOTATION_HOLDS)?).ok()?;
+    let payload: Payload = serde_json::from_str(annotations.get(names::ANNOTATION_PAYLOAD)?).ok()?;
+    let Holds { queue, type_, kb_id, .. } = holds;
+    Some(TaskSpec { type_, kb_id, queue, payload: Some(payload), ..spec.clone() })
+}
+
 /// A pod as a task of this type would have it, for asking the API server whether it would take it.
 pub fn probe(kind: &Kind, type_name: &str, settings: &Settings) -> Result<Pod, TemplateError> {
     let mut task = Task::new(type_name, TaskSpec { type_: type_name.into(), ..TaskSpec::default() });
@@ -345,6 +353,20 @@ mod tests {
             let holds = (held.queue.as_str(), held.type_.as_str(), held.kb_id.as_deref());
             assert_eq!(holds, ("default", "reports", Some("kb-42")));
         }
+    }
+
+    #[test]
+    fn a_pod_tells_what_was_launched_whatever_its_task_says_by_now() {
+        let payload = json!({"uri": "s3://in/7.pdf", "half": 0.5, "nested": [{"a": null}]});
+        let payload: Payload = serde_json::from_value(payload).expect("a payload");
+        let ran = TaskSpec { kb_id: Some("kb-42".into()), payload: Some(payload), ..TaskSpec::default() };
+        let pod = built(ran.clone()).spec.expect("a spec").template.metadata.expect("metadata");
+        let annotations = pod.annotations.expect("annotations");
+        let now = TaskSpec { type_: "other".into(), queue: "other".into(), run_id: "2".into(), ..TaskSpec::default() };
+        let told = launched_as(&annotations, &now).expect("a spec");
+        assert_eq!((told.type_.as_str(), told.queue.as_str()), ("reports", "default"));
+        assert_eq!((told.kb_id, told.payload, told.run_id.as_str()), (ran.kb_id, ran.payload, "2"));
+        assert_eq!(launched_as(&BTreeMap::new(), &now), None, "it is none of ours");
     }
 
     #[test]

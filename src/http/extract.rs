@@ -12,6 +12,7 @@ use serde::de::value::MapAccessDeserializer;
 use serde::de::{DeserializeOwned, Error as _, IgnoredAny, MapAccess, SeqAccess, Unexpected, Visitor};
 use serde::{Deserialize, Deserializer};
 use serde_json::error::Category;
+use utoipa::IntoParams;
 
 use super::large;
 use super::problem::{Kind, Problem};
@@ -145,6 +146,16 @@ pub fn unknown_task() -> Problem {
 
 /// What the client calls its request, so that sending it twice is harmless.
 pub struct IdempotencyKey(pub Option<String>);
+
+/// The same, as the document tells of it.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Header)]
+#[allow(dead_code, reason = "it is written down for the OpenAPI document alone")]
+pub struct KeyHeader {
+    /// What the client calls this request: visible ASCII, such as a UUID, with or without double quotes
+    #[param(rename = "Idempotency-Key", min_length = 1, max_length = 255, pattern = "^[!-~]+$")]
+    key: Option<String>,
+}
 
 const HEADER: &str = "idempotency-key";
 const LONGEST_KEY: usize = 255;

@@ -212,9 +212,16 @@ pub fn new_name(kind: &str) -> String {
     format!("{}-{drawn:016x}", if stem.is_empty() { "task" } else { stem })
 }
 
-/// The whole manifest, with an annotation of ours.
-pub fn manifest(namespace: &str, name: &Value, spec: Value, annotation: Option<(&str, &str)>) -> Value {
-    let annotations = annotation.map(|(name, value)| json!({name: value}));
+/// The whole manifest, with annotations of ours.
+pub fn manifest<'a>(
+    namespace: &str,
+    name: &Value,
+    spec: Value,
+    annotations: impl IntoIterator<Item = (&'a str, &'a str)>,
+) -> Value {
+    let annotations: Map<String, Value> =
+        annotations.into_iter().map(|(name, value)| (name.to_owned(), value.into())).collect();
+    let annotations = (!annotations.is_empty()).then_some(annotations);
     let metadata = present(json!({"namespace": namespace, "name": name, "annotations": annotations}));
     json!({"apiVersion": format!("{}/{}", crate::api::GROUP, crate::api::VERSION), "kind": "Task",
         "metadata": metadata, "spec": spec})

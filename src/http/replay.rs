@@ -14,17 +14,18 @@ use futures::stream::{self, StreamExt};
 use jiff::Timestamp;
 use kube::ResourceExt;
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde_json::{Value, json};
 use utoipa::ToSchema;
 
 use super::app::{self, App};
 use super::dead_letters::{Word, within, word_or_null};
-use super::extract::{Body, Id, unknown_task};
+use super::entry::Entry;
+use super::extract::{Body, Id, IdempotencyKey, KeyHeader, unknown_task};
 use super::manifest;
 use super::names::type_name;
 use super::problem::{Kind, Problem, Problems};
 use super::status::Priority;
-use super::submit::{checked, taken};
+use super::submit::{Asked, checked, taken};
 use crate::api::Task;
 use crate::archive::{Cursor, Filter, Record};
 use crate::core::names::ANNOTATION_REPLAY_OF;
@@ -54,37 +55,58 @@ pub struct Replayed {
 /// Replay a task
 ///
 /// Runs a finished task again, as a new task with the same spec; the old one stays as it is. Each links to the
-/// other.
+/// other. With an Idempotency-Key the same request can be sent again, as a submission can, and is answered with the same
+/// new task; without one each request makes another.
 #[utoipa::path(post, path = "/api/v1/tasks/{id}/replay", tag = "dead letters",
-    params(("id" = String, Path, description = "The task_id")),
+    params(("id" = String, Path, description = "The task_id"), KeyHeader),
     responses((status = 202, description = "The new task is queued.", body = Replayed,
         headers(("Location" = String, description = "Where it is"))), Problems))]
-pub async fn replay(State(app): State<Arc<App>>, Id(id): Id) -> Result<Response, Problem> {
+pub async fn replay(
+    State(app): State<Arc<App>>,
+    Id(id): Id,
+    IdempotencyKey(key): IdempotencyKey,
+) -> Result<Response, Problem> {
     let known = app.find(&id).await?;
-    if !known.state.is_final() {
-        return Err(Kind::NotFinished.because("it is not finished: there is nothing to repeat yet"));
-    }
-    let task_id = again(&app, &app.record_of(&known).await?).await?;
+    let task_id = match key {
+        Some(key) => with_key(&app, &known, &key).await?,
+        None => again(&app, &finished(&app, &known).await?).await?,
+    };
     let location = [(header::LOCATION, format!("/api/v1/tasks/{task_id}"))];
     let body = Json(Replayed { task_id, status: "submitted", replay_of: id });
     Ok((StatusCode::ACCEPTED, location, body).into_response())
 }
 
+/// The record of a task that can be repeated.
+async fn finished(app: &App, known: &Entry) -> Result<Record, Problem> {
+    if !known.state.is_final() {
+        return Err(Kind::NotFinished.because("it is not finished: there is nothing to repeat yet"));
+    }
+    app.record_of(known).await
+}
+
 /// Makes the task that repeats this one, and links the two. Returns its uid.
 async fn again(app: &App, record: &Record) -> Result<String, Problem> {
-    if record.details.payload_lost {
-        let why = "its payload was not known any more when it was recorded; submit it anew, with its payload";
-        return Err(Kind::PayloadGone.because(why));
-    }
     let uid = made(app, record).await?;
-    app.archive.link_replay(&record.summary.uid, &uid).await.map_err(app::away)?;
-    Ok(uid)
+    linked(app, &record.summary.uid, uid).await
+}
+
+/// The same for a key, which stands for one replay of one task.
+async fn with_key(app: &App, known: &Entry, key: &str) -> Result<String, Problem> {
+    let digest = manifest::digest(&json!({"replayOf": *known.uid}));
+    let asked = Asked { namespace: &known.namespace, key, digest, replay_of: Some(&known.uid) };
+    let uid = asked.once(app, async || spec(app, &finished(app, known).await?).await).await?;
+    linked(app, &known.uid, uid).await
+}
+
+async fn linked(app: &App, old: &str, new: String) -> Result<String, Problem> {
+    app.archive.link_replay(old, &new).await.map_err(app::away)?;
+    Ok(new)
 }
 
 async fn made(app: &App, record: &Record) -> Result<String, Problem> {
     let old = &record.summary;
     let is_linked = old.replayed_by.is_some();
-    let spec = checked(app, spec(record), &old.namespace).await?;
+    let spec = spec(app, record).await?;
     for number in 1..=REPLAYS {
         let name = format!("{}-r{number}", stem(record));
         // Most names that are taken are known to be, which costs no request.
@@ -95,7 +117,7 @@ async fn made(app: &App, record: &Record) -> Result<String, Problem> {
             }
         }
         let annotation = (ANNOTATION_REPLAY_OF, old.uid.as_str());
-        let manifest = manifest::manifest(&old.namespace, &name.as_str().into(), spec.clone(), Some(annotation));
+        let manifest = manifest::manifest(&old.namespace, &name.as_str().into(), spec.clone(), [annotation]);
         match app.calls.create(&old.namespace, &manifest).await {
             Err(problem) if problem.is(Kind::Exists) => {
                 let other = app.calls.task(&old.namespace, &name).await?;
@@ -113,12 +135,16 @@ fn repeats(task: &Task, uid: &str) -> bool {
     task.annotations().get(ANNOTATION_REPLAY_OF).is_some_and(|of| of == uid)
 }
 
-fn spec(record: &Record) -> Value {
+async fn spec(app: &App, record: &Record) -> Result<Value, Problem> {
+    if record.details.payload_lost {
+        let why = "its payload was not known any more when it was recorded; submit it anew, with its payload";
+        return Err(Kind::PayloadGone.because(why));
+    }
     let mut spec = record.details.spec.clone();
     if let Some(fields) = spec.as_object_mut() {
         fields.retain(|name, _| !OF_ONE_RUN.contains(&name.as_str()));
     }
-    spec
+    checked(app, spec, &record.summary.namespace).await
 }
 
 /// What a replay's name begins with. A replay of a replay is called as one of the first task.
@@ -149,7 +175,7 @@ pub struct Wanted {
     failed_from: Option<Timestamp>,
     /// Failed before this time (RFC 3339).
     failed_before: Option<Timestamp>,
-    /// True: nothing is replayed, and the answer says how many would be.
+    /// True: nothing is replayed, and the answer says how many would be, and which.
     #[serde(default)]
     dry_run: bool,
     /// Replay at most so many, the last that failed. Default: 1000.
@@ -167,14 +193,14 @@ pub struct ReplayOutcome {
     /// How many of them were replayed now.
     replayed: usize,
     dry_run: bool,
-    /// What became of each, oldest first. Empty in a dry run.
+    /// What became of each, oldest first. In a dry run, which there are.
     results: Vec<ReplayItem>,
     /// Where to go on; absent when all that matched were tried.
     #[serde(skip_serializing_if = "Option::is_none")]
     next_cursor: Option<String>,
 }
 
-/// What became of one: a replay, or a problem.
+/// What became of one: a replay, or a problem; in a dry run nothing.
 #[derive(Serialize, ToSchema)]
 pub struct ReplayItem {
     /// The dead letter.
@@ -189,7 +215,7 @@ pub struct ReplayItem {
 /// Replay dead letters
 ///
 /// All that a filter means, up to 1,000 at once: send it again with the `next_cursor` of the answer while there is
-/// one. A dry run says how many there are.
+/// one. Each is replayed once, however often that is asked for. A dry run says how many there are, and which.
 #[utoipa::path(post, path = "/api/v1/tasks/dead-letters/replay", tag = "dead letters", request_body = Wanted,
     responses((status = 200, description = "What became of each.", body = ReplayOutcome), Problems))]
 pub async fn replay_many(
@@ -208,16 +234,17 @@ pub async fn replay_many(
     let dry_run = wanted.dry_run;
     let filter = wanted.filter(&app)?;
     let matched = app.archive.count(&filter).await.map_err(app::away)?;
-    let (mut results, mut next) = (vec![], None);
-    if !dry_run {
-        let page = app.archive.list(&filter, after.as_ref(), limit).await.map_err(app::away)?;
-        next = page.next.map(|next| next.to_string());
-        let oldest_first = page.items.into_iter().rev();
+    let page = app.archive.list(&filter, after.as_ref(), limit).await.map_err(app::away)?;
+    let next_cursor = page.next.map(|next| next.to_string());
+    let oldest_first = page.items.into_iter().rev();
+    let results: Vec<ReplayItem> = if dry_run {
+        oldest_first.map(|summary| ReplayItem { task_id: summary.uid, replayed_by: None, problem: None }).collect()
+    } else {
         let outcomes: Vec<_> = oldest_first.map(|summary| outcome(&app, summary.uid, summary.run_id)).collect();
-        results = stream::iter(outcomes).buffered(AT_ONCE).collect().await;
-    }
-    let replayed = results.iter().filter(|item: &&ReplayItem| item.replayed_by.is_some()).count();
-    Ok(Json(ReplayOutcome { matched, replayed, dry_run, results, next_cursor: next }))
+        stream::iter(outcomes).buffered(AT_ONCE).collect().await
+    };
+    let replayed = results.iter().filter(|item| item.replayed_by.is_some()).count();
+    Ok(Json(ReplayOutcome { matched, replayed, dry_run, results, next_cursor }))
 }
 
 impl Wanted {
@@ -242,7 +269,11 @@ async fn outcome(app: &App, uid: String, run_id: String) -> ReplayItem {
         if record.summary.run_id != run_id {
             return Err(Kind::Changed.because("it was run again since, under another runId"));
         }
-        again(app, &record).await
+        // The same request may be on its way twice.
+        match record.summary.replayed_by.clone() {
+            Some(by) => Ok(by),
+            None => again(app, &record).await,
+        }
     };
     match replayed.await {
         Ok(by) => ReplayItem { task_id: uid, replayed_by: Some(by), problem: None },

@@ -12,7 +12,7 @@ use serde_json::Value;
 use utoipa::ToSchema;
 
 use super::app::App;
-use super::extract::{IdempotencyKey, Text};
+use super::extract::{IdempotencyKey, KeyHeader, Text};
 use super::manifest::{self, Submission};
 use super::problem::{Kind, Problem, Problems};
 use super::verdict;
@@ -42,10 +42,9 @@ impl Submitted {
 ///
 /// The task is queued at once. With an Idempotency-Key the same request can be sent again: it is answered with
 /// the same task for as long as that is remembered, at least 24 hours while its record is kept. The same key
-/// with another body is refused.
+/// with another request is refused.
 #[utoipa::path(post, path = "/api/v1/tasks", tag = "tasks", request_body = Submission,
-    params(("Idempotency-Key" = Option<String>, Header, min_length = 1, max_length = 255, pattern = "^[!-~]+$",
-        description = "What the client calls this request: visible ASCII, such as a UUID, with or without double quotes")),
+    params(KeyHeader),
     responses((status = 202, description = "It is queued.", body = Submitted,
         headers(("Location" = String, description = "Where it is"))), Problems))]
 pub async fn submit(
@@ -83,7 +82,7 @@ async fn without_key(app: &App, submission: &Submission, namespace: &str) -> Res
     let spec = checked(app, submission.spec(), namespace).await?;
     let name =
         submission.name.clone().unwrap_or_else(|| manifest::new_name(&submission.kind().unwrap_or_default()).into());
-    let created = app.calls.create(namespace, &manifest::manifest(namespace, &name, spec, None)).await;
+    let created = app.calls.create(namespace, &manifest::manifest(namespace, &name, spec, [])).await;
     match created {
         // The client sends a request again whose answer was lost, and nobody else draws this name.
         Err(problem) if problem.is(Kind::Exists) && submission.name.is_none() => {
@@ -100,41 +99,59 @@ async fn with_key(app: &App, submission: &Submission, namespace: &str, key: &str
             .because("the name follows from the idempotency key; leave one of them out")
             .at("name"));
     }
-    let digest = manifest::digest(&submission.spec());
-    let name = manifest::name_of_key(namespace, key);
-    if let Some(entry) = app.index.named(namespace, &name) {
-        return same(entry.digest.as_deref(), &digest).map(|()| entry.uid.to_string());
-    }
-    // One that was removed from the cluster has its record by then.
-    let archived = app.archive.by_name(namespace, &name, FIRST_RUN).await;
-    if let Ok(Some(record)) = &archived {
-        return same(record.details.body_digest.as_deref(), &digest).map(|()| record.summary.uid.clone());
-    }
-    let mut spec = checked(app, submission.spec(), namespace).await?;
-    if let (Err(_), Some(fields)) = (archived, spec.as_object_mut()) {
-        // Nobody knows whether this was done before. The task waits until the archive says so, and is not run twice.
-        fields.insert("once".into(), true.into());
-    }
-    let annotation = (names::ANNOTATION_BODY_DIGEST, digest.as_str());
-    let manifest = manifest::manifest(namespace, &name.as_str().into(), spec, Some(annotation));
-    match app.calls.create(namespace, &manifest).await {
-        Err(problem) if problem.is(Kind::Exists) => {
-            let task = app.calls.task(namespace, &name).await?.ok_or_else(verdict::away)?;
-            same(task.annotations().get(names::ANNOTATION_BODY_DIGEST).map(String::as_str), &digest)?;
-            taken(app, &task)
-        }
-        created => taken(app, &created?),
-    }
+    let asked = Asked { namespace, key, digest: manifest::digest(&submission.spec()), replay_of: None };
+    asked.once(app, async || checked(app, submission.spec(), namespace).await).await
 }
 
-/// Whether a task that bears the key's name was made by the same request.
-fn same(known: Option<&str>, digest: &str) -> Result<(), Problem> {
-    match known {
-        Some(known) if known == digest => Ok(()),
-        Some(_) => Err(Kind::KeyReused
-            .because("this key was sent before with another body; use a new key for a new task")
-            .at("Idempotency-Key")),
-        None => Err(Kind::Exists.because("a task that was not made by this key bears its name; use another key")),
+/// What was asked for under an idempotency key.
+pub struct Asked<'a> {
+    pub namespace: &'a str,
+    pub key: &'a str,
+    /// Of what else the request said.
+    pub digest: String,
+    /// The uid of the task that is to be repeated.
+    pub replay_of: Option<&'a str>,
+}
+
+impl Asked<'_> {
+    /// Makes the task, or finds the one that the key stands for; returns its uid. Only for a new one is `spec` asked for.
+    pub async fn once(&self, app: &App, spec: impl AsyncFnOnce() -> Result<Value, Problem>) -> Result<String, Problem> {
+        let name = manifest::name_of_key(self.namespace, self.key);
+        if let Some(entry) = app.index.named(self.namespace, &name) {
+            return self.is_same(entry.digest.as_deref()).map(|()| entry.uid.to_string());
+        }
+        // One that was removed from the cluster has its record by then.
+        let archived = app.archive.by_name(self.namespace, &name, FIRST_RUN).await;
+        if let Ok(Some(record)) = &archived {
+            return self.is_same(record.details.body_digest.as_deref()).map(|()| record.summary.uid.clone());
+        }
+        let mut spec = spec().await?;
+        if let (Err(_), Some(fields)) = (archived, spec.as_object_mut()) {
+            // Nobody knows whether this was done before. The task waits until the archive says so, and is not run twice.
+            fields.insert("once".into(), true.into());
+        }
+        let digest = [(names::ANNOTATION_BODY_DIGEST, self.digest.as_str())];
+        let annotations = digest.into_iter().chain(self.replay_of.map(|uid| (names::ANNOTATION_REPLAY_OF, uid)));
+        let manifest = manifest::manifest(self.namespace, &name.as_str().into(), spec, annotations);
+        match app.calls.create(self.namespace, &manifest).await {
+            Err(problem) if problem.is(Kind::Exists) => {
+                let task = app.calls.task(self.namespace, &name).await?.ok_or_else(verdict::away)?;
+                self.is_same(task.annotations().get(names::ANNOTATION_BODY_DIGEST).map(String::as_str))?;
+                taken(app, &task)
+            }
+            created => taken(app, &created?),
+        }
+    }
+
+    /// Whether a task that bears the key's name was made by the same request.
+    fn is_same(&self, known: Option<&str>) -> Result<(), Problem> {
+        match known {
+            Some(known) if known == self.digest => Ok(()),
+            Some(_) => Err(Kind::KeyReused
+                .because("this key was sent before with another request; use a new key for a new task")
+                .at("Idempotency-Key")),
+            None => Err(Kind::Exists.because("a task that was not made by this key bears its name; use another key")),
+        }
     }
 }
 

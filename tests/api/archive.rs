@@ -4,6 +4,7 @@
 use std::time::{Duration, Instant};
 
 use harness::*;
+use kube::ResourceExt;
 use kube::api::{DeleteParams, ListParams};
 use serde_json::json;
 use task_manager::api::{Reason, State, Task, TaskStatus};
@@ -143,6 +144,33 @@ async fn an_archive_whose_folder_is_made_later_is_used_then() {
 }
 
 #[tokio::test]
+async fn when_the_file_of_the_archive_is_moved_away_what_is_owed_is_recorded_in_the_next_one() {
+    in_namespace("archive-moved", async |ns| {
+        let (_node, operator) = set(&ns, &[]).await;
+        ns.create(&task("before")).await;
+        let before = recorded(&ns, "before").await;
+        let file = ns.archive().strip_prefix("sqlite:").expect("a file").to_owned();
+        let moved = format!("{file}.moved");
+        std::fs::rename(&file, &moved).expect("it is moved");
+        ns.create(&task("after")).await;
+        let after = recorded(&ns, "after").await;
+        let found = record(&ns, &after).await.map(|record| record.summary.state);
+        assert_eq!(found, Some(State::Completed), "what is said to be archived is there");
+        assert!(operator.logged().contains("moved, removed or replaced"), "it is told");
+        assert!(readyz(&operator).await.contains("[+]archive ok"));
+
+        let elsewhere = archive_at(&format!("sqlite:{moved}"));
+        let uid = |task: &Task| task.metadata.uid.clone().expect("a uid");
+        assert!(elsewhere.find(&uid(&before)).await.expect("an answer").is_some(), "nothing was lost by that");
+        drop(elsewhere);
+        for end in ["", "-wal", "-shm"] {
+            let _ = std::fs::remove_file(format!("{moved}{end}"));
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn a_task_that_is_deleted_unfinished_is_recorded_as_deleted_also_while_the_archive_is_down() {
     in_namespace("deleted", async |ns| {
         let (node, operator) = set(&ns, &[]).await;
@@ -210,7 +238,58 @@ async fn a_new_run_waits_until_the_archive_has_the_record_of_the_one_before() {
             .map(|found| found.expect("an answer").expect("a record"));
         assert_eq!((first.summary.state, second.summary.state), (State::Completed, State::Completed));
         assert_eq!(second.details.spec["payload"], json!({"name": "one", "other": true}));
-        assert!(first.details.payload_lost && first.details.spec.get("payload").is_none(), "it is not given another's");
+        assert_eq!(first.details.spec["payload"], json!({"name": "one"}), "it is not given another's");
+        assert!(!first.details.payload_lost);
+    })
+    .await;
+}
+
+/// The record of the first run of `task`, which another one has superseded.
+async fn first_run(ns: &Namespace, name: &str) -> Record {
+    let is_second = |status: &TaskStatus| status.run_id.as_deref() == Some("2") && status.is_archived();
+    let second = ns.task_when(name, "has run again", |_, status| is_second(status)).await;
+    let uid = second.metadata.uid.as_deref().expect("a uid");
+    let first = archive_at(&ns.archive()).find_run(uid, "1").await.expect("an answer").expect("a record");
+    assert_eq!((first.summary.state, first.summary.reason), (State::Cancelled, Reason::Superseded));
+    first
+}
+
+#[tokio::test]
+async fn a_run_that_is_superseded_while_the_operator_is_away_is_recorded_as_it_ran() {
+    in_namespace("superseded", async |ns| {
+        ns.create(&task_type("other")).await;
+        let (node, mut operator) = set(&ns, &[]).await;
+        node.script("one", [Outcome::Hold]);
+        ns.create(&task("one").with(|spec| spec.kb_id = Some("kb-1".into()))).await;
+        started(&node, "one", 1).await;
+        operator.stop().await;
+        let next = json!({"runId": "2", "type": "other", "kbId": "kb-2", "payload": {"other": true}});
+        ns.patch_task("one", next).await.expect("accepted");
+        operator.start_again().await;
+        let first = first_run(&ns, "one").await;
+        assert_eq!((first.summary.type_.as_str(), first.summary.kb_id.as_deref()), ("work", Some("kb-1")));
+        assert_eq!(first.details.spec["payload"], json!({"name": "one"}));
+        assert!(!first.details.payload_lost);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn of_a_superseded_run_of_which_nothing_is_left_the_payload_is_said_to_be_lost() {
+    in_namespace("superseded-gone", async |ns| {
+        let (node, mut operator) = set(&ns, &[]).await;
+        node.script("one", [Outcome::Hold]);
+        ns.create(&task("one")).await;
+        started(&node, "one", 1).await;
+        operator.stop().await;
+        ns.patch_task("one", json!({"runId": "2"})).await.expect("accepted");
+        for job in ns.jobs_now().await {
+            ns.jobs().delete(&job.name_any(), &DeleteParams::background()).await.expect("deleted");
+        }
+        eventually("its pod is gone", SOON, async || ns.pods_now().await.is_empty().then_some(())).await;
+        operator.start_again().await;
+        let first = first_run(&ns, "one").await;
+        assert!(first.details.payload_lost && first.details.spec.get("payload").is_none(), "it is not guessed");
     })
     .await;
 }

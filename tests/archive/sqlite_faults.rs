@@ -1,16 +1,18 @@
 //! What can go wrong with a file.
 
 use std::path::Path;
+use std::pin::pin;
 use std::process::Stdio;
 use std::time::Duration;
 
-use harness::{SOON, eventually};
-use sqlx::{AnyConnection, Connection};
-use task_manager::archive::Error;
+use harness::{A_MOMENT, SOON, eventually};
+use sqlx::{AnyConnection, AssertSqlSafe, Connection};
+use task_manager::archive::{Archive, Error, Options};
 use tokio::process::Command;
+use tokio::time::timeout;
 
-use crate::crashes::Writer;
-use crate::stage::{Store, completed};
+use crate::crashes::{Writer, are_there};
+use crate::stage::{PATIENT, Store, completed};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_file_that_another_holds_is_down_for_writers_alone_and_only_so_long() {
@@ -26,6 +28,80 @@ async fn a_file_that_another_holds_is_down_for_writers_alone_and_only_so_long() 
 
     held.rollback().await.expect("the file is free");
     eventually("it is put", SOON, async || archive.put(&completed("u-2", 2)).await.ok()).await;
+}
+
+/// The file was moved, removed or replaced: nothing is taken that nobody would find, and then it goes on.
+async fn goes_on_with_what_is_there(store: &Store, archive: &Archive) {
+    is_gone(&archive.put(&completed("new-1", 1)).await.expect_err("nobody would find it"));
+    archive.put(&completed("new-1", 1)).await.expect("it is put");
+    are_there(&store.open().await, &["new-1".into()]).await;
+}
+
+fn is_gone(told: &Error) {
+    assert!(matches!(told, Error::Down(text) if text.contains("moved, removed or replaced")), "{told}");
+}
+
+async fn knows(archive: &Archive, uid: &str) -> bool {
+    archive.find(uid).await.expect("an answer").is_some()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_that_was_moved_away_has_all_that_was_put_before_and_nothing_that_is_put_after() {
+    let store = Store::sqlite();
+    let archive = store.open().await;
+    archive.put(&completed("old-1", 1)).await.expect("it is put");
+    let moved = store.folder().join("moved.db");
+    std::fs::rename(store.file(), &moved).expect("it is moved");
+    goes_on_with_what_is_there(&store, &archive).await;
+    assert!(!knows(&archive, "old-1").await, "it is in the other file");
+
+    let options = Options { deadline: PATIENT, ..Options::default() };
+    let moved = Archive::open(&format!("sqlite://{}", moved.display()), &options).await.expect("it opens");
+    are_there(&moved, &["old-1".into()]).await;
+    assert!(!knows(&moved, "new-1").await);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_that_was_removed_is_made_anew() {
+    let store = Store::sqlite();
+    let archive = store.open().await;
+    archive.put(&completed("old-1", 1)).await.expect("it is put");
+    assert!(knows(&archive, "old-1").await, "it is open for reading too");
+    for file in std::fs::read_dir(store.folder()).expect("a folder") {
+        std::fs::remove_file(file.expect("a file").path()).expect("it is removed");
+    }
+    goes_on_with_what_is_there(&store, &archive).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_backup_that_takes_the_files_place_is_used() {
+    let store = Store::sqlite();
+    let archive = store.open().await;
+    archive.put(&completed("old-1", 1)).await.expect("it is put");
+    let backup = store.folder().join("backup.db");
+    let mut other = AnyConnection::connect(&store.url).await.expect("a connection");
+    let backed_up = format!("VACUUM INTO '{}'", backup.display());
+    sqlx::raw_sql(AssertSqlSafe(backed_up)).execute(&mut other).await.expect("a backup");
+    other.close().await.expect("it closes");
+    archive.put(&completed("lost-1", 1)).await.expect("it is put");
+
+    std::fs::rename(&backup, store.file()).expect("it is restored");
+    goes_on_with_what_is_there(&store, &archive).await;
+    assert_eq!((knows(&archive, "old-1").await, knows(&archive, "lost-1").await), (true, false));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_record_that_goes_into_a_file_while_that_is_moved_away_is_not_taken() {
+    let store = Store::sqlite();
+    let archive = store.open().await;
+    let mut other = AnyConnection::connect(&store.url).await.expect("a connection");
+    let held = other.begin_with("BEGIN IMMEDIATE").await.expect("the file is held");
+    let record = completed("old-1", 1);
+    let mut put = pin!(archive.put(&record));
+    timeout(A_MOMENT, put.as_mut()).await.expect_err("the file is held");
+    std::fs::rename(store.file(), store.folder().join("moved.db")).expect("it is moved");
+    held.rollback().await.expect("the file is free");
+    is_gone(&put.await.expect_err("it is in the file that was moved"));
 }
 
 /// Puts into a folder of three mebibytes, most of which is taken by a file `filler`. Others see the folder under

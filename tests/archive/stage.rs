@@ -37,6 +37,11 @@ impl Store {
         self.folder.clone().expect("a place of SQLite")
     }
 
+    /// The file of SQLite.
+    pub fn file(&self) -> PathBuf {
+        self.folder().join("archive.db")
+    }
+
     pub async fn open(&self) -> Archive {
         self.open_with(PATIENT).await
     }

@@ -86,7 +86,7 @@ impl Walk {
         for record in records {
             let found = async || self.archive.find_run(&record.uid, &record.run_id).await.ok();
             let whole = eventually("the archive answers", PATIENCE, found).await;
-            checks::whole(&whole.expect("the record"));
+            checks::whole(&whole.expect("the record"), self.wire.has_struck());
         }
         passed
     }

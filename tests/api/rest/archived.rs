@@ -241,8 +241,14 @@ async fn dead_letters_are_replayed_by_a_filter_each_once() {
             assert_eq!(answer.status, 200, "{body}: {}", answer.text);
             answer.json()
         };
+        let [a1, a2] = [ns.task("a1").await, ns.task("a2").await].map(|task| json!({"task_id": task.uid()}));
         let told = replay(&rest, json!({"kb_id": "a", "dry_run": true})).await;
-        assert_eq!(told, json!({"matched": 2, "replayed": 0, "dry_run": true, "results": []}));
+        assert_eq!(told, json!({"matched": 2, "replayed": 0, "dry_run": true, "results": [a1, a2]}));
+        let told = replay(&rest, json!({"kb_id": "a", "dry_run": true, "limit": 1})).await;
+        assert_eq!((&told["matched"], &told["results"]), (&json!(2), &json!([a2])), "how many, and so many of them");
+        let cursor = told["next_cursor"].as_str().expect("there is more");
+        let told = replay(&rest, json!({"kb_id": "a", "dry_run": true, "limit": 1, "cursor": cursor})).await;
+        assert_eq!((&told["results"], told.get("next_cursor")), (&json!([a1]), None));
         assert!(ns.tasks().get_opt("a1-r1").await.expect("an answer").is_none(), "a dry run makes nothing");
 
         // As if the operator had ended between making a replay and linking it.
@@ -284,13 +290,61 @@ async fn without_an_answer_of_the_archive_nothing_is_called_unknown_and_tasks_in
         let name = rest.status(&keyed.task_id()).await["name"].as_str().expect("a name").to_owned();
         assert!(ns.task(&name).await.spec.once, "whether it was done before is left to the archive");
         let other = "00000000-0000-0000-0000-000000000000";
-        for path in [format!("/api/v1/tasks/{other}/status"), DEAD.to_owned()] {
+        for path in [format!("/api/v1/tasks/{other}/status"), format!("/api/v1/tasks/{other}/events"), DEAD.to_owned()]
+        {
             let answer = rest.get(&path).await;
             assert_eq!((answer.status, answer.problem().0.as_str()), (503, "archive"), "{path}");
             assert!(answer.header("retry-after").is_some());
         }
         let many = rest.post("/api/v1/tasks/status", &json!({"task_ids": [id, other]})).await;
         assert_eq!((many.status, many.problem().0.as_str()), (503, "archive"), "none is called unknown among many");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn while_the_archive_is_away_a_stream_tells_what_is_known_and_no_end_that_nobody_knows() {
+    in_namespace("rest-events-away", async |ns| {
+        ns.create(&task_type("work")).await;
+        let _node = ns.fake_node();
+        let folder = target().join("test-archives").join(&ns.name);
+        let archive = format!("sqlite:{}/archive.db", folder.display());
+        let operator = Operator::with_rest(&ns, &["--archive", &archive]).await;
+        let rest = operator.rest();
+        // Whether they were done before is left to the archive.
+        let keyed = async |key| rest.post_with("/api/v1/tasks", &[("idempotency-key", key)], &body()).await.task_id();
+        let (stays, goes) = (keyed("stays").await, keyed("goes").await);
+        let (mut of_one, mut of_other) = (rest.events(&stays, None).await, rest.events(&goes, None).await);
+        for id in [&stays, &goes] {
+            eventually("it says what it waits for", SOON, async || {
+                (rest.status(id).await["reason"] == "WaitingForArchive").then_some(())
+            })
+            .await;
+        }
+        let name = rest.status(&goes).await["name"].as_str().expect("a name").to_owned();
+        ns.tasks().delete(&name, &DeleteParams::default()).await.expect("deleted");
+        while let Some((status, ..)) = of_other.next_state().await {
+            assert_eq!(status, "queued", "nobody knows how it ended");
+        }
+        let answer = rest.get(&format!("/api/v1/tasks/{goes}/events")).await;
+        assert_eq!((answer.status, answer.problem().0.as_str()), (503, "archive"));
+
+        std::fs::create_dir_all(&folder).expect("a folder");
+        let mut told = vec![];
+        while let Some((status, ..)) = of_one.next_state().await {
+            told.push(status);
+        }
+        assert_eq!(told.last().map(String::as_str), Some("completed"), "{told:?}");
+        let rest = rest.patient();
+        let end = eventually("its end is known", SOON, async || {
+            let told = rest.get(&format!("/api/v1/tasks/{goes}/status")).await;
+            (told.status == 200).then(|| told.json())
+        })
+        .await;
+        assert_eq!((&end["status"], &end["reason"]), (&json!("cancelled"), &json!("Deleted")));
+        let last = rest.events(&goes, None).await.next_state().await.map(|(status, ..)| status);
+        assert_eq!(last.as_deref(), Some("cancelled"));
+        std::fs::remove_dir_all(&folder).expect("it is removed");
     })
     .await;
 }

@@ -58,6 +58,53 @@ async fn the_same_key_with_another_body_is_refused() {
 }
 
 #[tokio::test]
+async fn a_replay_that_is_asked_for_again_under_its_key_is_made_once() {
+    in_namespace("rest-key-replay", async |ns| {
+        let (node, mut operator, rest) = served(&ns).await;
+        for name in ["one", "two"] {
+            rest.submit(&body_with(json!({"name": name}))).await;
+            ns.task_when(name, "is archived", |_, status| status.is_archived()).await;
+        }
+        let [one, two] = [ns.task("one").await, ns.task("two").await].map(|task| task.metadata.uid.expect("a uid"));
+        let replay = async |rest: &Rest, id: &str, key: &str| {
+            rest.post_with(&format!("{TASKS}/{id}/replay"), &[("idempotency-key", key)], &json!({})).await
+        };
+        let answers = join_all((0..10).map(|_| replay(&rest, &one, "k"))).await;
+        let first = &answers[0];
+        assert!(answers.iter().all(|answer| (answer.status, &answer.text) == (202, &first.text)), "{answers:?}");
+        assert_eq!(first.json()["replay_of"], json!(one));
+        let told = rest.get(&format!("{TASKS}/{one}")).await.json();
+        assert_eq!(told["replayed_by"], json!(first.task_id()));
+        for answer in [replay(&rest, &two, "k").await, post(&rest, "k", &body()).await] {
+            assert_eq!((answer.status, answer.problem().0.as_str()), (422, "key-reused"));
+        }
+
+        let name = status_when(&rest, &first.task_id(), "completed").await["name"].as_str().expect("a name").to_owned();
+        ns.task_when(&name, "is archived", |_, status| status.is_archived()).await;
+        ns.tasks().delete(&name, &DeleteParams::default()).await.expect("deleted");
+        operator.crash().await;
+        let rest = operator.rest();
+        assert_eq!(replay(&rest, &one, "k").await.text, first.text, "also when it is gone");
+        assert_eq!(node.starts_of(&name), 1);
+        assert_ne!(replay(&rest, &one, "k2").await.task_id(), first.task_id(), "another key is another request");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn what_cannot_be_replayed_uses_up_no_key() {
+    in_namespace("rest-key-no-replay", async |ns| {
+        let (_operator, rest) = served_and_held(&ns).await;
+        let id = rest.submit(&body()).await;
+        let headers = [("idempotency-key", "k")];
+        let answer = rest.post_with(&format!("{TASKS}/{id}/replay"), &headers, &json!({})).await;
+        assert_eq!((answer.status, answer.problem().0.as_str()), (409, "not-finished"));
+        post(&rest, "k", &body()).await.task_id();
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn a_key_that_cannot_be_one_is_refused() {
     in_namespace("rest-key-wrong", async |ns| {
         let (_operator, rest) = served_and_held(&ns).await;

@@ -2,6 +2,7 @@
 
 mod archived;
 mod attacks;
+mod away;
 mod bulk;
 mod cancel;
 mod errors;

@@ -63,7 +63,11 @@ struct Tap {
 impl Tap {
     async fn next(&mut self) -> Option<Chunk> {
         while self.due.is_empty() && !self.over {
-            match self.lines.next().await {
+            let line = tokio::select! {
+                line = self.lines.next() => line,
+                () = self.wire.is_being_cut() => Some(Err(broken())),
+            };
+            match line {
                 Some(Ok(line)) => self.take(line).await,
                 other => {
                     self.due.extend(other);

@@ -87,6 +87,9 @@ async fn pass(wire: &Arc<Wire>, life: usize, sender: &Sender, request: Request<B
     if !wire.is_alive(life) {
         return pending().await;
     }
+    if wire.is_cut() {
+        return Err(broken());
+    }
     let (place, fault) = wire.request(life, &asked);
     let spoiled = wire.unreadable_name(&asked.resource).filter(|_| asked.kind != Kind::Watch);
     let answer = match fault {

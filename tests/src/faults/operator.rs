@@ -19,8 +19,9 @@ use super::layer::client;
 use super::wire::Wire;
 use crate::cluster::Cluster;
 use crate::namespace::{Namespace, archive_of};
-use crate::operator::new_log;
+use crate::operator::{free_address, new_log};
 use crate::patience::{SOON, eventually};
+use crate::rest::Rest;
 
 const LOGGED: &str = "info,kube_client=off,kube_runtime=warn";
 
@@ -61,6 +62,17 @@ impl WiredOperator {
         };
         thread::Builder::new().name("operator".into()).spawn(run).expect("a thread");
         operator
+    }
+
+    /// The same, serving REST for this namespace, once it does.
+    pub async fn with_rest(namespace: &Namespace, wire: &Arc<Wire>) -> (Self, Rest) {
+        let address = free_address();
+        let operator = Self::start(namespace, wire, &["--http-addr", &address.to_string()]);
+        eventually("it serves REST", SOON, async || {
+            operator.logged().contains("knows the tasks that are served over REST").then_some(())
+        })
+        .await;
+        (operator, Rest::at(address))
     }
 
     /// Drops it in the middle of whatever it does; another one begins.

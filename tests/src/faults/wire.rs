@@ -79,6 +79,8 @@ pub struct Wire {
     inner: Mutex<Inner>,
     /// The operator's present life. What belongs to an earlier one passes no more.
     life: watch::Sender<usize>,
+    /// While it is, nothing passes.
+    cut: watch::Sender<bool>,
 }
 
 struct Inner {
@@ -107,7 +109,26 @@ impl Wire {
             gone: HashSet::new(),
             begun_behind: HashSet::new(),
         };
-        Arc::new(Self { began: Instant::now(), inner: Mutex::new(inner), life: watch::Sender::new(0) })
+        let (life, cut) = (watch::Sender::new(0), watch::Sender::new(false));
+        Arc::new(Self { began: Instant::now(), inner: Mutex::new(inner), life, cut })
+    }
+
+    /// From here on each request fails, and each watch breaks off, until it is mended.
+    pub fn cut(&self) {
+        self.cut.send_replace(true);
+    }
+
+    pub fn mend(&self) {
+        self.cut.send_replace(false);
+    }
+
+    pub(super) fn is_cut(&self) -> bool {
+        *self.cut.borrow()
+    }
+
+    pub(super) async fn is_being_cut(&self) {
+        // It does not fail while the wire is there.
+        let _ = self.cut.subscribe().wait_for(|cut| *cut).await;
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
