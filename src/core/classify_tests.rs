@@ -117,6 +117,16 @@ fn each_end_of_a_pod_has_its_reason() {
         ("exit 7, and gone", gone(exited(7)), Reason::ExitCode),
         ("exit 7 before the deletion was asked for", deleted_at(51, exited(7)), Reason::ExitCode),
         ("exit 7 long before a deletion that came after its timeout", deleted_at(900, exited(7)), Reason::ExitCode),
+        (
+            "exit 7 in the second of the deletion, which may have ended it",
+            deleted_at(50, exited(7)),
+            Reason::PodDeleted,
+        ),
+        (
+            "exit 7, and a word of the kubelet's that we do not know",
+            said_by_kubelet("Odd", exited(7)),
+            Reason::ExitCode,
+        ),
         ("killed by the deletion", deleted_at(50, killed_at(51, pod())), Reason::PodDeleted),
         ("gone while it ran", gone(pod()), Reason::PodDeleted),
         ("out of memory", out_of_memory(exited(137)), Reason::OOMKilled),
@@ -227,6 +237,7 @@ fn a_pod_that_went_unseen_is_not_run_again_when_its_job_succeeded() {
     let job = JobFacts { finished: Some(JobEnd { succeeded: true, at: at(60) }), ..job() };
     let ended = ended(&gone(pod()), Some(&job), at(1000)).expect("an end");
     assert_eq!((ended.reason, judge(&ended, &[])), (Reason::ResultLost, Verdict::Succeeded));
+    assert!(ended.message.contains("report-1"), "{}", ended.message);
     let failed = super::ended(&gone(exited(7)), Some(&job), at(1000)).map(|ended| ended.reason);
     assert_eq!(failed, Some(Reason::ExitCode), "what the pod itself said goes first");
 }
