@@ -221,7 +221,9 @@ impl World {
             Move::TakePlaceLate => self.take_place_late(),
             Move::WatchesCatchUp => self.unshown.clear(),
             Move::DeleteJob { in_foreground } => {
-                if let Some(job) = self.jobs.first().cloned() {
+                // Nobody else is faster than the watches.
+                let shown = self.jobs.first().filter(|job| !self.unshown.contains(&job.uid));
+                if let Some(job) = shown.cloned() {
                     self.delete_job(&job.uid, in_foreground);
                 }
             }
