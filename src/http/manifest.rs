@@ -8,11 +8,11 @@ use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
 use utoipa::ToSchema;
 
-use super::extract::{self, key};
+use super::extract::key;
 use super::names::type_name;
-use super::numbers;
 use super::problem::{Kind, Problem};
 use super::status::Priority;
+use super::{numbers, read};
 
 /// One piece of work to be done.
 #[derive(Debug, Default, Deserialize, ToSchema)]
@@ -41,10 +41,10 @@ pub struct Submission {
     #[schema(value_type = Option<i32>, minimum = 1, maximum = 31536000)]
     pub deadline_seconds: Option<Value>,
     /// How failures are tried again; merged field by field with the type's defaults.
-    #[serde(default, deserialize_with = "extract::object")]
+    #[serde(default, deserialize_with = "read::object")]
     pub retry: Option<Retry>,
     /// What the work's container requests and is limited to, within the type's maximum.
-    #[serde(default, deserialize_with = "extract::object")]
+    #[serde(default, deserialize_with = "read::object")]
     pub resources: Option<Resources>,
     /// The task is not started before this time (RFC 3339).
     #[schema(value_type = Option<String>, format = DateTime, example = "2026-01-01T00:00:00Z")]
@@ -110,7 +110,7 @@ struct Quantity(String);
 impl Submission {
     /// Reads a body. What Kubernetes could not carry exactly is refused.
     pub fn read(text: &str) -> Result<Self, Problem> {
-        let submission = extract::read(text);
+        let submission = read::json(text);
         // An array of as many values would be read as well.
         let is_object = text.trim_start().starts_with('{');
         let submission = match submission {

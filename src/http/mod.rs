@@ -23,6 +23,7 @@ mod manifest;
 mod names;
 mod numbers;
 mod problem;
+mod read;
 mod remembered;
 mod replay;
 mod result;
