@@ -14,9 +14,9 @@ use utoipa::ToSchema;
 
 use super::app::App;
 use super::extract::Text;
-use super::manifest::Submission;
 use super::problem::{Kind, Problem, Problems};
 use super::read;
+use super::submission::Submission;
 use super::submit::take;
 
 const MOST: usize = 1000;
