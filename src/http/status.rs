@@ -125,7 +125,7 @@ fn tagged(status: &Status, headers: &HeaderMap) -> Response {
 /// Which tasks are asked about.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-pub struct Wanted {
+pub struct TaskIds {
     /// Up to 1,000.
     #[schema(min_items = 1, max_items = 1000)]
     task_ids: Vec<String>,
@@ -142,11 +142,11 @@ pub struct Statuses {
 /// How many tasks stand
 ///
 /// Up to 1,000 in one request, from memory.
-#[utoipa::path(post, path = "/api/v1/tasks/status", tag = "tasks", request_body = Wanted,
+#[utoipa::path(post, path = "/api/v1/tasks/status", tag = "tasks", request_body = TaskIds,
     responses((status = 200, description = "How they stand.", body = Statuses), Problems))]
 pub async fn statuses(
     State(app): State<Arc<App>>,
-    Body(Wanted { task_ids }): Body<Wanted>,
+    Body(TaskIds { task_ids }): Body<TaskIds>,
 ) -> Result<Json<Statuses>, Problem> {
     if !(1..=MOST).contains(&task_ids.len()) {
         let detail = format!("ask for 1 to {MOST} tasks at once, not {}", task_ids.len());

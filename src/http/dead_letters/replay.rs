@@ -25,7 +25,7 @@ filtered! {
     /// left out.
     #[derive(Deserialize, ToSchema)]
     #[serde(deny_unknown_fields)]
-    pub struct Wanted {
+    pub struct ReplayFilter {
         /// True: nothing is replayed, and the answer says how many would be, and which.
         #[serde(default)]
         dry_run: bool,
@@ -68,11 +68,11 @@ pub struct ReplayItem {
 ///
 /// All that a filter means, up to 1,000 at once: send it again with the `next_cursor` of the answer while there is
 /// one. Each is replayed once, however often that is asked for. A dry run says how many there are, and which.
-#[utoipa::path(post, path = "/api/v1/tasks/dead-letters/replay", tag = "dead letters", request_body = Wanted,
+#[utoipa::path(post, path = "/api/v1/tasks/dead-letters/replay", tag = "dead letters", request_body = ReplayFilter,
     responses((status = 200, description = "What became of each.", body = ReplayOutcome), Problems))]
 pub async fn replay_many(
     State(app): State<Arc<App>>,
-    Body(wanted): Body<Wanted>,
+    Body(wanted): Body<ReplayFilter>,
 ) -> Result<Json<ReplayOutcome>, Problem> {
     let limit = page::limit(wanted.limit, LIMIT, Kind::Invalid)?;
     let Ok(_permit) = app.bulks.try_acquire() else {
