@@ -42,7 +42,7 @@ pub fn state(entry: &Entry, place: &Place, chapter: Chapter) -> Event {
         reason: present.then(|| entry.reason.to_string()),
         message: entry.message.as_deref().filter(|_| present).map(str::to_owned),
     };
-    event("state", &told).id(place.id())
+    event("state", &told).id(place.id(entry.version))
 }
 
 /// The task was deleted before its end, which cancels it.

@@ -33,14 +33,14 @@ const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
         (status = 204, description = "The reader knows the end."), Problems))]
 pub async fn events(State(app): State<Arc<App>>, Id(id): Id, headers: HeaderMap) -> Result<Response, Problem> {
     let entry = app.find(&id).await?;
-    let place = headers.get(LAST_EVENT_ID).and_then(|id| id.to_str().ok()).and_then(Place::read);
-    if entry.state.is_final() && since(place.as_ref(), &entry).is_empty() {
+    let after = headers.get(LAST_EVENT_ID).and_then(|id| id.to_str().ok()).and_then(Place::read);
+    if entry.state.is_final() && since(after.as_ref().map(|(place, _)| place), &entry).is_empty() {
         return Ok(StatusCode::NO_CONTENT.into_response());
     }
     let Ok(permit) = app.streams.clone().try_acquire_owned() else {
         return Err(Kind::Busy.because("too many event streams are open; try again in a moment"));
     };
-    let reader = Reader::new(app, entry, place, permit);
+    let reader = Reader::new(app, entry, after, permit);
     let begin = stream::once(async { Event::default().comment("follows").retry(COME_BACK) });
     let told = stream::unfold(reader, |mut reader| async {
         let news = reader.news().await?;

@@ -24,6 +24,8 @@ const END: Duration = Duration::from_millis(500);
 const ARCHIVE: Duration = Duration::from_secs(2);
 /// …and until when.
 const ENDS_WITHIN: Duration = Duration::from_secs(5);
+/// Another replica may have told more than is known here yet. It will be known by then, unless the cluster was restored.
+const CATCHES_UP_WITHIN: Duration = Duration::from_secs(10);
 
 /// Somebody who follows a task, and how far they are.
 pub struct Reader {
@@ -33,6 +35,9 @@ pub struct Reader {
     known: Arc<Entry>,
     changes: Subscription,
     place: Option<Place>,
+    /// The version of the task that they were told of last, here or by another replica.
+    told: u64,
+    began: Instant,
     /// Since when the task is not to be seen any more.
     missing: Option<Instant>,
     position: Option<usize>,
@@ -43,15 +48,19 @@ pub struct Reader {
 }
 
 impl Reader {
-    pub fn new(app: Arc<App>, known: Arc<Entry>, place: Option<Place>, permit: OwnedSemaphorePermit) -> Self {
+    /// `after` is what they know already, and the version of the task in which they know it.
+    pub fn new(app: Arc<App>, known: Arc<Entry>, after: Option<(Place, u64)>, permit: OwnedSemaphorePermit) -> Self {
         let changes = app.index.subscribe(&known.uid);
         let uid = known.uid.clone();
+        let (place, told) = after.unzip();
         Self {
             app,
             uid,
             known,
             changes,
             place,
+            told: told.unwrap_or_default(),
+            began: Instant::now(),
             missing: None,
             position: None,
             progress: None,
@@ -81,7 +90,7 @@ impl Reader {
         tokio::select! {
             () = self.app.over.cancelled() => false,
             () = self.changes.changed() => true,
-            () = tokio::time::sleep(END), if self.missing.is_some() => true,
+            () = tokio::time::sleep(END), if self.missing.is_some() || self.knows_more() => true,
             () = tokio::time::sleep(POSITION), if self.position.is_some() => true,
         }
     }
@@ -93,7 +102,12 @@ impl Reader {
         } else if !self.known.state.is_final() {
             return self.end().await;
         }
-        self.tell(&self.known.clone())
+        if self.knows_more() { vec![] } else { self.tell(&self.known.clone()) }
+    }
+
+    /// What is known here is the past for them: they would be told a second time what they have left behind.
+    fn knows_more(&self) -> bool {
+        self.known.is_in_cluster() && self.known.version < self.told && self.began.elapsed() < CATCHES_UP_WITHIN
     }
 
     fn tell(&mut self, entry: &Entry) -> Vec<Event> {
@@ -101,6 +115,7 @@ impl Reader {
         let mut news: Vec<Event> =
             chapters.iter().map(|(place, chapter)| event::state(entry, place, *chapter)).collect();
         self.place = Some(Place::of(entry));
+        self.told = entry.version;
         self.over = entry.state.is_final();
         news.extend(self.progressed(entry));
         news.extend(self.moved(entry));

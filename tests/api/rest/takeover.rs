@@ -5,13 +5,14 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use futures::stream::{self, StreamExt};
+use harness::faults::{Plan, Wire, WiredOperator};
 use harness::*;
 use kube::api::{Patch, PatchParams};
 use serde_json::json;
 use task_manager::api::State;
 
-use super::{body_with, served};
-use crate::stage::status;
+use super::{body_with, served, served_and_held, status_when};
+use crate::stage::{started, status};
 
 const TASKS: usize = 200;
 /// So many run at once, while the others wait for their turn.
@@ -101,6 +102,36 @@ async fn two_hundred_tasks_are_followed_without_a_gap_while_their_leader_is_kill
             assert_eq!((done.state, done.attempt > 1), (State::Completed, true), "{name}: {:?}", done.attempts);
             assert_eq!(told, whole_story(done.attempt.into()), "{name}");
         }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_replica_that_knows_less_than_its_reader_tells_nothing_until_it_has_caught_up() {
+    in_namespace("rest-lagging", async |ns| {
+        let (_leader, rest) = served_and_held(&ns).await;
+        let node = ns.fake_node();
+        node.script("one", [Outcome::Hold]);
+        let id = rest.submit(&body_with(json!({"name": "one"}))).await;
+        let wire = Wire::new(Plan::BehindUntilTold("tasks"));
+        let (second, other) = WiredOperator::with_rest(&ns, &wire, &["--identity", "second"]).await;
+
+        open_queue(&ns).await;
+        started(&node, "one", 1).await;
+        status_when(&rest, &id, "processing").await;
+        let (now, attempt, place) = rest.events(&id, None).await.next_state().await.expect("the present state");
+        assert_eq!((now.as_str(), attempt), ("processing", 1));
+        assert_eq!(other.status(&id).await["status"], "queued", "it lags");
+        let mut events = other.events(&id, place.as_deref()).await;
+        wire.catches_up();
+        status_when(&other, &id, "processing").await;
+        node.end("one", Outcome::succeed());
+        let mut told = vec![];
+        while let Some((status, attempt, _)) = events.next_state().await {
+            told.push((status, attempt));
+        }
+        assert_eq!(told, [("completed".to_owned(), 1)]);
+        second.stop().await;
     })
     .await;
 }
