@@ -12,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 use crate::archive::{self, Archive, Guard};
 use crate::cli::RunOptions;
 use crate::controller::{self, Departed, Retention, Scope};
+use crate::core::Settings;
 use crate::health::{self, ListenError, Parts};
 use crate::http::{self, Peer};
 use crate::leader::{self, Election};
@@ -73,8 +74,7 @@ pub async fn run_with(client: Client, options: RunOptions, shutdown: Cancellatio
         peers,
         over: shutdown.clone(),
     };
-    let worker = options.worker_addr.map(|addr| http::serve_worker(addr, shared.clone())).transpose()?;
-    let rest = rest(&client, &options)?.map(|rest| http::serve(rest, shared, knows_tasks)).transpose()?;
+    let serving = serve(&options, shared, knows_tasks)?;
 
     tracing::info!(version = env!("CARGO_PKG_VERSION"), health = %options.health_addr, %archive, "task-manager starts");
     let finding = shutdown.run_until_cancelled(find_peer(election.said(), peer));
@@ -86,20 +86,43 @@ pub async fn run_with(client: Client, options: RunOptions, shutdown: Cancellatio
         live,
         namespace: options.watch_namespace.clone(),
     };
-    let leading = leader::lead(&election, &ready, &shutdown, |over| {
-        controller::run(scope.clone(), options.settings(), election.leadership(), metrics.clone(), ready.clone(), over)
-    });
-    let stopping = async {
-        leading.await;
-        shutdown.cancel();
-    };
+    let leading = lead(&election, scope, options.settings(), metrics.clone(), ready, &shutdown);
     let keeping = shutdown.run_until_cancelled(async {
         tokio::join!(guard.watch_over(), departed.run(), tell_of(&guard, &metrics));
     });
-    tokio::join!(stopping, health, OptionFuture::from(rest), OptionFuture::from(worker), finding, keeping);
+    tokio::join!(leading, health, serving, finding, keeping);
     departed.drain().await;
     tracing::info!("task-manager has stopped");
     Ok(())
+}
+
+/// Binds at once for REST and for the work, as far as they are wanted; then serves both until the operator stops.
+fn serve(
+    options: &RunOptions,
+    shared: http::Shared,
+    knows_tasks: watch::Sender<bool>,
+) -> Result<impl Future<Output = ()> + use<>, Error> {
+    let worker = options.worker_addr.map(|addr| http::serve_worker(addr, shared.clone())).transpose()?;
+    let rest = rest(&shared.client, options)?.map(|rest| http::serve(rest, shared, knows_tasks)).transpose()?;
+    Ok(async move {
+        tokio::join!(OptionFuture::from(worker), OptionFuture::from(rest));
+    })
+}
+
+/// Runs the controller whenever this replica leads. When that is over, so is the operator.
+async fn lead(
+    election: &Election,
+    scope: Scope,
+    settings: Settings,
+    metrics: Arc<Metrics>,
+    ready: watch::Sender<bool>,
+    shutdown: &CancellationToken,
+) {
+    leader::lead(election, &ready, shutdown, |over| {
+        controller::run(scope.clone(), settings.clone(), election.leadership(), metrics.clone(), ready.clone(), over)
+    })
+    .await;
+    shutdown.cancel();
 }
 
 /// Keeps the metric of whether the archive is up. Never ends.

@@ -5,6 +5,7 @@
 
 mod api_server_away;
 mod drained_node;
+mod rest;
 mod restored_etcd;
 mod spare_node;
 mod vanished_node;

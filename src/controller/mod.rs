@@ -11,6 +11,7 @@ mod cache;
 mod calls;
 mod children;
 mod classes;
+mod context;
 mod departed;
 mod events;
 mod gather;
@@ -32,15 +33,14 @@ mod superseded;
 mod types;
 mod watch;
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures::channel::mpsc;
 use futures::{FutureExt, StreamExt};
+use kube::Client;
 use kube::runtime::controller::{self, applier};
-use kube::runtime::reflector;
-use kube::{Api, Client};
+use kube::runtime::reflector::{self, ObjectRef, Store};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
@@ -50,11 +50,7 @@ use crate::core::Settings;
 use crate::leader::Leadership;
 use crate::live::Live;
 use crate::metrics::Metrics;
-use cache::Cache;
-use calls::Calls;
-use just_admitted::JustAdmitted;
-use records::Records;
-use status::StatusWriter;
+use context::Context;
 
 pub use departed::Departed;
 pub use retention::Retention;
@@ -82,45 +78,6 @@ pub struct Scope {
     pub namespace: Option<String>,
 }
 
-/// What every part of the controller shares.
-pub struct Context {
-    client: Client,
-    namespace: Option<String>,
-    calls: Arc<Calls>,
-    records: Records,
-    live: Arc<Live>,
-    cache: Cache,
-    just_admitted: JustAdmitted,
-    status: StatusWriter,
-    settings: Settings,
-    metrics: Arc<Metrics>,
-    /// The PriorityClasses that the cluster has; `None` before the first look.
-    classes: tokio::sync::watch::Sender<Option<BTreeSet<String>>>,
-    /// True once the caches hold everything.
-    ready: tokio::sync::watch::Receiver<bool>,
-}
-
-impl Context {
-    /// Waits until the caches hold everything; false when that will never be.
-    async fn is_ready(&self) -> bool {
-        self.ready.clone().wait_for(|ready| *ready).await.is_ok()
-    }
-
-    /// The PriorityClasses that the cluster has, once they were looked at.
-    async fn priority_classes(&self) -> BTreeSet<String> {
-        let mut classes = self.classes.subscribe();
-        // It fails only where nobody looks any more.
-        classes.wait_for(Option::is_some).await.ok().and_then(|known| known.clone()).unwrap_or_default()
-    }
-
-    fn all_tasks(&self) -> Api<Task> {
-        match &self.namespace {
-            Some(namespace) => Api::namespaced(self.client.clone(), namespace),
-            None => Api::all(self.client.clone()),
-        }
-    }
-}
-
 /// Runs the controller until `shutdown`, which it cancels itself if a part of it fails; then drains it. `ready` is told
 /// whether the caches hold everything.
 pub async fn run(
@@ -134,38 +91,16 @@ pub async fn run(
     ready.send_replace(false);
     // Not the same: one who waits for the lease is ready too, and knows nothing.
     let (knows_all, knows) = tokio::sync::watch::channel(false);
-    let (tasks, writer) = reflector::store::<Task>();
-    let calls = Arc::new(Calls::new(leadership, metrics.clone()));
-    let (events, event_writer) = events::channel(scope.client.clone(), calls.clone(), metrics.clone());
-    let context = Arc::new(Context {
-        cache: Cache::new(tasks.clone(), settings.clone()),
-        just_admitted: JustAdmitted::default(),
-        status: StatusWriter::new(scope.client.clone(), calls.clone(), events, metrics.clone()),
-        calls,
-        records: Records::new(scope.archive, scope.departed, metrics.clone()),
-        live: scope.live,
-        classes: tokio::sync::watch::Sender::default(),
-        ready: knows,
-        client: scope.client,
-        namespace: scope.namespace,
-        settings,
-        metrics,
-    });
+    let (tasks, writer) = reflector::store();
     let (wake, wakes) = mpsc::channel(WAKES);
-    let reconciler = applier(
-        |task, context| reconcile::reconcile(task, context).boxed(),
-        reconcile::on_error,
-        context.clone(),
-        tasks,
-        wakes.map(Ok::<_, std::convert::Infallible>),
-        controller::Config::default().concurrency(CONCURRENCY),
-    )
-    .for_each(|_| std::future::ready(()));
+    let retention = scope.retention;
+    let (context, event_writer) = Context::new(scope, settings, leadership, metrics.clone(), tasks.clone(), knows);
+    let reconciler = reconciler(context.clone(), tasks, wakes);
 
     let stop = shutdown.clone();
     let mut parts = JoinSet::new();
     let mut look = |looking| drop(parts.spawn(drop_output(stop.clone().run_until_cancelled_owned(looking)).boxed()));
-    look(retention::run(context.clone(), scope.retention).boxed());
+    look(retention::run(context.clone(), retention).boxed());
     look(records::run(context.clone(), wake.clone()).boxed());
     look(watch::run(context.clone(), writer, wake.clone(), knows_all).boxed());
     look(tell_when_ready(context.clone(), ready).boxed());
@@ -175,27 +110,11 @@ pub async fn run(
     look(queues::run(context.clone()).boxed());
     look(classes::run(context.clone()).boxed());
     look(namespaces::run(context.clone()).boxed());
-    let metrics = context.metrics.clone();
     parts.spawn(admission::run(context, shutdown.clone()).boxed());
     parts.spawn(reconciler.boxed());
     parts.spawn(event_writer.run().boxed());
-
-    // None of them ends by itself: one that does has failed, and the others must not go on without it.
-    tokio::select! {
-        biased;
-        () = shutdown.cancelled() => {}
-        ended = parts.join_next() => {
-            let why = ended.and_then(Result::err).map_or_else(|| "nobody asked it to".into(), |error| error.to_string());
-            tracing::error!(why, "a part of the controller ended; all begin anew");
-            shutdown.cancel();
-        }
-    }
-    // The watches end first: with them the reconciler's queue closes, and what has begun is finished.
-    let drained = async { while parts.join_next().await.is_some() {} };
-    if tokio::time::timeout(DRAIN, drained).await.is_err() {
-        tracing::warn!(seconds = DRAIN.as_secs(), "stopped before all that had begun was finished");
-    }
-    parts.shutdown().await;
+    until_over(&mut parts, &shutdown).await;
+    drain(parts).await;
     // Whoever leads next tells what waits and what runs.
     metrics.depth([0; Priority::COUNT], 0);
 }
@@ -205,6 +124,44 @@ async fn tell_when_ready(context: Arc<Context>, ready: tokio::sync::watch::Sende
         ready.send_replace(true);
     }
     std::future::pending().await
+}
+
+fn reconciler(
+    context: Arc<Context>,
+    tasks: Store<Task>,
+    wakes: mpsc::Receiver<ObjectRef<Task>>,
+) -> impl Future<Output = ()> {
+    applier(
+        |task, context| reconcile::reconcile(task, context).boxed(),
+        reconcile::on_error,
+        context,
+        tasks,
+        wakes.map(Ok::<_, std::convert::Infallible>),
+        controller::Config::default().concurrency(CONCURRENCY),
+    )
+    .for_each(|_| std::future::ready(()))
+}
+
+/// None of the parts ends by itself: one that does has failed, and the others must not go on without it.
+async fn until_over(parts: &mut JoinSet<()>, shutdown: &CancellationToken) {
+    tokio::select! {
+        biased;
+        () = shutdown.cancelled() => {}
+        ended = parts.join_next() => {
+            let why = ended.and_then(Result::err).map_or_else(|| "nobody asked it to".into(), |error| error.to_string());
+            tracing::error!(why, "a part of the controller ended; all begin anew");
+            shutdown.cancel();
+        }
+    }
+}
+
+/// The watches end first: with them the reconciler's queue closes, and what has begun is finished.
+async fn drain(mut parts: JoinSet<()>) {
+    let drained = async { while parts.join_next().await.is_some() {} };
+    if tokio::time::timeout(DRAIN, drained).await.is_err() {
+        tracing::warn!(seconds = DRAIN.as_secs(), "stopped before all that had begun was finished");
+    }
+    parts.shutdown().await;
 }
 
 async fn drop_output<T>(future: impl Future<Output = T>) {

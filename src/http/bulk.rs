@@ -13,9 +13,10 @@ use serde_json::value::RawValue;
 use utoipa::ToSchema;
 
 use super::app::App;
-use super::extract::{self, Text};
-use super::manifest::Submission;
+use super::extract::Text;
 use super::problem::{Kind, Problem, Problems};
+use super::read;
+use super::submission::Submission;
 use super::submit::take;
 
 const MOST: usize = 1000;
@@ -56,7 +57,7 @@ pub struct ItemOutcome {
 #[utoipa::path(post, path = "/api/v1/tasks/bulk", tag = "tasks", request_body = Bulk,
     responses((status = 207, description = "What became of each.", body = BulkOutcome), Problems))]
 pub async fn submit_many(State(app): State<Arc<App>>, Text(body): Text) -> Result<Response, Problem> {
-    let Bulk { tasks } = extract::read(&body)?;
+    let Bulk { tasks } = read::json(&body)?;
     if !(1..=MOST).contains(&tasks.len()) {
         return Err(Kind::Invalid.because(format!("send 1 to {MOST} tasks at once, not {}", tasks.len())).at("tasks"));
     }

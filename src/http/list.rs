@@ -13,11 +13,12 @@ use super::entry::Entry;
 use super::extract::Params;
 use super::index::Uid;
 use super::names::type_name;
+use super::page;
 use super::problem::{Kind, Problem, Problems};
-use super::status::{Phase, Priority, Status};
+use super::status::Status;
+use super::told::{Phase, Priority};
 
-const LIMIT: usize = 100;
-const MOST: usize = 1000;
+const LIMIT: u32 = 100;
 
 /// What is wanted. Filters are and-ed.
 #[derive(Deserialize, IntoParams)]
@@ -35,7 +36,7 @@ pub struct Filter {
     namespace: Option<String>,
     /// Tasks on a page. Default: 100.
     #[param(minimum = 1, maximum = 1000)]
-    limit: Option<usize>,
+    limit: Option<u32>,
     /// The next_cursor of the page before.
     #[param(pattern = "^[0-9]{1,12}\\.[0-9a-f-]{36}$")]
     cursor: Option<String>,
@@ -56,10 +57,7 @@ pub struct Page {
 #[utoipa::path(get, path = "/api/v1/tasks", tag = "tasks", params(Filter),
     responses((status = 200, description = "A page of them.", body = Page), Problems))]
 pub async fn list(State(app): State<Arc<App>>, Params(filter): Params<Filter>) -> Result<Json<Page>, Problem> {
-    let limit = filter.limit.unwrap_or(LIMIT);
-    if !(1..=MOST).contains(&limit) {
-        return Err(Kind::Query.because(format!("limit is 1 to {MOST}")).at("limit"));
-    }
+    let limit = page::limit(filter.limit, LIMIT, Kind::Query)? as usize;
     let after = filter.cursor.as_deref().map(place).transpose()?;
     filter.namespace.as_deref().map(|namespace| app.namespace(Some(namespace))).transpose()?;
     let kind = filter.task_type.as_deref().map(type_name);
@@ -94,5 +92,5 @@ fn place(cursor: &str) -> Result<(Timestamp, Uid), Problem> {
         let fits = uid.len() == 36 && uid.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f' | b'-'));
         Some((Timestamp::from_second(second).unwrap_or(Timestamp::MAX), fits.then(|| uid.into())?))
     };
-    read().ok_or_else(|| Kind::Query.because("this cursor was not given out here; begin without one").at("cursor"))
+    read().ok_or_else(|| page::unknown_cursor(Kind::Query))
 }

@@ -2,8 +2,8 @@
 //!
 //! It runs on every replica, leader or not. It reads from an index of its own, which a watch keeps up to date,
 //! so that asking for a status costs the API server nothing, and what the cluster has forgotten from the archive; and
-//! it writes through the API server, whose verdict it translates. It decides nothing about a task's life, authenticates nobody, and knows nothing of the
-//! controller: both see the same resources.
+//! it writes through the API server, whose verdict it translates. It decides nothing about a task's life, authenticates
+//! nobody, and knows nothing of the controller: both see the same resources.
 
 mod app;
 mod bulk;
@@ -14,6 +14,7 @@ mod dead_letters;
 mod document;
 mod drain;
 mod entry;
+mod event;
 mod events;
 mod extract;
 mod index;
@@ -22,7 +23,10 @@ mod list;
 mod manifest;
 mod names;
 mod numbers;
+mod page;
 mod problem;
+mod read;
+mod reader;
 mod remembered;
 mod replay;
 mod result;
@@ -31,8 +35,10 @@ mod serve;
 mod stall;
 mod status;
 mod story;
+mod submission;
 mod submit;
 mod task;
+mod told;
 mod verdict;
 mod watch;
 mod worker;

@@ -1,4 +1,4 @@
-//! Runs finished tasks again, each as a new task: POST /api/v1/tasks/{id}/replay, and many by a filter.
+//! Runs a finished task again, as a new task: POST /api/v1/tasks/{id}/replay.
 //!
 //! What is repeated comes from the archive. The old task is never written to: the new one names it in an
 //! annotation, and its record names the new one. A replay whose link was not written, for the operator ended in
@@ -10,29 +10,21 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use futures::stream::{self, StreamExt};
-use jiff::Timestamp;
 use kube::ResourceExt;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use serde_json::{Value, json};
 use utoipa::ToSchema;
 
 use super::app::{self, App};
-use super::dead_letters::{Word, within, word_or_null};
 use super::entry::Entry;
-use super::extract::{Body, Id, IdempotencyKey, KeyHeader, unknown_task};
+use super::extract::{Id, IdempotencyKey, KeyHeader};
 use super::manifest;
-use super::names::type_name;
 use super::problem::{Kind, Problem, Problems};
-use super::status::Priority;
 use super::submit::{Asked, checked, taken};
 use crate::api::Task;
-use crate::archive::{Cursor, Filter, Record};
+use crate::archive::Record;
 use crate::core::names::ANNOTATION_REPLAY_OF;
 
-const MOST: u32 = 1000;
-/// So many are created at the same time.
-const AT_ONCE: usize = 16;
 /// So often one task can be replayed.
 const REPLAYS: u32 = 1000;
 /// A name has at most 253 characters; this leaves room for the number.
@@ -85,7 +77,7 @@ async fn finished(app: &App, known: &Entry) -> Result<Record, Problem> {
 }
 
 /// Makes the task that repeats this one, and links the two. Returns its uid.
-async fn again(app: &App, record: &Record) -> Result<String, Problem> {
+pub async fn again(app: &App, record: &Record) -> Result<String, Problem> {
     let uid = made(app, record).await?;
     linked(app, &record.summary.uid, uid).await
 }
@@ -154,129 +146,4 @@ fn stem(record: &Record) -> &str {
     let stem = of_replay.filter(|_| record.summary.replay_of.is_some()).map_or(name, |(first, _)| first);
     let cut = stem.char_indices().nth(LONGEST_STEM).map_or(stem, |(at, _)| &stem[..at]);
     cut.trim_end_matches(['-', '.'])
-}
-
-/// Which dead letters are to be replayed. Filters are and-ed; without any, all are. One that was replayed before is
-/// left out.
-#[derive(Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-pub struct Wanted {
-    /// The kind of work; document_processing stands for document-processing.
-    task_type: Option<String>,
-    /// Why it failed, in one word.
-    #[schema(schema_with = word_or_null)]
-    reason: Option<Word>,
-    kb_id: Option<String>,
-    priority: Option<Priority>,
-    queue: Option<String>,
-    /// One of the served namespaces. Default: all of them.
-    namespace: Option<String>,
-    /// Failed at this time or later (RFC 3339).
-    failed_from: Option<Timestamp>,
-    /// Failed before this time (RFC 3339).
-    failed_before: Option<Timestamp>,
-    /// True: nothing is replayed, and the answer says how many would be, and which.
-    #[serde(default)]
-    dry_run: bool,
-    /// Replay at most so many, the last that failed. Default: 1000.
-    #[schema(minimum = 1, maximum = 1000)]
-    limit: Option<u32>,
-    /// The next_cursor of the answer before.
-    cursor: Option<String>,
-}
-
-/// What became of a replay by a filter.
-#[derive(Serialize, ToSchema)]
-pub struct ReplayOutcome {
-    /// Dead letters that the filter means and that were not replayed before.
-    matched: u64,
-    /// How many of them were replayed now.
-    replayed: usize,
-    dry_run: bool,
-    /// What became of each, oldest first. In a dry run, which there are.
-    results: Vec<ReplayItem>,
-    /// Where to go on; absent when all that matched were tried.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    next_cursor: Option<String>,
-}
-
-/// What became of one: a replay, or a problem; in a dry run nothing.
-#[derive(Serialize, ToSchema)]
-pub struct ReplayItem {
-    /// The dead letter.
-    task_id: String,
-    /// The task that repeats it.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    replayed_by: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    problem: Option<Problem>,
-}
-
-/// Replay dead letters
-///
-/// All that a filter means, up to 1,000 at once: send it again with the `next_cursor` of the answer while there is
-/// one. Each is replayed once, however often that is asked for. A dry run says how many there are, and which.
-#[utoipa::path(post, path = "/api/v1/tasks/dead-letters/replay", tag = "dead letters", request_body = Wanted,
-    responses((status = 200, description = "What became of each.", body = ReplayOutcome), Problems))]
-pub async fn replay_many(
-    State(app): State<Arc<App>>,
-    Body(wanted): Body<Wanted>,
-) -> Result<Json<ReplayOutcome>, Problem> {
-    let limit = wanted.limit.unwrap_or(MOST);
-    if !(1..=MOST).contains(&limit) {
-        return Err(Kind::Invalid.because(format!("limit is 1 to {MOST}")).at("limit"));
-    }
-    let Ok(_permit) = app.bulks.try_acquire() else {
-        return Err(Kind::Busy.because("too many bulk requests at once; send it again in a moment"));
-    };
-    let after = wanted.cursor.as_deref().map(str::parse::<Cursor>).transpose();
-    let after = after.map_err(|error| Kind::Invalid.because(error.to_string()).at("cursor"))?;
-    let dry_run = wanted.dry_run;
-    let filter = wanted.filter(&app)?;
-    let matched = app.archive.count(&filter).await.map_err(app::away)?;
-    let page = app.archive.list(&filter, after.as_ref(), limit).await.map_err(app::away)?;
-    let next_cursor = page.next.map(|next| next.to_string());
-    let oldest_first = page.items.into_iter().rev();
-    let results: Vec<ReplayItem> = if dry_run {
-        oldest_first.map(|summary| ReplayItem { task_id: summary.uid, replayed_by: None, problem: None }).collect()
-    } else {
-        let outcomes: Vec<_> = oldest_first.map(|summary| outcome(&app, summary.uid, summary.run_id)).collect();
-        stream::iter(outcomes).buffered(AT_ONCE).collect().await
-    };
-    let replayed = results.iter().filter(|item| item.replayed_by.is_some()).count();
-    Ok(Json(ReplayOutcome { matched, replayed, dry_run, results, next_cursor }))
-}
-
-impl Wanted {
-    fn filter(self, app: &App) -> Result<Filter, Problem> {
-        Ok(Filter {
-            type_: self.task_type.as_deref().map(type_name),
-            reason: self.reason.map(|Word(reason)| reason),
-            kb_id: self.kb_id,
-            priority: self.priority.map(Into::into),
-            queue: self.queue,
-            finished_from: self.failed_from,
-            finished_before: self.failed_before,
-            replayed: Some(false),
-            ..within(app, self.namespace.as_deref())?
-        })
-    }
-}
-
-async fn outcome(app: &App, uid: String, run_id: String) -> ReplayItem {
-    let replayed = async {
-        let record = app.record(&uid).await?.ok_or_else(unknown_task)?;
-        if record.summary.run_id != run_id {
-            return Err(Kind::Changed.because("it was run again since, under another runId"));
-        }
-        // The same request may be on its way twice.
-        match record.summary.replayed_by.clone() {
-            Some(by) => Ok(by),
-            None => again(app, &record).await,
-        }
-    };
-    match replayed.await {
-        Ok(by) => ReplayItem { task_id: uid, replayed_by: Some(by), problem: None },
-        Err(problem) => ReplayItem { task_id: uid, replayed_by: None, problem: Some(problem) },
-    }
 }

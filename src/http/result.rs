@@ -14,8 +14,8 @@ use super::app::App;
 use super::extract::Id;
 use super::large;
 use super::problem::{Kind, Problem, Problems};
-use super::status::Phase;
 use super::task::read;
+use super::told::Phase;
 use crate::api::{State as TaskState, TaskStatus};
 
 /// What came of a task that is finished.

@@ -16,87 +16,9 @@ use super::entry::Entry;
 use super::extract::{Body, Id};
 use super::index::Index;
 use super::problem::{Kind, Problem, Problems};
-use crate::api;
+use super::told::{Phase, Priority, Progress};
 
 const MOST: usize = 1000;
-
-/// Where a task is in its life. The last three are final.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-#[serde(rename_all = "lowercase")]
-pub enum Phase {
-    Queued,
-    Processing,
-    Completed,
-    Failed,
-    Cancelled,
-}
-
-impl From<api::State> for Phase {
-    fn from(state: api::State) -> Self {
-        match state {
-            api::State::Queued => Self::Queued,
-            api::State::Processing => Self::Processing,
-            api::State::Completed => Self::Completed,
-            api::State::Failed => Self::Failed,
-            api::State::Cancelled => Self::Cancelled,
-        }
-    }
-}
-
-/// How urgent a task is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-#[serde(rename_all = "lowercase")]
-pub enum Priority {
-    Critical,
-    High,
-    Normal,
-    Low,
-}
-
-impl From<api::Priority> for Priority {
-    fn from(priority: api::Priority) -> Self {
-        match priority {
-            api::Priority::Critical => Self::Critical,
-            api::Priority::High => Self::High,
-            api::Priority::Normal => Self::Normal,
-            api::Priority::Low => Self::Low,
-        }
-    }
-}
-
-impl From<Priority> for api::Priority {
-    fn from(priority: Priority) -> Self {
-        match priority {
-            Priority::Critical => Self::Critical,
-            Priority::High => Self::High,
-            Priority::Normal => Self::Normal,
-            Priority::Low => Self::Low,
-        }
-    }
-}
-
-/// How far the work says it is.
-#[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
-pub struct Progress {
-    /// 0 to 100.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    percent: Option<i32>,
-    /// Items done, of total.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    done: Option<i64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    total: Option<i64>,
-    /// In the work's own words.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    message: Option<String>,
-}
-
-impl From<&api::Progress> for Progress {
-    fn from(progress: &api::Progress) -> Self {
-        let api::Progress { percent, done, total, message, updated_at: _ } = progress.clone();
-        Self { percent, done, total, message }
-    }
-}
 
 /// How a task stands.
 #[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
@@ -203,7 +125,7 @@ fn tagged(status: &Status, headers: &HeaderMap) -> Response {
 /// Which tasks are asked about.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-pub struct Wanted {
+pub struct TaskIds {
     /// Up to 1,000.
     #[schema(min_items = 1, max_items = 1000)]
     task_ids: Vec<String>,
@@ -220,11 +142,11 @@ pub struct Statuses {
 /// How many tasks stand
 ///
 /// Up to 1,000 in one request, from memory.
-#[utoipa::path(post, path = "/api/v1/tasks/status", tag = "tasks", request_body = Wanted,
+#[utoipa::path(post, path = "/api/v1/tasks/status", tag = "tasks", request_body = TaskIds,
     responses((status = 200, description = "How they stand.", body = Statuses), Problems))]
 pub async fn statuses(
     State(app): State<Arc<App>>,
-    Body(Wanted { task_ids }): Body<Wanted>,
+    Body(TaskIds { task_ids }): Body<TaskIds>,
 ) -> Result<Json<Statuses>, Problem> {
     if !(1..=MOST).contains(&task_ids.len()) {
         let detail = format!("ask for 1 to {MOST} tasks at once, not {}", task_ids.len());

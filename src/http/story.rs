@@ -50,18 +50,20 @@ impl Place {
         Self { run: self.run, step: chapter.step(), state: chapter.state }
     }
 
-    /// As the id of an event.
-    pub fn id(&self) -> String {
-        format!("{:08x}.{}.{}", self.run, self.step, self.state)
+    /// As the id of an event, with the version of the task that it was told from: so a replica that is not so far yet
+    /// sees that it tells a reader nothing new.
+    pub fn id(&self, version: u64) -> String {
+        format!("{:08x}.{}.{}.{version}", self.run, self.step, self.state)
     }
 
-    /// From a Last-Event-ID; `None` where it is none of ours.
-    pub fn read(id: &str) -> Option<Self> {
-        let mut parts = id.splitn(3, '.');
+    /// A Last-Event-ID's place and version; `None` where it is none of ours.
+    pub fn read(id: &str) -> Option<(Self, u64)> {
+        let mut parts = id.splitn(4, '.');
         let run = u32::from_str_radix(parts.next()?, 16).ok()?;
         let step = parts.next()?.parse().ok()?;
         let state = serde_json::from_value(parts.next()?.into()).ok()?;
-        Some(Self { run, step, state })
+        let version = parts.next()?.parse().ok()?;
+        Some((Self { run, step, state }, version))
     }
 }
 
@@ -168,8 +170,8 @@ mod tests {
     #[test]
     fn a_place_is_read_as_it_was_written_and_nothing_else_is() {
         let place = Place::of(&entry("a b\n", State::Failed, 7));
-        assert_eq!(Place::read(&place.id()), Some(place));
-        for other in ["", "7", "x.1.Queued", "00000000.1.Nothing", "00000000.x.Queued"] {
+        assert_eq!(Place::read(&place.id(12)), Some((place, 12)));
+        for other in ["", "7", "x.1.Queued.1", "00000000.1.Nothing.1", "00000000.x.Queued.1", "00000000.1.Queued"] {
             assert_eq!(Place::read(other), None, "{other}");
         }
     }

@@ -13,9 +13,9 @@ use utoipa::ToSchema;
 
 use super::app::App;
 use super::extract::{IdempotencyKey, KeyHeader, Text};
-use super::manifest::{self, Submission};
 use super::problem::{Kind, Problem, Problems};
-use super::verdict;
+use super::submission::Submission;
+use super::{manifest, verdict};
 use crate::api::{FIRST_RUN, Task, TaskSpec, TaskTypeSpec};
 use crate::core::names;
 

@@ -25,6 +25,7 @@ mod recorder;
 pub mod records;
 mod report;
 mod rest;
+mod tokens;
 mod worker;
 
 pub use account::{Account, Requests};

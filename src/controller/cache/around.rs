@@ -75,13 +75,17 @@ impl Cache {
         ending.iter().for_each(|name| self.namespace_changed(name.clone(), true));
     }
 
-    /// The types or queues that exist, after their initial list; for finding out which are gone.
-    pub fn known_types(&self) -> Vec<Key> {
-        self.lock().kinds.keys().cloned().collect()
+    /// A whole list of types was shown: what is not on it is gone.
+    pub fn types_listed(&self, listed: &HashSet<Key>) -> Vec<ObjectRef<Task>> {
+        let known: Vec<Key> = self.lock().kinds.keys().cloned().collect();
+        let gone = known.into_iter().filter(|key| !listed.contains(key));
+        gone.flat_map(|key| self.type_changed(key, None)).collect()
     }
 
-    pub fn known_queues(&self) -> Vec<Key> {
-        self.lock().queues.keys().cloned().collect()
+    pub fn queues_listed(&self, listed: &HashSet<Key>) -> Vec<ObjectRef<Task>> {
+        let known: Vec<Key> = self.lock().queues.keys().cloned().collect();
+        let gone = known.into_iter().filter(|key| !listed.contains(key));
+        gone.flat_map(|key| self.queue_changed(key, None)).collect()
     }
 
     pub fn types(&self) -> Vec<Arc<TaskType>> {

@@ -14,15 +14,16 @@ use std::sync::{Arc, Mutex};
 
 use axum::Router;
 use axum::extract::{DefaultBodyLimit, FromRequestParts, Request, State};
+use axum::http::header;
 use axum::http::request::Parts;
-use axum::http::{Method, header};
 use axum::middleware::{self, Next};
-use axum::response::{IntoResponse, Response};
+use axum::response::Response;
 use axum::routing::{get, post, put};
 use tokio::sync::{Semaphore, watch};
 use tokio_util::sync::CancellationToken;
 
 use super::problem::{Kind, Problem};
+use super::router::{not_served, run_within};
 use super::{Shared, drain};
 use crate::archive::Archive;
 use crate::live::{Deaf, Live, Speaker};
@@ -81,19 +82,14 @@ pub fn router(shared: &Shared) -> Router {
         .layer(middleware::from_fn(drain::when_refused))
         .route(stream::PATH, get(stream::tell))
         .fallback(async || Kind::NoSuchPath.because("POST to /worker/v1/progress or /error, or PUT /worker/v1/result"))
-        .method_not_allowed_fallback(async |method: Method| {
-            Kind::Method.because(format!("{method} is not served here; the Allow header names what is"))
-        })
+        .method_not_allowed_fallback(not_served)
         .layer(middleware::from_fn_with_state(desk.clone(), bounded))
         .layer(DefaultBodyLimit::max(WORD))
         .with_state(desk)
 }
 
 async fn bounded(State(desk): State<Arc<Desk>>, request: Request, next: Next) -> Response {
-    match desk.requests.try_acquire() {
-        Ok(_permit) => next.run(request).await,
-        Err(_) => Kind::Busy.because("too many requests are being served; send it again in a moment").into_response(),
-    }
+    run_within(&desk.requests, request, next).await
 }
 
 /// Who calls, by its token.

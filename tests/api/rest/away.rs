@@ -11,7 +11,7 @@ async fn while_the_cluster_cannot_be_watched_no_id_is_called_unknown_and_what_is
         ns.create(&task_type("work")).await;
         ns.create(&task_queue("default", 0)).await;
         let wire = Wire::new(Plan::Faultless);
-        let (_operator, rest) = WiredOperator::with_rest(&ns, &wire).await;
+        let (_operator, rest) = WiredOperator::with_rest(&ns, &wire, &[]).await;
         let rest = rest.patient();
         let id = rest.submit(&body()).await;
         let unknown = async |status, kind| {

@@ -88,7 +88,7 @@ async fn too_many_and_none_are_refused() {
             (json!({"tasks": []}), Some("tasks")),
             (json!({"tasks": vec![body(); 1001]}), Some("tasks")),
             (json!({"tasks": "all"}), Some("tasks")),
-            (json!({}), None),
+            (json!({}), Some("tasks")),
             (json!([]), None),
             (json!({"tasks": [], "more": 1}), Some("more")),
         ] {

@@ -26,7 +26,7 @@ async fn a_wrong_submission_is_refused_with_the_field_as_it_was_written() {
         all_refused(
             &rest,
             vec![
-                (json!({}), 422, "invalid", None),
+                (json!({}), 422, "invalid", Some("task_type")),
                 (json!([]), 422, "invalid", None),
                 (json!("text"), 422, "invalid", None),
                 (json!({"task_type": null}), 422, "invalid", Some("task_type")),
@@ -190,6 +190,12 @@ async fn what_is_no_json_no_path_or_no_method_is_told() {
             assert_eq!(post(&json, text).await, (400, "syntax".into()), "{text}");
         }
         assert_eq!(post(&json, &format!("{}x", body())).await, (400, "syntax".into()));
+        for (text, field) in [("{\"task_ty", None), ("{\"task_type\": \"work\", \"retry\": {\"lim", Some("retry"))] {
+            let answer = rest.send(Method::POST, TASKS, &json, Some(text.to_owned())).await;
+            assert_eq!(answer.problem(), ("syntax".into(), field.map(str::to_owned)), "{text}");
+            let end = format!("breaks off at line 1, column {}", text.len());
+            assert!(answer.json()["detail"].as_str().is_some_and(|detail| detail.contains(&end)), "{answer:?}");
+        }
         assert_eq!(post(&[], &body().to_string()).await, (415, "media-type".into()));
         assert_eq!(post(&[("content-type", "text/plain")], &body().to_string()).await, (415, "media-type".into()));
         let twice = r#"{"task_type": "work", "task_type": "work", "payload": {}}"#;
@@ -224,22 +230,31 @@ async fn what_is_no_json_no_path_or_no_method_is_told() {
 async fn a_wrong_query_is_told() {
     in_namespace("rest-query", async |ns| {
         let (_operator, rest) = served_and_held(&ns).await;
-        for query in [
-            "limit=0",
-            "limit=1001",
-            "limit=-1",
-            "limit=many",
-            "limit=1&limit=2",
-            "status=Done",
-            "priority=urgent",
-            "cursor=nonsense",
-            "cursor=1.x",
-            "cursor=99999999999999999999.00000000-0000-4000-8000-000000000000",
-            "colour=red",
-            "status=%FF",
+        for (query, field) in [
+            ("?limit=0", "limit"),
+            ("?limit=1001", "limit"),
+            ("?limit=-1", "limit"),
+            ("?limit=many", "limit"),
+            ("?limit=1&limit=2", "limit"),
+            ("?status=Done", "status"),
+            ("?priority=urgent", "priority"),
+            ("?cursor=nonsense", "cursor"),
+            ("?cursor=1.x", "cursor"),
+            ("?cursor=99999999999999999999.00000000-0000-4000-8000-000000000000", "cursor"),
+            ("?colour=red", "colour"),
+            ("?status=%FF", "status"),
+            ("/dead-letters?replayed=perhaps", "replayed"),
+            ("/dead-letters?reason=Whim", "reason"),
+            ("/dead-letters?failed_from=yesterday", "failed_from"),
+            ("/dead-letters?cursor=nonsense", "cursor"),
+            ("/dead-letters?limit=0", "limit"),
+            ("/dead-letters?dry_run=true", "dry_run"),
         ] {
-            let answer = rest.get(&format!("{TASKS}?{query}")).await;
-            assert_eq!((answer.status, answer.problem().0.as_str()), (400, "query"), "{query}: {answer:?}");
+            let answer = rest.get(&format!("{TASKS}{query}")).await;
+            let told = answer.problem();
+            assert_eq!((answer.status, told.0.as_str(), told.1.as_deref()), (400, "query", Some(field)), "{answer:?}");
+            let detail = answer.json()["detail"].to_string();
+            assert!(detail.contains(field) && !detail.contains("deserialize"), "{query}: {detail}");
         }
         for ids in [json!([]), json!(vec!["x"; 1001]), json!([1]), json!("x")] {
             let answer = rest.post("/api/v1/tasks/status", &json!({"task_ids": ids})).await;

@@ -12,6 +12,7 @@ mod life;
 mod lists;
 mod readme;
 mod replicas;
+mod takeover;
 mod verdict;
 
 use harness::*;

@@ -2,6 +2,7 @@
 
 use harness::*;
 use hyper::Method;
+use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Pod;
 use kube::ResourceExt;
 use serde_json::{Value, json};
@@ -45,16 +46,53 @@ async fn a_token_that_is_not_the_pods_own_is_refused() {
 }
 
 #[tokio::test]
+async fn a_token_that_is_over_is_refused_though_it_is_signed_and_the_pods_own() {
+    in_namespace("worker-signed", async |ns| {
+        let (node, operator, rest) = listening(&ns).await;
+        let (id, worker) = at_work(&ns, &node, &operator).await;
+        let stranger = pod("stranger", json!({}));
+        let stranger = ns.create(&stranger).await.uid().expect("a uid");
+        let now = Timestamp::now().as_second();
+        let says = async |claims: Value, percent: i32| {
+            let worker = worker.with(&ns.cluster.signed_anew(&worker.token, &claims).await);
+            worker.progress(&json!({"percent": percent})).await
+        };
+        // It is not the signature that the others are refused for.
+        taken(&says(json!({"exp": now + 900}), 50).await);
+        for claims in [
+            json!({"iat": now - 900, "nbf": now - 900, "exp": now - 300}),
+            json!({"nbf": now + 600}),
+            json!({"aud": ["other"]}),
+            json!({"aud": []}),
+            json!({"kubernetes.io": {"pod": {"uid": "00000000-0000-4000-8000-000000000000"}}}),
+            json!({"kubernetes.io": {"pod": {"name": "nobody"}}}),
+        ] {
+            let answer = says(claims.clone(), 90).await;
+            assert_eq!(refused(&answer), (401, "no-token".to_owned()), "{claims}");
+            assert_eq!(answer.header("www-authenticate"), Some("Bearer"));
+            let detail = answer.json()["detail"].to_string();
+            assert!(detail.contains("read TASK_TOKEN_FILE anew"), "{detail}");
+        }
+        let others = json!({"kubernetes.io": {"pod": {"name": "stranger", "uid": stranger}}});
+        assert_eq!(refused(&says(others, 90).await), (403, "not-your-task".to_owned()));
+        assert_eq!(rest.status(&id).await["progress"], half());
+    })
+    .await;
+}
+
+fn pod(name: &str, labels: Value) -> Pod {
+    let spec = json!({"serviceAccountName": "default", "containers": [{"name": "a", "image": "b"}]});
+    serde_json::from_value(json!({"metadata": {"name": name, "labels": labels}, "spec": spec})).expect("a pod")
+}
+
+#[tokio::test]
 async fn another_pod_is_refused_though_it_calls_itself_the_tasks() {
     in_namespace("worker-strangers", async |ns| {
         let (node, operator, rest) = listening(&ns).await;
         let (id, worker) = at_work(&ns, &node, &operator).await;
-        let spec = json!({"serviceAccountName": "default", "containers": [{"name": "a", "image": "b"}]});
         let real = ns.pods().get(&worker.pod).await.expect("the pod");
         for (name, labels) in [("stranger", json!({})), ("liar", json!(real.labels()))] {
-            let pod: Pod = serde_json::from_value(json!({"metadata": {"name": name, "labels": labels}, "spec": spec}))
-                .expect("a pod");
-            ns.create(&pod).await;
+            ns.create(&pod(name, labels)).await;
             let answer = worker.with(&ns.token_of(Some(name), "task-manager").await).progress(&half()).await;
             assert_eq!(refused(&answer), (403, "not-your-task".to_owned()), "{name}");
         }

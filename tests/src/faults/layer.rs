@@ -108,7 +108,7 @@ async fn pass(wire: &Arc<Wire>, life: usize, sender: &Sender, request: Request<B
 
 async fn watch(wire: &Arc<Wire>, life: usize, sender: &Sender, request: Request<Body>, resource: &str) -> Answer {
     let answer = match wire.begins_behind(resource) {
-        Some(lag) => behind::watch(sender, request, lag)?,
+        Some(caught_up) => behind::watch(sender, request, caught_up)?,
         None => send(sender, request).await?,
     };
     Ok(answer.map(|body| events::pass(wire.clone(), life, resource, body)))

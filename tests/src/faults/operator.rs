@@ -65,9 +65,9 @@ impl WiredOperator {
     }
 
     /// The same, serving REST for this namespace, once it does.
-    pub async fn with_rest(namespace: &Namespace, wire: &Arc<Wire>) -> (Self, Rest) {
+    pub async fn with_rest(namespace: &Namespace, wire: &Arc<Wire>, flags: &[&str]) -> (Self, Rest) {
         let address = free_address();
-        let operator = Self::start(namespace, wire, &["--http-addr", &address.to_string()]);
+        let operator = Self::start(namespace, wire, &[&["--http-addr", &address.to_string()], flags].concat());
         eventually("it serves REST", SOON, async || {
             operator.logged().contains("knows the tasks that are served over REST").then_some(())
         })

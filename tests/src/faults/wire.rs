@@ -5,7 +5,10 @@ use std::fmt::{Display, Formatter};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use futures::FutureExt;
+use futures::future::BoxFuture;
 use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
 
 use super::point::{Asked, Kind, Point};
 
@@ -60,6 +63,8 @@ pub enum Plan {
         resources: Vec<&'static str>,
         lag: Duration,
     },
+    /// The same until [`Wire::catches_up`].
+    BehindUntilTold(&'static str),
     /// A task of this name is nothing that the operator can read.
     Unreadable(&'static str),
 }
@@ -81,6 +86,7 @@ pub struct Wire {
     life: watch::Sender<usize>,
     /// While it is, nothing passes.
     cut: watch::Sender<bool>,
+    caught_up: CancellationToken,
 }
 
 struct Inner {
@@ -110,7 +116,8 @@ impl Wire {
             begun_behind: HashSet::new(),
         };
         let (life, cut) = (watch::Sender::new(0), watch::Sender::new(false));
-        Arc::new(Self { began: Instant::now(), inner: Mutex::new(inner), life, cut })
+        let caught_up = CancellationToken::new();
+        Arc::new(Self { began: Instant::now(), inner: Mutex::new(inner), life, cut, caught_up })
     }
 
     /// From here on each request fails, and each watch breaks off, until it is mended.
@@ -133,6 +140,11 @@ impl Wire {
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What was behind lags no longer.
+    pub fn catches_up(&self) {
+        self.caught_up.cancel();
     }
 
     /// All that has passed so far.
@@ -213,11 +225,12 @@ impl Wire {
         self.lock().gone.insert(resource.to_owned());
     }
 
-    /// How late this watch tells, if it is to be late.
-    pub(super) fn begins_behind(&self, resource: &str) -> Option<Duration> {
+    /// If this watch is to be late: what it waits for.
+    pub(super) fn begins_behind(&self, resource: &str) -> Option<BoxFuture<'static, ()>> {
         let mut inner = self.lock();
         let behind = inner.planned(|plan| match plan {
-            Plan::Behind { resources, lag } if resources.contains(&resource) => Some(*lag),
+            Plan::Behind { resources, lag } if resources.contains(&resource) => Some(tokio::time::sleep(*lag).boxed()),
+            Plan::BehindUntilTold(late) if *late == resource => Some(self.caught_up.clone().cancelled_owned().boxed()),
             _ => None,
         })?;
         inner.struck = true;

@@ -4,19 +4,23 @@
 //! Filled by the watch, and by what the API server answered to our own writes, whichever is newer. Every method
 //! is short and none waits, so one plain lock is enough.
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+mod inner;
+mod subscription;
+
+use std::collections::HashSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use jiff::Timestamp;
 use kube::api::ObjectMeta;
 use serde_json::Value;
-use tokio::sync::watch;
 
 use super::entry::Entry;
-use super::remembered::Remembered;
 use crate::api::{Progress, State, Task, TaskType, TaskTypeSpec};
-use crate::core::queue::{Key, Order};
+use crate::core::queue::Key;
 use crate::live::Live;
+use inner::{Inner, namespace_of};
+
+pub use subscription::Subscription;
 
 pub type Uid = Arc<str>;
 
@@ -24,51 +28,6 @@ pub type Uid = Arc<str>;
 pub struct Index {
     inner: Mutex<Inner>,
     live: Arc<Live>,
-}
-
-#[derive(Default)]
-struct Inner {
-    tasks: HashMap<Uid, Arc<Entry>>,
-    names: HashMap<Key, Uid>,
-    /// By creation, which never changes: pages are cut along it.
-    ages: BTreeSet<(Timestamp, Uid)>,
-    /// Who waits in each queue, in the one order.
-    lines: HashMap<Key, Vec<Order>>,
-    /// Who joins such a line at some time. They are let in when somebody asks for a place.
-    later: BTreeSet<(Timestamp, Uid)>,
-    types: HashMap<Key, Arc<TaskTypeSpec>>,
-    /// Uids that were there and are not: a late answer to a call of ours does not bring them back.
-    gone: Remembered,
-    /// Uids that were asked for and not shown in time: there may be such a task all the same.
-    in_vain: Remembered,
-    /// The namespaces of which the watch has yet to show what is there, because it broke or has just begun; and the
-    /// tasks that the API server told us of meanwhile, which its list may be too old to show.
-    behind: HashMap<Arc<str>, HashSet<Uid>>,
-    readers: HashMap<Uid, watch::Sender<()>>,
-}
-
-/// Tells when something changed about one task, which need not be known yet.
-pub struct Subscription {
-    index: Arc<Index>,
-    uid: Uid,
-    changes: watch::Receiver<()>,
-}
-
-impl Subscription {
-    /// Resolves after a change since the last time this resolved, or since the subscription.
-    pub async fn changed(&mut self) {
-        // The sender lives as long as this subscription does.
-        let _ = self.changes.changed().await;
-    }
-}
-
-impl Drop for Subscription {
-    fn drop(&mut self) {
-        let mut inner = self.index.lock();
-        if inner.readers.get(&self.uid).is_some_and(|sender| sender.receiver_count() <= 1) {
-            inner.readers.remove(&self.uid);
-        }
-    }
 }
 
 impl Index {
@@ -166,12 +125,6 @@ impl Index {
         tasks.filter(|entry| wanted(entry)).take(limit).cloned().collect()
     }
 
-    pub fn subscribe(self: &Arc<Self>, uid: &str) -> Subscription {
-        let uid: Uid = uid.into();
-        let changes = self.lock().readers.entry(uid.clone()).or_default().subscribe();
-        Subscription { index: self.clone(), uid, changes }
-    }
-
     /// A task as the API server answered a call of ours. The watch may have shown its deletion before.
     pub fn task_seen(&self, task: &Task) {
         let mut inner = self.lock();
@@ -247,93 +200,5 @@ impl Index {
     }
 }
 
-fn namespace_of(task: &Task) -> Arc<str> {
-    task.metadata.namespace.as_deref().unwrap_or_default().into()
-}
-
-impl Inner {
-    /// A write of ours is known before the watch shows it, so what is older than what is known changes nothing.
-    fn see(&mut self, task: &Task) {
-        let Some(uid) = task.metadata.uid.as_deref() else { return };
-        let before = self.tasks.get(uid).cloned();
-        let kind = self.types.get(&(namespace_of(task), task.spec.type_.as_str().into())).cloned();
-        let entry = Entry::of(task, kind.as_deref(), before.as_deref());
-        if before.is_none_or(|before| before.version <= entry.version) {
-            self.put(entry);
-        }
-    }
-
-    fn forget(&mut self, uid: Uid) {
-        self.remove(&uid);
-        self.gone.insert(uid.clone());
-        self.tell(&uid);
-    }
-
-    fn put(&mut self, entry: Entry) {
-        self.remove(&entry.uid);
-        let uid = entry.uid.clone();
-        self.names.insert((entry.namespace.clone(), entry.name.clone()), uid.clone());
-        self.ages.insert((entry.created_at, uid.clone()));
-        match entry.ready_at {
-            Some(time) if entry.waits => drop(self.later.insert((time, uid.clone()))),
-            None if entry.waits => self.join_line(&entry),
-            _ => {}
-        }
-        self.in_vain.remove(&uid);
-        self.tasks.insert(uid.clone(), Arc::new(entry));
-        self.tell(&uid);
-    }
-
-    fn remove(&mut self, uid: &str) {
-        let Some(entry) = self.tasks.remove(uid) else { return };
-        let name = (entry.namespace.clone(), entry.name.clone());
-        // A task of the same name may have been seen before this one's deletion.
-        if self.names.get(&name).is_some_and(|named| **named == *uid) {
-            self.names.remove(&name);
-        }
-        self.ages.remove(&(entry.created_at, entry.uid.clone()));
-        self.leave_line(&entry);
-    }
-
-    /// Those join their lines whose time has come.
-    fn let_in(&mut self, now: Timestamp) {
-        while self.later.first().is_some_and(|(time, _)| *time <= now) {
-            let Some((_, uid)) = self.later.pop_first() else { return };
-            if let Some(entry) = self.tasks.get(&uid).cloned() {
-                self.join_line(&entry);
-            }
-        }
-    }
-
-    fn join_line(&mut self, entry: &Entry) {
-        let line = self.lines.entry(entry.queue_key()).or_default();
-        if let Err(place) = line.binary_search(&entry.order()) {
-            line.insert(place, entry.order());
-        }
-    }
-
-    fn leave_line(&mut self, entry: &Entry) {
-        if let Some(time) = entry.ready_at {
-            self.later.remove(&(time, entry.uid.clone()));
-        }
-        let queue = entry.queue_key();
-        let Some(line) = self.lines.get_mut(&queue) else { return };
-        if let Ok(place) = line.binary_search(&entry.order()) {
-            line.remove(place);
-        }
-        // Anybody may name a queue that there is not.
-        if line.is_empty() {
-            self.lines.remove(&queue);
-        }
-    }
-
-    fn tell(&self, uid: &str) {
-        if let Some(reader) = self.readers.get(uid) {
-            reader.send_replace(());
-        }
-    }
-}
-
 #[cfg(test)]
-#[path = "index_tests.rs"]
 mod tests;
