@@ -144,6 +144,9 @@ pub enum Reason {
     /// spec.once: an earlier task of this name has had this run, and this one ends as that one did.
     #[strum(detailed_message = "Nothing. To run it again, set runId to a new value.")]
     RanBefore,
+    /// Its idempotency key had been used for another request, which was found out only after it was accepted; it did not run.
+    #[strum(detailed_message = "Send it again under a new key.")]
+    KeyReused,
     /// spec.cancel ended it.
     #[strum(detailed_message = "Nothing. To run it again, set cancel to false and runId to a new value.")]
     Cancelled,

@@ -54,10 +54,14 @@ impl Archive {
         self.one(whole(" uid = $1 AND run_id = $2").with(column(uid)).with(column(run_id))).await
     }
 
-    /// The newest run with this name and runId, of whichever task: tasks may be created again under the same name.
+    /// The newest run with this name and runId, of whichever task: tasks may be created again under the same name. One
+    /// that only found its idempotency key used is not what the key stands for.
     pub async fn by_name(&self, namespace: &str, name: &str, run_id: &str) -> Result<Option<Record>, Error> {
-        let named = whole(" name = $1 AND namespace = $2 AND run_id = $3");
-        self.one(named.with(column(name)).with(column(namespace)).with(column(run_id))).await
+        let named = whole(" name = $1 AND namespace = $2 AND run_id = $3 AND reason <> $4")
+            .with(column(name))
+            .with(column(namespace))
+            .with(column(run_id));
+        self.one(named.with(Reason::KeyReused.to_string())).await
     }
 
     /// How the newest task of this name ended this run, of those that were launched, or ended as one that was. One

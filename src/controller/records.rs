@@ -177,7 +177,7 @@ impl Records {
             false => None,
         };
         self.change(task, |memory| memory.asks = answer.is_none());
-        answer.map_or(Earlier::NotKnown, |record| Earlier::found(record.map(|record| record.task())))
+        answer.map_or(Earlier::NotKnown, |record| Earlier::found(task, record.map(|record| record.task())))
     }
 
     /// The watch shows a task, which it showed so before.

@@ -106,6 +106,11 @@ async fn of_several_tasks_of_one_name_the_newest_is_found(store: Store) {
     assert_eq!(found, Some(task("u-3", 300)));
     for (namespace, name, run_id) in [("other", "report", "1"), ("docs", "other", "1"), ("docs", "report", "2")] {
         assert_eq!(archive.by_name(namespace, name, run_id).await.expect("an answer"), None);
+    let mut refused = task("u-4", 400);
+    refused.summary.reason = Reason::KeyReused;
+    put_all(&archive, &[refused]).await;
+    let found = archive.by_name("docs", "report", "1").await.expect("found");
+    assert_eq!(found, Some(task("u-3", 300)), "a key goes on standing for what it stood for first");
     }
 }
 

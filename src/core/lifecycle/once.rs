@@ -1,5 +1,8 @@
 //! `spec.once`: a run that an earlier task of the same name has had is not run again; it ends as that one did.
 
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+
+use super::super::names::ANNOTATION_BODY_DIGEST;
 use super::super::observe::Trouble;
 use super::View;
 use super::record::because;
@@ -17,22 +20,33 @@ pub enum Earlier {
     Never,
     /// So the last of them ended. A large result of it names the task that left it.
     Ended(Box<TaskStatus>),
+    /// The last of them was made by another request under the same idempotency key; its end is none of this one's.
+    OfAnotherRequest,
 }
 
 impl Earlier {
     /// What follows from how an earlier task, or this one in an earlier run, ended. One that was never launched has
     /// run nothing, so that one which was refused may be corrected.
-    pub fn found(earlier: Option<Task>) -> Self {
+    pub fn found(task: &Task, earlier: Option<Task>) -> Self {
         let counts = |ended: &TaskStatus| ended.reason == Reason::RanBefore || ended.attempt > 0;
         let Some(Task { metadata, status: Some(mut ended), .. }) = earlier else { return Self::Never };
         if !counts(&ended) {
             return Self::Never;
+        }
+        let digests = (body_digest(&task.metadata), body_digest(&metadata));
+        if matches!(digests, (Some(asked), Some(done)) if asked != done) {
+            return Self::OfAnotherRequest;
         }
         if let Some(left) = &mut ended.result_ref {
             left.uid = left.uid.take().or(metadata.uid);
         }
         Self::Ended(Box::new(ended))
     }
+}
+
+/// Of the request that made the task, where that had an idempotency key.
+fn body_digest(metadata: &ObjectMeta) -> Option<&String> {
+    metadata.annotations.as_ref()?.get(ANNOTATION_BODY_DIGEST)
 }
 
 /// Whether the archive must be asked before this task may be admitted. One that was launched was asked for before.
@@ -60,6 +74,12 @@ impl View<'_> {
             result_ref: ended.result_ref.clone(),
             ..self.finished(ended.state, &because(Reason::RanBefore, message))
         }
+    }
+
+    /// Its key was accepted while nobody could say that it was taken.
+    pub(super) fn key_was_used(&self) -> TaskStatus {
+        let message = "its idempotency key was used before with another request, so it was not run; use a new key";
+        self.finished(State::Failed, &because(Reason::KeyReused, message))
     }
 
     /// Where it waits for the archive to say whether it has run before.

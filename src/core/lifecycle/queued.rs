@@ -32,8 +32,10 @@ pub(super) fn decide(view: &View) -> Decision {
     if view.is_past(view.deadline()) {
         return Decision::write(view.finished(State::Failed, &overdue(view)));
     }
-    if let Earlier::Ended(ended) = view.around.earlier {
-        return Decision::write(view.ran_before(ended));
+    match view.around.earlier {
+        Earlier::Ended(ended) => return Decision::write(view.ran_before(ended)),
+        Earlier::OfAnotherRequest => return Decision::write(view.key_was_used()),
+        Earlier::NotAsked | Earlier::NotKnown | Earlier::Never => {}
     }
     match refused(view) {
         Some(refusal) => Decision::write(view.finished(State::Failed, &because(refusal.reason, refusal.message))),

@@ -58,6 +58,44 @@ async fn the_same_key_with_another_body_is_refused() {
 }
 
 #[tokio::test]
+async fn another_body_under_a_key_that_nobody_could_look_up_is_not_answered_with_the_result_of_the_first() {
+    in_namespace("rest-key-away", async |ns| {
+        ns.create(&task_type("work")).await;
+        let node = ns.fake_node();
+        node.otherwise(Outcome::result("7"));
+        let [folder, away] = ["there", "away"].map(|name| target().join("test-archives").join(&ns.name).join(name));
+        std::fs::create_dir_all(&folder).expect("a folder");
+        let operator = Operator::with_rest(&ns, &["--archive", &format!("sqlite:{}/a.db", folder.display())]).await;
+        let rest = operator.rest();
+        let first = post(&rest, "k", &body()).await.task_id();
+        let name = status_when(&rest, &first, "completed").await["name"].as_str().expect("a name").to_owned();
+        let forget = async || {
+            ns.task_when(&name, "is archived", |_, status| status.is_archived()).await;
+            ns.tasks().delete(&name, &DeleteParams::default()).await.expect("deleted");
+            eventually("REST has seen that it is gone", SOON, async || {
+                let items = rest.get("/api/v1/tasks").await.json()["items"].as_array().map_or(1, Vec::len);
+                (items == 0).then_some(())
+            })
+            .await;
+        };
+        forget().await;
+        std::fs::rename(&folder, &away).expect("it is moved away");
+        let other = body_with(json!({"payload": {"a": 2}}));
+        let second = post(&rest, "k", &other).await.task_id();
+        std::fs::rename(&away, &folder).expect("it is moved back");
+        let told = status_when(&rest, &second, "failed").await;
+        assert_eq!(told["reason"], "KeyReused");
+        let result = rest.get(&format!("{TASKS}/{second}/result")).await.json();
+        assert_eq!(result.get("result").filter(|result| !result.is_null()), None, "{result}");
+        forget().await;
+        assert_eq!(post(&rest, "k", &body()).await.task_id(), first, "the key goes on standing for the first");
+        assert_eq!(post(&rest, "k", &other).await.status, 422);
+        assert_eq!(node.starts_of(&name), 1);
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn a_replay_that_is_asked_for_again_under_its_key_is_made_once() {
     in_namespace("rest-key-replay", async |ns| {
         let (node, mut operator, rest) = served(&ns).await;

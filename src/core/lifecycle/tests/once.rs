@@ -3,6 +3,8 @@ use serde_json::json;
 use super::super::*;
 use super::scene::*;
 use crate::api::ResultRef;
+use crate::core::names::ANNOTATION_BODY_DIGEST;
+use kube::ResourceExt;
 
 fn once(earlier: Earlier) -> Scene {
     let mut scene = queued(json!({"once": true}));
@@ -12,9 +14,19 @@ fn once(earlier: Earlier) -> Scene {
 
 /// An earlier task of the same name, which ended so.
 fn found(ended: TaskStatus) -> Earlier {
+    let task = queued(json!({})).task;
+    Earlier::found(&task, Some(earlier(ended)))
+}
+
+fn earlier(ended: TaskStatus) -> Task {
     let mut earlier = queued(json!({})).task;
     (earlier.metadata.uid, earlier.status) = (Some("earlier".into()), Some(ended));
-    Earlier::found(Some(earlier))
+    earlier
+}
+
+fn made_by(mut task: Task, request: &str) -> Task {
+    task.annotations_mut().insert(ANNOTATION_BODY_DIGEST.into(), request.into());
+    task
 }
 
 fn completed() -> TaskStatus {
@@ -51,6 +63,16 @@ fn a_large_result_is_referred_to_as_that_of_the_task_that_left_it_however_often_
 }
 
 #[test]
+fn the_end_of_another_request_under_the_same_key_is_not_taken_over() {
+    let task = made_by(queued(json!({})).task, "second");
+    let found = |earlier| Earlier::found(&task, Some(earlier));
+    let ended = once(found(made_by(earlier(completed()), "first"))).records(20).ended;
+    assert_eq!((ended.state, ended.reason, ended.result), (State::Failed, Reason::KeyReused, None));
+    assert!(matches!(found(made_by(earlier(completed()), "second")), Earlier::Ended(_)), "the same request");
+    assert!(matches!(found(earlier(completed())), Earlier::Ended(_)), "made by no key");
+}
+
+#[test]
 fn one_that_was_refused_before_it_was_launched_may_be_corrected() {
     let refused = |reason| TaskStatus { state: State::Failed, reason, ..TaskStatus::default() };
     for reason in [Reason::AboveMaximum, Reason::PayloadTooLarge, Reason::Cancelled] {
@@ -64,7 +86,7 @@ fn one_that_was_deleted_before_it_was_launched_has_run_nothing() {
         |attempt| TaskStatus { state: State::Cancelled, reason: Reason::Deleted, attempt, ..TaskStatus::default() };
     assert_eq!(found(deleted(0)), Earlier::Never);
     assert!(matches!(found(deleted(1)), Earlier::Ended(_)), "it may have done a part");
-    assert_eq!(Earlier::found(None), Earlier::Never);
+    assert_eq!(Earlier::found(&queued(json!({})).task, None), Earlier::Never);
 }
 
 #[test]
