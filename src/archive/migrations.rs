@@ -11,12 +11,15 @@ use super::place::Backend;
 use super::statement::Statement;
 
 /// In order; one that was released never changes.
-const MIGRATIONS: [&str; 2] = [include_str!("migrations/1.sql"), include_str!("migrations/2.sql")];
+const MIGRATIONS: [&str; 3] =
+    [include_str!("migrations/1.sql"), include_str!("migrations/2.sql"), include_str!("migrations/3.sql")];
 
 /// The lock is held by whoever migrates a database of PostgreSQL, until its transaction ends. Waiting for it, and
 /// migrating, may take longer than a call.
 const LOCK: &str = "SET LOCAL statement_timeout = 0; SELECT pg_advisory_xact_lock(7521096415)";
 const BOOKS: &str = "CREATE TABLE IF NOT EXISTS archive_migrations (version BIGINT PRIMARY KEY, digest TEXT NOT NULL)";
+/// PostgreSQL reads nothing out of a JSON text in which a NUL stands anywhere.
+const ATTEMPT_ON_POSTGRES: &str = r"((replace(summary, '\u0000', '\u0001')::json->>'attempt')::bigint) STORED";
 
 pub(super) async fn migrate(connection: &mut AnyConnection, backend: &Backend) -> Result<(), Error> {
     let begin = match backend {
@@ -46,12 +49,12 @@ async fn applied(connection: &mut AnyConnection) -> Result<Vec<(i64, String)>, E
 }
 
 async fn apply(connection: &mut AnyConnection, version: i64, sql: &str, backend: &Backend) -> Result<(), Error> {
-    let (text, bytes) = match backend {
-        Backend::Sqlite { .. } => ("TEXT", "BLOB"),
+    let (text, bytes, attempt) = match backend {
+        Backend::Sqlite { .. } => ("TEXT", "BLOB", "(json_extract(summary, '$.attempt')) VIRTUAL"),
         // In the order of bytes, as SQLite does: an index must not depend on the machine's locales.
-        Backend::Postgres => ("TEXT COLLATE \"C\"", "BYTEA"),
+        Backend::Postgres => ("TEXT COLLATE \"C\"", "BYTEA", ATTEMPT_ON_POSTGRES),
     };
-    let script = sql.replace("{text}", text).replace("{bytes}", bytes);
+    let script = sql.replace("{text}", text).replace("{bytes}", bytes).replace("{attempt}", attempt);
     connection.execute(sqlx::raw_sql(AssertSqlSafe(script))).await?;
     let noted = Statement::new("INSERT INTO archive_migrations (version, digest) VALUES ($1, $2)");
     noted.with(version).with(digest_of(sql)).run(connection).await?;

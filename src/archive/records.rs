@@ -67,9 +67,8 @@ impl Archive {
     /// How the newest task of this name ended this run, of those that were launched, or ended as one that was. One
     /// that came to an end of its own goes before one that was deleted.
     pub async fn outcome(&self, namespace: &str, name: &str, run_id: &str) -> Result<Option<Record>, Error> {
-        // Within a text of JSON each quote is escaped, so this is nothing that others wrote.
         let ended = "SELECT summary, details, replayed_by FROM archive_records WHERE name = $1 AND namespace = $2 \
-            AND run_id = $3 AND final = 1 AND (reason = $4 OR summary NOT LIKE '%\"attempt\":0,%') \
+            AND run_id = $3 AND final = 1 AND (reason = $4 OR attempt > 0) \
             ORDER BY genuine DESC, began DESC, uid DESC LIMIT 1";
         let asked = Statement::new(ended).with(column(name)).with(column(namespace)).with(column(run_id));
         self.one(asked.with(Reason::RanBefore.to_string())).await

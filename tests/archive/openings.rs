@@ -52,7 +52,7 @@ async fn the_first_call_prepares_what_nobody_has_prepared(store: Store) {
 }
 
 /// Somebody else does something to the database.
-async fn meddle(store: &Store, sql: &str) {
+pub async fn meddle(store: &Store, sql: &str) {
     let mut connection = AnyConnection::connect(&store.url).await.expect("a connection");
     sqlx::raw_sql(AssertSqlSafe(sql)).execute(&mut connection).await.expect("it is done");
     connection.close().await.expect("it closes");

@@ -10,6 +10,7 @@ use serde_json::json;
 use task_manager::api::{AttemptOutcome, AttemptRecord, Reason, State};
 use task_manager::archive::{Error, Record};
 
+use crate::openings::meddle;
 use crate::stage::{Store, completed, put_all, record, second};
 
 on_both!(
@@ -21,6 +22,7 @@ on_both!(
     a_replay_is_linked_once_and_stays_linked,
     a_record_that_is_too_large_is_refused_for_good,
     of_several_ends_of_a_run_the_newest_that_was_launched_is_the_outcome,
+    however_a_record_is_written_down_its_attempts_are_known,
 );
 
 async fn a_record_reads_back_as_it_was(store: Store) {
@@ -104,13 +106,13 @@ async fn of_several_tasks_of_one_name_the_newest_is_found(store: Store) {
     put_all(&archive, &[task("u-2", 200), task("u-3", 300), task("u-1", 100)]).await;
     let found = archive.by_name("docs", "report", "1").await.expect("found");
     assert_eq!(found, Some(task("u-3", 300)));
-    for (namespace, name, run_id) in [("other", "report", "1"), ("docs", "other", "1"), ("docs", "report", "2")] {
-        assert_eq!(archive.by_name(namespace, name, run_id).await.expect("an answer"), None);
     let mut refused = task("u-4", 400);
     refused.summary.reason = Reason::KeyReused;
     put_all(&archive, &[refused]).await;
     let found = archive.by_name("docs", "report", "1").await.expect("found");
     assert_eq!(found, Some(task("u-3", 300)), "a key goes on standing for what it stood for first");
+    for (namespace, name, run_id) in [("other", "report", "1"), ("docs", "other", "1"), ("docs", "report", "2")] {
+        assert_eq!(archive.by_name(namespace, name, run_id).await.expect("an answer"), None);
     }
 }
 
@@ -168,4 +170,19 @@ async fn of_several_ends_of_a_run_the_newest_that_was_launched_is_the_outcome(st
     assert_eq!(outcome().await.as_deref(), Some("ran"), "what was never launched does not hide it");
     put_all(&archive, &[ended("like-it", 7, Reason::RanBefore, 0), ended("unborn-2", 8, Reason::Cancelled, 0)]).await;
     assert_eq!(outcome().await.as_deref(), Some("like-it"));
+}
+
+async fn however_a_record_is_written_down_its_attempts_are_known(store: Store) {
+    let archive = store.open().await;
+    let unborn = record("u-1", 10, |record| record.summary.attempt = 0);
+    put_all(&archive, &[unborn, completed("u-2", 10)]).await;
+    // As the version before left it, which did not know the column.
+    meddle(&store, "ALTER TABLE archive_records DROP COLUMN attempt").await;
+    meddle(&store, "DELETE FROM archive_migrations WHERE version = 3").await;
+    meddle(&store, r#"UPDATE archive_records SET summary = replace(summary, '"attempt":', ' "attempt" : ')"#).await;
+    let archive = store.open().await;
+    for (uid, was_launched) in [("u-1", false), ("u-2", true)] {
+        let found = archive.outcome("docs", &format!("task-{uid}"), "1").await.expect("an answer");
+        assert_eq!(found.is_some(), was_launched, "{uid}");
+    }
 }
