@@ -91,7 +91,11 @@ pub async fn run_with(client: Client, options: RunOptions, shutdown: Cancellatio
         tokio::join!(guard.watch_over(), departed.run(), tell_of(&guard, &metrics));
     });
     tokio::join!(leading, health, serving, finding, keeping);
-    departed.drain().await;
+    // Also what was seen to go in a term that was lost.
+    let left = departed.drain().await;
+    if left > 0 {
+        tracing::error!(left, "ended before the records of deleted tasks were written; they are lost");
+    }
     tracing::info!("task-manager has stopped");
     Ok(())
 }
@@ -118,8 +122,17 @@ async fn lead(
     ready: watch::Sender<bool>,
     shutdown: &CancellationToken,
 ) {
+    let departed = &scope.departed;
     leader::lead(election, &ready, shutdown, |over| {
-        controller::run(scope.clone(), settings.clone(), election.leadership(), metrics.clone(), ready.clone(), over)
+        let leadership = election.leadership();
+        let term = controller::run(scope.clone(), settings.clone(), leadership, metrics.clone(), ready.clone(), over);
+        async move {
+            term.await;
+            if shutdown.is_cancelled() {
+                // Whoever leads next asks the archive what was run before.
+                departed.drain().await;
+            }
+        }
     })
     .await;
     shutdown.cancel();

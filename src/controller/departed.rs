@@ -2,16 +2,17 @@
 //! their records wait here, in memory, until the archive takes them.
 
 use std::collections::VecDeque;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
+use futures::future::join_all;
 use jiff::Timestamp;
 use tokio::sync::Notify;
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, timeout_at};
 
 use super::records::put;
 use crate::api::Task;
-use crate::archive::{Guard, Record};
+use crate::archive::{Error, Guard, Record};
 use crate::metrics::Metrics;
 
 /// So many records wait at most; what is deleted beyond that is lost, and counted.
@@ -22,8 +23,11 @@ const MOST_BYTES: usize = 64 << 20;
 const PAUSE: Duration = Duration::from_secs(1);
 /// How often a record is tried that the archive refuses while it takes others.
 const TRIES: u32 = 60;
-/// How long the last records may take when the operator ends.
-const DRAIN: Duration = Duration::from_secs(5);
+/// How long the last records may take when the operator ends: with what else is ended then, less than the half minute
+/// that a pod has.
+const DRAIN: Duration = Duration::from_secs(15);
+/// So many are put at the same time.
+const AT_ONCE: usize = 8;
 
 /// Outlives the terms of leadership: whoever saw a task go has to tell of it.
 pub struct Departed {
@@ -31,6 +35,8 @@ pub struct Departed {
     metrics: Arc<Metrics>,
     inner: Mutex<Inner>,
     rung: Notify,
+    /// Until when the last records are written, once that has begun.
+    drained_until: OnceLock<Instant>,
 }
 
 #[derive(Default)]
@@ -47,7 +53,7 @@ struct Waiting {
 
 impl Departed {
     pub fn new(guard: Arc<Guard>, metrics: Arc<Metrics>) -> Self {
-        Self { guard, metrics, inner: Mutex::default(), rung: Notify::new() }
+        Self { guard, metrics, inner: Mutex::default(), rung: Notify::new(), drained_until: OnceLock::new() }
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
@@ -82,7 +88,7 @@ impl Departed {
         let mut trouble = self.guard.trouble();
         loop {
             let is_up = trouble.wait_for(Option::is_none).await.is_ok();
-            match is_up && self.put_first().await {
+            match is_up && self.put_first(AT_ONCE).await {
                 true if self.is_empty() => self.rung.notified().await,
                 true => {}
                 false => sleep(PAUSE).await,
@@ -90,36 +96,39 @@ impl Departed {
         }
     }
 
-    /// Writes what is left, while the archive takes anything and not for long. Each is tried once: one that is refused
-    /// does not keep the others.
-    pub async fn drain(&self) {
-        let many = self.lock().waiting.len();
+    /// Writes what is left, once nothing else does, while the archive takes anything and not for long, however often
+    /// this is asked for. Each is tried once: one that is refused does not keep the others. Returns how many are left.
+    pub async fn drain(&self) -> usize {
+        let mut untried = self.lock().waiting.len();
         let each_once = async {
-            for _ in 0..many {
-                self.put_first().await;
-                if !self.guard.is_up() {
-                    break;
-                }
+            while untried > 0 && self.guard.is_up() {
+                let now = untried.min(AT_ONCE);
+                self.put_first(now).await;
+                untried -= now;
             }
         };
-        let drained = timeout(DRAIN, each_once).await;
-        let left = self.lock().waiting.len();
-        if drained.is_err() || left > 0 {
-            tracing::error!(left, "ended before the records of deleted tasks were written; they are lost");
-        }
+        let until = *self.drained_until.get_or_init(|| Instant::now() + DRAIN);
+        // What is not put in time is left.
+        let _ = timeout_at(until, each_once).await;
+        self.lock().waiting.len()
     }
 
     fn is_empty(&self) -> bool {
         self.lock().waiting.is_empty()
     }
 
-    /// Puts the first one that waits; false when it is still to be put.
-    async fn put_first(&self) -> bool {
-        let Some(record) = self.lock().waiting.front().map(|first| first.record.clone()) else { return true };
-        let put = put(&self.guard, &record, &self.metrics).await;
+    /// Puts the first so many that wait; false when one of them is still to be put.
+    async fn put_first(&self, many: usize) -> bool {
+        let first: Vec<_> = self.lock().waiting.iter().take(many).map(|waiting| waiting.record.clone()).collect();
+        let puts = join_all(first.iter().map(|record| put(&self.guard, record, &self.metrics))).await;
+        // Only this takes anything away, so they are still the first.
+        puts.into_iter().fold(true, |all, put| self.settle(put) && all)
+    }
+
+    /// What follows from how the first one was put; false when it is still to be put.
+    fn settle(&self, put: Result<(), Error>) -> bool {
         let (taken, refused) = (put.is_ok(), put.is_err_and(|error| !error.passes()) && self.guard.is_up());
         let mut inner = self.lock();
-        // Only this takes anything away, so it is still the first.
         let Some(mut first) = inner.waiting.pop_front() else { return true };
         let given_up = refused && first.tries + 1 >= TRIES;
         if given_up {
@@ -179,8 +188,7 @@ mod tests {
         for (name, bytes) in [("one", too_large), ("two", 1), ("three", too_large), ("four", 1)] {
             departed.take(&task(name, bytes), Timestamp::UNIX_EPOCH);
         }
-        departed.drain().await;
-        assert_eq!(departed.lock().waiting.len(), 2);
+        assert_eq!(departed.drain().await, 2);
         for name in ["two", "four"] {
             assert!(archive.find(name).await.expect("an answer").is_some(), "{name}");
         }

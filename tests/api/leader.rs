@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use harness::*;
 use k8s_openapi::api::coordination::v1::Lease;
-use task_manager::api::State;
+use kube::api::{DeleteParams, ListParams};
+use task_manager::api::{Reason, State};
+use task_manager::archive::{Archive, Filter, Options};
 
 use crate::stage::{started, status};
 
@@ -35,6 +37,47 @@ async fn of_two_operators_one_acts_and_the_other_takes_over_when_it_ends() {
         node.end("running", Outcome::succeed());
         ns.task_in("running", State::Completed).await;
         assert_eq!(node.starts().len(), 3);
+    })
+    .await;
+}
+
+/// As a database far away is.
+const SLOW: &str = "CREATE FUNCTION slow() RETURNS trigger AS $$ BEGIN PERFORM pg_sleep(0.3); RETURN NEW; END $$ \
+    LANGUAGE plpgsql; \
+    CREATE TRIGGER slow BEFORE INSERT ON archive_records FOR EACH ROW EXECUTE FUNCTION slow()";
+
+#[tokio::test]
+async fn whoever_leads_next_finds_the_records_of_the_tasks_that_were_deleted_before() {
+    in_namespace("handed-over", async |ns| {
+        let server = Postgres::shared().await;
+        let url = server.database().await;
+        let mut first = ns.operator(&["--archive", &url]).await;
+        // They wait for their type.
+        for number in 0..80 {
+            ns.create(&task(&format!("t-{number}"))).await;
+        }
+        ns.task_when("t-79", "waits", |_, status| status.reason == Reason::TypeMissing).await;
+        server.execute(url.rsplit('/').next().expect("a name"), SLOW).await;
+        ns.tasks().delete_collection(&DeleteParams::default(), &ListParams::default()).await.expect("deleted");
+        eventually("all are seen to go", SOON, async || {
+            let waiting = first.metrics().await.value("task_manager_archive_records_waiting", &[]);
+            waiting.is_some_and(|waiting| waiting >= 40.0).then_some(())
+        })
+        .await;
+        let leases = ns.api::<Lease>();
+        let archive = Archive::at(&url, &Options { deadline: SOON, ..Options::default() }).expect("a URL");
+        let given_up = eventually("the lease is given up", SOON, async || {
+            let lease = leases.list(&ListParams::default()).await.ok()?.items.into_iter().next()?;
+            let holder = lease.spec?.holder_identity.unwrap_or_default();
+            holder.is_empty().then_some(())
+        });
+        let records = async {
+            given_up.await;
+            archive.count(&Filter::everywhere()).await.expect("a count")
+        };
+        let (ended, records) = futures::join!(first.stop(), records);
+        assert!(ended.status.success());
+        assert_eq!(records, 80, "so many are there when another may lead");
     })
     .await;
 }

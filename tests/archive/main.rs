@@ -19,6 +19,7 @@ macro_rules! on_both {
 }
 
 mod crashes;
+mod departed;
 mod guard;
 mod idempotence;
 mod lists;
