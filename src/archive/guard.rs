@@ -70,7 +70,7 @@ impl Guard {
         self.taken.lock().unwrap_or_else(PoisonError::into_inner).is_some_and(|taken| taken >= began)
     }
 
-    /// Has it asked something else.
+    /// Has it asked something else. Where there is no answer, it may only be that many ask at once.
     pub async fn ask<T>(&self, asked: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
         let began = Instant::now();
         let answer = asked.await;
@@ -78,7 +78,7 @@ impl Guard {
             && error.passes()
             && !self.has_taken_since(began)
         {
-            self.found(Err(error.clone()));
+            self.found(self.archive.probe().await);
         }
         answer
     }

@@ -40,15 +40,15 @@ use statement::{Answer, Statement};
 
 /// How long bringing the tables up to date may take.
 const MIGRATED_WITHIN: Duration = Duration::from_secs(60);
-/// SQLite has one writer at a time; so many read beside it.
-const SQLITE_READERS: u32 = 4;
+/// So many read beside those that write, so that nobody who reads much keeps a record waiting.
+const READERS: u32 = 4;
 
 /// How an archive is used.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Options {
     /// How long any call may take.
     pub deadline: Duration,
-    /// Connections to PostgreSQL at once.
+    /// Connections to PostgreSQL that write at once; SQLite has one writer at a time.
     pub connections: u32,
 }
 
@@ -66,8 +66,7 @@ struct Inner {
     place: Place,
     deadline: Duration,
     writer: Connections,
-    /// Absent where the writer's connections serve readers too.
-    reader: Option<Connections>,
+    reader: Connections,
     /// What was opened, once its tables are up to date.
     opened: Mutex<Option<Present>>,
 }
@@ -97,10 +96,14 @@ impl Archive {
         let (writer, reader) = match &place.backend {
             Backend::Sqlite { .. } => {
                 let waits = format!("PRAGMA busy_timeout = {}; ", patience.as_millis());
-                let reader = connections(waits.clone() + "PRAGMA query_only = ON", SQLITE_READERS);
-                (connections(waits + SQLITE_WRITER, 1), Some(reader))
+                let reader = connections(waits.clone() + "PRAGMA query_only = ON", READERS);
+                (connections(waits + SQLITE_WRITER, 1), reader)
             }
-            Backend::Postgres => (connections(postgres_setup(options.deadline), options.connections.max(1)), None),
+            Backend::Postgres => {
+                let setup = postgres_setup(options.deadline);
+                let reader = connections(setup.clone() + "; SET default_transaction_read_only = on", READERS);
+                (connections(setup, options.connections.max(1)), reader)
+            }
         };
         Ok(Self(Arc::new(Inner { place, deadline: options.deadline, writer, reader, opened: Mutex::default() })))
     }
@@ -130,7 +133,7 @@ impl Archive {
     }
 
     async fn read(&self, statement: Statement) -> Result<Answer, Error> {
-        self.run(self.0.reader.as_ref().unwrap_or(&self.0.writer), statement).await
+        self.run(&self.0.reader, statement).await
     }
 
     async fn run(&self, connections: &Connections, statement: Statement) -> Result<Answer, Error> {
@@ -187,8 +190,8 @@ impl Inner {
 
     /// No two files may be open at once: those beside them have the same names.
     async fn close(&self) {
-        if let (Backend::Sqlite { .. }, Some(reader)) = (&self.place.backend, &self.reader) {
-            reader.close(SQLITE_LAST).await;
+        if let Backend::Sqlite { .. } = &self.place.backend {
+            self.reader.close(SQLITE_LAST).await;
             self.writer.close(SQLITE_LAST).await;
         }
     }

@@ -22,6 +22,8 @@ const REQUESTS: usize = 256;
 const BULKS: usize = 4;
 /// Large results at once, each of which is in memory.
 const LARGES: usize = 4;
+/// Tasks that are looked up in the archive at once, whoever asks.
+const LOOKUPS: usize = 8;
 /// Event streams at once.
 const STREAMS: usize = 512;
 /// So long after its creation the watch shows a task at the latest.
@@ -38,6 +40,7 @@ pub struct App {
     pub over: CancellationToken,
     pub requests: Semaphore,
     pub bulks: Semaphore,
+    lookups: Semaphore,
     /// Held by the answers themselves.
     pub larges: Arc<Semaphore>,
     /// Held by the streams themselves.
@@ -62,6 +65,7 @@ impl App {
             over,
             requests: Semaphore::new(REQUESTS),
             bulks: Semaphore::new(BULKS),
+            lookups: Semaphore::new(LOOKUPS),
             larges: Arc::new(Semaphore::new(LARGES)),
             streams: Arc::new(Semaphore::new(STREAMS)),
         }
@@ -134,7 +138,10 @@ impl App {
 
     /// What the archive has of this task's last run, if that is for the eyes of our clients.
     pub async fn record(&self, id: &str) -> Result<Option<Record>, Problem> {
+        // Its deadline begins only then. Fails only where nobody may ask any more.
+        let permit = self.lookups.acquire().await;
         let record = self.archive.find(id).await.map_err(away)?;
+        drop(permit);
         Ok(record.filter(|record| self.namespaces.contains(&record.summary.namespace)))
     }
 

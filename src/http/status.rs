@@ -152,16 +152,22 @@ pub async fn statuses(
         let detail = format!("ask for 1 to {MOST} tasks at once, not {}", task_ids.len());
         return Err(Kind::Invalid.because(detail).at("task_ids"));
     }
-    // All that are not known are waited for together.
-    let found = futures::future::join_all(task_ids.iter().map(|id| app.find(id))).await;
+    // All that are not known are waited for together, until nobody knows about one of them.
+    let found = futures::future::try_join_all(task_ids.iter().map(|id| found(&app, id))).await?;
     let mut answer = Statuses { statuses: vec![], not_found: vec![] };
     for (id, found) in task_ids.into_iter().zip(found) {
         match found {
-            Ok(entry) => answer.statuses.push(Status::of(&entry, &app.index)),
-            Err(problem) if problem.is(Kind::UnknownTask) => answer.not_found.push(id),
-            // Nobody knows about this one.
-            Err(problem) => return Err(problem),
+            Some(entry) => answer.statuses.push(Status::of(&entry, &app.index)),
+            None => answer.not_found.push(id),
         }
     }
     Ok(Json(answer))
+}
+
+/// The task, or that there is none.
+async fn found(app: &App, id: &str) -> Result<Option<Arc<Entry>>, Problem> {
+    match app.find(id).await {
+        Err(problem) if problem.is(Kind::UnknownTask) => Ok(None),
+        found => found.map(Some),
+    }
 }

@@ -122,6 +122,28 @@ async fn a_table_that_another_holds_is_down_only_so_long() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn however_many_read_a_record_is_put() {
+    use sqlx::Connection;
+    let server = Postgres::shared().await;
+    let url = server.database().await;
+    let archive = open(&url).await;
+    let mut other = sqlx::PgConnection::connect(&url).await.expect("a connection");
+    let mut held = other.begin().await.expect("a transaction");
+    sqlx::query("LOCK TABLE archive_results").execute(&mut *held).await.expect("the table is held");
+    let reads = (0..100).map(async |number| archive.result(&format!("u-{number}"), "1").await);
+    let mut reads = Box::pin(futures::future::join_all(reads));
+    // None of them is answered; this has them begin.
+    assert!(futures::poll!(&mut reads).is_pending());
+    let record = completed("u-1", 1);
+    let put = tokio::select! {
+        biased;
+        _ = &mut reads => panic!("nothing can be read"),
+        put = archive.put(&record) => put,
+    };
+    put.expect("it is put");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_standby_that_takes_no_writes_is_down_until_it_does() {
     let server = Postgres::shared().await;
     let url = server.database().await;
