@@ -30,6 +30,8 @@ pub struct Filter {
     pub finished_before: Option<Timestamp>,
     /// Whether it was replayed.
     pub replayed: Option<bool>,
+    /// Of each task only the last run that is on record.
+    pub last_run: bool,
 }
 
 impl Filter {
@@ -51,6 +53,7 @@ impl Filter {
             finished_from: None,
             finished_before: None,
             replayed: None,
+            last_run: false,
         }
     }
 
@@ -82,6 +85,9 @@ impl Filter {
         if !self.states.is_empty() {
             statement = one_of(statement, "state", self.states.iter().map(ToString::to_string).collect());
         }
+        if self.last_run {
+            statement = statement.and(LAST_RUN);
+        }
         match self.replayed {
             Some(true) => statement.and(" AND replayed_by IS NOT NULL"),
             Some(false) => statement.and(" AND replayed_by IS NULL"),
@@ -101,6 +107,9 @@ impl Filter {
         statement
     }
 }
+
+const LAST_RUN: &str = " AND NOT EXISTS (SELECT 1 FROM archive_records AS later WHERE later.uid = archive_records.uid \
+    AND (later.began, later.run_id) > (archive_records.began, archive_records.run_id))";
 
 fn one_of(statement: Statement, name: &str, values: Vec<String>) -> Statement {
     match values.as_slice() {

@@ -10,6 +10,7 @@ use crate::stage::{Store, completed, put_all, record, second, unfinished};
 on_both!(
     a_filter_means_the_records_for_which_all_of_it_is_true,
     dead_letters_are_the_failed_ones_and_replayed_ones_can_be_left_out,
+    a_run_after_which_its_task_was_run_again_can_be_left_out,
     a_list_begins_with_the_newest_and_its_cursors_lead_to_its_end,
     records_of_one_moment_are_each_listed_once,
     ten_thousand_records_are_each_listed_once_while_others_are_put,
@@ -85,6 +86,24 @@ async fn dead_letters_are_the_failed_ones_and_replayed_ones_can_be_left_out(stor
     assert_eq!(listed(&archive, which(true)).await, ["failed"]);
     let shown = archive.list(&which(true), None, 1).await.expect("a list");
     assert_eq!(shown.items[0].replayed_by.as_deref(), Some("u-9"));
+}
+
+async fn a_run_after_which_its_task_was_run_again_can_be_left_out(store: Store) {
+    let archive = store.open().await;
+    let run = |uid: &str, run_id: &str, queued| {
+        record(uid, queued + 5, |record| {
+            record.summary.state = State::Failed;
+            record.summary.run_id = run_id.into();
+            record.summary.queued_at = Some(second(queued));
+        })
+    };
+    put_all(&archive, &[run("again", "2", 20), run("again", "1", 30), run("again", "3", 10), run("once", "1", 1)])
+        .await;
+    let last = Filter { last_run: true, ..Filter::within(["docs"]).dead_letters() };
+    let page = archive.list(&last, None, 10).await.expect("a list");
+    let runs: Vec<_> = page.items.iter().map(|item| (item.uid.as_str(), item.run_id.as_str())).collect();
+    assert_eq!(runs, [("again", "1"), ("once", "1")]);
+    assert_eq!(archive.count(&last).await.expect("a count"), 2);
 }
 
 /// Everything that the filter means, page by page; `between` is done between two pages.

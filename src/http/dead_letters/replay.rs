@@ -22,7 +22,7 @@ const AT_ONCE: usize = 16;
 
 filtered! {
     /// Which dead letters are to be replayed. Filters are and-ed; without any, all are. One that was replayed before is
-    /// left out.
+    /// left out, and so is a run after which its task was run again.
     #[derive(Deserialize, ToSchema)]
     #[serde(deny_unknown_fields)]
     pub struct ReplayFilter {
@@ -81,7 +81,7 @@ pub async fn replay_many(
     let after = wanted.cursor.as_deref().map(str::parse::<Cursor>).transpose();
     let after = after.map_err(|_| page::unknown_cursor(Kind::Invalid))?;
     let dry_run = wanted.dry_run;
-    let filter = Filter { replayed: Some(false), ..wanted.filter(&app)? };
+    let filter = Filter { replayed: Some(false), last_run: true, ..wanted.filter(&app)? };
     let matched = app.archive.count(&filter).await.map_err(app::away)?;
     let page = app.archive.list(&filter, after.as_ref(), limit).await.map_err(app::away)?;
     let next_cursor = page.next.map(|next| next.to_string());

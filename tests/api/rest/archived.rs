@@ -5,6 +5,7 @@ use jiff::Timestamp;
 use kube::ResourceExt;
 use kube::api::DeleteParams;
 use serde_json::{Value, json};
+use task_manager::api::TaskStatus;
 use task_manager::archive::{Archive, Options, Retention};
 
 use super::{body, body_with, served, served_and_held, status_when};
@@ -224,6 +225,26 @@ async fn a_task_whose_record_is_forgotten_is_not_said_to_be_recorded_soon() {
         assert_eq!((answer.status, answer.problem().0.as_str()), (410, "record-gone"), "{}", answer.text);
         assert_eq!(three_answers(&rest, &id).await[0]["payload"], json!({"a": 1}), "all else is told");
         assert!(ns.tasks().get_opt("old-r1").await.expect("an answer").is_none());
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_dead_letter_whose_task_was_run_again_is_not_to_be_replayed() {
+    in_namespace("rest-rerun", async |ns| {
+        let (node, _operator, rest) = served(&ns).await;
+        node.script("one", [Outcome::exit(3), Outcome::succeed()]);
+        failed(&ns, &rest, failing(json!({"name": "one"}))).await;
+        let matched = async || {
+            let answer = rest.post(&format!("{DEAD}/replay"), &json!({"dry_run": true})).await;
+            answer.json()["matched"].clone()
+        };
+        assert_eq!(matched().await, 1);
+        ns.patch_task("one", json!({"runId": "2"})).await.expect("accepted");
+        let is_over = |status: &TaskStatus| status.run_id.as_deref() == Some("2") && status.is_archived();
+        ns.task_when("one", "has run again", |_, status| is_over(status)).await;
+        assert_eq!(matched().await, 0);
+        assert_eq!(rest.get(DEAD).await.json()["items"].as_array().map(Vec::len), Some(1), "it is still told");
     })
     .await;
 }
