@@ -122,7 +122,8 @@ impl Departed {
         let first: Vec<_> = self.lock().waiting.iter().take(many).map(|waiting| waiting.record.clone()).collect();
         let puts = join_all(first.iter().map(|record| put(&self.guard, record, &self.metrics))).await;
         // Only this takes anything away, so they are still the first.
-        puts.into_iter().fold(true, |all, put| self.settle(put) && all)
+        let settled: Vec<bool> = puts.into_iter().map(|put| self.settle(put)).collect();
+        settled.into_iter().all(|settled| settled)
     }
 
     /// What follows from how the first one was put; false when it is still to be put.
