@@ -20,6 +20,7 @@ mod statement;
 use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use tokio::sync::Mutex;
@@ -69,6 +70,8 @@ struct Inner {
     reader: Connections,
     /// What was opened, once its tables are up to date.
     opened: Mutex<Option<Present>>,
+    /// Something was opened since this program began.
+    was_opened: AtomicBool,
 }
 
 impl fmt::Debug for Archive {
@@ -105,7 +108,14 @@ impl Archive {
                 (connections(setup, options.connections.max(1)), reader)
             }
         };
-        Ok(Self(Arc::new(Inner { place, deadline: options.deadline, writer, reader, opened: Mutex::default() })))
+        Ok(Self(Arc::new(Inner {
+            place,
+            deadline: options.deadline,
+            writer,
+            reader,
+            opened: Mutex::default(),
+            was_opened: AtomicBool::default(),
+        })))
     }
 
     /// The archive at `url`, with its tables up to date.
@@ -173,14 +183,21 @@ impl Inner {
         let mut opened = self.opened.lock().await;
         let present = match *opened {
             Some(present) => self.place.must_have(present).await.map(|()| present),
-            None => self.migrated().await.map_err(|error| self.explained(error)),
+            None => {
+                self.close().await;
+                // A new file would know nothing of what has run: keys and `once` would be forgotten with it.
+                if self.was_opened.load(Ordering::Relaxed) {
+                    self.place.must_be_there().await?;
+                }
+                self.migrated().await.map_err(|error| self.explained(error))
+            }
         };
+        self.was_opened.fetch_or(present.is_ok(), Ordering::Relaxed);
         *opened = present.as_ref().ok().copied();
         present
     }
 
     async fn migrated(&self) -> Result<Present, Error> {
-        self.close().await;
         let before = self.place.present().await;
         let mut connection = self.writer.connect().await?;
         migrations::migrate(&mut connection, &self.place.backend).await?;

@@ -73,6 +73,16 @@ impl Place {
         Present(tokio::fs::metadata(file).await.ok().map(|file| (file.dev(), file.ino())))
     }
 
+    /// Only whoever starts this program may want an empty archive; one whose file went away wants it back.
+    pub async fn must_be_there(&self) -> Result<(), Error> {
+        if matches!(self.backend, Backend::Postgres) || !self.present().await.is_nothing() {
+            return Ok(());
+        }
+        Err(Error::Down(format!(
+            "the file of {self} is gone; put it back, or start the operator anew to begin with an empty one"
+        )))
+    }
+
     /// SQLite notices nothing of it when its file goes elsewhere, and would go on with that.
     pub async fn must_have(&self, opened: Present) -> Result<(), Error> {
         if self.present().await == opened {

@@ -46,23 +46,38 @@ async fn knows(archive: &Archive, uid: &str) -> bool {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_file_that_was_moved_away_has_all_that_was_put_before_and_nothing_that_is_put_after() {
+async fn a_file_that_was_moved_away_has_all_that_was_put_and_is_gone_on_with_when_it_is_back() {
     let store = Store::sqlite();
     let archive = store.open().await;
     archive.put(&completed("old-1", 1)).await.expect("it is put");
     let moved = store.folder().join("moved.db");
     std::fs::rename(store.file(), &moved).expect("it is moved");
-    goes_on_with_what_is_there(&store, &archive).await;
-    assert!(!knows(&archive, "old-1").await, "it is in the other file");
+    is_gone(&archive.put(&completed("new-1", 1)).await.expect_err("nobody would find it"));
+    stays_gone(&store, &archive).await;
 
+    // A copy: SQLite itself cannot bear that an open file is moved.
+    let copy = store.folder().join("copy.db");
+    std::fs::copy(&moved, &copy).expect("a copy");
     let options = Options { deadline: PATIENT, ..Options::default() };
-    let moved = Archive::open(&format!("sqlite://{}", moved.display()), &options).await.expect("it opens");
-    are_there(&moved, &["old-1".into()]).await;
-    assert!(!knows(&moved, "new-1").await);
+    let copy = Archive::open(&format!("sqlite://{}", copy.display()), &options).await.expect("it opens");
+    are_there(&copy, &["old-1".into()]).await;
+    assert!(!knows(&copy, "new-1").await);
+    std::fs::rename(&moved, store.file()).expect("it is back");
+    archive.put(&completed("new-1", 1)).await.expect("it is put");
+    are_there(&store.open().await, &["old-1".into(), "new-1".into()]).await;
+}
+
+/// No empty archive takes the place of the one that is gone.
+async fn stays_gone(store: &Store, archive: &Archive) {
+    for _ in 0..2 {
+        let told = archive.put(&completed("new-1", 1)).await.expect_err("there is no archive");
+        assert!(matches!(&told, Error::Down(text) if text.contains("is gone; put it back")), "{told}");
+    }
+    assert!(!store.file().exists());
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_file_that_was_removed_is_made_anew() {
+async fn a_file_that_was_removed_is_made_anew_only_by_who_begins() {
     let store = Store::sqlite();
     let archive = store.open().await;
     archive.put(&completed("old-1", 1)).await.expect("it is put");
@@ -70,7 +85,10 @@ async fn a_file_that_was_removed_is_made_anew() {
     for file in std::fs::read_dir(store.folder()).expect("a folder") {
         std::fs::remove_file(file.expect("a file").path()).expect("it is removed");
     }
-    goes_on_with_what_is_there(&store, &archive).await;
+    is_gone(&archive.put(&completed("new-1", 1)).await.expect_err("nobody would find it"));
+    stays_gone(&store, &archive).await;
+    store.open().await.put(&completed("new-1", 1)).await.expect("it is put");
+    assert!(knows(&archive, "new-1").await && !knows(&archive, "old-1").await, "one file for all");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -262,8 +262,11 @@ fn late_start(view: &View, attempt: &Attempt) -> Option<Trouble> {
         return None;
     }
     let Some(pod) = attempt.pod else { return start_trouble_told(view) };
-    if pod.has_started() || pod.disruption.is_some() {
+    if pod.disruption.is_some() {
         return None;
+    }
+    if pod.has_started() {
+        return start_trouble_told(view).filter(|_| is_ended_by_giving_up(view, attempt, pod));
     }
     let seconds = view.policy.start_deadline_seconds;
     let unexplained = || because(Reason::ContainerConfig, format!("its container was not made within {seconds} s"));
@@ -272,6 +275,13 @@ fn late_start(view: &View, attempt: &Attempt) -> Option<Trouble> {
         true => waits,
         false => Some(waits.unwrap_or_else(unexplained)),
     }
+}
+
+/// The work began just as it was given up, and was ended by that. What it says of its end itself goes before.
+fn is_ended_by_giving_up(view: &View, attempt: &Attempt, pod: &PodFacts) -> bool {
+    let says_who_deleted_it = |ended: Ended| matches!(ended.reason, Reason::JobDeleted | Reason::PodDeleted);
+    attempt.job.is_none_or(|job| job.gone || job.deleting)
+        && classify::ended(pod, attempt.job, view.now).is_none_or(says_who_deleted_it)
 }
 
 /// What the status says of a start that takes long.

@@ -12,8 +12,8 @@ use crate::api::{Admitted, AttemptOutcome, AttemptRecord, State, Task, TaskStatu
 
 /// How many ended attempts a status keeps.
 const ATTEMPTS_KEPT: usize = 10;
-const RESULT_CUT: &str = "the result was longer than 4096 bytes, or than its pod of many containers had room for, and \
-    only a part of it is kept, as text: hand over a longer one with PUT /worker/v1/result";
+const RESULT_CUT: &str = "the result filled all the room there was (4096 bytes, less in a pod of many containers), so only a \
+    part of it may be kept, as text: hand over a longer one with PUT /worker/v1/result";
 
 /// What admission found out about a task.
 #[derive(Clone, Debug, PartialEq)]

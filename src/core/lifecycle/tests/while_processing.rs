@@ -256,6 +256,33 @@ fn what_started_in_time_is_not_given_up() {
 }
 
 #[test]
+fn work_that_begins_as_it_is_given_up_fails_for_what_it_waited_for_unless_it_ended_by_itself() {
+    let scene = running(json!({})).pod_is(waits(Reason::ContainerConfig)).write(10);
+    assert!(deletes_job(&scene, 120));
+    let began = || {
+        let scene = running(json!({})).pod_is(waits(Reason::ContainerConfig)).write(10);
+        let pod = terminating(121)(scene.pod("p1"));
+        scene.pod_is(|_| pod).job_is(|job| job.gone = true)
+    };
+    assert!(began().rests(122), "its grace is not over: {:?}", began().decide(122));
+    assert!(began().rests(140), "that it runs is no news: {:?}", began().decide(140));
+    let ended = |exit_code, second| {
+        let scene = began().pod_is(exits(exit_code)).pod_is(|mut pod| {
+            if let Work::Ended { at: ended, .. } = &mut pod.work {
+                *ended = Some(at(second));
+            }
+            pod
+        });
+        let scene = scene.write(151);
+        (is(&scene), counts(&scene))
+    };
+    assert_eq!(ended(143, 125), ((State::Failed, Reason::ContainerConfig), (1, 0, 1)));
+    assert_eq!(ended(5, 125), ((State::Failed, Reason::ContainerConfig), (1, 0, 1)));
+    assert_eq!(ended(5, 120), ((State::Queued, Reason::WaitingForRetry), (1, 0, 1)));
+    assert_eq!(ended(0, 125), ((State::Completed, Reason::Succeeded), (0, 0, 1)));
+}
+
+#[test]
 fn work_whose_image_is_missing_is_given_up_also_when_its_init_container_has_run() {
     let scene =
         running(json!({})).pod_is(|pod| PodFacts { preparing: true, ..waits(Reason::ImageUnavailable)(pod) }).write(10);
