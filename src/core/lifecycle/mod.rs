@@ -9,6 +9,8 @@ mod processing;
 mod queued;
 mod record;
 mod recording;
+mod starting;
+mod stopping;
 #[cfg(test)]
 mod tests;
 mod words;

@@ -1,6 +1,7 @@
 //! A task that holds a slot: its Job is launched, followed, ended when it is to end, and judged when it has.
 //!
-//! The slot is given back, and the next state written, only when the pod has ended or is gone.
+//! The slot is given back, and the next state written, only when the pod has ended or is gone. `starting` follows a
+//! container that takes long to start, `stopping` ends what is to end before its time.
 
 use std::cmp::Reverse;
 
@@ -11,6 +12,8 @@ use super::super::observe::{GIVEN_BACK_AFTER, JobFacts, Observed, PodFacts, TOLD
 use super::super::time::after;
 use super::super::{Reason, pod};
 use super::record::because;
+use super::starting::{given_up, late_start, overdue_before_it_began, start_deadline, starting};
+use super::stopping::{Stop, stopping};
 use super::{Action, Decision, View, earliest, job_name, queued};
 use crate::api::{FailureRule, State, Task, TaskStatus};
 
@@ -66,11 +69,11 @@ pub fn hearing(task: &Task, observed: &Observed, pod_uid: &str) -> Hearing {
 }
 
 /// The children of the present attempt.
-struct Attempt<'a> {
-    job: Option<&'a JobFacts>,
+pub(super) struct Attempt<'a> {
+    pub(super) job: Option<&'a JobFacts>,
     /// Where there are several: one that has not ended, and of those the first. Whoever makes another one in the Job's
     /// name comes later.
-    pod: Option<&'a PodFacts>,
+    pub(super) pod: Option<&'a PodFacts>,
 }
 
 impl<'a> Attempt<'a> {
@@ -93,7 +96,7 @@ impl<'a> Attempt<'a> {
     }
 
     /// Nothing of it can run any more.
-    fn can_run_no_more(&self, now: Timestamp) -> bool {
+    pub(super) fn can_run_no_more(&self, now: Timestamp) -> bool {
         match self.pod {
             Some(pod) => classify::ended(pod, self.job, now).is_some(),
             None => self.job.is_none_or(|job| !job.is_live()),
@@ -101,7 +104,7 @@ impl<'a> Attempt<'a> {
     }
 
     /// Deletes its Job, or waits until that is gone.
-    fn delete_job(&self, why: Reason) -> Decision {
+    pub(super) fn delete_job(&self, why: Reason) -> Decision {
         match self.job {
             Some(job) if !job.gone && !job.deleting => {
                 Decision::act(Action::DeleteJob { name: job.name.clone(), uid: job.uid.clone(), why })
@@ -110,7 +113,7 @@ impl<'a> Attempt<'a> {
         }
     }
 
-    fn delete_pod(&self, why: Reason) -> Decision {
+    pub(super) fn delete_pod(&self, why: Reason) -> Decision {
         match self.pod {
             Some(pod) if !pod.is_gone() && pod.due_gone_at.is_none() => {
                 Decision::act(Action::DeletePod { name: pod.name.clone(), uid: pod.uid.clone(), why })
@@ -140,79 +143,6 @@ fn just_lost(due: Timestamp) -> Timestamp {
     after(due, LOST_AFTER + SignedDuration::from_secs(1))
 }
 
-/// Why a task is to end though its work has not.
-#[derive(Clone, Copy, PartialEq)]
-enum Stop {
-    NewRun,
-    Cancel,
-    Deadline,
-}
-
-impl Stop {
-    fn wanted(view: &View) -> Option<Self> {
-        if view.wants_new_run() {
-            Some(Self::NewRun)
-        } else if view.task.spec.cancel {
-            Some(Self::Cancel)
-        } else {
-            view.is_past(view.deadline()).then_some(Self::Deadline)
-        }
-    }
-
-    fn why(self, view: &View) -> Trouble {
-        match self {
-            Self::NewRun => because(Reason::Superseded, format!("runId is now {}", view.task.spec.run_id)),
-            Self::Cancel => because(Reason::Cancelled, "cancelled while it was processing"),
-            Self::Deadline => queued::overdue(view),
-        }
-    }
-}
-
-/// Ends what runs, and only then writes what follows.
-fn stopping(view: &View, attempt: &Attempt, stop: Stop) -> Decision {
-    if !attempt.can_run_no_more(view.now) {
-        return tell_then_end(view, attempt, stop);
-    }
-    if let Some(ending) = ending_others(view) {
-        return ending;
-    }
-    let why = stop.why(view);
-    let ended = match attempt.pod {
-        Some(pod) => classify::ended(pod, attempt.job, view.now),
-        None => attempt.job.and_then(ended_unseen),
-    };
-    let status = match (stop, &ended) {
-        // Work that was done in time is not thrown away for a deadline, nor for another run.
-        (Stop::Deadline | Stop::NewRun, Some(ended)) if ended.has_succeeded() => judged(view, ended, attempt.pod),
-        (Stop::Deadline, ended) => stopped(view, attempt, ended.as_ref(), State::Failed, &why),
-        (Stop::Cancel | Stop::NewRun, ended) => stopped(view, attempt, ended.as_ref(), State::Cancelled, &why),
-    };
-    if stop == Stop::NewRun { view.begins_anew(&status) } else { Decision::write(status) }
-}
-
-/// Says first that it is stopping: a person who asked for it sees that it was heard, and whoever comes after us knows
-/// of the attempt though nothing of it may be left.
-fn tell_then_end(view: &View, attempt: &Attempt, stop: Stop) -> Decision {
-    let why = stop.why(view);
-    if view.status.reason != Reason::Stopping {
-        let stopping = because(Reason::Stopping, format!("{}; waiting for its pod to end", why.message));
-        return view.say(view.processing(&stopping, attempt.pod));
-    }
-    attempt.delete_job(why.reason)
-}
-
-fn stopped(view: &View, attempt: &Attempt, ended: Option<&Ended>, state: State, why: &Trouble) -> TaskStatus {
-    let view = &view.with_last_words(attempt.pod);
-    // What is gone without a trace while nobody looked may have left its name in the status.
-    let told = view.status.worker.is_some() || view.status.reason == Reason::Stopping;
-    let was_launched = attempt.pod.is_some() || attempt.job.is_some() || told;
-    let attempts = match was_launched {
-        true => view.attempt_stopped(why, ended, attempt.pod),
-        false => view.status.attempts.clone(),
-    };
-    TaskStatus { attempts, ..view.finished(state, why) }
-}
-
 fn with_pod(view: &View, attempt: &Attempt, pod: &PodFacts) -> Decision {
     if let Some(until) = view.ahead(classify::job_may_tell_until(pod, attempt.job)) {
         return Decision::wake_at(Some(until));
@@ -226,17 +156,7 @@ fn with_pod(view: &View, attempt: &Attempt, pod: &PodFacts) -> Decision {
     }
 }
 
-/// The timeout counts from the pod's start on its node: where it is shorter than the time to start, it ends a pod
-/// whose container was never made. What that waited for is why it failed.
-fn overdue_before_it_began(view: &View, pod: &PodFacts, ended: &Ended) -> Option<Ended> {
-    if ended.reason != Reason::Timeout || pod.has_started() {
-        return None;
-    }
-    let why = pod.waiting.clone().or_else(|| start_trouble_told(view))?;
-    (why.reason != Reason::Unschedulable).then(|| vanished(why.reason, why.message))
-}
-
-fn judged(view: &View, ended: &Ended, pod: Option<&PodFacts>) -> TaskStatus {
+pub(super) fn judged(view: &View, ended: &Ended, pod: Option<&PodFacts>) -> TaskStatus {
     let view = &view.with_last_words(pod);
     let ended = match &view.status.reported_error {
         Some(reported) => &ended.clone().with_report(reported),
@@ -247,67 +167,6 @@ fn judged(view: &View, ended: &Ended, pod: Option<&PodFacts>) -> TaskStatus {
 
 fn rules<'a>(view: &View<'a>) -> &'a [FailureRule] {
     view.around.kind.map(|kind| kind.spec.failure_rules.as_slice()).unwrap_or_default()
-}
-
-/// When the present attempt must have started.
-fn start_deadline(view: &View) -> Option<Timestamp> {
-    let admitted = view.status.admitted_at.as_ref()?.0;
-    Some(after(admitted, SignedDuration::from_secs(view.policy.start_deadline_seconds)))
-}
-
-/// Why the container has not started though its time to start is over: by the pod's own word, else by what
-/// was told before, for a pod that is being deleted may say nothing of it any more.
-fn late_start(view: &View, attempt: &Attempt) -> Option<Trouble> {
-    if !view.is_past(start_deadline(view)) {
-        return None;
-    }
-    let Some(pod) = attempt.pod else { return start_trouble_told(view) };
-    if pod.disruption.is_some() {
-        return None;
-    }
-    if pod.has_started() {
-        return start_trouble_told(view).filter(|_| is_ended_by_giving_up(view, attempt, pod));
-    }
-    let seconds = view.policy.start_deadline_seconds;
-    let unexplained = || because(Reason::ContainerConfig, format!("its container was not made within {seconds} s"));
-    let waits = pod.waiting.clone().or_else(|| start_trouble_told(view)).or_else(|| waits_for(view, pod));
-    match pod.has_ended() {
-        true => waits,
-        false => Some(waits.unwrap_or_else(unexplained)),
-    }
-}
-
-/// The work began just as it was given up, and was ended by that. What it says of its end itself goes before.
-fn is_ended_by_giving_up(view: &View, attempt: &Attempt, pod: &PodFacts) -> bool {
-    let says_who_deleted_it = |ended: Ended| matches!(ended.reason, Reason::JobDeleted | Reason::PodDeleted);
-    attempt.job.is_none_or(|job| job.gone || job.deleting)
-        && classify::ended(pod, attempt.job, view.now).is_none_or(says_who_deleted_it)
-}
-
-/// What the status says of a start that takes long.
-fn start_trouble_told(view: &View) -> Option<Trouble> {
-    let told = matches!(view.status.reason, Reason::ImageUnavailable | Reason::ContainerConfig | Reason::Unschedulable);
-    told.then(|| because(view.status.reason, view.status.message.clone().unwrap_or_default()))
-}
-
-/// What a container that has not started waits for, by the pod's own word or by its events.
-fn waits_for(view: &View, pod: &PodFacts) -> Option<Trouble> {
-    pod.waiting.clone().or_else(|| view.around.observed.explained.clone())
-}
-
-/// The container did not start in time. That is told first, then the Job goes; then the task goes back to
-/// the queue, where no node had room, or fails for good, where trying again would not help.
-fn given_up(view: &View, attempt: &Attempt, why: &Trouble) -> Decision {
-    if attempt.job.is_some_and(|job| !job.gone) || !attempt.can_run_no_more(view.now) {
-        return match start_trouble_told(view) {
-            Some(_) => attempt.delete_job(why.reason),
-            None => view.say(view.processing(why, attempt.pod)),
-        };
-    }
-    if why.reason == Reason::Unschedulable {
-        return Decision::write(view.not_placed(why));
-    }
-    Decision::write(judged(view, &vanished(why.reason, why.message.clone()), attempt.pod))
 }
 
 /// The pod is on its way or at work.
@@ -340,18 +199,6 @@ fn running(view: &View, pod: &PodFacts) -> (Option<TaskStatus>, Option<Timestamp
     (told, Some(tell_at))
 }
 
-/// A start that takes longer than ten seconds is written with what it waits for.
-fn starting(view: &View, pod: &PodFacts) -> (Option<TaskStatus>, Option<Timestamp>) {
-    let tell_at = view.status.admitted_at.as_ref().map(|time| after(time.0, TOLD_AFTER));
-    if !view.is_past(tell_at) {
-        return (None, tell_at);
-    }
-    let why = waits_for(view, pod).unwrap_or_else(|| because(Reason::Starting, "its container is being made"));
-    // An image that cannot be pulled alternates between two wordings: the first one is told.
-    let told = (view.status.reason != why.reason).then(|| view.processing(&why, Some(pod)));
-    (told, tell_at)
-}
-
 fn without_pod(view: &View, attempt: &Attempt) -> Decision {
     match attempt.job {
         None if view.status.started_at.is_some() => {
@@ -370,7 +217,7 @@ fn without_pod(view: &View, attempt: &Attempt) -> Decision {
 }
 
 /// How a finished Job ended whose pod is gone.
-fn ended_unseen(job: &JobFacts) -> Option<Ended> {
+pub(super) fn ended_unseen(job: &JobFacts) -> Option<Ended> {
     let name = &job.name;
     Some(match job.finished?.succeeded {
         true => vanished(Reason::ResultLost, classify::result_lost(name)),
@@ -378,7 +225,7 @@ fn ended_unseen(job: &JobFacts) -> Option<Ended> {
     })
 }
 
-fn vanished(reason: Reason, message: String) -> Ended {
+pub(super) fn vanished(reason: Reason, message: String) -> Ended {
     Ended { reason, message, exit_code: None, at: None, reported: None, left: None }
 }
 
