@@ -3,7 +3,7 @@
 use harness::{eventually, task_queue};
 use k8s_openapi::api::core::v1::ResourceQuota;
 use serde_json::{Value, json};
-use task_manager::api::{Reason, State, Task};
+use task_manager::api::{Reason, State, Task, TaskTypeSpec};
 
 use e2e::world::{A_CHANGE, World, is_live, never_again, on_a_node};
 
@@ -42,6 +42,27 @@ async fn an_image_that_does_not_exist_fails_for_good_after_the_start_deadline() 
             assert!(message.contains("localhost/nobody/made-this:7"), "{message}");
         }
         world.is_empty().await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn work_that_starts_just_when_its_time_to_start_is_over_is_not_taken_for_somebodys_deletion() {
+    on_a_node("just-late", async |world| {
+        let mut tasks = vec![];
+        for number in 0..6 {
+            let just_late = |kind: &mut TaskTypeSpec| {
+                kind.start_deadline_seconds = Some(1);
+                kind.template["spec"]["terminationGracePeriodSeconds"] = 2.into();
+                never_again(kind);
+            };
+            tasks.push(world.script_with(&format!("late-{number}"), "sleep 1; exit 5", just_late).await);
+        }
+        for task in &tasks {
+            let status = world.ends(task, State::Failed).await;
+            assert!(matches!(status.reason, Reason::ContainerConfig | Reason::ExitCode), "{:?}", status.attempts);
+            assert_eq!((status.failures, status.disruptions, status.attempt), (1, 0, 1), "{:?}", status.attempts);
+        }
     })
     .await;
 }

@@ -17,8 +17,8 @@ use super::removal::{Removal, only, remove};
 use super::{Context, superseded};
 use crate::api::{State, Task, TaskStatus};
 use crate::core::lifecycle::{Action, Recording};
-use crate::core::observe::{self, JobFacts, Trouble};
-use crate::core::{Reason, names, pod};
+use crate::core::observe::{self, Trouble};
+use crate::core::{Reason, pod};
 
 /// When to look again after an effect whose trace the watches should show, in case they do not.
 const TRACE_EXPECTED_WITHIN: Duration = Duration::from_secs(30);
@@ -170,7 +170,7 @@ async fn already_there(task: &Task, jobs: &Api<Job>, name: &str, context: &Conte
         Err(CallError::NotFound) => return Ok(Some(NAME_FREE_WITHIN)),
         Err(error) => return Err(error),
     };
-    if !belongs_to(task, &job) {
+    if !observe::belongs_to(task, &job) {
         let message = format!("a Job {name} exists that belongs to somebody else: delete it");
         return refused(task, Trouble { reason: Reason::LaunchRefused, message }, context);
     }
@@ -179,12 +179,6 @@ async fn already_there(task: &Task, jobs: &Api<Job>, name: &str, context: &Conte
     }
     context.cache.job_found(&job);
     Ok(Some(TRACE_EXPECTED_WITHIN))
-}
-
-/// By its controller; and by the label that the watches go by, without which nothing more would be seen of it.
-pub fn belongs_to(task: &Task, job: &Job) -> bool {
-    let is_labelled = job.labels().get(names::LABEL_TASK_UID) == task.metadata.uid.as_ref();
-    is_labelled && JobFacts::of(job).owner == task.metadata.uid
 }
 
 /// A launch that failed is a fact too: it is tried again, and what follows when it keeps failing is decided.

@@ -6,7 +6,6 @@ use k8s_openapi::api::core::v1::{Event, Pod};
 use kube::api::ListParams;
 use kube::{Api, ResourceExt};
 
-use super::apply::belongs_to;
 use super::cache::Gathered;
 use super::calls::CallError;
 use super::{Context, once};
@@ -64,7 +63,7 @@ async fn find_job(task: &Task, name: &str, context: &Context) -> Result<(), Call
     let jobs = Api::<Job>::namespaced(context.client.clone(), &task.namespace().unwrap_or_default());
     match context.calls.read(jobs.get(name)).await {
         // One that goes is waited for: its pod may still run.
-        Ok(job) if belongs_to(task, &job) => context.cache.job_found(&job),
+        Ok(job) if observe::belongs_to(task, &job) => context.cache.job_found(&job),
         // A stranger's is not this launch.
         Ok(_) | Err(CallError::NotFound) => {}
         Err(error) => return Err(error),

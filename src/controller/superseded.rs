@@ -11,11 +11,10 @@ use kube::{Api, Resource, ResourceExt};
 use serde::de::DeserializeOwned;
 
 use super::Context;
-use super::apply::belongs_to;
 use super::calls::CallError;
 use crate::api::{Payload, Task, TaskSpec, TaskStatus};
 use crate::core::lifecycle::job_name;
-use crate::core::{names, pod};
+use crate::core::{names, observe, pod};
 
 /// The run that the status speaks of, where the task asks for another by now.
 pub fn run(task: &Task) -> Option<&String> {
@@ -55,7 +54,8 @@ pub fn known_spec(task: &Task, remembered: Option<TaskSpec>) -> TaskSpec {
 
 /// The metadata of the pods of the attempt that `status` speaks of.
 async fn launched(task: &Task, status: &TaskStatus, context: &Context) -> Result<Option<ObjectMeta>, CallError> {
-    let job = find::<Job>(task, &names::job_of(task, status), context).await?.filter(|job| belongs_to(task, job));
+    let job =
+        find::<Job>(task, &names::job_of(task, status), context).await?.filter(|job| observe::belongs_to(task, job));
     let pod = match (job, &status.worker) {
         (Some(job), _) => job.spec.and_then(|job| job.template.metadata),
         (None, Some(worker)) => find::<Pod>(task, worker, context).await?.map(|pod| pod.metadata),

@@ -72,6 +72,13 @@ impl Observed {
     }
 }
 
+/// Whether a Job is one of this task's: by its controller; and by the label that the watches go by, without which nothing
+/// more would be seen of it.
+pub fn belongs_to(task: &Task, job: &Job) -> bool {
+    let is_labelled = job.labels().get(names::LABEL_TASK_UID) == task.metadata.uid.as_ref();
+    is_labelled && JobFacts::of(job).owner == task.metadata.uid
+}
+
 /// The pod under the name of the Job that owns it; `None` where nobody owns it, or not the Job that it names.
 fn of_a_job(pod: PodFacts, jobs: &[JobFacts]) -> Option<PodFacts> {
     let owner = pod.owner.as_ref()?;
