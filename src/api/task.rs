@@ -351,6 +351,11 @@ pub struct TaskStatus {
 }
 
 impl TaskStatus {
+    /// The run that it speaks of, where its task asks for another by now.
+    pub fn superseded_run(&self, asked: &TaskSpec) -> Option<&String> {
+        self.run_id.as_ref().filter(|run| **run != asked.run_id)
+    }
+
     /// The archive has the record of this run.
     pub fn is_archived(&self) -> bool {
         self.archived == Some(true)

@@ -18,8 +18,7 @@ use crate::core::{names, observe, pod};
 
 /// The run that the status speaks of, where the task asks for another by now.
 pub fn run(task: &Task) -> Option<&String> {
-    let told = task.status.as_ref().and_then(|status| status.run_id.as_ref());
-    told.filter(|told| **told != task.spec.run_id)
+    task.status.as_ref()?.superseded_run(&task.spec)
 }
 
 /// Its Job is about to be deleted: soon nothing else would tell what it had.

@@ -161,7 +161,7 @@ impl<'a> View<'a> {
 
     /// Somebody asked for another run than the one that the status speaks of.
     fn wants_new_run(&self) -> bool {
-        self.status.run_id.as_ref().is_some_and(|run| *run != self.task.spec.run_id)
+        self.status.superseded_run(&self.task.spec).is_some()
     }
 
     fn uid(&self) -> &str {

@@ -53,7 +53,7 @@ fn body_digest(metadata: &ObjectMeta) -> Option<&String> {
 pub fn asks_the_archive(task: &Task) -> bool {
     let status = task.status.clone().unwrap_or_default();
     let is_at_its_start = status.state == State::Queued && status.attempt == 0 && status.attempts.is_empty();
-    let is_superseded = status.run_id.is_some_and(|run| run != task.spec.run_id);
+    let is_superseded = status.superseded_run(&task.spec).is_some();
     task.spec.once && is_at_its_start && !is_superseded && task.metadata.deletion_timestamp.is_none()
 }
 

@@ -109,8 +109,7 @@ fn candidate(task: &Task, kind: Option<&Kind>, first_seen: u64, settings: &Setti
 
 /// It is not to be begun, however much room there is.
 fn is_withheld(task: &Task) -> bool {
-    let told = task.status.as_ref().and_then(|status| status.run_id.as_ref());
-    let superseded = told.is_some_and(|run| *run != task.spec.run_id);
+    let superseded = task.status.as_ref().is_some_and(|status| status.superseded_run(&task.spec).is_some());
     task.spec.suspend || task.spec.cancel || superseded || task.metadata.deletion_timestamp.is_some()
 }
 
