@@ -3,20 +3,19 @@
 pub mod api;
 pub mod archive;
 pub mod cli;
+pub mod cluster;
 pub mod commands;
 pub mod controller;
 pub mod core;
-pub mod endless;
 pub mod errors;
 pub mod follow;
-pub mod health;
-pub mod http;
-pub mod leader;
 pub mod live;
 pub mod metrics;
 pub mod operator;
-pub mod readable;
+pub mod rest;
+pub mod serving;
 pub mod telemetry;
+pub mod workers;
 
 #[cfg(test)]
 mod structure {
@@ -25,40 +24,38 @@ mod structure {
     use std::fs;
     use std::path::{Path, PathBuf};
 
-    const ALL: [&str; 17] = [
+    const ALL: [&str; 16] = [
         "api",
         "archive",
         "cli",
+        "cluster",
         "commands",
         "controller",
         "core",
-        "endless",
         "errors",
         "follow",
-        "health",
-        "http",
-        "leader",
         "live",
         "metrics",
         "operator",
-        "readable",
+        "rest",
+        "serving",
         "telemetry",
+        "workers",
     ];
 
     /// What each part may use beside itself.
-    const MAY_USE: [(&str, &[&str]); 12] = [
+    const MAY_USE: [(&str, &[&str]); 11] = [
         ("api", &[]),
         ("archive", &["api", "core"]),
+        ("cluster", &["api", "errors", "metrics"]),
         ("core", &["api"]),
         ("metrics", &["api", "core"]),
-        ("controller", &["api", "archive", "core", "endless", "errors", "leader", "live", "metrics", "readable"]),
-        ("endless", &[]),
+        ("controller", &["api", "archive", "cluster", "core", "errors", "live", "metrics"]),
         ("follow", &["api"]),
-        ("health", &["metrics"]),
-        ("http", &["api", "archive", "core", "endless", "live", "metrics", "readable"]),
-        ("leader", &["errors"]),
         ("live", &["api", "core"]),
-        ("readable", &[]),
+        ("rest", &["api", "archive", "cluster", "core", "live", "metrics", "serving", "workers"]),
+        ("serving", &["metrics"]),
+        ("workers", &["api", "archive", "core", "live", "rest", "serving"]),
     ];
 
     fn sources(part: &str) -> Vec<(PathBuf, String)> {
@@ -108,9 +105,8 @@ mod structure {
 
     #[test]
     fn a_part_is_found_in_whatever_way_it_is_named() {
-        let text =
-            "use crate::http;\nuse crate::{api, core::{self, controller}, metrics as m};\nlet x = crate::leader::Y;";
-        assert_eq!(named_parts(text), ["http", "api", "core", "metrics", "leader"]);
+        let text = "use crate::rest;\nuse crate::{api, core::{self, controller}, metrics as m};\nlet x = crate::cluster::lease::Y;";
+        assert_eq!(named_parts(text), ["rest", "api", "core", "metrics", "cluster"]);
         assert_eq!(named_parts("use crate::{\n    api::Task,\n    health,\n};\n"), ["api", "health", ""]);
     }
 

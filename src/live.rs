@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::broadcast;
 
 use crate::api::{Progress, Task};
-use crate::core::words::{Said, Word};
+use crate::core::attempt::reports::{Said, Word};
 
 /// Of so many tasks the latest words are kept; beyond that, those are forgotten that were silent longest.
 const MOST: usize = 10_000;

@@ -9,15 +9,20 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use crate::archive::{self, Archive, Guard};
+use crate::archive;
+use crate::archive::{Archive, Guard};
 use crate::cli::RunOptions;
-use crate::controller::{self, Departed, Retention, Scope};
+use crate::cluster::lease;
+use crate::cluster::lease::Election;
+use crate::controller;
+use crate::controller::{Departed, Retention, Scope};
 use crate::core::Settings;
-use crate::health::{self, ListenError, Parts};
-use crate::http::{self, Peer};
-use crate::leader::{self, Election};
 use crate::live::Live;
 use crate::metrics::Metrics;
+use crate::rest;
+use crate::rest::Peer;
+use crate::serving::health;
+use crate::serving::health::{ListenError, Parts};
 
 /// Where a pod finds the namespace that it runs in.
 const OWN_NAMESPACE: &str = "/var/run/secrets/kubernetes.io/serviceaccount/namespace";
@@ -29,7 +34,7 @@ pub enum Error {
     #[error(transparent)]
     Listen(#[from] ListenError),
     #[error(transparent)]
-    Http(#[from] http::ListenError),
+    Http(#[from] rest::ListenError),
     #[error(
         "--rest-namespaces names {0:?}, but --watch-namespace looks after {1:?} alone: what is made elsewhere would never run"
     )]
@@ -65,7 +70,7 @@ pub async fn run_with(client: Client, options: RunOptions, shutdown: Cancellatio
     let me = me(&options)?;
     let election = election(&client, &options, me.as_ref());
     let (peer, peers) = watch::channel(None);
-    let shared = http::Shared {
+    let shared = rest::Shared {
         client: client.clone(),
         archive: archive.clone(),
         live: live.clone(),
@@ -103,11 +108,11 @@ pub async fn run_with(client: Client, options: RunOptions, shutdown: Cancellatio
 /// Binds at once for REST and for the work, as far as they are wanted; then serves both until the operator stops.
 fn serve(
     options: &RunOptions,
-    shared: http::Shared,
+    shared: rest::Shared,
     knows_tasks: watch::Sender<bool>,
 ) -> Result<impl Future<Output = ()> + use<>, Error> {
-    let worker = options.worker_addr.map(|addr| http::serve_worker(addr, shared.clone())).transpose()?;
-    let rest = rest(&shared.client, options)?.map(|rest| http::serve(rest, shared, knows_tasks)).transpose()?;
+    let worker = options.worker_addr.map(|addr| rest::serve_worker(addr, shared.clone())).transpose()?;
+    let rest = rest(&shared.client, options)?.map(|rest| rest::serve(rest, shared, knows_tasks)).transpose()?;
     Ok(async move {
         tokio::join!(OptionFuture::from(worker), OptionFuture::from(rest));
     })
@@ -123,7 +128,7 @@ async fn lead(
     shutdown: &CancellationToken,
 ) {
     let departed = &scope.departed;
-    leader::lead(election, &ready, shutdown, |over| {
+    lease::lead(election, &ready, shutdown, |over| {
         let leadership = election.leadership();
         let term = controller::run(scope.clone(), settings.clone(), leadership, metrics.clone(), ready.clone(), over);
         async move {
@@ -150,7 +155,7 @@ async fn tell_of(guard: &Guard, metrics: &Metrics) {
 
 /// REST is served by every replica, leader or not. It is off unless an address is given: whoever reaches it may
 /// make tasks, and that should not come with an upgrade.
-fn rest(client: &Client, options: &RunOptions) -> Result<Option<http::Options>, Error> {
+fn rest(client: &Client, options: &RunOptions) -> Result<Option<rest::Options>, Error> {
     let usual = options.watch_namespace.as_deref().unwrap_or(client.default_namespace());
     let named = &options.rest_namespaces;
     let namespaces = if named.is_empty() { vec![usual.to_owned()] } else { named.clone() };
@@ -160,7 +165,7 @@ fn rest(client: &Client, options: &RunOptions) -> Result<Option<http::Options>, 
     {
         return Err(Error::Unwatched(other.clone(), watched.clone()));
     }
-    Ok(options.http_addr.map(|addr| http::Options { addr, namespaces }))
+    Ok(options.http_addr.map(|addr| rest::Options { addr, namespaces }))
 }
 
 /// This replica, as the others find it while it leads.

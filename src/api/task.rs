@@ -52,7 +52,7 @@ use super::{Payload, Priority, Quantity, schema};
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp")
 )]
 #[serde(rename_all = "camelCase")]
-#[x_kube(validation = super::run_rule::rule())]
+#[x_kube(validation = crate::api::run_rule::rule())]
 pub struct TaskSpec {
     /// Name of a TaskType in this namespace: what kind of work this is and how it is run.
     /// While no such type exists, the task waits. Example: document-processing.

@@ -5,17 +5,9 @@
 //! call has a deadline, may safely be made again, and fails with an [`Error`] that says what to do. Nothing here
 //! reads a clock but for deadlines, calls the API server, or decides what becomes of a task.
 
-mod connections;
-mod error;
-mod filter;
+pub mod database;
 mod guard;
-mod migrations;
-mod place;
-mod record;
 mod records;
-mod results;
-mod retention;
-mod statement;
 
 use std::fmt;
 use std::path::Path;
@@ -26,18 +18,18 @@ use std::time::Duration;
 use tokio::sync::Mutex;
 use tokio::time::timeout;
 
-pub use error::Error;
-pub use filter::{Cursor, CursorError, Filter};
+pub use database::error::Error;
+pub use database::place::UrlError;
 pub use guard::Guard;
-pub use place::UrlError;
-pub use record::{Details, LOG_BYTES, LOG_LINES, Record, Summary, tail};
 pub use records::Page;
-pub use results::{LARGEST_RESULT, LONGEST_TYPE, LargeResult};
-pub use retention::Retention;
+pub use records::filter::{Cursor, CursorError, Filter};
+pub use records::record::{Details, LOG_BYTES, LOG_LINES, Record, Summary, tail};
+pub use records::results::{LARGEST_RESULT, LONGEST_TYPE, LargeResult};
+pub use records::retention::Retention;
 
-use connections::Connections;
-use place::{Backend, Place, Present};
-use statement::{Answer, Statement};
+use database::connections::Connections;
+use database::place::{Backend, Place, Present};
+use database::statement::{Answer, Statement};
 
 /// How long bringing the tables up to date may take.
 const MIGRATED_WITHIN: Duration = Duration::from_secs(60);
@@ -200,7 +192,7 @@ impl Inner {
     async fn migrated(&self) -> Result<Present, Error> {
         let before = self.place.present().await;
         let mut connection = self.writer.connect().await?;
-        migrations::migrate(&mut connection, &self.place.backend).await?;
+        database::migrations::migrate(&mut connection, &self.place.backend).await?;
         // A file that is not there is made.
         Ok(if before.is_nothing() { self.place.present().await } else { before })
     }
@@ -216,7 +208,7 @@ impl Inner {
     /// SQLite does not say why it cannot open a file.
     fn explained(&self, error: Error) -> Error {
         let trouble = match &self.place.backend {
-            Backend::Sqlite { file } => place::trouble_with(Path::new(file)),
+            Backend::Sqlite { file } => database::place::trouble_with(Path::new(file)),
             Backend::Postgres => None,
         };
         trouble.map_or(error, Error::Refused)

@@ -10,11 +10,12 @@ use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::calls::CallError;
 use super::{CONCURRENCY, Context};
 use crate::api::{Task, TaskStatus};
-use crate::core::lifecycle::{self, Admission};
+use crate::cluster::calls::CallError;
 use crate::core::queue::Candidate;
+use crate::core::task;
+use crate::core::task::Admission;
 
 /// How long to wait before trying again what the API server did not answer.
 const TRY_AGAIN: Duration = Duration::from_secs(1);
@@ -126,7 +127,7 @@ async fn admit(context: &Context, in_flight: &Semaphore, candidate: &Candidate, 
     // It is not what got the slot any more: suspended, cancelled, of another size.
     let Some(kind) = kind else { return context.cache.not_admitted(&task) };
     let admission = Admission { arrival: candidate.order.arrival(), holds: candidate.admitted() };
-    let status = lifecycle::admitted(&task, &kind, &admission, now);
+    let status = task::admitted(&task, &kind, &admission, now);
     while let Some(pause) = write(context, &task, status.clone()).await {
         // Others are admitted meanwhile.
         drop(permit);

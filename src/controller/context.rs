@@ -8,14 +8,14 @@ use kube::{Api, Client};
 use tokio::sync::watch;
 
 use super::cache::Cache;
-use super::calls::Calls;
-use super::just_admitted::JustAdmitted;
-use super::records::Records;
+use super::cache::just_admitted::JustAdmitted;
+use super::record::Records;
 use super::status::StatusWriter;
 use super::{Scope, events};
 use crate::api::Task;
+use crate::cluster::calls::Calls;
+use crate::cluster::lease::Leadership;
 use crate::core::Settings;
-use crate::leader::Leadership;
 use crate::live::Live;
 use crate::metrics::Metrics;
 

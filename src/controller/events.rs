@@ -8,9 +8,10 @@ use kube::runtime::events::{Event, EventType, Recorder};
 use kube::{Client, Resource};
 use tokio::sync::mpsc;
 
-use super::calls::Calls;
 use crate::api::Task;
-use crate::core::news::{self, Warning};
+use crate::cluster::calls::Calls;
+use crate::core::telling::warning;
+use crate::core::telling::warning::Warning;
 use crate::metrics::Metrics;
 
 /// How many events may wait to be written.
@@ -41,7 +42,7 @@ impl Events {
     pub fn tell(&self, before: &Task, after: &Task) {
         let was = before.status.clone().unwrap_or_default();
         let is = after.status.clone().unwrap_or_default();
-        let Some(warning) = news::warning(&was, &is) else { return };
+        let Some(warning) = warning::warning(&was, &is) else { return };
         if self.news.try_send((after.object_ref(&()), warning)).is_err() {
             self.metrics.wrote("event", "dropped");
         }

@@ -6,31 +6,14 @@
 //! ```
 
 mod admission;
-mod apply;
 mod cache;
-mod calls;
-mod children;
-mod classes;
 mod context;
-mod departed;
 mod events;
-mod gather;
-mod hearing;
-mod intake;
-mod just_admitted;
-mod known;
-mod log_tail;
-mod namespaces;
-mod once;
-mod orphans;
-mod queues;
 mod reconcile;
-mod records;
-mod removal;
-mod retention;
+pub mod record;
+pub mod reports;
 mod status;
-mod superseded;
-mod types;
+pub mod upkeep;
 mod watch;
 
 use std::sync::Arc;
@@ -46,14 +29,14 @@ use tokio_util::sync::CancellationToken;
 
 use crate::api::{Priority, Task};
 use crate::archive::Guard;
+use crate::cluster::lease::Leadership;
 use crate::core::Settings;
-use crate::leader::Leadership;
 use crate::live::Live;
 use crate::metrics::Metrics;
 use context::Context;
 
-pub use departed::Departed;
-pub use retention::Retention;
+pub use record::deleted_tasks::Departed;
+pub use record::retention::Retention;
 
 /// How many tasks are reconciled, and how many admissions written, at once. More gains the API server nothing
 /// and makes everyone wait longer.
@@ -100,16 +83,16 @@ pub async fn run(
     let stop = shutdown.clone();
     let mut parts = JoinSet::new();
     let mut look = |looking| drop(parts.spawn(drop_output(stop.clone().run_until_cancelled_owned(looking)).boxed()));
-    look(retention::run(context.clone(), retention).boxed());
-    look(records::run(context.clone(), wake.clone()).boxed());
+    look(record::retention::run(context.clone(), retention).boxed());
+    look(record::run(context.clone(), wake.clone()).boxed());
     look(watch::run(context.clone(), writer, wake.clone(), knows_all).boxed());
     look(tell_when_ready(context.clone(), ready).boxed());
-    look(hearing::run(context.clone(), wake, shutdown.clone()).boxed());
-    look(orphans::run(context.clone()).boxed());
-    look(types::run(context.clone()).boxed());
-    look(queues::run(context.clone()).boxed());
-    look(classes::run(context.clone()).boxed());
-    look(namespaces::run(context.clone()).boxed());
+    look(reports::run(context.clone(), wake, shutdown.clone()).boxed());
+    look(upkeep::orphans::run(context.clone()).boxed());
+    look(upkeep::types::run(context.clone()).boxed());
+    look(upkeep::queues::run(context.clone()).boxed());
+    look(watch::classes::run(context.clone()).boxed());
+    look(watch::namespaces::run(context.clone()).boxed());
     parts.spawn(admission::run(context, shutdown.clone()).boxed());
     parts.spawn(reconciler.boxed());
     parts.spawn(event_writer.run().boxed());

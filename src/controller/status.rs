@@ -10,11 +10,11 @@ use kube::{Api, Client, Resource, ResourceExt};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::calls::{CallError, Calls};
 use super::events::Events;
 use crate::api::{
     Task, TaskQueue, TaskQueueSpec, TaskQueueStatus, TaskSpec, TaskStatus, TaskType, TaskTypeSpec, TaskTypeStatus,
 };
+use crate::cluster::calls::{CallError, Calls};
 use crate::metrics::Metrics;
 
 pub struct StatusWriter {

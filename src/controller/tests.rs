@@ -8,8 +8,9 @@ use kube::client::Body;
 use tower::service_fn;
 
 use super::*;
-use crate::archive::{self, Archive};
-use crate::leader::Election;
+use crate::archive;
+use crate::archive::Archive;
+use crate::cluster::lease::Election;
 
 /// How long a term is watched to show what it does not do.
 const A_MOMENT: Duration = Duration::from_secs(1);

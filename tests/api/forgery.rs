@@ -8,7 +8,7 @@ use kube::ResourceExt;
 use kube::api::{DeleteParams, Patch, PatchParams};
 use serde_json::{Value, json};
 use task_manager::api::{Reason, State, Task, TaskStatus};
-use task_manager::core::names;
+use task_manager::core::launch::names;
 
 use crate::stage::status;
 

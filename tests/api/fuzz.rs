@@ -22,11 +22,14 @@ use proptest::test_runner::{Config, RngAlgorithm, TestError, TestRng, TestRunner
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use task_manager::api::{Quantity, State, Task, TaskQueue, TaskStatus, TaskType};
-use task_manager::core::lifecycle::{self, Action, Admission};
-use task_manager::core::observe::{JobFacts, Observed, PodFacts};
+use task_manager::core::attempt::ended as classify;
+use task_manager::core::attempt::facts::{JobFacts, Observed, PodFacts};
+use task_manager::core::launch::resources::amount;
+use task_manager::core::launch::{job as pod, task_type as kind};
 use task_manager::core::queue::{Board, Capacity, Standing, Summary, queue_status, standing};
-use task_manager::core::resources::amount;
-use task_manager::core::{Kind, Settings, Surroundings, classify, decide, kind, news, pod};
+use task_manager::core::task::{self as lifecycle, Action, Admission};
+use task_manager::core::telling::warning as news;
+use task_manager::core::{Kind, Settings, Surroundings, decide};
 
 use crate::stage::seconds;
 

@@ -16,9 +16,12 @@
 //! | `speakers`: whose pods these are | a pod is shown | it is gone |
 //! | `ending`: namespaces that are being deleted | the watch shows it | they are gone |
 
-mod around;
-mod offspring;
+pub mod children;
+pub mod jobs_and_pods;
+pub mod just_admitted;
 mod tasks;
+pub mod types_and_queues;
+pub mod versions;
 
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -28,15 +31,16 @@ use kube::ResourceExt;
 use kube::runtime::reflector::{ObjectRef, Store};
 use tokio::sync::Notify;
 
-use super::children::Children;
-use super::known::{Known, version};
 use crate::api::{Priority, State, Task, TaskQueue, TaskType};
-use crate::core::lifecycle::{self, Earlier, asks_the_archive};
-use crate::core::observe::Observed;
+use crate::core::attempt::facts::Observed;
 use crate::core::queue::{Board, Candidate, Capacity, Key, Pass, Standing, standing};
+use crate::core::task;
+use crate::core::task::{Earlier, asks_the_archive};
 use crate::core::{Kind, Settings, Surroundings};
+use children::Children;
+use versions::{Known, version};
 
-pub use offspring::Heard;
+pub use jobs_and_pods::Heard;
 
 pub type Uid = Arc<str>;
 
@@ -275,7 +279,7 @@ impl Inner {
 
     fn is_forestalled(&self, task: &Task, first_seen: u64) -> bool {
         let children = self.children.get(&uid_of(task)).filter(|_| is_queued(task));
-        children.is_some_and(|children| lifecycle::is_forestalled(task, &children.observed(task), first_seen))
+        children.is_some_and(|children| task::is_forestalled(task, &children.observed(task), first_seen))
     }
 
     fn may_begin(&self, task: &Task) -> bool {

@@ -7,9 +7,9 @@ use jiff::Timestamp;
 use kube::api::ObjectMeta;
 use kube::runtime::reflector::ObjectRef;
 
+use super::versions::{Known, version, version_of};
 use super::{Cache, Inner, Uid, uid_of};
 use crate::api::Task;
-use crate::controller::known::{Known, version, version_of};
 use crate::core::queue::Standing;
 
 impl Cache {

@@ -6,8 +6,8 @@ use kube::runtime::reflector;
 use serde_json::{Value, json};
 
 use super::*;
-use crate::core::names;
-use crate::core::observe::Trouble;
+use crate::core::attempt::facts::Trouble;
+use crate::core::launch::names;
 
 fn read<K: serde::de::DeserializeOwned>(object: Value) -> K {
     serde_json::from_value(object).expect("an object")
@@ -357,7 +357,7 @@ fn of_a_job_and_a_pod_that_can_be_read_in_part_what_was_seen_before_stays() {
     cache.pod_in_part(&Pod { status: None, ..owned_pod() }, true);
     let observed = cache.gather(&runs).expect("it is known").observed;
     assert!(observed.jobs[0].gone && observed.jobs[0].finished.is_some());
-    assert!(observed.pods[0].is_gone() && observed.pods[0].phase == crate::core::observe::Phase::Running);
+    assert!(observed.pods[0].is_gone() && observed.pods[0].phase == crate::core::attempt::facts::Phase::Running);
 }
 
 #[test]

@@ -2,8 +2,9 @@
 
 use strum::IntoEnumIterator;
 
-use super::super::resources::{self, Amounts};
 use crate::api::{Ceilings, Priority, TaskQueueSpec};
+use crate::core::launch::resources;
+use crate::core::launch::resources::Amounts;
 
 /// What a queue may hold at once, by priority.
 #[derive(Clone, Debug, PartialEq)]

@@ -4,11 +4,11 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use super::super::resources::Amounts;
 use super::capacity::{Capacity, Usage};
 use super::order::Key;
 use super::standing::{Candidate, Holding};
 use crate::api::Priority;
+use crate::core::launch::resources::Amounts;
 
 /// The queue that need not be created.
 const DEFAULT_QUEUE: &str = "default";

@@ -6,9 +6,9 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 
-use super::super::resources::Amounts;
 use super::order::{Key, Order};
 use super::standing::Candidate;
+use crate::core::launch::resources::Amounts;
 
 /// What a line is of: a queue and a type.
 pub type Row = Arc<(Key, Key)>;

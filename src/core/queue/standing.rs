@@ -5,11 +5,13 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use kube::ResourceExt;
 
-use super::super::pod::{self, Holds};
-use super::super::resources::Amounts;
-use super::super::{Kind, Settings, policy};
 use super::order::{Key, Order};
 use crate::api::{Admitted, Priority, Reason, State, Task, TaskStatus};
+use crate::core::launch::job;
+use crate::core::launch::job::Holds;
+use crate::core::launch::policy;
+use crate::core::launch::resources::Amounts;
+use crate::core::{Kind, Settings};
 
 /// A task that may be admitted when there is room.
 #[derive(Clone, Debug, PartialEq)]
@@ -86,7 +88,7 @@ fn key(namespace: &str, name: &str) -> Key {
 }
 
 fn holding(task: &Task, status: &TaskStatus) -> Holding {
-    Holding::of(&task.namespace().unwrap_or_default(), &pod::held(task, status))
+    Holding::of(&task.namespace().unwrap_or_default(), &job::held(task, status))
 }
 
 fn candidate(task: &Task, kind: Option<&Kind>, first_seen: u64, settings: &Settings) -> Option<Candidate> {
@@ -102,7 +104,7 @@ fn candidate(task: &Task, kind: Option<&Kind>, first_seen: u64, settings: &Setti
         kind: key(&namespace, &task.spec.type_),
         kb_id: task.spec.kb_id.as_deref().map(Arc::from),
         order: Order::new(policy::priority(&task.spec, Some(&kind.spec)), arrival, task.uid()?.into()),
-        asks: Arc::new(pod::counted(task, kind, settings).ok()?),
+        asks: Arc::new(job::counted(task, kind, settings).ok()?),
         ready_at: ready_at(task),
     })
 }
@@ -149,7 +151,7 @@ impl Candidate {
             queue: self.queue.1.to_string(),
             type_: Some(self.kind.1.to_string()),
             kb_id: self.kb_id.as_deref().map(str::to_owned),
-            resources: pod::shown(&self.asks),
+            resources: job::shown(&self.asks),
         }
     }
 }
@@ -162,7 +164,7 @@ impl Holding {
             kind: key(namespace, &holds.type_),
             kb_id: holds.kb_id.as_deref().map(Arc::from),
             priority: holds.priority,
-            holds: pod::read(&holds.resources),
+            holds: job::read(&holds.resources),
         }
     }
 }

@@ -3,8 +3,9 @@
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
 
-use super::super::{Reason, conditions};
 use crate::api::{ByPriority, Priority, Task, TaskQueue, TaskQueueStatus};
+use crate::core::Reason;
+use crate::core::telling::conditions;
 
 /// What waits in a queue and what holds a slot of it.
 #[derive(Clone, Debug, Default, PartialEq)]

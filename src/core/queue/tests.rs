@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::api::{Admitted, Amount, Priority, Quantity, State, Task, TaskQueueSpec, TaskStatus, TaskTypeSpec};
-use crate::core::resources::Amounts;
+use crate::core::launch::resources::Amounts;
 use crate::core::{Kind, Settings};
 
 mod model;

@@ -1,0 +1,78 @@
+//! Brings the tables of a database up to date, all or nothing, however many do it at once.
+//!
+//! A migration only ever adds, so that the version before can go on beside this one: two versions run at once
+//! during an update, and a rollback meets the tables of the newer one.
+
+use sha2::{Digest, Sha256};
+use sqlx::{AnyConnection, AssertSqlSafe, Connection, Executor, Row};
+
+use super::error::Error;
+use super::place::Backend;
+use super::statement::Statement;
+
+/// In order; one that was released never changes.
+const MIGRATIONS: [&str; 3] =
+    [include_str!("migrations/1.sql"), include_str!("migrations/2.sql"), include_str!("migrations/3.sql")];
+
+/// The lock is held by whoever migrates a database of PostgreSQL, until its transaction ends. Waiting for it, and
+/// migrating, may take longer than a call.
+const LOCK: &str = "SET LOCAL statement_timeout = 0; SELECT pg_advisory_xact_lock(7521096415)";
+const BOOKS: &str = "CREATE TABLE IF NOT EXISTS archive_migrations (version BIGINT PRIMARY KEY, digest TEXT NOT NULL)";
+/// PostgreSQL reads nothing out of a JSON text in which a NUL stands anywhere.
+const ATTEMPT_ON_POSTGRES: &str = r"((replace(summary, '\u0000', '\u0001')::json->>'attempt')::bigint) STORED";
+
+pub(crate) async fn migrate(connection: &mut AnyConnection, backend: &Backend) -> Result<(), Error> {
+    let begin = match backend {
+        Backend::Sqlite { .. } => "BEGIN IMMEDIATE",
+        Backend::Postgres => "BEGIN",
+    };
+    let mut transaction = connection.begin_with(begin).await?;
+    if let Backend::Postgres = backend {
+        transaction.execute(sqlx::raw_sql(LOCK)).await?;
+        must_be_utf8(&mut transaction).await?;
+    }
+    transaction.execute(BOOKS).await?;
+    let applied = applied(&mut transaction).await?;
+    for (migration, version) in MIGRATIONS.iter().zip(1..) {
+        match applied.iter().find(|(seen, _)| *seen == version) {
+            None => apply(&mut transaction, version, migration, backend).await?,
+            Some((_, digest)) if *digest == digest_of(migration) => {}
+            Some(_) => return Err(Error::Refused(format!("its tables are not those of version {version}"))),
+        }
+    }
+    Ok(transaction.commit().await?)
+}
+
+async fn applied(connection: &mut AnyConnection) -> Result<Vec<(i64, String)>, Error> {
+    let rows = Statement::new("SELECT version, digest FROM archive_migrations").run(connection).await?.rows;
+    rows.iter().map(|row| Ok((row.try_get("version")?, row.try_get("digest")?))).collect()
+}
+
+async fn apply(connection: &mut AnyConnection, version: i64, sql: &str, backend: &Backend) -> Result<(), Error> {
+    let (text, bytes, attempt) = match backend {
+        Backend::Sqlite { .. } => ("TEXT", "BLOB", "(json_extract(summary, '$.attempt')) VIRTUAL"),
+        // In the order of bytes, as SQLite does: an index must not depend on the machine's locales.
+        Backend::Postgres => ("TEXT COLLATE \"C\"", "BYTEA", ATTEMPT_ON_POSTGRES),
+    };
+    let script = sql.replace("{text}", text).replace("{bytes}", bytes).replace("{attempt}", attempt);
+    connection.execute(sqlx::raw_sql(AssertSqlSafe(script))).await?;
+    let noted = Statement::new("INSERT INTO archive_migrations (version, digest) VALUES ($1, $2)");
+    noted.with(version).with(digest_of(sql)).run(connection).await?;
+    Ok(())
+}
+
+async fn must_be_utf8(connection: &mut AnyConnection) -> Result<(), Error> {
+    let asked = Statement::new("SELECT current_setting('server_encoding') AS encoding").run(connection).await?;
+    let encodings: Result<Vec<String>, _> = asked.rows.iter().map(|row| row.try_get("encoding")).collect();
+    match encodings?.first().map(String::as_str) {
+        Some("UTF8") => Ok(()),
+        other => {
+            let encoding = other.unwrap_or("unknown");
+            Err(Error::Refused(format!("the database's encoding is {encoding}; create it with ENCODING 'UTF8'")))
+        }
+    }
+}
+
+fn digest_of(sql: &str) -> String {
+    Sha256::digest(sql).iter().map(|byte| format!("{byte:02x}")).collect()
+}

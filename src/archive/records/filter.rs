@@ -1,0 +1,174 @@
+//! Which records are meant, and where in the list of them somebody has come to.
+
+use std::fmt;
+use std::str::FromStr;
+
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use jiff::Timestamp;
+
+use crate::api::{Priority, Reason, State};
+use crate::archive::database::statement::{Statement, column};
+
+/// Which records are meant: those for which all of this is true.
+///
+/// `Filter { kb_id: Some("kb-42".into()), ..Filter::within(["docs"]) }`
+#[derive(Clone, Debug, PartialEq)]
+pub struct Filter {
+    /// Of these namespaces alone, so of none where the list is empty; `None` is all.
+    pub namespaces: Option<Vec<String>>,
+    /// In one of these states; an empty list is any.
+    pub states: Vec<State>,
+    pub type_: Option<String>,
+    pub reason: Option<Reason>,
+    pub kb_id: Option<String>,
+    pub priority: Option<Priority>,
+    pub queue: Option<String>,
+    /// Finished at this time or later.
+    pub finished_from: Option<Timestamp>,
+    /// Finished before this time.
+    pub finished_before: Option<Timestamp>,
+    /// Whether it was replayed.
+    pub replayed: Option<bool>,
+    /// Of each task only the last run that is on record.
+    pub last_run: bool,
+}
+
+impl Filter {
+    /// All records of these namespaces.
+    pub fn within<N: Into<String>>(namespaces: impl IntoIterator<Item = N>) -> Self {
+        Self { namespaces: Some(namespaces.into_iter().map(Into::into).collect()), ..Self::everywhere() }
+    }
+
+    /// All records of all namespaces.
+    pub fn everywhere() -> Self {
+        Self {
+            namespaces: None,
+            states: vec![],
+            type_: None,
+            reason: None,
+            kb_id: None,
+            priority: None,
+            queue: None,
+            finished_from: None,
+            finished_before: None,
+            replayed: None,
+            last_run: false,
+        }
+    }
+
+    /// Of these, the dead letters: those whose retries were used up, or that failed for good.
+    pub fn dead_letters(self) -> Self {
+        Self { states: vec![State::Failed], ..self }
+    }
+
+    /// `SELECT <columns>` of what is meant, to which more conditions may be appended.
+    pub(crate) fn select(&self, columns: &str) -> Statement {
+        // One without uid is a probe.
+        let start = Statement::new(format!("SELECT {columns} FROM archive_records WHERE uid <> ''"));
+        let texts = [
+            (" AND type = ", self.type_.as_deref().map(column)),
+            (" AND reason = ", self.reason.map(|reason| reason.to_string())),
+            (" AND kb_id = ", self.kb_id.as_deref().map(column)),
+            (" AND priority = ", self.priority.map(|priority| priority.to_string())),
+            (" AND queue = ", self.queue.as_deref().map(column)),
+        ];
+        let asked = texts.into_iter().filter_map(|(sql, value)| Some((sql, value?)));
+        let statement = asked.fold(start, |statement, (sql, value)| statement.and(sql).list([value]));
+        self.finished(self.listed(statement))
+    }
+
+    fn listed(&self, mut statement: Statement) -> Statement {
+        if let Some(namespaces) = &self.namespaces {
+            statement = one_of(statement, "namespace", namespaces.iter().map(|name| column(name)).collect());
+        }
+        if !self.states.is_empty() {
+            statement = one_of(statement, "state", self.states.iter().map(ToString::to_string).collect());
+        }
+        if self.last_run {
+            statement = statement.and(LAST_RUN);
+        }
+        match self.replayed {
+            Some(true) => statement.and(" AND replayed_by IS NOT NULL"),
+            Some(false) => statement.and(" AND replayed_by IS NULL"),
+            None => statement,
+        }
+    }
+
+    fn finished(&self, mut statement: Statement) -> Statement {
+        if self.finished_from.is_some() || self.finished_before.is_some() {
+            statement = statement.and(" AND final = 1");
+        }
+        for (sql, time) in [(" AND at >= ", self.finished_from), (" AND at < ", self.finished_before)] {
+            if let Some(time) = time {
+                statement = statement.and(sql).list([time.as_microsecond()]);
+            }
+        }
+        statement
+    }
+}
+
+const LAST_RUN: &str = " AND NOT EXISTS (SELECT 1 FROM archive_records AS later WHERE later.uid = archive_records.uid \
+    AND (later.began, later.run_id) > (archive_records.began, archive_records.run_id))";
+
+fn one_of(statement: Statement, name: &str, values: Vec<String>) -> Statement {
+    match values.as_slice() {
+        [] => statement.and(" AND 1 = 0"),
+        [only] => statement.and(&format!(" AND {name} = ")).list([only.as_str()]),
+        _ => statement.and(&format!(" AND {name} IN ")).list(values),
+    }
+}
+
+/// A place in the list, after one record. Records that come later do not move it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Cursor {
+    pub(crate) at: i64,
+    pub(crate) uid: String,
+    pub(crate) run_id: String,
+}
+
+/// A text that is no cursor.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("this is no cursor: give back the one that came with the page before, as it is")]
+pub struct CursorError;
+
+impl fmt::Display for Cursor {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { at, uid, run_id } = self;
+        out.write_str(&URL_SAFE_NO_PAD.encode(format!("{at}/{uid}/{run_id}")))
+    }
+}
+
+impl FromStr for Cursor {
+    type Err = CursorError;
+
+    fn from_str(text: &str) -> Result<Self, CursorError> {
+        let bytes = URL_SAFE_NO_PAD.decode(text).map_err(|_| CursorError)?;
+        let text = String::from_utf8(bytes).map_err(|_| CursorError)?;
+        let mut parts = text.splitn(3, '/');
+        let mut next = || parts.next().filter(|part| !part.contains('\0')).ok_or(CursorError);
+        let at = next()?.parse().map_err(|_| CursorError)?;
+        Ok(Self { at, uid: next()?.into(), run_id: next()?.into() })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn a_cursor_reads_back(at: i64, uid in "[a-f0-9-]{1,36}", run_id in "[^\0]{0,63}") {
+            let cursor = Cursor { at, uid, run_id };
+            prop_assert_eq!(cursor.to_string().parse(), Ok(cursor));
+        }
+
+        #[test]
+        fn any_other_text_is_no_cursor_or_one_that_the_databases_take(text in ".{0,40}") {
+            if let Ok(cursor) = text.parse::<Cursor>() {
+                prop_assert!(!cursor.uid.contains('\0') && !cursor.run_id.contains('\0'));
+            }
+        }
+    }
+}

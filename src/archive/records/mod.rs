@@ -1,0 +1,211 @@
+//! Records, in and out.
+
+pub mod filter;
+pub mod record;
+pub mod results;
+pub mod retention;
+
+use std::sync::LazyLock;
+
+use jiff::Timestamp;
+use sqlx::Row;
+use sqlx::any::AnyRow;
+
+use super::database::error::Error;
+use super::database::statement::{Statement, Value, column};
+use super::{Archive, Details};
+use crate::api::{Reason, Task, TaskSpec, TaskStatus};
+use filter::{Cursor, Filter};
+use record::{Record, Summary};
+use results::BYTES_OF_A_PROBE;
+
+/// A spec is bounded by what the API server takes, and the rest is small.
+const LARGEST_RECORD: usize = 4 << 20;
+const MOST_LISTED: u32 = 1000;
+
+/// A part of the list, newest first.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Page {
+    pub items: Vec<Summary>,
+    /// Where the list goes on; `None` at its end.
+    pub next: Option<Cursor>,
+}
+
+impl Archive {
+    /// Stores a record. Putting the same again changes nothing, and what remains of several that speak of the same
+    /// run does not depend on the order in which they come: one that is final goes before one that is not, a later
+    /// run before an earlier one under the same runId, an end before a mere deletion, and else the newest stays. By
+    /// whom it was replayed is told by [`Archive::link_replay`] alone.
+    pub async fn put(&self, record: &Record) -> Result<(), Error> {
+        self.write(upsert(record)?).await.map(drop)
+    }
+
+    /// Under a uid that no task has, and that no list shows.
+    pub(crate) async fn store_and_delete_a_record(&self) -> Result<(), Error> {
+        let log = "0".repeat(BYTES_OF_A_PROBE);
+        let nobody = Task::new("", TaskSpec::default());
+        let probe = Record::of(&nobody, &TaskStatus::default(), Some(&log), Timestamp::UNIX_EPOCH);
+        self.write(upsert(&probe)?).await?;
+        self.write(Statement::new("DELETE FROM archive_records WHERE uid = ''")).await.map(drop)
+    }
+
+    /// The newest run of a task.
+    pub async fn find(&self, uid: &str) -> Result<Option<Record>, Error> {
+        self.one(whole(" uid = $1").with(column(uid))).await
+    }
+
+    /// One run of a task.
+    pub async fn find_run(&self, uid: &str, run_id: &str) -> Result<Option<Record>, Error> {
+        self.one(whole(" uid = $1 AND run_id = $2").with(column(uid)).with(column(run_id))).await
+    }
+
+    /// The newest run with this name and runId, of whichever task: tasks may be created again under the same name. One
+    /// that only found its idempotency key used is not what the key stands for.
+    pub async fn by_name(&self, namespace: &str, name: &str, run_id: &str) -> Result<Option<Record>, Error> {
+        let named = whole(" name = $1 AND namespace = $2 AND run_id = $3 AND reason <> $4")
+            .with(column(name))
+            .with(column(namespace))
+            .with(column(run_id));
+        self.one(named.with(Reason::KeyReused.to_string())).await
+    }
+
+    /// How the newest task of this name ended this run, of those that were launched, or ended as one that was. One
+    /// that came to an end of its own goes before one that was deleted.
+    pub async fn outcome(&self, namespace: &str, name: &str, run_id: &str) -> Result<Option<Record>, Error> {
+        let ended = "SELECT summary, details, replayed_by FROM archive_records WHERE name = $1 AND namespace = $2 \
+            AND run_id = $3 AND final = 1 AND (reason = $4 OR attempt > 0) \
+            ORDER BY genuine DESC, began DESC, uid DESC LIMIT 1";
+        let asked = Statement::new(ended).with(column(name)).with(column(namespace)).with(column(run_id));
+        self.one(asked.with(Reason::RanBefore.to_string())).await
+    }
+
+    /// What the filter means, newest first, after the cursor: at least 1 and at most 1,000 records. Following the
+    /// cursors meets each record once, also while others are put.
+    pub async fn list(&self, filter: &Filter, after: Option<&Cursor>, limit: u32) -> Result<Page, Error> {
+        let limit = limit.clamp(1, MOST_LISTED);
+        let mut asked = filter.select("at, uid, run_id, summary, replayed_by");
+        if let Some(Cursor { at, uid, run_id }) = after {
+            let key: [Value; 3] = [(*at).into(), uid.as_str().into(), run_id.as_str().into()];
+            asked = asked.and(" AND (at, uid, run_id) < ").list(key);
+        }
+        // One more than asked for tells whether there are more.
+        asked = asked.and(" ORDER BY at DESC, uid DESC, run_id DESC LIMIT ").list([i64::from(limit) + 1]);
+        let mut rows = self.read(asked).await?.rows;
+        let more = rows.len() > limit as usize;
+        rows.truncate(limit as usize);
+        let next = rows.last().filter(|_| more).map(cursor).transpose()?;
+        Ok(Page { items: rows.iter().map(summary).collect::<Result<_, _>>()?, next })
+    }
+
+    /// How many records the filter means.
+    pub async fn count(&self, filter: &Filter) -> Result<u64, Error> {
+        let rows = self.read(filter.select("count(*) AS many")).await?.rows;
+        let many: i64 = rows.first().map_or(Ok(0), |row| row.try_get("many"))?;
+        Ok(many.try_into().unwrap_or_default())
+    }
+
+    /// Notes on the newest run of `uid` that the task `by` repeats it, unless another was noted before. Returns what
+    /// is noted now; `None` when there is no such record.
+    pub async fn link_replay(&self, uid: &str, by: &str) -> Result<Option<String>, Error> {
+        let linked = "UPDATE archive_records SET replayed_by = COALESCE(replayed_by, $2) WHERE uid = $1 AND run_id = \
+            (SELECT run_id FROM archive_records WHERE uid = $1 ORDER BY began DESC, run_id DESC LIMIT 1) RETURNING replayed_by";
+        let rows = self.write(Statement::new(linked).with(column(uid)).with(column(by))).await?.rows;
+        Ok(rows.first().map(|row| row.try_get("replayed_by")).transpose()?)
+    }
+
+    async fn one(&self, statement: Statement) -> Result<Option<Record>, Error> {
+        self.read(statement).await?.rows.first().map(record).transpose()
+    }
+}
+
+/// What `put` writes, in this order.
+const COLUMNS: [&str; 17] = [
+    "uid",
+    "run_id",
+    "namespace",
+    "name",
+    "type",
+    "kb_id",
+    "priority",
+    "queue",
+    "state",
+    "reason",
+    "at",
+    "final",
+    "began",
+    "genuine",
+    "archived",
+    "summary",
+    "details",
+];
+/// Which of two records of one run remains: the greater by these. The texts are there so that no two are equal.
+const PRECEDENCE: [&str; 6] = ["final", "began", "genuine", "archived", "summary", "details"];
+
+static UPSERT: LazyLock<String> = LazyLock::new(|| {
+    let joined =
+        |names: &[&str], of: &dyn Fn(&str) -> String| names.iter().map(|name| of(name)).collect::<Vec<_>>().join(", ");
+    let columns = joined(&COLUMNS, &str::to_owned);
+    let numbers = (1..=COLUMNS.len()).map(|number| format!("${number}")).collect::<Vec<_>>().join(", ");
+    let set = joined(&COLUMNS, &|name| format!("{name} = excluded.{name}"));
+    let new = joined(&PRECEDENCE, &|name| format!("excluded.{name}"));
+    let old = joined(&PRECEDENCE, &|name| format!("archive_records.{name}"));
+    format!(
+        "INSERT INTO archive_records ({columns}) VALUES ({numbers}) \
+         ON CONFLICT (uid, run_id) DO UPDATE SET {set} WHERE ({new}) > ({old})"
+    )
+});
+
+fn upsert(record: &Record) -> Result<Statement, Error> {
+    let Record { summary, details } = record;
+    let unwritable = |error: serde_json::Error| Error::Refused(error.to_string());
+    // That it was replayed stands in its own column, which this does not touch.
+    let told = serde_json::to_string(&Summary { replayed_by: None, ..summary.clone() }).map_err(unwritable)?;
+    let rest = serde_json::to_string(details).map_err(unwritable)?;
+    let bytes = told.len() + rest.len();
+    if bytes > LARGEST_RECORD {
+        return Err(Error::TooLarge { what: "a record", bytes, limit: LARGEST_RECORD });
+    }
+    Ok(Statement::new(UPSERT.as_str())
+        .with(column(&summary.uid))
+        .with(column(&summary.run_id))
+        .with(column(&summary.namespace))
+        .with(column(&summary.name))
+        .with(column(&summary.type_))
+        .with(summary.kb_id.as_deref().map(column))
+        .with(summary.priority.to_string())
+        .with(column(&summary.queue))
+        .with(summary.state.to_string())
+        .with(summary.reason.to_string())
+        .with(record.at().as_microsecond())
+        .with(i64::from(summary.state.is_final()))
+        .with(record.began().as_microsecond())
+        .with(i64::from(summary.reason != Reason::Deleted))
+        .with(summary.archived_at.as_microsecond())
+        .with(told)
+        .with(rest))
+}
+
+fn whole(condition: &str) -> Statement {
+    Statement::new("SELECT summary, details, replayed_by FROM archive_records WHERE")
+        .and(condition)
+        .and(" ORDER BY began DESC, run_id DESC LIMIT 1")
+}
+
+fn record(row: &AnyRow) -> Result<Record, Error> {
+    let summary = summary(row)?;
+    let details: Details = json(row, "details")?;
+    Ok(Record { summary, details })
+}
+
+fn summary(row: &AnyRow) -> Result<Summary, Error> {
+    Ok(Summary { replayed_by: row.try_get("replayed_by")?, ..json(row, "summary")? })
+}
+
+fn cursor(row: &AnyRow) -> Result<Cursor, Error> {
+    Ok(Cursor { at: row.try_get("at")?, uid: row.try_get("uid")?, run_id: row.try_get("run_id")? })
+}
+
+fn json<T: serde::de::DeserializeOwned>(row: &AnyRow, name: &str) -> Result<T, Error> {
+    let text: &str = row.try_get(name)?;
+    serde_json::from_str(text).map_err(|error| Error::Corrupt(format!("the {name} of a record: {error}")))
+}

@@ -1,0 +1,342 @@
+//! What is kept of one run of one task. Built from the task and its status alone; reads no clock.
+
+use jiff::Timestamp;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{MicroTime, Time};
+use kube::ResourceExt;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::api::{AttemptRecord, Payload, Priority, Progress, Reason, ResultRef, State, Task, TaskSpec, TaskStatus};
+use crate::core::launch::names::{ANNOTATION_BODY_DIGEST, ANNOTATION_REPLAY_OF};
+
+/// Of a log, the last lines are kept, up to so many …
+pub const LOG_LINES: usize = 200;
+/// … and up to so many bytes.
+pub const LOG_BYTES: usize = 64 * 1024;
+
+/// One run of one task: everything that somebody wants to know weeks later.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Record {
+    pub summary: Summary,
+    pub details: Details,
+}
+
+/// What a list shows of a record.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Summary {
+    /// The uid of the task. Together with `run_id` it names the record.
+    pub uid: String,
+    pub run_id: String,
+    pub namespace: String,
+    pub name: String,
+    #[serde(rename = "type")]
+    pub type_: String,
+    pub kb_id: Option<String>,
+    pub priority: Priority,
+    pub queue: String,
+    pub state: State,
+    pub reason: Reason,
+    pub message: Option<String>,
+    /// How often this run was launched.
+    pub attempt: i32,
+    pub failures: i32,
+    pub disruptions: i32,
+    pub created_at: Option<Timestamp>,
+    pub queued_at: Option<Timestamp>,
+    /// When the last attempt's pod started.
+    pub started_at: Option<Timestamp>,
+    pub finished_at: Option<Timestamp>,
+    /// The uid of the task that this one repeats.
+    pub replay_of: Option<String>,
+    /// The uid of the task that repeats this one, if the archive was told so.
+    pub replayed_by: Option<String>,
+    pub archived_at: Timestamp,
+}
+
+/// What only one who asks for this one record is shown.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Details {
+    /// The whole spec, payload included.
+    pub spec: Value,
+    /// The payload was not known any more when the record was written: `spec` has none, and cannot be run again.
+    #[serde(skip_serializing_if = "is_false")]
+    pub payload_lost: bool,
+    /// The attempts that the status kept, newest last.
+    pub attempts: Vec<AttemptRecord>,
+    pub result: Option<Value>,
+    pub result_truncated: bool,
+    /// The result is beside the record.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub result_ref: Option<ResultRef>,
+    /// The last lines that the last attempt's container wrote.
+    pub log: Option<String>,
+    /// The pod and the node of the last attempt.
+    pub worker: Option<String>,
+    pub node: Option<String>,
+    /// The last that the work said of how far it was.
+    pub progress: Option<Progress>,
+    /// Of the request that made the task, where that had an idempotency key; the task's name holds the key.
+    pub body_digest: Option<String>,
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde hands a reference")]
+fn is_false(flag: &bool) -> bool {
+    !flag
+}
+
+impl Record {
+    /// The record of the run that `status` speaks of. Where a cache has left the payload of `task` out, it is lost.
+    pub fn of(task: &Task, status: &TaskStatus, log: Option<&str>, now: Timestamp) -> Self {
+        Self { summary: summary(task, status, now), details: details(task, status, log) }
+    }
+
+    /// The record of a task that is deleted: Cancelled, unless its run was final already.
+    pub fn of_deleted(task: &Task, log: Option<&str>, now: Timestamp) -> Self {
+        let before = task.status.clone().unwrap_or_default();
+        if before.state.is_final() {
+            return Self::of(task, &before, log, now);
+        }
+        let status = TaskStatus {
+            state: State::Cancelled,
+            reason: Reason::Deleted,
+            message: Some(format!("it was deleted while it was {} ({})", before.state, before.reason)),
+            finished_at: Some(MicroTime(now)),
+            ..before
+        };
+        Self::of(task, &status, log, now)
+    }
+
+    /// How much it is, as it is stored.
+    pub fn bytes(&self) -> usize {
+        let told = serde_json::to_vec(&self.summary).map_or(0, |told| told.len());
+        told + serde_json::to_vec(&self.details).map_or(0, |rest| rest.len())
+    }
+
+    /// The task as it was at the end of this run: what [`Record::of`] was given, as far as it is kept.
+    pub fn task(&self) -> Task {
+        let spec = serde_json::from_value(self.details.spec.clone()).unwrap_or_default();
+        let mut task = Task::new(&self.summary.name, spec);
+        let annotations =
+            [(ANNOTATION_REPLAY_OF, &self.summary.replay_of), (ANNOTATION_BODY_DIGEST, &self.details.body_digest)];
+        let annotations = annotations.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value.clone()?)));
+        task.metadata.annotations = Some(annotations.collect());
+        task.metadata.uid = Some(self.summary.uid.clone());
+        task.metadata.namespace = Some(self.summary.namespace.clone());
+        task.metadata.creation_timestamp = self.summary.created_at.map(Time);
+        task.status = Some(self.status());
+        task
+    }
+
+    fn status(&self) -> TaskStatus {
+        let Self { summary, details } = self;
+        TaskStatus {
+            run_id: Some(summary.run_id.clone()),
+            state: summary.state,
+            reason: summary.reason,
+            message: summary.message.clone(),
+            priority: Some(summary.priority),
+            attempt: summary.attempt,
+            failures: summary.failures,
+            disruptions: summary.disruptions,
+            attempts: details.attempts.clone(),
+            queued_at: summary.queued_at.map(MicroTime),
+            started_at: summary.started_at.map(MicroTime),
+            finished_at: summary.finished_at.map(MicroTime),
+            worker: details.worker.clone(),
+            progress: details.progress.clone(),
+            result: details.result.clone(),
+            result_truncated: details.result_truncated,
+            result_ref: details.result_ref.clone(),
+            ..TaskStatus::default()
+        }
+    }
+
+    /// When the run began: what tells an earlier run from a later one.
+    pub fn began(&self) -> Timestamp {
+        self.summary.queued_at.or(self.summary.created_at).unwrap_or_default()
+    }
+
+    /// Its place in time: when it was finished, or last written.
+    pub(crate) fn at(&self) -> Timestamp {
+        self.summary.finished_at.unwrap_or(self.summary.archived_at)
+    }
+}
+
+fn summary(task: &Task, status: &TaskStatus, now: Timestamp) -> Summary {
+    let time = |time: &Option<MicroTime>| time.as_ref().map(|time| time.0);
+    let queue = status.admitted.as_ref().map_or(&task.spec.queue, |admitted| &admitted.queue);
+    Summary {
+        uid: task.uid().unwrap_or_default(),
+        run_id: status.run_id.clone().unwrap_or_else(|| task.spec.run_id.clone()),
+        namespace: task.namespace().unwrap_or_default(),
+        name: task.name_any(),
+        type_: task.spec.type_.clone(),
+        kb_id: task.spec.kb_id.clone(),
+        priority: status.priority.or(task.spec.priority).unwrap_or_default(),
+        queue: queue.clone(),
+        state: status.state,
+        reason: status.reason,
+        message: status.message.clone(),
+        attempt: status.attempt,
+        failures: status.failures,
+        disruptions: status.disruptions,
+        created_at: task.creation_timestamp().map(|time| time.0),
+        queued_at: time(&status.queued_at),
+        started_at: time(&status.started_at),
+        finished_at: time(&status.finished_at),
+        replay_of: task.annotations().get(ANNOTATION_REPLAY_OF).cloned(),
+        replayed_by: None,
+        archived_at: now,
+    }
+}
+
+fn details(task: &Task, status: &TaskStatus, log: Option<&str>) -> Details {
+    let (spec, payload_lost) = spec(task);
+    Details {
+        spec,
+        payload_lost,
+        attempts: status.attempts.clone(),
+        result: status.result.clone(),
+        result_truncated: status.result_truncated,
+        result_ref: status.result_ref.clone(),
+        log: log.map(|log| tail(log).to_owned()),
+        worker: status.worker.clone(),
+        progress: status.progress.clone(),
+        node: status.attempts.last().and_then(|attempt| attempt.node.clone()),
+        body_digest: task.annotations().get(ANNOTATION_BODY_DIGEST).cloned(),
+    }
+}
+
+/// The spec, and whether its payload is missing.
+fn spec(task: &Task) -> (Value, bool) {
+    let written = |spec: &TaskSpec| serde_json::to_value(spec).unwrap_or_default();
+    match task.spec.payload {
+        Some(Payload::Measured { .. }) => (written(&TaskSpec { payload: None, ..task.spec.clone() }), true),
+        Some(Payload::Whole(_)) | None => (written(&task.spec), false),
+    }
+}
+
+/// What a record keeps of a log.
+pub fn tail(log: &str) -> &str {
+    let log = log.trim_end_matches('\n');
+    let of_lines = log.rmatch_indices('\n').nth(LOG_LINES - 1).map_or(0, |(before, _)| before + 1);
+    let of_bytes = log.ceil_char_boundary(log.len().saturating_sub(LOG_BYTES));
+    &log[of_lines.max(of_bytes)..]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use serde_json::json;
+
+    fn task() -> Task {
+        serde_json::from_value(json!({
+            "apiVersion": "taskmanager.dev/v1alpha1", "kind": "Task",
+            "metadata": {"name": "report", "namespace": "docs", "uid": "u-1", "creationTimestamp": "2026-01-01T00:00:00Z",
+                "annotations": {"taskmanager.dev/replay-of": "u-0", "taskmanager.dev/body-digest": "abc"}},
+            "spec": {"type": "document-processing", "kbId": "kb-42", "payload": {"uri": "s3://in/7.pdf", "half": 0.5}},
+            "status": {"runId": "1", "state": "Processing", "reason": "Running", "priority": "high", "attempt": 2,
+                "failures": 1, "queuedAt": "2026-01-01T00:00:00.000000Z", "startedAt": "2026-01-01T00:01:00.000000Z",
+                "admitted": {"queue": "urgent"},
+                "attempts": [{"number": 1, "outcome": "Failed", "reason": "OOMKilled", "pod": "report-x", "node": "n-1"}]},
+        }))
+        .expect("a task")
+    }
+
+    fn at(text: &str) -> Timestamp {
+        text.parse().expect("a time")
+    }
+
+    #[test]
+    fn a_record_tells_all_that_the_task_and_its_status_know() {
+        let task = task();
+        let status = TaskStatus {
+            state: State::Completed,
+            reason: Reason::Succeeded,
+            result: Some(json!({"pages": 10})),
+            finished_at: Some(MicroTime(at("2026-01-01T00:02:00Z"))),
+            ..task.status.clone().unwrap_or_default()
+        };
+        let Record { summary, details } = Record::of(&task, &status, Some("one\ntwo\n"), at("2026-01-01T00:02:01Z"));
+        assert_eq!((summary.uid.as_str(), summary.run_id.as_str()), ("u-1", "1"));
+        assert_eq!((summary.namespace.as_str(), summary.name.as_str()), ("docs", "report"));
+        assert_eq!((summary.type_.as_str(), summary.kb_id.as_deref()), ("document-processing", Some("kb-42")));
+        assert_eq!((summary.priority, summary.queue.as_str()), (Priority::High, "urgent"));
+        assert_eq!((summary.state, summary.reason), (State::Completed, Reason::Succeeded));
+        assert_eq!((summary.attempt, summary.failures, summary.disruptions), (2, 1, 0));
+        assert_eq!(summary.created_at, Some(at("2026-01-01T00:00:00Z")));
+        assert_eq!(summary.started_at, Some(at("2026-01-01T00:01:00Z")));
+        assert_eq!(summary.finished_at, Some(at("2026-01-01T00:02:00Z")));
+        assert_eq!((summary.replay_of.as_deref(), summary.replayed_by), (Some("u-0"), None));
+        assert_eq!(details.spec["payload"], json!({"uri": "s3://in/7.pdf", "half": 0.5}));
+        assert_eq!((details.result, details.log.as_deref()), (Some(json!({"pages": 10})), Some("one\ntwo")));
+        assert_eq!((details.attempts.len(), details.node.as_deref()), (1, Some("n-1")));
+        assert_eq!(details.body_digest.as_deref(), Some("abc"));
+    }
+
+    #[test]
+    fn a_record_gives_back_the_task_that_it_was_made_from() {
+        let task = task();
+        let status = TaskStatus {
+            state: State::Failed,
+            reason: Reason::ExitCode,
+            message: Some("exit code 3".into()),
+            worker: Some("report-y".into()),
+            progress: Some(Progress { percent: Some(40), ..Progress::default() }),
+            finished_at: Some(MicroTime(at("2026-01-01T00:02:00Z"))),
+            ..task.status.clone().unwrap_or_default()
+        };
+        let again = Record::of(&task, &status, None, at("2026-01-01T00:02:01Z")).task();
+        assert_eq!(again.metadata, task.metadata);
+        assert_eq!(again.spec, task.spec);
+        // What an attempt held of its queue is over.
+        assert_eq!(again.status, Some(TaskStatus { admitted: None, ..status }));
+    }
+
+    #[test]
+    fn a_task_that_was_deleted_unfinished_is_cancelled_and_says_where_it_was() {
+        let now = at("2026-01-01T00:02:00Z");
+        let Record { summary, .. } = Record::of_deleted(&task(), None, now);
+        assert_eq!((summary.state, summary.reason), (State::Cancelled, Reason::Deleted));
+        assert_eq!(summary.message.as_deref(), Some("it was deleted while it was Processing (Running)"));
+        assert_eq!(summary.finished_at, Some(now));
+    }
+
+    #[test]
+    fn a_task_that_was_deleted_after_its_end_keeps_its_end() {
+        let mut task = task();
+        task.status.as_mut().expect("a status").state = State::Failed;
+        assert_eq!(Record::of_deleted(&task, None, Timestamp::UNIX_EPOCH).summary.state, State::Failed);
+    }
+
+    #[test]
+    fn a_task_that_nobody_looked_at_yet_has_a_record_too() {
+        let task = Task { status: None, ..task() };
+        let record = Record::of_deleted(&task, None, at("2026-01-01T00:02:00Z"));
+        assert_eq!((record.summary.run_id.as_str(), record.summary.queue.as_str()), ("1", "default"));
+        assert_eq!(record.began(), at("2026-01-01T00:00:00Z"));
+    }
+
+    #[test]
+    fn of_a_log_the_last_lines_are_kept() {
+        let log: String = (0..300).map(|line| format!("line {line}\n")).collect();
+        let kept = tail(&log);
+        assert_eq!(kept.lines().count(), LOG_LINES);
+        assert!(kept.starts_with("line 100\n") && kept.ends_with("line 299"));
+        assert_eq!(tail("one\ntwo\n"), "one\ntwo");
+        assert_eq!(tail(""), "");
+    }
+
+    proptest! {
+        #[test]
+        fn of_any_log_the_end_is_kept_and_it_fits(piece in ".{1,300}", times in 0..1000usize) {
+            let log = piece.repeat(times);
+            let kept = tail(&log);
+            prop_assert!(log.trim_end_matches('\n').ends_with(kept) && kept.len() <= LOG_BYTES);
+            prop_assert!(kept.lines().count() <= LOG_LINES);
+        }
+    }
+}

@@ -1,0 +1,92 @@
+//! Results too large for a status: kept beside the record of their run, and deleted with it.
+
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use sqlx::Row;
+use sqlx::any::AnyRow;
+
+use crate::archive::Archive;
+use crate::archive::database::error::Error;
+use crate::archive::database::statement::{Statement, Value, column};
+
+pub const LARGEST_RESULT: usize = 16 << 20;
+/// More than one page of either database.
+pub(crate) const BYTES_OF_A_PROBE: usize = 16 << 10;
+pub const LONGEST_TYPE: usize = 255;
+
+/// A result as one attempt left it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct LargeResult {
+    /// When its run began: a runId may be used again, and then attempts are counted anew.
+    pub began: Timestamp,
+    pub attempt: i32,
+    /// As in HTTP. Example: application/json.
+    pub content_type: String,
+    /// At most 16 MiB of anything.
+    pub content: Arc<Vec<u8>>,
+    pub stored_at: Timestamp,
+}
+
+impl Archive {
+    /// Stores the result of a run, before or after its record. It takes the place of one that the same attempt or an
+    /// earlier one left; one of a later attempt, or run under the same runId, stays, and this one is refused.
+    pub async fn put_result(&self, uid: &str, run_id: &str, result: &LargeResult) -> Result<(), Error> {
+        let stored = self.write(upsert(uid, run_id, result)?).await?.rows;
+        if stored.is_empty() {
+            return Err(Error::Outdated("a later attempt has stored its result"));
+        }
+        Ok(())
+    }
+
+    /// Under a uid that no task has.
+    pub(crate) async fn store_and_delete_a_result(&self) -> Result<(), Error> {
+        let content = Arc::new(vec![0; BYTES_OF_A_PROBE]);
+        let (began, stored_at) = (Timestamp::UNIX_EPOCH, Timestamp::UNIX_EPOCH);
+        let probe = LargeResult { began, attempt: 0, content_type: String::new(), content, stored_at };
+        self.put_result("", "", &probe).await?;
+        self.write(Statement::new("DELETE FROM archive_results WHERE uid = ''")).await.map(drop)
+    }
+
+    /// The result of a run, as its last attempt that stored one left it.
+    pub async fn result(&self, uid: &str, run_id: &str) -> Result<Option<LargeResult>, Error> {
+        let asked =
+            "SELECT began, attempt, content_type, content, stored FROM archive_results WHERE uid = $1 AND run_id = $2";
+        let asked = Statement::new(asked).with(column(uid)).with(column(run_id));
+        self.read(asked).await?.rows.first().map(result).transpose()
+    }
+}
+
+fn upsert(uid: &str, run_id: &str, result: &LargeResult) -> Result<Statement, Error> {
+    let bytes = result.content.len();
+    if bytes > LARGEST_RESULT {
+        return Err(Error::TooLarge { what: "a result", bytes, limit: LARGEST_RESULT });
+    }
+    if result.content_type.len() > LONGEST_TYPE || result.content_type.contains(char::is_control) {
+        return Err(Error::Refused(format!("{:?} is no content type", result.content_type)));
+    }
+    let stored = "INSERT INTO archive_results (uid, run_id, attempt, stored, content_type, content, began) \
+        VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT (uid, run_id) DO UPDATE SET attempt = excluded.attempt, \
+        stored = excluded.stored, content_type = excluded.content_type, content = excluded.content, \
+        began = excluded.began WHERE (excluded.began, excluded.attempt) >= (archive_results.began, archive_results.attempt) \
+        RETURNING attempt";
+    Ok(Statement::new(stored)
+        .with(column(uid))
+        .with(column(run_id))
+        .with(i64::from(result.attempt))
+        .with(result.stored_at.as_microsecond())
+        .with(result.content_type.as_str())
+        .with(Value::Bytes(result.content.clone()))
+        .with(result.began.as_microsecond()))
+}
+
+fn result(row: &AnyRow) -> Result<LargeResult, Error> {
+    let attempt: i64 = row.try_get("attempt")?;
+    Ok(LargeResult {
+        began: Timestamp::from_microsecond(row.try_get("began")?).unwrap_or_default(),
+        attempt: attempt.try_into().unwrap_or(i32::MAX),
+        content_type: row.try_get("content_type")?,
+        content: Arc::new(row.try_get("content")?),
+        stored_at: Timestamp::from_microsecond(row.try_get("stored")?).unwrap_or_default(),
+    })
+}

@@ -1,0 +1,139 @@
+//! Every request to the API server goes through here: with a deadline, and with errors that say what to do.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use kube::core::Status;
+
+use super::lease::Leadership;
+use crate::errors::chain;
+use crate::metrics::Metrics;
+
+/// No request of ours may take longer; the client itself would wait for ever.
+const DEADLINE: Duration = Duration::from_secs(10);
+
+/// Why a request failed, by what the caller should do about it.
+#[derive(Debug, thiserror::Error)]
+pub enum CallError {
+    /// The object is not there (any more): nothing is left to do.
+    #[error("not found")]
+    NotFound,
+    /// The object changed meanwhile: look again.
+    #[error("it changed meanwhile")]
+    Conflict,
+    /// It was said to have changed, and has not: try again.
+    #[error("the API server said that it changed meanwhile, and it has not")]
+    NoConflict,
+    /// An object of that name exists: look whose it is.
+    #[error("it exists already")]
+    AlreadyExists,
+    /// The namespace is being deleted: nothing new can be made in it.
+    #[error("the namespace is being deleted")]
+    Terminating,
+    /// The API server will not have it: trying again changes nothing by itself.
+    #[error("refused: {}", .0.message)]
+    Refused(Box<Status>),
+    /// Another operator may act now: this one must not.
+    #[error("the lease is not ours any more")]
+    NotLeader,
+    /// The outcome is not known: look, then try again.
+    #[error("no answer in time")]
+    Deadline,
+    /// Try again.
+    #[error("{}", failure(.0))]
+    Failed(#[source] Box<kube::Error>),
+}
+
+fn failure(error: &kube::Error) -> String {
+    match error {
+        kube::Error::Api(status) => format!("the API server answered {}: {}", status.code, status.message),
+        error => format!("failed to reach the API server: {}", chain(error)),
+    }
+}
+
+impl CallError {
+    /// A label for metrics.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::NotFound => "not_found",
+            Self::Conflict => "conflict",
+            Self::NoConflict => "no_conflict",
+            Self::AlreadyExists => "already_exists",
+            Self::Terminating => "terminating",
+            Self::Refused(_) => "refused",
+            Self::NotLeader => "not_leader",
+            Self::Deadline => "deadline",
+            Self::Failed(_) => "failed",
+        }
+    }
+}
+
+impl From<kube::Error> for CallError {
+    fn from(error: kube::Error) -> Self {
+        match error {
+            kube::Error::Api(status) => status.into(),
+            error => Self::Failed(Box::new(error)),
+        }
+    }
+}
+
+impl From<Box<Status>> for CallError {
+    fn from(status: Box<Status>) -> Self {
+        let terminating = || {
+            let causes = status.details.iter().flat_map(|details| &details.causes);
+            causes.into_iter().any(|cause| cause.reason == "NamespaceTerminating")
+        };
+        match (status.code, status.reason.as_str()) {
+            (404, _) => Self::NotFound,
+            (409, "AlreadyExists") => Self::AlreadyExists,
+            (409, _) => Self::Conflict,
+            (403, _) if terminating() => Self::Terminating,
+            (400 | 403 | 405 | 413 | 422, _) => Self::Refused(status),
+            _ => Self::Failed(Box::new(kube::Error::Api(status))),
+        }
+    }
+}
+
+/// The way to the API server.
+pub struct Calls {
+    leadership: Leadership,
+    metrics: Arc<Metrics>,
+}
+
+impl Calls {
+    pub fn new(leadership: Leadership, metrics: Arc<Metrics>) -> Self {
+        Self { leadership, metrics }
+    }
+
+    /// How long it may still be acted; `None` once another operator may act.
+    pub fn remaining(&self) -> Option<Duration> {
+        self.leadership.remaining()
+    }
+
+    /// Awaits a request that changes nothing, but no longer than the deadline.
+    pub async fn read<T>(&self, request: impl Future<Output = kube::Result<T>>) -> Result<T, CallError> {
+        within(DEADLINE, request).await
+    }
+
+    /// Awaits a request that changes something, but no longer than the lease is ours.
+    pub async fn write<T>(
+        &self,
+        operation: &'static str,
+        request: impl Future<Output = kube::Result<T>>,
+    ) -> Result<T, CallError> {
+        let answer = match self.leadership.remaining() {
+            Some(left) => within(left.min(DEADLINE), request).await,
+            None => Err(CallError::NotLeader),
+        };
+        let outcome = answer.as_ref().map_or_else(CallError::kind, |_| "ok");
+        self.metrics.wrote(operation, outcome);
+        answer
+    }
+}
+
+async fn within<T>(deadline: Duration, request: impl Future<Output = kube::Result<T>>) -> Result<T, CallError> {
+    match tokio::time::timeout(deadline, request).await {
+        Ok(answer) => answer.map_err(CallError::from),
+        Err(_) => Err(CallError::Deadline),
+    }
+}

@@ -1,0 +1,208 @@
+//! What is known of one task's Jobs and pods: the facts that the watches brought, and what we did ourselves
+//! and they have not shown yet.
+
+use std::collections::{HashMap, HashSet};
+
+use jiff::Timestamp;
+
+use crate::api::Task;
+use crate::core::attempt::facts::{JobFacts, Observed, PodFacts, Trouble, Unanswered};
+use crate::core::queue::Holding;
+
+/// A Job or a pod.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Child {
+    pub kind: Kind,
+    pub namespace: String,
+    pub name: String,
+    pub uid: String,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Kind {
+    Job,
+    Pod,
+}
+
+impl Child {
+    fn new(kind: Kind, namespace: &str, name: &str, uid: &str) -> Self {
+        Self { kind, namespace: namespace.into(), name: name.into(), uid: uid.into() }
+    }
+}
+
+/// A task's children, by uid.
+#[derive(Default)]
+pub struct Children {
+    jobs: HashMap<String, JobFacts>,
+    pods: HashMap<String, PodFacts>,
+    /// Jobs that we made and the watch has not shown yet.
+    created: HashSet<String>,
+    /// Pods that were asked for and the watch has not shown yet.
+    found: HashSet<String>,
+    /// Owners of pods, Jobs mostly, that are none of ours though they call theirs so; by uid.
+    strangers: HashSet<String>,
+    /// The API server's refusal of the present attempt's Job.
+    refused: Option<Trouble>,
+    /// That it does not say whether it made that Job.
+    unanswered: Option<Unanswered>,
+}
+
+impl Children {
+    pub fn observed(&self, task: &Task) -> Observed {
+        let jobs = self.jobs.values().cloned().collect();
+        let pods = self.pods.values().cloned().collect();
+        let (refused, unanswered) = (self.refused.clone(), self.unanswered.clone());
+        Observed { refused, unanswered, ..Observed::of(task, jobs, pods) }
+    }
+
+    pub fn pod_seen(&mut self, pod: PodFacts) {
+        self.found.remove(&pod.uid);
+        let pod = match self.pods.get(&pod.uid) {
+            Some(before) => pod.after(before),
+            None => pod,
+        };
+        self.pods.insert(pod.uid.clone(), pod);
+    }
+
+    /// A pod that the API server was asked for: a list of pods that began before may know nothing of it, and what the
+    /// watch has shown of it already may be newer.
+    pub fn pod_found(&mut self, pod: PodFacts) {
+        if !self.pods.contains_key(&pod.uid) {
+            self.found.insert(pod.uid.clone());
+            self.pods.insert(pod.uid.clone(), pod);
+        }
+    }
+
+    /// A list of pods begins: whatever was found so far is on it, or gone.
+    pub fn pods_list_begins(&mut self) {
+        self.found.clear();
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.jobs.is_empty() && self.pods.is_empty()
+    }
+
+    /// What a child that may still run holds, by its own word. Its owner reference may be gone with its task.
+    pub fn holding(&self) -> Option<Holding> {
+        let live_pods = self.pods_of_ours().filter(|pod| !pod.has_ended()).map(|pod| (&pod.namespace, &pod.holds));
+        let live_jobs =
+            self.jobs_of_ours().filter(|job| self.may_make_a_pod(job)).map(|job| (&job.namespace, &job.holds));
+        live_pods.chain(live_jobs).find_map(|(namespace, holds)| Some(Holding::of(namespace, holds.as_ref()?)))
+    }
+
+    fn jobs_of_ours(&self) -> impl Iterator<Item = &JobFacts> {
+        self.jobs.values().filter(|job| !self.strangers.contains(&job.uid))
+    }
+
+    fn pods_of_ours(&self) -> impl Iterator<Item = &PodFacts> {
+        let is_strangers = |pod: &PodFacts| pod.owner.as_ref().is_some_and(|owner| self.strangers.contains(owner));
+        self.pods.values().filter(move |pod| !is_strangers(pod))
+    }
+
+    /// This owner, or this Job itself, is a stranger's.
+    pub fn disown(&mut self, owner: &str) {
+        self.strangers.insert(owner.into());
+    }
+
+    /// Without a pod yet, a Job that has not finished may still make one.
+    fn may_make_a_pod(&self, job: &JobFacts) -> bool {
+        job.is_live() && !self.pods.values().any(|pod| pod.job == job.name)
+    }
+
+    pub fn job_seen(&mut self, job: JobFacts) {
+        self.created.remove(&job.uid);
+        let job = match self.jobs.get(&job.uid) {
+            Some(before) => job.after(before),
+            None => job,
+        };
+        self.jobs.insert(job.uid.clone(), job);
+    }
+
+    /// A Job that we have just made, or that the API server was asked for. A list of Jobs that began before knows
+    /// nothing of it; and what the watch has shown of it already may be newer.
+    pub fn job_found(&mut self, job: JobFacts) {
+        self.unanswered = None;
+        if !self.jobs.contains_key(&job.uid) {
+            self.created.insert(job.uid.clone());
+            self.jobs.insert(job.uid.clone(), job);
+        }
+    }
+
+    /// A list of Jobs begins: whatever was made so far is on it, or gone.
+    pub fn jobs_list_begins(&mut self) {
+        self.created.clear();
+    }
+
+    /// The API server says that there is no such Job.
+    pub fn job_not_there(&mut self, uid: &str) {
+        self.created.remove(uid);
+        if let Some(job) = self.jobs.get_mut(uid) {
+            job.gone = true;
+        }
+    }
+
+    /// A Job of which only the metadata can be read: what else was seen of it before stays.
+    pub fn job_in_part(&mut self, job: JobFacts) {
+        let gone = job.gone;
+        self.created.remove(&job.uid);
+        self.jobs.entry(job.uid.clone()).or_insert(job).gone |= gone;
+    }
+
+    /// The same of a pod.
+    pub fn pod_in_part(&mut self, pod: PodFacts) {
+        let gone_at = pod.gone_at;
+        self.found.remove(&pod.uid);
+        let known = self.pods.entry(pod.uid.clone()).or_insert(pod);
+        known.gone_at = known.gone_at.or(gone_at);
+    }
+
+    /// We had this Job deleted.
+    pub fn job_deleted(&mut self, uid: &str) {
+        if let Some(job) = self.jobs.get_mut(uid) {
+            job.deleting = true;
+        }
+    }
+
+    pub fn launch_refused(&mut self, why: Trouble) {
+        self.refused = Some(why);
+    }
+
+    /// A launch failed, and may have taken place all the same.
+    pub fn launch_unanswered(&mut self, why: Trouble, now: Timestamp) {
+        let since = self.unanswered.as_ref().map_or(now, |before| before.since);
+        self.unanswered = Some(Unanswered { since, why });
+    }
+
+    /// Marks as gone what is not on the list of Jobs; tells whether there was any such.
+    pub fn jobs_listed(&mut self, listed: &HashSet<String>) -> bool {
+        let there = |uid: &String| listed.contains(uid) || self.created.contains(uid);
+        let gone = self.jobs.values_mut().filter(|job| !job.gone && !there(&job.uid));
+        gone.map(|job| job.gone = true).count() > 0
+    }
+
+    pub fn pods_listed(&mut self, listed: &HashSet<String>, now: Timestamp) -> bool {
+        let there = |uid: &String| listed.contains(uid) || self.found.contains(uid);
+        let gone = self.pods.values_mut().filter(|pod| !pod.is_gone() && !there(&pod.uid));
+        gone.map(|pod| pod.gone_at = Some(now)).count() > 0
+    }
+
+    /// What is there of ours, by the annotation that we put there, and is not on its way out. A pod goes with
+    /// its Job.
+    pub fn present(&self) -> impl Iterator<Item = Child> {
+        let jobs = self.jobs_of_ours().filter(|job| !job.gone && !job.deleting && job.holds.is_some());
+        let pods = self.pods_of_ours().filter(|pod| !pod.is_gone() && pod.due_gone_at.is_none() && pod.holds.is_some());
+        let without_job = pods.filter(|pod| !self.jobs.values().any(|job| job.name == pod.job && job.holds.is_some()));
+        jobs.map(|job| Child::new(Kind::Job, &job.namespace, &job.name, &job.uid))
+            .chain(without_job.map(|pod| Child::new(Kind::Pod, &pod.namespace, &pod.name, &pod.uid)))
+    }
+
+    /// What was and is gone matters only while the task holds a slot.
+    pub fn forget_gone(&mut self) {
+        self.jobs.retain(|_, job| !job.gone);
+        self.pods.retain(|_, pod| !pod.is_gone());
+        let (jobs, pods) = (&self.jobs, &self.pods);
+        self.strangers
+            .retain(|owner| jobs.contains_key(owner) || pods.values().any(|pod| pod.owner.as_ref() == Some(owner)));
+        (self.refused, self.unanswered) = (None, None);
+    }
+}

@@ -1,0 +1,230 @@
+//! The Jobs and pods of tasks, as the watches show them and as requests were answered; and which pod may speak for which
+//! task. Never judges how one ended.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use k8s_openapi::api::batch::v1::Job;
+use k8s_openapi::api::core::v1::Pod;
+use kube::ResourceExt;
+use kube::runtime::reflector::ObjectRef;
+
+use super::children::{Child, Children};
+use super::{Cache, Inner, Uid, is_processing, is_queued, namespace_of, uid_of};
+use crate::api::Task;
+use crate::core::attempt::facts::{JobFacts, PodFacts, Trouble};
+use crate::core::launch::names;
+use crate::core::task;
+use crate::core::task::Hearing;
+use crate::live::Speaker;
+
+/// Whose word it is.
+pub enum Heard {
+    /// It is at work on this task.
+    Present(Arc<Task>),
+    /// Its attempt is over, or its task is gone.
+    Over,
+    Stranger,
+    /// It was not seen yet.
+    Unknown,
+    /// The watch still shows the past.
+    TooSoon,
+}
+
+/// The task that a Job or pod belongs to, by the label that we put there.
+fn task_uid(child: &impl ResourceExt) -> Option<Uid> {
+    child.labels().get(names::LABEL_TASK_UID).map(|uid| uid.as_str().into())
+}
+
+fn job_facts(job: &Job) -> JobFacts {
+    JobFacts::of(job).first_seen(Timestamp::now())
+}
+
+fn pod_facts(pod: &Pod) -> PodFacts {
+    PodFacts::of(pod).first_seen(Timestamp::now())
+}
+
+impl Cache {
+    pub fn job_seen(&self, job: &Job) -> Option<ObjectRef<Task>> {
+        let facts = job_facts(job);
+        self.child_changed(job, |children| children.job_seen(facts))
+    }
+
+    /// A Job that we have just made, or that the API server was asked for.
+    pub fn job_found(&self, job: &Job) {
+        let facts = job_facts(job);
+        self.child_changed(job, |children| children.job_found(facts));
+    }
+
+    /// A Job that can be read in part only, or could before it went.
+    pub fn job_in_part(&self, job: &Job, gone: bool) -> Option<ObjectRef<Task>> {
+        let facts = JobFacts { gone, ..job_facts(job) };
+        self.child_changed(job, |children| children.job_in_part(facts))
+    }
+
+    pub fn pod_in_part(&self, pod: &Pod, gone: bool) -> Option<ObjectRef<Task>> {
+        let facts = PodFacts { gone_at: gone.then(Timestamp::now), ..pod_facts(pod) };
+        if gone {
+            self.lock().speakers.remove(&facts.uid);
+        }
+        self.child_changed(pod, |children| children.pod_in_part(facts))
+    }
+
+    pub fn pod_seen(&self, pod: &Pod) -> Option<ObjectRef<Task>> {
+        let facts = pod_facts(pod);
+        self.may_speak(pod);
+        self.child_changed(pod, |children| children.pod_seen(facts))
+    }
+
+    /// A pod that the API server was asked for; false when it is none of ours.
+    pub fn pod_found(&self, pod: &Pod) -> bool {
+        let facts = pod_facts(pod);
+        self.child_changed(pod, |children| children.pod_found(facts));
+        self.may_speak(pod)
+    }
+
+    fn may_speak(&self, pod: &Pod) -> bool {
+        let whose = pod.uid().zip(task_uid(pod));
+        whose.map(|(pod, task)| self.lock().speakers.insert(pod, task)).is_some()
+    }
+
+    /// Whether a pod may speak, and of which task.
+    pub fn heard(&self, speaker: &Speaker) -> Heard {
+        let inner = self.lock();
+        let Some(uid) = inner.speakers.get(&speaker.uid) else { return Heard::Unknown };
+        let Some(known) = inner.known.get(uid) else { return Heard::Over };
+        let task = self.task(&known.reference).filter(|task| known.is_current(task) && uid_of(task) == *uid);
+        let Some(task) = task else { return Heard::TooSoon };
+        // Whoever may make pods elsewhere may call them ours.
+        if namespace_of(&task) != speaker.namespace {
+            return Heard::Stranger;
+        }
+        let observed = inner.children.get(uid).map(|children| children.observed(&task)).unwrap_or_default();
+        match task::hearing(&task, &observed, &speaker.uid) {
+            Hearing::Present => Heard::Present(task),
+            Hearing::Over => Heard::Over,
+            Hearing::Unproven => Heard::TooSoon,
+            Hearing::Stranger => Heard::Stranger,
+        }
+    }
+
+    pub fn job_gone(&self, job: &Job) -> Option<ObjectRef<Task>> {
+        let facts = JobFacts { gone: true, ..job_facts(job) };
+        self.child_changed(job, |children| children.job_seen(facts))
+    }
+
+    pub fn pod_gone(&self, pod: &Pod) -> Option<ObjectRef<Task>> {
+        let facts = PodFacts { gone_at: Some(Timestamp::now()), ..pod_facts(pod) };
+        self.lock().speakers.remove(&facts.uid);
+        self.child_changed(pod, |children| children.pod_seen(facts))
+    }
+
+    /// A list of Jobs begins: what is found from here on may not be on it.
+    pub fn jobs_list_begins(&self) {
+        self.lock().children.values_mut().for_each(Children::jobs_list_begins);
+    }
+
+    /// The initial list of Jobs is complete: what is not on it is gone.
+    pub fn jobs_listed(&self, listed: &HashSet<String>) -> Vec<ObjectRef<Task>> {
+        self.children_listed(|children| children.jobs_listed(listed))
+    }
+
+    pub fn pods_list_begins(&self) {
+        self.lock().children.values_mut().for_each(Children::pods_list_begins);
+    }
+
+    pub fn pods_listed(&self, listed: &HashSet<String>) -> Vec<ObjectRef<Task>> {
+        let now = Timestamp::now();
+        self.lock().speakers.retain(|pod, _| listed.contains(pod));
+        self.children_listed(|children| children.pods_listed(listed, now))
+    }
+
+    fn children_listed(&self, change: impl Fn(&mut Children) -> bool) -> Vec<ObjectRef<Task>> {
+        let mut inner = self.lock();
+        let changed: Vec<Uid> =
+            inner.children.iter_mut().filter_map(|(uid, children)| change(children).then(|| uid.clone())).collect();
+        changed.iter().filter_map(|uid| self.after_child(&mut inner, uid)).collect()
+    }
+
+    fn child_changed(&self, child: &impl ResourceExt, change: impl FnOnce(&mut Children)) -> Option<ObjectRef<Task>> {
+        let uid = task_uid(child)?;
+        let mut inner = self.lock();
+        change(inner.children.entry(uid.clone()).or_default());
+        self.after_child(&mut inner, &uid)
+    }
+
+    fn after_child(&self, inner: &mut Inner, uid: &Uid) -> Option<ObjectRef<Task>> {
+        match inner.known.get(uid).map(|known| known.reference.clone()) {
+            Some(reference) => {
+                let task = self.task(&reference);
+                if !task.as_deref().is_some_and(is_processing) && !inner.board.holds(uid) {
+                    inner.forget_gone_children(uid);
+                }
+                // What holds the slot of a task that is being deleted is its children; and one that waits is no
+                // candidate while a Job bears the name of its next attempt.
+                let depends = |task: &Arc<Task>| task.metadata.deletion_timestamp.is_some() || is_queued(task);
+                task.filter(depends).inspect(|task| self.place_if_current(inner, task));
+                Some(reference)
+            }
+            None => {
+                inner.forget_gone_children(uid);
+                self.place_orphan(inner, uid);
+                None
+            }
+        }
+    }
+
+    /// We had this Job of the task's deleted; the watch will show it later.
+    pub fn job_deleted(&self, task: &Task, uid: &str) {
+        let mut inner = self.lock();
+        if let Some(children) = inner.children.get_mut(&uid_of(task)) {
+            children.job_deleted(uid);
+        }
+    }
+
+    /// There is no such Job of the task's any more.
+    pub fn job_not_there(&self, task: &Task, uid: &str) {
+        let mut inner = self.lock();
+        if let Some(children) = inner.children.get_mut(&uid_of(task)) {
+            children.job_not_there(uid);
+        }
+        self.after_child(&mut inner, &uid_of(task));
+    }
+
+    /// The API server refused the Job of the task's present attempt.
+    pub fn launch_refused(&self, task: &Task, why: Trouble) {
+        self.launched(task, |children| children.launch_refused(why));
+    }
+
+    /// It did not say whether it made that Job.
+    pub fn launch_unanswered(&self, task: &Task, why: Trouble) {
+        self.launched(task, |children| children.launch_unanswered(why, Timestamp::now()));
+    }
+
+    fn launched(&self, task: &Task, outcome: impl FnOnce(&mut Children)) {
+        let mut inner = self.lock();
+        let uid = uid_of(task);
+        // Of one that is gone meanwhile nobody would ever forget it.
+        if inner.known.contains_key(&uid) {
+            outcome(inner.children.entry(uid).or_default());
+        }
+    }
+
+    /// What this owner makes is called a child of that task, which nobody knows, and is a stranger's: it holds nothing.
+    pub fn disown(&self, task: &str, owner: &str) {
+        let mut inner = self.lock();
+        if let Some(children) = inner.children.get_mut(task) {
+            children.disown(owner);
+            self.after_child(&mut inner, &task.into());
+        }
+    }
+
+    /// Jobs and pods of ours that are there and whose task is not, as far as it was seen.
+    pub fn orphans(&self) -> HashSet<Child> {
+        let inner = self.lock();
+        let is_there = |uid: &Uid| inner.known.contains_key(uid) || inner.passed_over.contains_key(uid);
+        let strangers = inner.children.iter().filter(|(uid, _)| !is_there(uid));
+        strangers.flat_map(|(_, children)| children.present()).collect()
+    }
+}

@@ -1,0 +1,220 @@
+//! Carries out what was decided. Each effect may be repeated without harm: a stop right after it costs
+//! nothing but a repetition.
+
+use std::fmt::Debug;
+use std::time::Duration;
+
+use k8s_openapi::api::batch::v1::Job;
+use k8s_openapi::api::core::v1::Pod;
+use kube::api::{PostParams, Preconditions};
+use kube::core::NamespaceResourceScope;
+use kube::{Api, Resource, ResourceExt};
+use serde::de::DeserializeOwned;
+
+use super::delete::{Removal, only, remove};
+use crate::api::{State, Task, TaskStatus};
+use crate::cluster::calls::CallError;
+use crate::controller::Context;
+use crate::controller::record;
+use crate::controller::record::Kept;
+use crate::controller::record::superseded;
+use crate::core::Reason;
+use crate::core::attempt::facts;
+use crate::core::attempt::facts::Trouble;
+use crate::core::launch::job;
+use crate::core::task::{Action, Recording};
+
+/// When to look again after an effect whose trace the watches should show, in case they do not.
+const TRACE_EXPECTED_WITHIN: Duration = Duration::from_secs(30);
+/// When to look again while an old Job of the same name is still being removed.
+const NAME_FREE_WITHIN: Duration = Duration::from_secs(1);
+/// When to look again after a refusal that the watch may explain, or nobody.
+const LOOK_AGAIN: Duration = Duration::from_secs(2);
+
+/// When to look again at the latest, after an effect that was carried out.
+type Again = Result<Option<Duration>, CallError>;
+
+/// Carries out `action`; returns when to look again at the latest.
+pub async fn carry_out(task: &Task, action: Action, context: &Context) -> Again {
+    match action {
+        Action::Rest => Ok(None),
+        Action::Write(status) => write(task, *status, context).await,
+        Action::Record(recording) => record(task, *recording, context).await,
+        Action::Launch => launch(task, context).await.inspect_err(|error| unanswered(task, error, context)),
+        Action::DeleteJob { name, uid, why } => {
+            superseded::job_goes(task, &name, context).await?;
+            match delete::<Job>(task, &name, only(&uid), why, context).await? {
+                Removal::Asked => {
+                    context.cache.job_deleted(task, &uid);
+                    Ok(Some(TRACE_EXPECTED_WITHIN))
+                }
+                // The watch may never have shown it, and shows nothing of it now.
+                Removal::NotThere => {
+                    context.cache.job_not_there(task, &uid);
+                    Ok(Some(Duration::ZERO))
+                }
+                Removal::Refused => Ok(Some(LOOK_AGAIN)),
+            }
+        }
+        Action::DeletePod { name, uid, why } => match delete::<Pod>(task, &name, only(&uid), why, context).await? {
+            Removal::Asked | Removal::NotThere => Ok(Some(TRACE_EXPECTED_WITHIN)),
+            Removal::Refused => Ok(Some(LOOK_AGAIN)),
+        },
+        Action::DeleteTask => {
+            // In the version that was decided on: somebody may just have asked for another run.
+            let as_seen = Preconditions { uid: task.uid(), resource_version: task.resource_version() };
+            let why = task.status.as_ref().map(|status| status.reason).unwrap_or_default();
+            match delete::<Task>(task, &task.name_any(), as_seen, why, context).await? {
+                Removal::Asked | Removal::NotThere => Ok(Some(TRACE_EXPECTED_WITHIN)),
+                Removal::Refused => Ok(Some(LOOK_AGAIN)),
+            }
+        }
+    }
+}
+
+async fn write(task: &Task, status: TaskStatus, context: &Context) -> Again {
+    Ok(is_written(task, status, context).await?.then_some(TRACE_EXPECTED_WITHIN))
+}
+
+/// False where the task has changed: the watch will show how.
+async fn is_written(task: &Task, status: TaskStatus, context: &Context) -> Result<bool, CallError> {
+    match context.status.write(task, status).await {
+        Ok(written) => {
+            context.cache.task_written(&written);
+            Ok(true)
+        }
+        Err(CallError::Conflict) => {
+            context.cache.task_outdated(task);
+            Ok(false)
+        }
+        Err(CallError::NotFound) => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
+/// The record first. A stop right after it costs nothing: the same record is put again, or one of what came instead.
+async fn record(task: &Task, recording: Recording, context: &Context) -> Again {
+    match record::keep(task, &recording, context).await? {
+        Kept::There if task.status.as_ref() == Some(&recording.then) => {
+            context.records.told(task);
+            Ok(Some(Duration::ZERO))
+        }
+        // Only what was written together with the record tells that both say the same: an end that was written
+        // before may be another than the record's.
+        Kept::There => {
+            let written = is_written(task, recording.then, context).await?;
+            if written {
+                context.records.told(task);
+            }
+            Ok(written.then_some(TRACE_EXPECTED_WITHIN))
+        }
+        Kept::NotNow(pause) => {
+            if let Some(meanwhile) = recording.meanwhile {
+                write(task, meanwhile, context).await?;
+            }
+            Ok(Some(pause))
+        }
+        Kept::Outdated => Ok(None),
+    }
+}
+
+/// Creates the present attempt's Job.
+async fn launch(task: &Task, context: &Context) -> Again {
+    let Some(kind) = context.cache.kind_of(task) else { return Ok(Some(Duration::ZERO)) };
+    // The watch will show what changed meanwhile, and it is decided anew.
+    let Some(whole) = whole(task, context).await? else { return Ok(None) };
+    let classes = context.priority_classes().await;
+    match job::job(&whole, &whole.status.clone().unwrap_or_default(), &kind, &context.settings, &classes) {
+        Ok(job) => create(task, &job, context).await,
+        Err(error) => refused(task, Trouble { reason: Reason::TypeNotReady, message: error.to_string() }, context),
+    }
+}
+
+/// The task with its payload, which the cache does not hold; `None` when it is not what was decided on any more.
+async fn whole(task: &Task, context: &Context) -> Result<Option<Task>, CallError> {
+    if let Some(whole) = context.just_admitted.take(task) {
+        return Ok(Some(whole));
+    }
+    match context.calls.read(tasks(task, context).get(&task.name_any())).await {
+        Ok(whole) => Ok(Some(whole).filter(|whole| is_still(task, whole))),
+        Err(CallError::NotFound) => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// The task that was decided on, and not one that meanwhile took another turn or its name.
+fn is_still(decided_on: &Task, whole: &Task) -> bool {
+    let turn = |task: &Task| task.status.as_ref().map(|status| (status.state, status.run_id.clone(), status.attempt));
+    let version = |task: &Task| (task.metadata.uid.clone(), task.metadata.generation);
+    let same = version(whole) == version(decided_on) && turn(whole) == turn(decided_on);
+    same && whole.metadata.deletion_timestamp.is_none()
+        && turn(whole).is_some_and(|(state, ..)| state == State::Processing)
+}
+
+async fn create(task: &Task, job: &Job, context: &Context) -> Again {
+    let jobs = Api::<Job>::namespaced(context.client.clone(), &task.namespace().unwrap_or_default());
+    match context.calls.write("create_job", jobs.create(&PostParams::default(), job)).await {
+        Ok(job) => {
+            context.cache.job_found(&job);
+            Ok(Some(TRACE_EXPECTED_WITHIN))
+        }
+        Err(CallError::AlreadyExists) => already_there(task, &jobs, &job.name_any(), context).await,
+        Err(CallError::Refused(status)) => refused(task, facts::no_pod(&status.message), context),
+        // The namespace takes its tasks along.
+        Err(CallError::Terminating | CallError::NotFound) => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// A Job of that name exists: ours from an earlier try, an old one of ours that is being removed, or a
+/// stranger's, which is left alone.
+async fn already_there(task: &Task, jobs: &Api<Job>, name: &str, context: &Context) -> Again {
+    let job = match context.calls.read(jobs.get(name)).await {
+        Ok(job) => job,
+        Err(CallError::NotFound) => return Ok(Some(NAME_FREE_WITHIN)),
+        Err(error) => return Err(error),
+    };
+    if !facts::belongs_to(task, &job) {
+        let message = format!("a Job {name} exists that belongs to somebody else: delete it");
+        return refused(task, Trouble { reason: Reason::LaunchRefused, message }, context);
+    }
+    if job.metadata.deletion_timestamp.is_some() {
+        return Ok(Some(NAME_FREE_WITHIN));
+    }
+    context.cache.job_found(&job);
+    Ok(Some(TRACE_EXPECTED_WITHIN))
+}
+
+/// A launch that failed is a fact too: it is tried again, and what follows when it keeps failing is decided.
+fn unanswered(task: &Task, error: &CallError, context: &Context) {
+    if !matches!(error, CallError::NotLeader) {
+        let why = Trouble { reason: Reason::LaunchFailed, message: error.to_string() };
+        context.cache.launch_unanswered(task, why);
+    }
+}
+
+/// The refusal is a fact like any other: the next look decides what follows from it.
+fn refused(task: &Task, why: Trouble, context: &Context) -> Again {
+    context.cache.launch_refused(task, why);
+    Ok(Some(Duration::ZERO))
+}
+
+fn tasks(task: &Task, context: &Context) -> Api<Task> {
+    Api::namespaced(context.client.clone(), &task.namespace().unwrap_or_default())
+}
+
+/// Deletes a child of this task, or the task itself, and says why.
+async fn delete<K>(
+    task: &Task,
+    name: &str,
+    only_this: Preconditions,
+    why: Reason,
+    context: &Context,
+) -> Result<Removal, CallError>
+where
+    K: Resource<Scope = NamespaceResourceScope, DynamicType = ()> + Clone + DeserializeOwned + Debug,
+{
+    let namespace = task.namespace().unwrap_or_default();
+    tracing::info!(namespace, task = task.name_any(), kind = %K::kind(&()), name, reason = %why, "delete");
+    remove::<K>(&namespace, name, only_this, context).await
+}

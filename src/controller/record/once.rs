@@ -1,0 +1,23 @@
+//! Asks the archive whether a task with `spec.once` has run before. All other tasks cost it nothing.
+
+use kube::ResourceExt;
+
+use crate::api::Task;
+use crate::controller::Context;
+use crate::core::task::{Earlier, asks_the_archive};
+
+/// What the archive says of earlier tasks of this name. Once it has said that there were none, the task may be
+/// admitted, and it is not asked again.
+pub async fn earlier(task: &Task, context: &Context) -> Earlier {
+    if !asks_the_archive(task) {
+        return Earlier::NotAsked;
+    }
+    if context.cache.may_begin(task) {
+        return Earlier::Never;
+    }
+    let earlier = context.records.earlier_than(&task.namespace().unwrap_or_default(), task).await;
+    if earlier == Earlier::Never {
+        context.cache.never_ran(task);
+    }
+    earlier
+}

@@ -1,0 +1,48 @@
+//! Has the archive forget what is too old or too much, on the leader, now and then.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::{SignedDuration, Timestamp};
+use tokio::time::sleep;
+
+use crate::archive;
+use crate::controller::Context;
+
+const BETWEEN: Duration = Duration::from_secs(3600);
+/// The pause after it failed.
+const TRIED_AGAIN: Duration = Duration::from_secs(60);
+
+/// How long records are kept, and how many.
+#[derive(Clone, Copy, Debug)]
+pub struct Retention {
+    pub days: u32,
+    pub records: u64,
+}
+
+impl Retention {
+    fn at(self, now: Timestamp) -> archive::Retention {
+        let kept = SignedDuration::from_hours(24 * i64::from(self.days));
+        archive::Retention { older_than: now.checked_sub(kept).unwrap_or(Timestamp::MIN), keep_at_most: self.records }
+    }
+}
+
+pub async fn run(context: Arc<Context>, retention: Retention) {
+    if !context.is_ready().await {
+        return;
+    }
+    loop {
+        let pause = match context.records.archive().prune(&retention.at(Timestamp::now())).await {
+            Ok(0) => BETWEEN,
+            Ok(records) => {
+                tracing::info!(records, "the archive has forgotten what was too old or too much");
+                BETWEEN
+            }
+            Err(error) => {
+                tracing::warn!(%error, "the archive could not forget what is too old or too much; will try again");
+                TRIED_AGAIN
+            }
+        };
+        sleep(pause).await;
+    }
+}

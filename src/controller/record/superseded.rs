@@ -1,0 +1,78 @@
+//! What a run had that is being superseded. By then its task has what the next one is to have, so its Job is asked, or its
+//! pod, while they are there. Decides nothing.
+
+use std::fmt::Debug;
+
+use k8s_openapi::api::batch::v1::Job;
+use k8s_openapi::api::core::v1::Pod;
+use kube::api::ObjectMeta;
+use kube::core::NamespaceResourceScope;
+use kube::{Api, Resource, ResourceExt};
+use serde::de::DeserializeOwned;
+
+use crate::api::{Payload, Task, TaskSpec, TaskStatus};
+use crate::cluster::calls::CallError;
+use crate::controller::Context;
+use crate::core::attempt::facts;
+use crate::core::launch::{job, names};
+use crate::core::task::job_name;
+
+/// The run that the status speaks of, where the task asks for another by now.
+pub fn run(task: &Task) -> Option<&String> {
+    task.status.as_ref()?.superseded_run(&task.spec)
+}
+
+/// Its Job is about to be deleted: soon nothing else would tell what it had.
+pub async fn job_goes(task: &Task, job: &str, context: &Context) -> Result<(), CallError> {
+    if run(task).is_none() || job != job_name(task) {
+        return Ok(());
+    }
+    let spec = spec(task, &task.status.clone().unwrap_or_default(), context).await?;
+    context.records.remember(task, spec);
+    Ok(())
+}
+
+/// The spec that it had. Without its payload where nobody knows that any more.
+pub async fn spec(task: &Task, status: &TaskStatus, context: &Context) -> Result<TaskSpec, CallError> {
+    let known = known_spec(task, context.records.earlier(task));
+    if matches!(known.payload, Some(Payload::Whole(_))) {
+        return Ok(known);
+    }
+    let launched = launched(task, status, context).await?;
+    Ok(launched.and_then(|pod| job::launched_as(pod.annotations.as_ref()?, &known)).unwrap_or(known))
+}
+
+/// The same as far as it is known without asking anybody.
+pub fn known_spec(task: &Task, remembered: Option<TaskSpec>) -> TaskSpec {
+    remembered.unwrap_or_else(|| TaskSpec {
+        run_id: run(task).unwrap_or(&task.spec.run_id).clone(),
+        // Of its payload, at least, it is not known that it is the same.
+        payload: Some(Payload::Measured { bytes: 0 }),
+        ..task.spec.clone()
+    })
+}
+
+/// The metadata of the pods of the attempt that `status` speaks of.
+async fn launched(task: &Task, status: &TaskStatus, context: &Context) -> Result<Option<ObjectMeta>, CallError> {
+    let job =
+        find::<Job>(task, &names::job_of(task, status), context).await?.filter(|job| facts::belongs_to(task, job));
+    let pod = match (job, &status.worker) {
+        (Some(job), _) => job.spec.and_then(|job| job.template.metadata),
+        (None, Some(worker)) => find::<Pod>(task, worker, context).await?.map(|pod| pod.metadata),
+        (None, None) => None,
+    };
+    let label = |pod: &ObjectMeta| pod.labels.as_ref()?.get(names::LABEL_TASK_UID).cloned();
+    Ok(pod.filter(|pod| label(pod) == task.uid()))
+}
+
+/// A child of the task; none where the API server hands it out to nobody like us.
+async fn find<K>(task: &Task, name: &str, context: &Context) -> Result<Option<K>, CallError>
+where
+    K: Resource<Scope = NamespaceResourceScope, DynamicType = ()> + Clone + Debug + DeserializeOwned,
+{
+    let children = Api::<K>::namespaced(context.client.clone(), &task.namespace().unwrap_or_default());
+    match context.calls.read(children.get_opt(name)).await {
+        Err(CallError::Refused(_)) => Ok(None),
+        found => found,
+    }
+}

@@ -1,0 +1,127 @@
+//! Removes Jobs and pods whose task is gone. Their owner references do that in the ordinary case; this is for a
+//! task that was deleted with its children spared. Never removes what has an owner that is there, whatever the watches
+//! have shown of it; but where that owner is none of ours, what it makes holds nothing, whatever it says of itself.
+
+use std::collections::HashSet;
+use std::fmt::Debug;
+use std::sync::Arc;
+use std::time::Duration;
+
+use k8s_openapi::api::batch::v1::Job;
+use k8s_openapi::api::core::v1::Pod;
+use kube::api::ObjectMeta;
+use kube::core::NamespaceResourceScope;
+use kube::{Api, Resource};
+use serde::de::DeserializeOwned;
+
+use crate::api::Task;
+use crate::cluster::calls::CallError;
+use crate::controller::Context;
+use crate::controller::cache::children::{Child, Kind};
+use crate::controller::reconcile::delete::{Removal, only, remove};
+use crate::core::launch::names;
+
+/// An orphan that is seen twice, so far apart, is one that the garbage collector does not take.
+const BETWEEN_SWEEPS: Duration = Duration::from_secs(10);
+
+pub async fn run(context: Arc<Context>) {
+    if !context.is_ready().await {
+        return;
+    }
+    let mut seen_before = HashSet::new();
+    loop {
+        let seen = context.cache.orphans();
+        for orphan in seen.intersection(&seen_before) {
+            if let Err(error) = sweep(orphan, &context).await {
+                let Child { kind, namespace, name, .. } = orphan;
+                tracing::warn!(namespace, ?kind, name, %error, "failed to remove what a task left that is gone; will try again");
+            }
+        }
+        seen_before = seen;
+        tokio::time::sleep(BETWEEN_SWEEPS).await;
+    }
+}
+
+async fn sweep(orphan: &Child, context: &Context) -> Result<(), CallError> {
+    let Child { kind, namespace, name, uid } = orphan;
+    let owner = match kind {
+        Kind::Job => owner_of::<Job, Task>(orphan, is_task, context).await?,
+        Kind::Pod => owner_of::<Pod, Job>(orphan, is_job_of, context).await?,
+    };
+    match owner {
+        Owner::There => return Ok(()),
+        Owner::Stranger { task, owner } => {
+            tracing::warn!(namespace, ?kind, name, "is called ours and is not: it holds no slot");
+            context.cache.disown(&task, if *kind == Kind::Job { uid } else { &owner });
+            return Ok(());
+        }
+        Owner::Gone => {}
+    }
+    let removal = match kind {
+        Kind::Job => remove::<Job>(namespace, name, only(uid), context).await?,
+        Kind::Pod => remove::<Pod>(namespace, name, only(uid), context).await?,
+    };
+    if removal == Removal::Asked {
+        tracing::info!(namespace, ?kind, name, "removed what a task left that is gone");
+    }
+    Ok(())
+}
+
+/// Who owns what is called ours.
+enum Owner {
+    /// Ours; or the child itself is gone.
+    There,
+    /// Somebody who is none of ours, and whatever task the child names.
+    Stranger { task: String, owner: String },
+    /// Nobody who is there.
+    Gone,
+}
+
+/// The task with this uid.
+fn is_task(owner: &ObjectMeta, task: &str) -> bool {
+    owner.uid.as_deref() == Some(task)
+}
+
+/// A Job as we make them, of the task with this uid.
+fn is_job_of(owner: &ObjectMeta, task: &str) -> bool {
+    let label = owner.labels.as_ref().and_then(|labels| labels.get(names::LABEL_TASK_UID));
+    let holds = owner.annotations.as_ref().is_some_and(|annotations| annotations.contains_key(names::ANNOTATION_HOLDS));
+    holds && label.is_some_and(|label| label == task)
+}
+
+/// The owner of this child, by the API server's word on both. Whoever may make Jobs can give the pods of one whatever
+/// labels and annotations we use.
+async fn owner_of<K, O>(
+    orphan: &Child,
+    is_ours: fn(&ObjectMeta, &str) -> bool,
+    context: &Context,
+) -> Result<Owner, CallError>
+where
+    K: Resource<Scope = NamespaceResourceScope, DynamicType = ()> + Clone + DeserializeOwned + Debug,
+    O: Resource<Scope = NamespaceResourceScope, DynamicType = ()> + Clone + DeserializeOwned + Debug,
+{
+    let Some(child) = metadata::<K>(&orphan.namespace, &orphan.name, context).await? else { return Ok(Owner::There) };
+    let task = child.labels.unwrap_or_default().remove(names::LABEL_TASK_UID).unwrap_or_default();
+    let owners = child.owner_references.unwrap_or_default();
+    let kind = O::kind(&());
+    let Some(owner) = owners.iter().find(|owner| owner.kind == kind).or(owners.first()).cloned() else {
+        return Ok(Owner::Gone);
+    };
+    if owner.kind != kind {
+        return Ok(Owner::Stranger { task, owner: owner.uid });
+    }
+    let there = metadata::<O>(&orphan.namespace, &owner.name, context).await?;
+    Ok(match there.filter(|there| there.uid.as_ref() == Some(&owner.uid)) {
+        None => Owner::Gone,
+        Some(there) if is_ours(&there, &task) => Owner::There,
+        Some(_) => Owner::Stranger { task, owner: owner.uid },
+    })
+}
+
+async fn metadata<K>(namespace: &str, name: &str, context: &Context) -> Result<Option<ObjectMeta>, CallError>
+where
+    K: Resource<Scope = NamespaceResourceScope, DynamicType = ()> + Clone + DeserializeOwned + Debug,
+{
+    let objects = Api::<K>::namespaced(context.client.clone(), namespace);
+    Ok(context.calls.read(objects.get_metadata_opt(name)).await?.map(|found| found.metadata))
+}

@@ -1,0 +1,477 @@
+use jiff::{SignedDuration, Timestamp};
+use serde_json::json;
+use strum::IntoEnumIterator;
+
+use super::*;
+use crate::core::attempt::facts::{JobEnd, JobSeen, PodSeen};
+
+fn at(second: i64) -> Timestamp {
+    Timestamp::from_second(1_000_000 + second).expect("a time")
+}
+
+/// A pod that its node took on at second 0 and whose timeout is 600 s.
+fn pod() -> PodFacts {
+    PodFacts {
+        container: Some("work".into()),
+        containers: 1,
+        namespace: "docs".into(),
+        name: "report-1-x".into(),
+        uid: "pod".into(),
+        job: "report-1".into(),
+        owner: Some("job".into()),
+        node: Some("node-3".into()),
+        created_at: at(0),
+        started_at: Some(at(0)),
+        timeout_seconds: Some(600),
+        phase: Phase::Running,
+        reason: None,
+        message: None,
+        due_gone_at: None,
+        deleted_at: None,
+        without_grace: false,
+        gone_at: None,
+        disruption: None,
+        waiting: None,
+        not_startable: None,
+        work: Work::Running,
+        preparing: false,
+        out_of_memory: None,
+        failed_init: None,
+        holds: None,
+        seen: PodSeen::default(),
+    }
+}
+
+fn exited(exit_code: i32) -> PodFacts {
+    let phase = if exit_code == 0 { Phase::Succeeded } else { Phase::Failed };
+    PodFacts { phase, work: Work::Ended { exit_code, at: Some(at(50)), left: None }, ..pod() }
+}
+
+fn leaving(exit_code: i32, left: &str) -> PodFacts {
+    PodFacts { work: Work::Ended { exit_code, at: Some(at(50)), left: Some(left.into()) }, ..exited(exit_code) }
+}
+
+/// Deletion was asked for at `second`, with a grace of 30 s.
+fn deleted_at(second: i64, pod: PodFacts) -> PodFacts {
+    PodFacts { deleted_at: Some(at(second)), due_gone_at: Some(at(second + 30)), ..pod }
+}
+
+fn killed_at(second: i64, pod: PodFacts) -> PodFacts {
+    PodFacts { phase: Phase::Failed, work: Work::Ended { exit_code: 143, at: Some(at(second)), left: None }, ..pod }
+}
+
+fn gone(pod: PodFacts) -> PodFacts {
+    PodFacts { gone_at: Some(at(1000)), ..pod }
+}
+
+fn disturbed(by: &str) -> PodFacts {
+    PodFacts { disruption: Some((by.into(), "said the cluster".into())), ..killed_at(60, pod()) }
+}
+
+fn never_started(reason: &str, message: &str) -> PodFacts {
+    let pod = PodFacts { phase: Phase::Failed, work: Work::NotStarted, started_at: None, ..pod() };
+    PodFacts { reason: Some(reason.into()), message: Some(message.into()), ..pod }
+}
+
+fn said_by_kubelet(reason: &str, pod: PodFacts) -> PodFacts {
+    PodFacts { phase: Phase::Failed, reason: Some(reason.into()), message: Some("said the kubelet".into()), ..pod }
+}
+
+fn job() -> JobFacts {
+    JobFacts {
+        namespace: "docs".into(),
+        name: "report-1".into(),
+        uid: "job".into(),
+        owner: Some("task".into()),
+        created_at: at(0),
+        deleting: false,
+        gone: false,
+        finished: None,
+        holds: None,
+        seen: JobSeen::default(),
+    }
+}
+
+fn reason(pod: &PodFacts) -> Option<Reason> {
+    ended(pod, Some(&job()), at(1000)).map(|ended| ended.reason)
+}
+
+#[test]
+fn each_end_of_a_pod_has_its_reason() {
+    let out_of_memory = |pod| PodFacts { out_of_memory: Some("beside".into()), ..pod };
+    let init =
+        PodFacts { phase: Phase::Failed, work: Work::NotStarted, failed_init: Some(("fetch".into(), 4)), ..pod() };
+    let no_such_command = || PodFacts { not_startable: Some("StartError".into()), ..init.clone() };
+    for (what, pod, expected) in [
+        ("exit 0", exited(0), Reason::Succeeded),
+        ("exit 0, then deleted", deleted_at(20, exited(0)), Reason::Succeeded),
+        ("exit 0, and gone", gone(exited(0)), Reason::Succeeded),
+        ("exit 0 at its timeout", said_by_kubelet("DeadlineExceeded", exited(0)), Reason::Succeeded),
+        (
+            "exit 0, a sidecar killed at the end",
+            PodFacts { failed_init: Some(("sidecar".into(), 137)), ..exited(0) },
+            Reason::Succeeded,
+        ),
+        ("phase Succeeded, container unseen", PodFacts { work: Work::NotStarted, ..exited(0) }, Reason::Succeeded),
+        ("exit 7", exited(7), Reason::ExitCode),
+        ("exit 7, and gone", gone(exited(7)), Reason::ExitCode),
+        ("exit 7 before the deletion was asked for", deleted_at(51, exited(7)), Reason::ExitCode),
+        ("exit 7 long before a deletion that came after its timeout", deleted_at(900, exited(7)), Reason::ExitCode),
+        (
+            "exit 7 in the second of the deletion, which may have ended it",
+            deleted_at(50, exited(7)),
+            Reason::PodDeleted,
+        ),
+        (
+            "exit 7, and a word of the kubelet's that we do not know",
+            said_by_kubelet("Odd", exited(7)),
+            Reason::ExitCode,
+        ),
+        ("killed by the deletion", deleted_at(50, killed_at(51, pod())), Reason::PodDeleted),
+        ("gone while it ran", gone(pod()), Reason::PodDeleted),
+        ("out of memory", out_of_memory(exited(137)), Reason::OOMKilled),
+        ("out of memory beside work that ended well", out_of_memory(exited(0)), Reason::OOMKilled),
+        (
+            "out of memory at its timeout",
+            out_of_memory(said_by_kubelet("DeadlineExceeded", exited(137))),
+            Reason::OOMKilled,
+        ),
+        ("timeout, by the kubelet", said_by_kubelet("DeadlineExceeded", killed_at(600, pod())), Reason::Timeout),
+        ("timeout, by us", deleted_at(660, killed_at(661, pod())), Reason::Timeout),
+        ("timeout, by us, gone unseen", gone(deleted_at(660, pod())), Reason::Timeout),
+        ("preempted", disturbed("PreemptionByScheduler"), Reason::Preempted),
+        ("taint", disturbed("DeletionByTaintManager"), Reason::NodeLost),
+        ("its node is gone", disturbed("DeletionByPodGC"), Reason::NodeLost),
+        ("drained", disturbed("EvictionByEvictionAPI"), Reason::Evicted),
+        ("the node ran short, or shut down", disturbed("TerminationByKubelet"), Reason::Evicted),
+        ("a reason of a newer Kubernetes", disturbed("DeletionByMoonlight"), Reason::Evicted),
+        (
+            "evicted, with DisruptionTarget",
+            said_by_kubelet("Evicted", disturbed("TerminationByKubelet")),
+            Reason::Evicted,
+        ),
+        ("evicted, without", said_by_kubelet("Evicted", killed_at(60, pod())), Reason::DiskLimit),
+        ("the node shut down, in old words", said_by_kubelet("Terminated", killed_at(60, pod())), Reason::Evicted),
+        (
+            "no cpu left on the node",
+            never_started("OutOfcpu", "Node didn't have enough resource: cpu"),
+            Reason::Evicted,
+        ),
+        ("the node would not have it", never_started("UnexpectedAdmissionError", "Allocate failed"), Reason::Evicted),
+        ("labels changed", never_started("NodeAffinity", "Predicate NodeAffinity failed"), Reason::Evicted),
+        ("lost, by the node controller's word", said_by_kubelet("NodeLost", pod()), Reason::NodeLost),
+        ("no such command", no_such_command(), Reason::ContainerConfig),
+        ("no such command, and deleted", gone(deleted_at(40, no_such_command())), Reason::ContainerConfig),
+        (
+            "no such command beside a timeout",
+            said_by_kubelet("DeadlineExceeded", no_such_command()),
+            Reason::ContainerConfig,
+        ),
+        ("too little memory to start", out_of_memory(no_such_command()), Reason::OOMKilled),
+        ("init container", init.clone(), Reason::ExitCode),
+        ("init container killed by the deletion", deleted_at(10, init), Reason::PodDeleted),
+        (
+            "failed without a word, and still there",
+            PodFacts { phase: Phase::Failed, work: Work::NotStarted, ..pod() },
+            Reason::NodeLost,
+        ),
+    ] {
+        assert_eq!(reason(&pod), Some(expected), "{what}");
+    }
+}
+
+#[test]
+fn a_pod_that_runs_or_starts_has_not_ended() {
+    let pending = PodFacts { phase: Phase::Pending, work: Work::NotStarted, ..pod() };
+    let disturbed = PodFacts { phase: Phase::Running, work: Work::Running, ..disturbed("EvictionByEvictionAPI") };
+    let beside_runs = PodFacts { phase: Phase::Running, ..exited(0) };
+    for pod in [pod(), pending, disturbed, beside_runs, deleted_at(990, pod())] {
+        assert_eq!(reason(&pod), None, "{pod:?}");
+    }
+}
+
+#[test]
+fn a_node_counts_as_lost_sixty_seconds_after_its_pod_should_be_gone_and_not_before() {
+    let pod = deleted_at(100, pod());
+    let at_second = |second| ended(&pod, None, at(second)).map(|ended| ended.reason);
+    assert_eq!(at_second(130 + 60), None);
+    assert_eq!(at_second(130 + 61), Some(Reason::NodeLost));
+}
+
+#[test]
+fn what_a_lost_node_said_last_is_believed() {
+    let preempted =
+        PodFacts { disruption: Some(("PreemptionByScheduler".into(), String::new())), ..deleted_at(100, pod()) };
+    assert_eq!(ended(&preempted, None, at(1000)).map(|ended| ended.reason), Some(Reason::Preempted));
+}
+
+#[test]
+fn a_deleted_job_is_told_from_a_deleted_pod() {
+    let pod = gone(pod());
+    for (job, expected) in [
+        (None, Reason::PodDeleted),
+        (Some(job()), Reason::PodDeleted),
+        (Some(JobFacts { deleting: true, ..job() }), Reason::JobDeleted),
+        (Some(JobFacts { gone: true, ..job() }), Reason::JobDeleted),
+    ] {
+        assert_eq!(ended(&pod, job.as_ref(), at(1000)).map(|ended| ended.reason), Some(expected), "{job:?}");
+    }
+}
+
+#[test]
+fn the_job_of_a_deleted_pod_is_heard_before_the_pod_is_judged() {
+    let (job, ended) = (job(), Some(JobEnd { succeeded: false, at: at(999) }));
+    let until = |pod: PodFacts, job: &JobFacts| job_may_tell_until(&pod, Some(job));
+    assert_eq!(until(gone(pod()), &job), Some(at(1005)));
+    assert_eq!(until(killed_at(40, deleted_at(39, pod())), &job), Some(at(39 + 30 + 5)), "SIGTERM ended it");
+    assert_eq!(until(gone(pod()), &JobFacts { gone: true, ..job.clone() }), None);
+    assert_eq!(until(gone(pod()), &JobFacts { deleting: true, ..job.clone() }), None);
+    assert_eq!(until(gone(pod()), &JobFacts { finished: ended, ..job.clone() }), None);
+    assert_eq!(until(gone(exited(0)), &job), None, "the pod itself has told");
+    assert_eq!(until(deleted_at(39, pod()), &job), None, "it has not ended");
+    assert_eq!(until(said_by_kubelet("Silence", pod()), &job), None, "nobody deleted it");
+}
+
+#[test]
+fn a_pod_that_went_unseen_is_not_run_again_when_its_job_succeeded() {
+    let job = JobFacts { finished: Some(JobEnd { succeeded: true, at: at(60) }), ..job() };
+    let ended = ended(&gone(pod()), Some(&job), at(1000)).expect("an end");
+    assert_eq!((ended.reason, judge(&ended, &[])), (Reason::ResultLost, Verdict::Succeeded));
+    assert!(ended.message.contains("report-1"), "{}", ended.message);
+    let failed = crate::core::attempt::ended::ended(&gone(exited(7)), Some(&job), at(1000)).map(|ended| ended.reason);
+    assert_eq!(failed, Some(Reason::ExitCode), "what the pod itself said goes first");
+}
+
+#[test]
+fn an_end_tells_what_a_person_needs_to_know() {
+    let of = |pod: &PodFacts| ended(pod, Some(&job()), at(1000)).expect("an end");
+    assert_eq!(of(&exited(7)).message, "the work ended with exit code 7");
+    assert_eq!(
+        of(&leaving(7, "Traceback:\nKeyError: 'uri'\n")).message,
+        "the work ended with exit code 7: KeyError: 'uri'"
+    );
+    assert_eq!((of(&exited(7)).exit_code, of(&exited(7)).at), (Some(7), Some(at(50))));
+    assert!(of(&said_by_kubelet("DeadlineExceeded", killed_at(600, pod()))).message.contains("600 s"));
+    assert!(of(&PodFacts { out_of_memory: Some("beside".into()), ..exited(0) }).message.contains("beside"));
+    assert!(of(&disturbed("EvictionByEvictionAPI")).message.contains("said the cluster"));
+    assert!(of(&never_started("OutOfcpu", "not enough cpu")).message.contains("OutOfcpu: not enough cpu"));
+    assert!(of(&gone(pod())).message.contains("report-1-x"));
+}
+
+#[test]
+fn the_last_line_alone_of_a_long_failure_is_told_and_cut() {
+    let message = ended(&leaving(1, &format!("first\n{}", "é".repeat(3000))), None, at(1000)).expect("an end").message;
+    assert!(message.chars().count() < 300 && message.ends_with("é…") && !message.contains("first"), "{message}");
+    let cut_by_the_kubelet = leaving(1, "\u{fffd}\u{fffd}no disk");
+    let message = ended(&cut_by_the_kubelet, None, at(1000)).expect("an end").message;
+    assert_eq!(message, "the work ended with exit code 1: no disk");
+}
+
+#[test]
+fn an_error_that_the_work_reports_is_read() {
+    let said = r#"{"error": {"type": "RateLimited", "message": "try later", "retryable": true}}"#;
+    let told = ended(&leaving(1, said), None, at(1000)).expect("an end");
+    assert_eq!((told.reason, told.message.as_str()), (Reason::ReportedError, "RateLimited: try later"));
+    let reported =
+        Reported { type_: Some("RateLimited".into()), message: Some("try later".into()), retryable: Some(true) };
+    assert_eq!(told.reported, Some(reported));
+}
+
+#[test]
+fn what_is_no_report_is_an_exit_code() {
+    for left in
+        ["", "{}", "[1]", "error", r#"{"error": "plain text"}"#, r#"{"error": null}"#, r#"{"error": {"type": "Cut"#]
+    {
+        assert_eq!(reason(&leaving(1, left)), Some(Reason::ExitCode), "{left}");
+    }
+}
+
+#[test]
+fn a_report_with_odd_fields_is_still_a_report() {
+    let told = ended(&leaving(1, r#"{"error": {"type": 7, "message": ["x"], "retryable": "no"}}"#), None, at(1000))
+        .expect("an end");
+    assert_eq!((told.reason, told.reported), (Reason::ReportedError, Some(Reported::default())));
+    assert_eq!(told.message, "the work ended with exit code 1");
+}
+
+#[test]
+fn a_report_beside_exit_0_is_a_result_and_not_an_error() {
+    assert_eq!(reason(&leaving(0, r#"{"error": {"type": "Nothing"}}"#)), Some(Reason::Succeeded));
+}
+
+#[test]
+fn work_that_was_killed_by_a_deletion_is_not_judged_by_what_it_left() {
+    let pod = deleted_at(40, leaving(143, r#"{"error": {"retryable": false}}"#));
+    let told = ended(&pod, None, at(1000)).expect("an end");
+    assert_eq!((told.reason, judge(&told, &[])), (Reason::PodDeleted, Verdict::Disrupted));
+}
+
+#[test]
+fn a_result_is_json_or_text_and_says_when_it_was_cut_off() {
+    let long = "x".repeat(RESULT_BYTES);
+    let exact = format!("\"{}\"", "x".repeat(RESULT_BYTES - 2));
+    for (left, value, truncated) in [
+        (r#"{"pages": 10}"#, json!({"pages": 10}), false),
+        ("[1, 2]\n", json!([1, 2]), false),
+        ("42", json!(42), false),
+        ("null", json!(null), false),
+        ("done, 10 pages\n", json!("done, 10 pages"), false),
+        (r#"{"pages": "#, json!(r#"{"pages": "#), false),
+        (long.as_str(), json!(long), true),
+        (exact.as_str(), json!("x".repeat(RESULT_BYTES - 2)), false),
+    ] {
+        assert_eq!(result(left, 3), (value, truncated), "{} bytes", left.len());
+    }
+}
+
+#[test]
+fn a_pod_of_many_containers_has_less_room_for_each_result() {
+    for (containers, room) in [(0, 4096), (1, 4096), (3, 4096), (4, 3072), (5, 2457), (20, 614)] {
+        let is_cut = |bytes: usize| result(&"x".repeat(bytes), containers).1;
+        assert!(!is_cut(room - 1) && is_cut(room), "{containers} containers");
+    }
+}
+
+fn with_reason(reason: Reason) -> Ended {
+    Ended { reason, message: String::new(), exit_code: None, at: None, reported: None, left: None }
+}
+
+#[test]
+fn every_reason_has_its_built_in_verdict() {
+    use Reason::*;
+    let disrupted = [Evicted, Preempted, NodeLost, PodDeleted, JobDeleted, WorkerLost];
+    let for_good = [ImageUnavailable, ContainerConfig];
+    for reason in Reason::iter() {
+        let expected = match reason {
+            Succeeded | ResultLost => Verdict::Succeeded,
+            reason if disrupted.contains(&reason) => Verdict::Disrupted,
+            reason if for_good.contains(&reason) => Verdict::FailedForGood,
+            _ => Verdict::Failed,
+        };
+        assert_eq!(judge(&with_reason(reason), &[]), expected, "{reason}");
+    }
+}
+
+#[test]
+fn what_the_work_reports_decides_over_the_built_in_verdict() {
+    for (retryable, expected) in
+        [(Some(true), Verdict::Failed), (Some(false), Verdict::FailedForGood), (None, Verdict::Failed)]
+    {
+        let reported = Some(Reported { retryable, ..Reported::default() });
+        assert_eq!(judge(&Ended { reported, ..with_reason(Reason::ReportedError) }, &[]), expected, "{retryable:?}");
+    }
+}
+
+fn rule(action: FailureAction) -> FailureRule {
+    FailureRule { action, ..FailureRule::default() }
+}
+
+fn on_codes(codes: &[i32], action: FailureAction) -> FailureRule {
+    FailureRule { exit_codes: Some(codes.into()), ..rule(action) }
+}
+
+fn on_reasons(reasons: &[Reason], action: FailureAction) -> FailureRule {
+    FailureRule { reasons: Some(reasons.into()), ..rule(action) }
+}
+
+fn on_types(types: &[&str], action: FailureAction) -> FailureRule {
+    FailureRule { error_types: Some(types.iter().map(|type_| (*type_).into()).collect()), ..rule(action) }
+}
+
+fn with_code(exit_code: i32) -> Ended {
+    Ended { exit_code: Some(exit_code), ..with_reason(Reason::ExitCode) }
+}
+
+fn with_type(type_: &str, retryable: Option<bool>) -> Ended {
+    let reported = Some(Reported { type_: Some(type_.into()), message: None, retryable });
+    Ended { reported, exit_code: Some(1), ..with_reason(Reason::ReportedError) }
+}
+
+#[test]
+fn each_action_of_a_rule_has_its_verdict() {
+    for (action, expected) in [
+        (FailureAction::Fail, Verdict::FailedForGood),
+        (FailureAction::Retry, Verdict::Failed),
+        (FailureAction::Ignore, Verdict::Disrupted),
+    ] {
+        assert_eq!(judge(&with_code(65), &[on_codes(&[64, 65], action)]), expected, "{action:?}");
+    }
+}
+
+#[test]
+fn the_first_rule_that_matches_wins() {
+    let rules = [on_codes(&[1], FailureAction::Ignore), on_reasons(&[Reason::ExitCode], FailureAction::Fail)];
+    assert_eq!(judge(&with_code(1), &rules), Verdict::Disrupted);
+    assert_eq!(judge(&with_code(2), &rules), Verdict::FailedForGood);
+    assert_eq!(judge(&with_reason(Reason::Timeout), &rules), Verdict::Failed, "no rule matches");
+}
+
+#[test]
+fn the_fields_of_one_rule_are_anded() {
+    let rules = [FailureRule { reasons: Some(vec![Reason::ReportedError]), ..on_codes(&[1], FailureAction::Ignore) }];
+    assert_eq!(judge(&with_type("Any", None), &rules), Verdict::Disrupted);
+    assert_eq!(judge(&with_code(1), &rules), Verdict::Failed, "the code alone");
+    let other_code = Ended { exit_code: Some(2), ..with_type("Any", None) };
+    assert_eq!(judge(&other_code, &rules), Verdict::Failed, "the reason alone");
+}
+
+#[test]
+fn a_rule_goes_over_what_the_work_reports_and_over_what_is_built_in() {
+    let rules =
+        [on_types(&["RateLimited"], FailureAction::Ignore), on_reasons(&[Reason::Evicted], FailureAction::Fail)];
+    assert_eq!(judge(&with_type("RateLimited", Some(false)), &rules), Verdict::Disrupted);
+    assert_eq!(judge(&with_type("Other", Some(false)), &rules), Verdict::FailedForGood);
+    assert_eq!(judge(&with_reason(Reason::Evicted), &rules), Verdict::FailedForGood);
+}
+
+#[test]
+fn a_rule_on_exit_codes_or_types_does_not_match_what_has_none() {
+    let rules = [on_codes(&[1], FailureAction::Fail), on_types(&["T"], FailureAction::Fail)];
+    assert_eq!(judge(&with_reason(Reason::NodeLost), &rules), Verdict::Disrupted);
+    let untyped = Ended { reported: Some(Reported::default()), ..with_reason(Reason::ReportedError) };
+    assert_eq!(judge(&untyped, &rules), Verdict::Failed);
+}
+
+#[test]
+fn no_rule_makes_a_failure_of_a_success() {
+    let rules = [
+        on_reasons(&[Reason::Succeeded, Reason::ResultLost], FailureAction::Fail),
+        on_codes(&[0], FailureAction::Fail),
+    ];
+    let success = Ended { exit_code: Some(0), ..with_reason(Reason::Succeeded) };
+    assert_eq!(judge(&success, &rules), Verdict::Succeeded);
+    assert_eq!(judge(&with_reason(Reason::ResultLost), &rules), Verdict::Succeeded);
+}
+
+#[test]
+fn the_timeout_runs_from_the_pods_start_on_its_node() {
+    assert_eq!(due_to_end(&pod()), Some(at(0) + SignedDuration::from_secs(600)));
+    assert_eq!(due_to_end(&PodFacts { started_at: None, ..pod() }), None);
+    assert_eq!(due_to_end(&PodFacts { timeout_seconds: None, ..pod() }), None);
+}
+
+#[test]
+fn the_last_version_of_a_deleted_pod_does_not_make_its_end_a_failure_of_the_work() {
+    let seen = deleted_at(40, pod());
+    let last = PodFacts {
+        due_gone_at: Some(at(60)),
+        deleted_at: Some(at(60)),
+        without_grace: true,
+        gone_at: Some(at(60)),
+        ..exited(137)
+    };
+    let told = |pod: &PodFacts| ended(pod, Some(&job()), at(61)).map(|ended| ended.reason);
+    assert_eq!(told(&last.clone().after(&seen)), Some(Reason::PodDeleted), "its deletion was seen before");
+    assert_eq!(told(&last), Some(Reason::PodDeleted), "its deletion was not seen, and a signal ended it");
+    let failed = PodFacts { work: exited(3).work, ..last };
+    assert_eq!(told(&failed), Some(Reason::ExitCode), "no signal leaves that");
+}
+
+#[test]
+fn a_container_that_could_not_be_started_has_no_exit_code_and_is_not_tried_again() {
+    let pod = PodFacts { work: Work::NotStarted, not_startable: Some("no such file".into()), ..exited(128) };
+    let told = ended(&pod, None, at(1000)).expect("an end");
+    assert_eq!((told.exit_code, told.left.as_deref(), told.message.as_str()), (None, None, "no such file"));
+    assert_eq!(judge(&told, &[]), Verdict::FailedForGood);
+    assert_eq!(judge(&told, &[on_reasons(&[Reason::ContainerConfig], FailureAction::Retry)]), Verdict::Failed);
+}

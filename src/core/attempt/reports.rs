@@ -1,0 +1,166 @@
+//! What the work says of itself over HTTP: how far it is, why it will fail, and that it has handed over its result.
+//! Here its words are read with bounds; what follows from them is decided in `lifecycle`.
+
+use serde::{Deserialize, Serialize};
+
+use crate::api::{Progress, ReportedError, ResultRef};
+use crate::core::telling::text;
+
+/// Characters of a progress' message.
+const PROGRESS_MESSAGE: usize = 256;
+/// Characters of an error's message, and of its type.
+const ERROR_MESSAGE: usize = 1024;
+const ERROR_TYPE: usize = 128;
+/// Floats above this are not known to the last digit.
+const EXACT: f64 = 9_007_199_254_740_992.0;
+
+/// What one pod has said so far.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Said {
+    /// The pod's uid.
+    pub pod: String,
+    pub progress: Option<Progress>,
+    pub error: Option<ReportedError>,
+    pub result: Option<ResultRef>,
+}
+
+/// One thing that a pod says.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Word {
+    Progress(Progress),
+    Error(ReportedError),
+    /// Its result is in the store.
+    Result(ResultRef),
+}
+
+impl Said {
+    pub fn of(pod: &str) -> Self {
+        Self { pod: pod.into(), ..Self::default() }
+    }
+
+    /// The last word of each kind counts.
+    pub fn hear(&mut self, word: Word) {
+        match word {
+            Word::Progress(progress) => self.progress = Some(progress),
+            Word::Error(error) => self.error = Some(error),
+            Word::Result(result) => self.result = Some(result),
+        }
+    }
+}
+
+/// Why a word is refused, and which field it is.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+#[error("{why}")]
+pub struct Unclear {
+    pub field: Option<&'static str>,
+    pub why: &'static str,
+}
+
+/// How far the work is, as it says it. A percentage is kept within 0 and 100, and rounded down; numbers of items are
+/// whole.
+pub fn progress(
+    percent: Option<f64>,
+    done: Option<f64>,
+    total: Option<f64>,
+    message: Option<&str>,
+) -> Result<Progress, Unclear> {
+    let message = message.map(|text| line(text, PROGRESS_MESSAGE)).filter(|text| !text.is_empty());
+    let progress = Progress {
+        percent: percent.map(|percent| percent.clamp(0.0, 100.0) as i32),
+        done: done.map(|done| count(done, "done")).transpose()?,
+        total: total.map(|total| count(total, "total")).transpose()?,
+        message,
+        updated_at: None,
+    };
+    if progress == Progress::default() {
+        return Err(Unclear { field: None, why: "say how far it is: percent, done, total or message" });
+    }
+    Ok(progress)
+}
+
+fn count(number: f64, field: &'static str) -> Result<i64, Unclear> {
+    let is_count = number.fract() == 0.0 && (0.0..=EXACT).contains(&number);
+    if is_count {
+        Ok(number as i64)
+    } else {
+        Err(Unclear { field: Some(field), why: "it counts items: 0, 1, 2 and so on" })
+    }
+}
+
+/// Why the work will fail, as it says it.
+pub fn error(type_: Option<&str>, message: Option<&str>, retryable: Option<bool>) -> Result<ReportedError, Unclear> {
+    let text = |text: Option<&str>, most| text.map(|text| line(text, most)).filter(|text| !text.is_empty());
+    let error = ReportedError { type_: text(type_, ERROR_TYPE), message: text(message, ERROR_MESSAGE), retryable };
+    if error == ReportedError::default() {
+        return Err(Unclear { field: None, why: "say what is wrong: type, message or retryable" });
+    }
+    Ok(error)
+}
+
+/// Two reports say the same, whenever they were written.
+pub fn same(one: &Progress, other: &Progress) -> bool {
+    let undated = |progress: &Progress| Progress { updated_at: None, ..progress.clone() };
+    undated(one) == undated(other)
+}
+
+/// `said` in one line of at most so many characters.
+fn line(said: &str, most: usize) -> String {
+    let clean: String = said.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
+    text::cut(clean.trim(), most)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn a_percentage_is_kept_within_its_bounds() {
+        for (said, kept) in [(40.0, 40), (40.9, 40), (-3.0, 0), (250.0, 100), (1e300, 100)] {
+            assert_eq!(
+                progress(Some(said), None, None, None).map(|progress| progress.percent),
+                Ok(Some(kept)),
+                "{said}"
+            );
+        }
+    }
+
+    #[test]
+    fn items_are_counted_in_whole_numbers_however_they_are_written() {
+        let counted = progress(None, Some(125.0), Some(1e3), None).expect("numbers");
+        assert_eq!((counted.done, counted.total), (Some(125), Some(1000)));
+        for wrong in [1.5, -1.0, 1e300] {
+            assert_eq!(progress(None, None, Some(wrong), None).map_err(|why| why.field), Err(Some("total")), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn who_says_nothing_is_told_what_to_say() {
+        assert!(progress(None, None, None, Some(" \n")).is_err());
+        assert!(error(None, Some(""), None).is_err());
+        assert!(error(None, None, Some(false)).is_ok());
+    }
+
+    #[test]
+    fn the_last_word_of_each_kind_counts() {
+        let mut said = Said::of("p");
+        for percent in [10.0, 20.0] {
+            said.hear(Word::Progress(progress(Some(percent), None, None, None).expect("clear")));
+        }
+        said.hear(Word::Error(error(Some("Broken"), None, None).expect("clear")));
+        assert_eq!(said.progress.and_then(|progress| progress.percent), Some(20));
+        assert_eq!((said.error.and_then(|error| error.type_).as_deref(), said.result), (Some("Broken"), None));
+    }
+
+    proptest! {
+        #[test]
+        fn texts_are_one_line_and_short(text in "(?s).{0,2000}") {
+            let message = progress(Some(1.0), None, None, Some(&text)).expect("clear").message.unwrap_or_default();
+            prop_assert!(message.chars().count() <= PROGRESS_MESSAGE && !message.contains(char::is_control));
+            let said = error(Some(&text), Some(&text), Some(true)).expect("clear");
+            for text in [said.type_, said.message].into_iter().flatten() {
+                prop_assert!(text.chars().count() <= ERROR_MESSAGE && !text.contains(char::is_control));
+            }
+        }
+    }
+}

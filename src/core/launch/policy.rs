@@ -1,0 +1,222 @@
+//! What applies to a task: its own word, else its type's, else the built-in default.
+
+use super::resources;
+use crate::api::{Payload, Priority, Retry, Task, TaskSpec, TaskTypeSpec};
+use crate::core::Reason;
+
+const TIMEOUT_SECONDS: i32 = 3600;
+const START_DEADLINE_SECONDS: i32 = 600;
+const PAYLOAD_BYTES: i32 = 32_768;
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct Policy {
+    pub priority: Priority,
+    pub timeout_seconds: i64,
+    pub start_deadline_seconds: i64,
+    pub retry: RetryPolicy,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct RetryPolicy {
+    pub limit: i32,
+    pub initial_seconds: i32,
+    pub factor: f64,
+    pub max_seconds: i32,
+    pub disruption_limit: i32,
+    pub oom_memory_factor: f64,
+}
+
+/// A task that its type does not let in: it ends Failed at once.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Refusal {
+    pub reason: Reason,
+    pub message: String,
+}
+
+impl Policy {
+    /// With no type at hand (it was deleted while the task ran) the task's own word and the defaults hold.
+    pub fn of(task: &TaskSpec, kind: Option<&TaskTypeSpec>) -> Self {
+        let defaults = kind.map(|kind| &kind.defaults);
+        Self {
+            priority: priority(task, kind),
+            timeout_seconds: timeout(task, kind).into(),
+            start_deadline_seconds: kind
+                .and_then(|kind| kind.start_deadline_seconds)
+                .unwrap_or(START_DEADLINE_SECONDS)
+                .into(),
+            retry: RetryPolicy::of(task.retry.as_ref(), defaults.and_then(|defaults| defaults.retry.as_ref()))
+                .within(kind.and_then(|kind| kind.maximum.retry_limit)),
+        }
+    }
+}
+
+impl RetryPolicy {
+    /// The type's maximum bounds the defaults, too.
+    fn within(self, most: Option<i32>) -> Self {
+        Self { limit: most.map_or(self.limit, |most| self.limit.min(most)), ..self }
+    }
+
+    fn of(task: Option<&Retry>, kind: Option<&Retry>) -> Self {
+        fn first<T>(task: Option<&Retry>, kind: Option<&Retry>, field: impl Fn(&Retry) -> Option<T>) -> Option<T> {
+            task.and_then(&field).or_else(|| kind.and_then(&field))
+        }
+        Self {
+            limit: first(task, kind, |retry| retry.limit).unwrap_or(3),
+            initial_seconds: first(task, kind, |retry| retry.initial_seconds).unwrap_or(10),
+            factor: first(task, kind, |retry| retry.factor).unwrap_or(2.0),
+            max_seconds: first(task, kind, |retry| retry.max_seconds).unwrap_or(300),
+            disruption_limit: first(task, kind, |retry| retry.disruption_limit).unwrap_or(20),
+            oom_memory_factor: first(task, kind, |retry| retry.oom_memory_factor).unwrap_or(1.0),
+        }
+    }
+}
+
+pub fn priority(task: &TaskSpec, kind: Option<&TaskTypeSpec>) -> Priority {
+    let wanted = task.priority.or_else(|| kind.and_then(|kind| kind.defaults.priority)).unwrap_or_default();
+    kind.and_then(|kind| kind.maximum.priority).map_or(wanted, |most| wanted.min(most))
+}
+
+fn timeout(task: &TaskSpec, kind: Option<&TaskTypeSpec>) -> i32 {
+    let default = kind.and_then(|kind| kind.defaults.timeout_seconds);
+    let wanted = task.timeout_seconds.or(default).unwrap_or(TIMEOUT_SECONDS);
+    kind.and_then(|kind| kind.maximum.timeout_seconds).map_or(wanted, |most| wanted.min(most))
+}
+
+/// What a schema cannot see: whether the task stays within what its type allows.
+pub fn refusal(task: &Task, kind: &TaskTypeSpec) -> Option<Refusal> {
+    payload_refusal(task.spec.payload.as_ref(), &task.spec.type_, kind)
+        .or_else(|| above_maximum(&task.spec, kind).map(|message| Refusal { reason: Reason::AboveMaximum, message }))
+}
+
+fn payload_refusal(payload: Option<&Payload>, type_: &str, kind: &TaskTypeSpec) -> Option<Refusal> {
+    let most = kind.maximum.payload_bytes.unwrap_or(PAYLOAD_BYTES).max(0) as usize;
+    let bytes = payload.map_or(2, Payload::bytes);
+    (bytes > most.max(2)).then(|| Refusal {
+        reason: Reason::PayloadTooLarge,
+        message: format!(
+            "the payload has {bytes} bytes as compact JSON; type {type_} allows {most}: put the content into a store of yours and hand over a reference"
+        ),
+    })
+}
+
+fn above_maximum(task: &TaskSpec, kind: &TaskTypeSpec) -> Option<String> {
+    let type_ = &task.type_;
+    let maximum = &kind.maximum;
+    if let Some(most) = maximum.priority.filter(|most| task.priority.is_some_and(|asked| asked > *most)) {
+        return Some(format!("spec.priority is above {most}, the highest that type {type_} allows"));
+    }
+    if let Some(most) = maximum.timeout_seconds.filter(|most| task.timeout_seconds.is_some_and(|asked| asked > *most)) {
+        return Some(format!("spec.timeoutSeconds is above {most}, the most that type {type_} allows"));
+    }
+    let limit = task.retry.as_ref().and_then(|retry| retry.limit);
+    if let Some(most) = maximum.retry_limit.filter(|most| limit.is_some_and(|asked| asked > *most)) {
+        return Some(format!("spec.retry.limit is above {most}, the most that type {type_} allows"));
+    }
+    resources::above_maximum(task, kind)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::api::{Defaults, Maximum, Quantity, Resources};
+    use serde_json::json;
+
+    fn task(spec: TaskSpec) -> Task {
+        Task::new("t", TaskSpec { type_: "thumbnails".into(), ..spec })
+    }
+
+    #[test]
+    fn built_in_defaults_hold_where_nobody_speaks() {
+        let policy = Policy::of(&TaskSpec::default(), None);
+        assert_eq!(
+            (policy.priority, policy.timeout_seconds, policy.start_deadline_seconds),
+            (Priority::Normal, 3600, 600)
+        );
+        let retry = policy.retry;
+        assert_eq!((retry.limit, retry.initial_seconds, retry.max_seconds, retry.disruption_limit), (3, 10, 300, 20));
+        assert_eq!((retry.factor, retry.oom_memory_factor), (2.0, 1.0));
+    }
+
+    #[test]
+    fn defaults_stay_within_the_types_maximum() {
+        let maximum = Maximum {
+            priority: Some(Priority::Low),
+            timeout_seconds: Some(600),
+            retry_limit: Some(1),
+            ..Maximum::default()
+        };
+        let policy = Policy::of(&TaskSpec::default(), Some(&TaskTypeSpec { maximum, ..TaskTypeSpec::default() }));
+        assert_eq!((policy.priority, policy.timeout_seconds, policy.retry.limit), (Priority::Low, 600, 1));
+    }
+
+    #[test]
+    fn retry_is_merged_field_by_field() {
+        let spec = TaskSpec { retry: Some(Retry { limit: Some(7), ..Retry::default() }), ..TaskSpec::default() };
+        let kind = TaskTypeSpec {
+            defaults: Defaults {
+                retry: Some(Retry { limit: Some(1), initial_seconds: Some(2), ..Retry::default() }),
+                ..Defaults::default()
+            },
+            ..TaskTypeSpec::default()
+        };
+        let retry = Policy::of(&spec, Some(&kind)).retry;
+        assert_eq!((retry.limit, retry.initial_seconds, retry.max_seconds), (7, 2, 300));
+    }
+
+    #[test]
+    fn a_payload_is_measured_as_compact_json_against_the_types_limit() {
+        let kind = TaskTypeSpec {
+            maximum: Maximum { payload_bytes: Some(9), ..Maximum::default() },
+            ..TaskTypeSpec::default()
+        };
+        let of = |value: serde_json::Value| {
+            let payload = serde_json::from_value(value).expect("an object");
+            refusal(&task(TaskSpec { payload: Some(payload), ..TaskSpec::default() }), &kind)
+                .map(|refusal| refusal.reason)
+        };
+        assert_eq!(of(json!({"a": "bc"})), Some(Reason::PayloadTooLarge));
+        assert_eq!(of(json!({"a": "b"})), None);
+    }
+
+    #[test]
+    fn each_maximum_is_told_with_the_field_and_the_bound() {
+        let kind = TaskTypeSpec {
+            maximum: Maximum {
+                priority: Some(Priority::High),
+                timeout_seconds: Some(60),
+                retry_limit: Some(2),
+                resources: [("memory".to_owned(), Quantity("1Gi".into()))].into(),
+                ..Maximum::default()
+            },
+            ..TaskTypeSpec::default()
+        };
+        let asks = [
+            (TaskSpec { priority: Some(Priority::Critical), ..TaskSpec::default() }, "spec.priority"),
+            (TaskSpec { timeout_seconds: Some(61), ..TaskSpec::default() }, "spec.timeoutSeconds"),
+            (
+                TaskSpec { retry: Some(Retry { limit: Some(3), ..Retry::default() }), ..TaskSpec::default() },
+                "spec.retry.limit",
+            ),
+            (with_limit("memory", "2Gi"), "memory"),
+            (with_limit("nvidia.com/gpu", "1"), "nvidia.com/gpu"),
+        ];
+        for (spec, word) in asks {
+            let refusal = refusal(&task(spec), &kind).expect("above the maximum");
+            assert_eq!(refusal.reason, Reason::AboveMaximum);
+            assert!(refusal.message.contains(word), "{}", refusal.message);
+        }
+        assert_eq!(refusal(&task(with_limit("cpu", "64")), &kind), None, "cpu is not named, so it is free");
+        let exactly = TaskSpec {
+            priority: Some(Priority::High),
+            timeout_seconds: Some(60),
+            retry: Some(Retry { limit: Some(2), ..Retry::default() }),
+            ..with_limit("memory", "1Gi")
+        };
+        assert_eq!(refusal(&task(exactly), &kind), None, "the maximum itself is allowed");
+    }
+
+    fn with_limit(resource: &str, quantity: &str) -> TaskSpec {
+        let limits = [(resource.to_owned(), Quantity(quantity.into()))].into();
+        TaskSpec { resources: Some(Resources { limits, ..Resources::default() }), ..TaskSpec::default() }
+    }
+}

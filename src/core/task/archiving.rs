@@ -1,0 +1,115 @@
+//! Archive before forget: what ends a run, and what takes its place, is written only together with its record.
+//!
+//! While the archive does not take the record, the end is written all the same and says so; what would wipe it out
+//! waits: a new run, and the removal of Jobs and of the task itself.
+
+use super::{Action, Decision, View};
+use crate::api::{State, Task, TaskStatus};
+use crate::core::telling::conditions;
+use crate::core::telling::conditions::Said;
+
+/// A run whose record is to be in the archive before anything more is written.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Recording {
+    /// The run as it ended.
+    pub ended: TaskStatus,
+    /// Whose last lines belong into the record.
+    pub log_of: Option<LogOf>,
+    /// Written once the record is there.
+    pub then: TaskStatus,
+    /// Written where the archive does not take it now. Without this nothing is.
+    pub meanwhile: Option<TaskStatus>,
+}
+
+/// A container that has written a log.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LogOf {
+    pub pod: String,
+    pub container: String,
+}
+
+/// The task is gone, and the archive was not given what became of its last run.
+pub fn leaves_unrecorded(task: &Task) -> bool {
+    !task.status.as_ref().is_some_and(TaskStatus::is_archived)
+}
+
+/// No decision that ends a run goes past this: its record comes first.
+pub(super) fn first(view: &View, decision: Decision) -> Decision {
+    let Decision { action, wake } = decision;
+    let action = match action {
+        Action::Write(status) if status.state.is_final() && !view.status.state.is_final() => {
+            let [then, meanwhile] = [true, false].map(|there| archived(&status, there));
+            record(view, then.clone(), then, Some(meanwhile))
+        }
+        action => action,
+    };
+    Decision { action, wake }
+}
+
+fn archived(status: &TaskStatus, there: bool) -> TaskStatus {
+    TaskStatus { archived: Some(there), ..status.clone() }
+}
+
+fn record(view: &View, ended: TaskStatus, then: TaskStatus, meanwhile: Option<TaskStatus>) -> Action {
+    let log_of = log_of(view, &ended);
+    let meanwhile = meanwhile.filter(|status| *status != view.status);
+    Action::Record(Box::new(Recording { ended, log_of, then, meanwhile }))
+}
+
+/// What is read again weeks later is why something failed. A success costs no request.
+fn log_of(view: &View, ended: &TaskStatus) -> Option<LogOf> {
+    let last = ended.attempts.last().filter(|_| ended.state == State::Failed)?;
+    let mut pods = view.around.observed.pods.iter();
+    let pod = pods.find(|pod| last.pod.as_ref() == Some(&pod.name) && !pod.is_gone() && pod.has_started())?;
+    Some(LogOf { pod: pod.name.clone(), container: pod.container.clone()? })
+}
+
+impl View<'_> {
+    /// The record of this final run is still to be written.
+    pub(super) fn recorded_late(&self) -> Decision {
+        let then = archived(&self.status, true);
+        Decision::act(record(self, then.clone(), then, None))
+    }
+
+    /// A new run takes the place of this one, which ended so. What was never launched leaves nothing
+    /// behind, unless a record of it was put.
+    pub(super) fn begins_anew(&self, ended: &TaskStatus) -> Decision {
+        let was_launched = self.status.attempt > 0 || self.status.state.is_final();
+        let is_told = ended.is_archived() || !was_launched;
+        if is_told && !self.around.record_in_doubt {
+            return Decision::write(self.new_run());
+        }
+        let waits = self.waits_for_the_record(ended);
+        Decision::act(record(self, archived(ended, true), self.new_run(), Some(waits)))
+    }
+
+    /// The end of the run before stays, and the conditions say that a new one waits and what for.
+    fn waits_for_the_record(&self, ended: &TaskStatus) -> TaskStatus {
+        let (new, old) = (&self.task.spec.run_id, ended.run_id.as_deref().unwrap_or_default());
+        let message = format!("runId {new} begins once the archive has the record of runId {old}");
+        let said =
+            Said { state: ended.state, reason: ended.reason, message: ended.message.as_deref().unwrap_or_default() };
+        TaskStatus {
+            conditions: conditions::of_rerun(
+                &said,
+                &conditions::shortened(&message),
+                &self.status.conditions,
+                self.now,
+            ),
+            observed_generation: self.task.metadata.generation.unwrap_or_default(),
+            ..archived(ended, false)
+        }
+    }
+
+    /// The same end, as the present generation of the task is told it.
+    pub(super) fn retold(&self) -> TaskStatus {
+        let status = &self.status;
+        let said =
+            Said { state: status.state, reason: status.reason, message: status.message.as_deref().unwrap_or_default() };
+        TaskStatus {
+            conditions: conditions::of_task(&said, &status.conditions, self.now),
+            observed_generation: self.task.metadata.generation.unwrap_or_default(),
+            ..status.clone()
+        }
+    }
+}

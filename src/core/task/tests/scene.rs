@@ -1,0 +1,326 @@
+//! Builders: a task, what surrounds it, and its children as they are seen.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use serde_json::{Value, json};
+
+use crate::api::{Admitted, AttemptOutcome, TaskTypeSpec};
+use crate::core::attempt::facts::{JobEnd, JobFacts, JobSeen, Phase, PodFacts, PodSeen, Trouble, Work};
+use crate::core::launch::job;
+use crate::core::task::*;
+
+pub fn at(second: i64) -> Timestamp {
+    Timestamp::from_second(1_000_000 + second).expect("a time")
+}
+
+pub fn merged(mut base: Value, fields: Value) -> Value {
+    if let (Some(base), Value::Object(fields)) = (base.as_object_mut(), fields) {
+        base.extend(fields);
+    }
+    base
+}
+
+/// A type whose pauses are without jitter's help easy to foretell, and whose limits are small.
+pub fn kind(fields: Value) -> Kind {
+    let spec = json!({
+        "template": {"spec": {"containers": [{"name": "work", "image": "busybox", "resources": {"requests": {"cpu": "1"}}}]}},
+        "defaults": {"timeoutSeconds": 600, "retry": {"limit": 2, "disruptionLimit": 3, "initialSeconds": 10, "factor": 2, "maxSeconds": 300}},
+        "startDeadlineSeconds": 120,
+    });
+    Kind::read(&serde_json::from_value::<TaskTypeSpec>(merged(spec, fields)).expect("a type's spec"))
+}
+
+/// A task that was created at second 0 with resourceVersion 100, and what is known beside it.
+pub struct Scene {
+    pub task: Task,
+    pub kind: Option<Kind>,
+    pub queue: Option<Capacity>,
+    pub observed: Observed,
+    pub first_seen: u64,
+    pub settings: Settings,
+    pub earlier: Earlier,
+    pub record_in_doubt: bool,
+    pub namespace_ends: bool,
+}
+
+pub fn queued(spec: Value) -> Scene {
+    let spec = merged(json!({"type": "reports"}), spec);
+    let mut task = Task::new("report-7", serde_json::from_value(spec).expect("a task's spec"));
+    task.metadata.namespace = Some("docs".into());
+    task.metadata.uid = Some("uid-1".into());
+    task.metadata.generation = Some(1);
+    task.metadata.resource_version = Some("100".into());
+    task.metadata.creation_timestamp = Some(Time(at(0)));
+    task.status = Some(TaskStatus { observed_generation: -1, ..TaskStatus::default() });
+    Scene {
+        task,
+        kind: Some(kind(json!({}))),
+        queue: Some(Capacity::of_tasks(50)),
+        observed: Observed::default(),
+        first_seen: 100,
+        settings: Settings::default(),
+        earlier: Earlier::NotAsked,
+        record_in_doubt: false,
+        namespace_ends: false,
+    }
+}
+
+/// Admitted at second 0.
+pub fn with_slot(spec: Value) -> Scene {
+    queued(spec).admit(0)
+}
+
+/// Its Job was made at second 0, and has no pod yet.
+pub fn launched(spec: Value) -> Scene {
+    with_slot(spec).launch(0)
+}
+
+/// Its pod runs since second 0.
+pub fn running(spec: Value) -> Scene {
+    let scene = launched(spec);
+    let pod = scene.pod("p1");
+    scene.with(pod)
+}
+
+impl Scene {
+    fn around(&self) -> Surroundings<'_> {
+        Surroundings {
+            kind: self.kind.as_ref(),
+            queue: self.queue.as_ref(),
+            observed: &self.observed,
+            first_seen: self.first_seen,
+            earlier: &self.earlier,
+            record_in_doubt: self.record_in_doubt,
+            namespace_ends: self.namespace_ends,
+            settings: &self.settings,
+        }
+    }
+
+    pub fn decide(&self, second: i64) -> Decision {
+        decide(&self.task, &self.around(), at(second))
+    }
+
+    /// The API server is asked for the Job first.
+    pub fn doubts(&self, second: i64) -> bool {
+        doubts_the_launch(&self.task, &self.around(), at(second))
+    }
+
+    pub fn rests(&self, second: i64) -> bool {
+        self.decide(second).action == Action::Rest
+    }
+
+    /// When it is looked at again, given that nothing is to be done.
+    #[track_caller]
+    pub fn wakes(&self, second: i64) -> Option<i64> {
+        let decision = self.decide(second);
+        assert_eq!(decision.action, Action::Rest);
+        decision.wake.map(|wake| wake.as_second() - at(0).as_second())
+    }
+
+    /// What is written, by an archive that takes what it is given.
+    #[track_caller]
+    pub fn writes(&self, second: i64) -> TaskStatus {
+        match self.decide(second).action {
+            Action::Write(status) => *status,
+            Action::Record(recording) => recording.then,
+            action => panic!("expected a write, and not {action:?}"),
+        }
+    }
+
+    /// What is to be recorded.
+    #[track_caller]
+    pub fn records(&self, second: i64) -> Recording {
+        match self.decide(second).action {
+            Action::Record(recording) => *recording,
+            action => panic!("expected a record, and not {action:?}"),
+        }
+    }
+
+    /// Writes what is decided while the archive takes nothing.
+    #[track_caller]
+    pub fn write_without_archive(mut self, second: i64) -> Self {
+        let meanwhile = self.records(second).meanwhile.expect("something to write meanwhile");
+        self.set(meanwhile);
+        self
+    }
+
+    /// Writes what was decided.
+    #[track_caller]
+    pub fn write(mut self, second: i64) -> Self {
+        let status = self.writes(second);
+        self.set(status);
+        self
+    }
+
+    pub fn set(&mut self, status: TaskStatus) {
+        self.task.status = Some(status);
+        self.touch();
+    }
+
+    /// Something wrote to the task.
+    pub fn touch(&mut self) {
+        self.task.metadata.resource_version = Some((self.version() + 1).to_string());
+    }
+
+    pub fn version(&self) -> u64 {
+        self.task.metadata.resource_version.as_ref().map_or(100, |text| text.parse().expect("a number"))
+    }
+
+    /// A person changes the spec, and the watch shows it.
+    pub fn edit(mut self, change: impl FnOnce(&mut crate::api::TaskSpec)) -> Self {
+        let run_id = self.task.spec.run_id.clone();
+        change(&mut self.task.spec);
+        self.task.metadata.generation = self.task.metadata.generation.map(|generation| generation + 1);
+        self.touch();
+        if self.task.spec.run_id != run_id {
+            self.first_seen = self.version();
+        }
+        self
+    }
+
+    pub fn admit(mut self, second: i64) -> Self {
+        let kind = self.kind.as_ref().expect("a type");
+        let counted = job::counted(&self.task, kind, &self.settings).expect("a usable template");
+        let spec = &self.task.spec;
+        let holds = Admitted {
+            queue: spec.queue.clone(),
+            type_: Some(spec.type_.clone()),
+            kb_id: spec.kb_id.clone(),
+            resources: job::shown(&counted),
+        };
+        let admission = Admission { arrival: self.first_seen, holds };
+        let status = crate::core::task::admitted(&self.task, kind, &admission, at(second));
+        self.set(status);
+        self
+    }
+
+    pub fn launch(mut self, second: i64) -> Self {
+        self.observed.jobs.push(self.job(second));
+        self
+    }
+
+    pub fn with(mut self, pod: PodFacts) -> Self {
+        self.observed.pods.push(pod);
+        self
+    }
+
+    /// Its only pod is now `change`d.
+    pub fn pod_is(mut self, change: impl FnOnce(PodFacts) -> PodFacts) -> Self {
+        let pod = self.observed.pods.pop().expect("a pod");
+        self.with(change(pod))
+    }
+
+    /// Its last Job is now `change`d.
+    pub fn job_is(mut self, change: impl FnOnce(&mut JobFacts)) -> Self {
+        change(self.observed.jobs.last_mut().expect("a Job"));
+        self
+    }
+
+    pub fn job(&self, second: i64) -> JobFacts {
+        let name = job_name(&self.task);
+        JobFacts {
+            namespace: "docs".into(),
+            uid: format!("uid of {name}"),
+            name,
+            owner: Some("uid-1".into()),
+            created_at: at(second),
+            deleting: false,
+            gone: false,
+            finished: None,
+            holds: None,
+            seen: JobSeen::default(),
+        }
+    }
+
+    /// A pod of the present attempt that runs since second 0.
+    pub fn pod(&self, name: &str) -> PodFacts {
+        let job = job_name(&self.task);
+        PodFacts {
+            namespace: "docs".into(),
+            name: name.into(),
+            uid: format!("uid of {name}"),
+            owner: Some(format!("uid of {job}")),
+            job,
+            node: Some("node-3".into()),
+            container: Some("work".into()),
+            containers: 1,
+            created_at: at(0),
+            started_at: Some(at(0)),
+            timeout_seconds: Some(600),
+            phase: Phase::Running,
+            reason: None,
+            message: None,
+            due_gone_at: None,
+            deleted_at: None,
+            without_grace: false,
+            gone_at: None,
+            disruption: None,
+            waiting: None,
+            not_startable: None,
+            work: Work::Running,
+            out_of_memory: None,
+            failed_init: None,
+            preparing: false,
+            holds: None,
+            seen: PodSeen::default(),
+        }
+    }
+
+    pub fn status(&self) -> &TaskStatus {
+        self.task.status.as_ref().expect("a status")
+    }
+
+    /// The condition's status, where there is such a condition.
+    pub fn condition(&self, type_: &str) -> Option<(&str, &str)> {
+        let condition = self.status().conditions.iter().find(|condition| condition.type_ == type_)?;
+        Some((condition.status.as_str(), condition.reason.as_str()))
+    }
+}
+
+pub fn exits(exit_code: i32) -> impl FnOnce(PodFacts) -> PodFacts {
+    exits_leaving(exit_code, None)
+}
+
+pub fn exits_leaving(exit_code: i32, left: Option<&str>) -> impl FnOnce(PodFacts) -> PodFacts {
+    let left = left.map(str::to_owned);
+    let phase = if exit_code == 0 { Phase::Succeeded } else { Phase::Failed };
+    move |pod| PodFacts { phase, work: Work::Ended { exit_code, at: Some(at(5)), left }, ..pod }
+}
+
+pub fn evicted(pod: PodFacts) -> PodFacts {
+    PodFacts { disruption: Some(("EvictionByEvictionAPI".into(), "drained".into())), ..exits(143)(pod) }
+}
+
+/// It has a node and an image to wait for, or no node at all.
+pub fn waits(reason: Reason) -> impl FnOnce(PodFacts) -> PodFacts {
+    move |pod| PodFacts {
+        phase: Phase::Pending,
+        work: Work::NotStarted,
+        started_at: None,
+        waiting: Some(Trouble { reason, message: format!("said of {reason}") }),
+        ..pod
+    }
+}
+
+/// Its deletion was asked for at `second`, with a grace of 30 s.
+pub fn terminating(second: i64) -> impl FnOnce(PodFacts) -> PodFacts {
+    move |pod| PodFacts { deleted_at: Some(at(second)), due_gone_at: Some(at(second + 30)), ..pod }
+}
+
+pub fn gone(pod: PodFacts) -> PodFacts {
+    PodFacts { gone_at: Some(at(0)), ..pod }
+}
+
+pub fn finished(succeeded: bool, second: i64) -> impl FnOnce(&mut JobFacts) {
+    move |job| job.finished = Some(JobEnd { succeeded, at: at(second) })
+}
+
+pub fn outcomes(status: &TaskStatus) -> Vec<(i32, AttemptOutcome, Reason)> {
+    status.attempts.iter().map(|attempt| (attempt.number, attempt.outcome, attempt.reason)).collect()
+}
+
+pub fn cpu(count: &str) -> BTreeMap<String, crate::api::Quantity> {
+    [("cpu".to_owned(), crate::api::Quantity(count.into()))].into()
+}

@@ -1,0 +1,858 @@
+//! A small cluster that carries out what is decided, and whatever may go wrong in between: pods that end in
+//! every way, Jobs and pods deleted by others, nodes that do not answer, edits, restarts, lost writes; under an operator
+//! whose clock is not the cluster's.
+//!
+//! What is checked holds at every moment: see `World::check` and `World::write`.
+
+use std::collections::{HashMap, HashSet};
+
+use proptest::collection::vec;
+use proptest::prelude::*;
+use serde_json::json;
+
+use super::scene::*;
+use crate::api::AttemptOutcome;
+use crate::core::attempt::ended;
+use crate::core::attempt::facts::{JobEnd, JobFacts, Phase, PodFacts, Trouble, Unanswered, Work};
+use crate::core::attempt::reports;
+use crate::core::attempt::reports::{Said, Word};
+use crate::core::queue::{Standing, standing};
+use crate::core::task::*;
+
+/// What forged pods leave as their result.
+const FORGED: &str = "forged";
+const LIMIT: i32 = 2;
+const DISRUPTION_LIMIT: i32 = 3;
+
+#[derive(Clone, Debug)]
+enum Move {
+    Wait(u16),
+    Decide,
+    Admit,
+    PodComes {
+        waits: Option<Reason>,
+    },
+    PodStarts,
+    PodEnds(End),
+    NodesAnswer,
+    JobIsCounted,
+    /// A pod speaks, any that ever was.
+    Says {
+        pod: u8,
+        word: u8,
+    },
+    Restart,
+    LoseNextWrite,
+    Refuse,
+    /// The next launch is not answered...
+    NoAnswer,
+    /// ...and takes place now, though no watch shows it yet.
+    TakePlaceLate,
+    WatchesCatchUp,
+    DeleteJob {
+        in_foreground: bool,
+    },
+    DeletePod,
+    /// Somebody who may make pods makes one that calls itself the attempt's.
+    ForgePod,
+    /// Somebody who may make Jobs makes one that calls itself the next attempt's.
+    ForgeJob,
+    CollectGarbage,
+    Cancel,
+    RunId(u8),
+    Suspend(bool),
+    AskFor(u8),
+    TypeGoes,
+    TypeComes,
+    QueueGoes,
+    QueueComes,
+    ArchiveGoes,
+    ArchiveComes,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum End {
+    Success,
+    Exit(i32),
+    OutOfMemory,
+    Evicted,
+    Permanent,
+    NodeStopsAnswering,
+}
+
+fn some_move() -> impl Strategy<Value = Move> {
+    let waits = prop_oneof![
+        4 => Just(None),
+        1 => Just(Some(Reason::Unschedulable)),
+        1 => Just(Some(Reason::ImageUnavailable)),
+    ];
+    let end = prop_oneof![
+        Just(End::Success),
+        (1..4i32).prop_map(End::Exit),
+        Just(End::OutOfMemory),
+        Just(End::Evicted),
+        Just(End::Permanent),
+        Just(End::NodeStopsAnswering),
+    ];
+    prop_oneof![
+        8 => (0..90u16).prop_map(Move::Wait),
+        1 => (600..4000u16).prop_map(Move::Wait),
+        16 => Just(Move::Decide),
+        8 => Just(Move::Admit),
+        8 => waits.prop_map(|waits| Move::PodComes { waits }),
+        6 => Just(Move::PodStarts),
+        5 => end.prop_map(Move::PodEnds),
+        1 => Just(Move::NodesAnswer),
+        4 => Just(Move::JobIsCounted),
+        6 => any::<(u8, u8)>().prop_map(|(pod, word)| Move::Says { pod, word }),
+        2 => Just(Move::Restart),
+        2 => Just(Move::LoseNextWrite),
+        1 => Just(Move::Refuse),
+        3 => Just(Move::NoAnswer),
+        3 => Just(Move::TakePlaceLate),
+        3 => Just(Move::WatchesCatchUp),
+        1 => any::<bool>().prop_map(|in_foreground| Move::DeleteJob { in_foreground }),
+        1 => Just(Move::DeletePod),
+        2 => Just(Move::ForgePod),
+        2 => Just(Move::ForgeJob),
+        2 => Just(Move::CollectGarbage),
+        1 => Just(Move::Cancel),
+        2 => (1..4u8).prop_map(Move::RunId),
+        1 => any::<bool>().prop_map(Move::Suspend),
+        1 => (1..4u8).prop_map(Move::AskFor),
+        1 => Just(Move::TypeGoes),
+        1 => Just(Move::TypeComes),
+        1 => Just(Move::QueueGoes),
+        1 => Just(Move::QueueComes),
+        2 => Just(Move::ArchiveGoes),
+        2 => Just(Move::ArchiveComes),
+    ]
+}
+
+/// A pod, and what its node knows of it.
+#[derive(Clone, Debug)]
+struct Pod {
+    facts: PodFacts,
+    node_answers: bool,
+}
+
+struct World {
+    scene: Scene,
+    /// The second, by the cluster's clock.
+    now: i64,
+    /// By how much the operator's clock is ahead of that.
+    ahead: i64,
+    jobs: Vec<JobFacts>,
+    pods: Vec<Pod>,
+    pods_made: i32,
+    /// The uids of Jobs whose one pod was made.
+    with_pod: Vec<String>,
+    /// What the operator remembers of what is gone.
+    gone_jobs: Vec<JobFacts>,
+    gone_pods: Vec<PodFacts>,
+    /// And of what it has seen, by uid.
+    seen_jobs: HashMap<String, JobFacts>,
+    seen_pods: HashMap<String, PodFacts>,
+    said: Option<Said>,
+    refused: Option<Trouble>,
+    refuse_next: bool,
+    unanswered: Option<Unanswered>,
+    no_answer_next: bool,
+    /// What was asked for and may yet be made.
+    on_its_way: Option<JobFacts>,
+    /// The uids of Jobs that are there, or were, and of which no watch has shown anything, nor of their pods.
+    unshown: HashSet<String>,
+    lose_next: bool,
+    archive_takes: bool,
+    /// What the archive has: how each run ended, as it was last told.
+    archive: Vec<TaskStatus>,
+    /// Jobs of this name were created, ever.
+    launched: Vec<String>,
+}
+
+fn gone_at(now: Timestamp, pod: PodFacts) -> PodFacts {
+    PodFacts { gone_at: Some(now), ..pod }
+}
+
+type Checked = Result<(), TestCaseError>;
+
+impl World {
+    fn new(deadline: Option<i32>, ahead: i64) -> Self {
+        Self {
+            scene: queued(json!({"deadlineSeconds": deadline})),
+            now: 0,
+            ahead,
+            jobs: vec![],
+            pods: vec![],
+            pods_made: 0,
+            with_pod: vec![],
+            gone_jobs: vec![],
+            gone_pods: vec![],
+            seen_jobs: HashMap::new(),
+            seen_pods: HashMap::new(),
+            said: None,
+            refused: None,
+            refuse_next: false,
+            unanswered: None,
+            no_answer_next: false,
+            on_its_way: None,
+            unshown: HashSet::new(),
+            lose_next: false,
+            archive_takes: true,
+            archive: vec![],
+            launched: vec![],
+        }
+    }
+
+    fn take(&mut self, step: Move) -> Checked {
+        match step {
+            Move::Wait(seconds) => self.wait(seconds.into()),
+            Move::Decide => drop(self.decide()?),
+            Move::Admit => self.admit()?,
+            Move::PodComes { waits } => self.pod_comes(waits),
+            Move::PodStarts => self.pod_starts(),
+            Move::PodEnds(end) => self.pod_ends(end),
+            Move::NodesAnswer => self.nodes_answer(),
+            Move::JobIsCounted => self.count_jobs(),
+            Move::Says { pod, word } => self.says(pod, word),
+            Move::Restart => self.forget(),
+            Move::LoseNextWrite => self.lose_next = true,
+            Move::Refuse => self.refuse_next = true,
+            Move::NoAnswer => self.no_answer_next = true,
+            Move::TakePlaceLate => self.take_place_late(),
+            Move::WatchesCatchUp => self.unshown.clear(),
+            Move::DeleteJob { in_foreground } => {
+                // Nobody else is faster than the watches.
+                let shown = self.jobs.first().filter(|job| !self.unshown.contains(&job.uid));
+                if let Some(job) = shown.cloned() {
+                    self.delete_job(&job.uid, in_foreground);
+                }
+            }
+            Move::DeletePod => {
+                if let Some(pod) = self.pods.first().cloned() {
+                    self.delete_pod(&pod.facts.uid);
+                }
+            }
+            Move::ForgePod => self.forge_pod(),
+            Move::ForgeJob => self.forge_job(),
+            Move::CollectGarbage => self.collect_garbage(),
+            Move::Cancel => self.edit(|spec| spec.cancel = true),
+            Move::RunId(number) => self.edit(|spec| {
+                let run_id = number.to_string();
+                spec.cancel = spec.cancel && spec.run_id == run_id;
+                spec.run_id = run_id;
+            }),
+            Move::Suspend(suspend) => self.edit(|spec| spec.suspend = suspend),
+            Move::AskFor(count) => self.edit(|spec| {
+                spec.resources =
+                    Some(crate::api::Resources { requests: cpu(&count.to_string()), ..Default::default() });
+            }),
+            Move::TypeGoes => self.scene.kind = None,
+            Move::TypeComes => self.scene.kind = Some(kind(json!({}))),
+            Move::QueueGoes => self.scene.queue = None,
+            Move::QueueComes => self.scene.queue = Some(Capacity::of_tasks(1)),
+            Move::ArchiveGoes => self.archive_takes = false,
+            Move::ArchiveComes => self.archive_takes = true,
+        }
+        self.see();
+        self.check()
+    }
+
+    // The operator.
+
+    /// The second, by its own clock.
+    fn clock(&self) -> i64 {
+        self.now + self.ahead
+    }
+
+    fn observed(&self) -> Observed {
+        let jobs = self.jobs.iter().chain(&self.gone_jobs).filter(|job| !self.unshown.contains(&job.uid));
+        let pods = self.pods.iter().map(|pod| &pod.facts).chain(&self.gone_pods);
+        let pods = pods.filter(|pod| !self.unshown.contains(pod.owner.as_ref().expect("an owner")));
+        let now = at(self.clock());
+        let job = |job: &JobFacts| {
+            let fresh = job.clone().first_seen(now);
+            self.seen_jobs.get(&job.uid).map_or(fresh.clone(), |before| fresh.after(before))
+        };
+        let pod = |pod: &PodFacts| {
+            let fresh = pod.clone().first_seen(now);
+            self.seen_pods.get(&pod.uid).map_or(fresh.clone(), |before| fresh.after(before))
+        };
+        Observed {
+            refused: self.refused.clone(),
+            unanswered: self.unanswered.clone(),
+            said: self.said.clone(),
+            ..Observed::of(&self.scene.task, jobs.map(job).collect(), pods.map(pod).collect())
+        }
+    }
+
+    fn see(&mut self) {
+        let Observed { jobs, pods, .. } = self.observed();
+        self.seen_jobs.extend(jobs.into_iter().map(|job| (job.uid.clone(), job)));
+        self.seen_pods.extend(pods.into_iter().map(|pod| (pod.uid.clone(), pod)));
+    }
+
+    /// What the watches have shown; and what the API server says of the Job, where it has to be asked.
+    fn gather(&mut self) {
+        self.forget_what_is_gone();
+        self.see();
+        self.scene.observed = self.observed();
+        if self.scene.doubts(self.clock()) {
+            self.show(&job_name(&self.scene.task));
+        }
+        self.scene.observed = self.observed();
+    }
+
+    fn show(&mut self, job: &str) {
+        for there in self.jobs.iter().filter(|there| there.name == job) {
+            self.unshown.remove(&there.uid);
+        }
+    }
+
+    /// Decides and carries it out; returns what was decided.
+    fn decide(&mut self) -> Result<Decision, TestCaseError> {
+        self.gather();
+        let decision = self.scene.decide(self.clock());
+        prop_assert!(decision.wake.is_none_or(|wake| wake > at(self.clock())), "wakes in the past: {:?}", decision);
+        match decision.action.clone() {
+            Action::Rest => {}
+            Action::Write(status) => self.write(*status)?,
+            Action::Record(recording) => self.record(*recording)?,
+            Action::Launch => self.launch()?,
+            Action::DeleteJob { uid, why, .. } => {
+                prop_assert!(!self.is_early(&uid, why), "given up before its time: {why}");
+                prop_assert!(self.jobs.iter().any(|job| job.uid == uid && !job.deleting), "deletes what is not there");
+                prop_assert!(self.may_be_deleted(&uid), "deletes what is not recorded");
+                self.delete_job(&uid, false);
+            }
+            Action::DeletePod { uid, why, .. } => {
+                prop_assert!(!self.is_early(&uid, why), "given up before its time: {why}");
+                let there = self.pods.iter().any(|pod| pod.facts.uid == uid && pod.facts.due_gone_at.is_none());
+                prop_assert!(there, "deletes what is not there");
+                self.delete_pod(&uid);
+            }
+            Action::DeleteTask => prop_assert!(false, "nobody gave it a time to live"),
+        }
+        Ok(decision)
+    }
+
+    /// By the cluster's own clock it was not yet time to give this child up.
+    fn is_early(&self, uid: &str, why: Reason) -> bool {
+        let job = self.jobs.iter().find(|job| job.uid == uid && why == Reason::PodNotCreated);
+        let pod = self.pods.iter().map(|pod| &pod.facts).find(|pod| pod.uid == uid && why == Reason::Timeout);
+        let due = job.map(|job| job.created_at).or_else(|| pod.and_then(ended::due_to_end));
+        due.is_some_and(|due| after(due, SignedDuration::from_secs(60)) > at(self.now))
+    }
+
+    /// The last attempt's Job of a run that is over goes only after its record, unless it still runs.
+    fn may_be_deleted(&self, uid: &str) -> bool {
+        let status = self.scene.status();
+        let job = self.jobs.iter().find(|job| job.uid == uid).expect("it is there");
+        let is_last = job.name == job_name(&self.scene.task);
+        !status.state.is_final() || !is_last || status.is_archived() || self.observed().may_run(job)
+    }
+
+    fn admit(&mut self) -> Checked {
+        let Some(kind) = self.scene.kind.clone() else { return Ok(()) };
+        let Standing::Candidate(candidate) =
+            standing(&self.scene.task, Some(&kind), self.scene.first_seen, &self.scene.settings)
+        else {
+            return Ok(());
+        };
+        self.forget_what_is_gone();
+        if is_forestalled(&self.scene.task, &self.observed(), self.scene.first_seen) {
+            return Ok(());
+        }
+        if self.scene.queue.is_none() || candidate.ready_at.is_some_and(|ready| ready > at(self.clock())) {
+            return Ok(());
+        }
+        let admission = Admission { arrival: candidate.order.arrival(), holds: candidate.admitted() };
+        self.write(admitted(&self.scene.task, &kind, &admission, at(self.clock())))
+    }
+
+    fn record(&mut self, recording: Recording) -> Checked {
+        let Recording { ended, then, meanwhile, .. } = recording;
+        prop_assert!(ended.state.is_final() && ended.is_archived() && ended.run_id.is_some(), "no end: {:?}", ended);
+        if self.archive_takes {
+            self.archive.retain(|other| other.run_id != ended.run_id);
+            self.archive.push(ended);
+            return self.write(then);
+        }
+        meanwhile.map_or(Ok(()), |meanwhile| self.write(meanwhile))
+    }
+
+    /// It matters only while the task holds a slot.
+    fn forget_what_is_gone(&mut self) {
+        if self.scene.status().state != State::Processing {
+            self.gone_jobs.clear();
+            self.gone_pods.clear();
+        }
+    }
+
+    /// Whether the archive has this end.
+    fn has(&self, end: &TaskStatus) -> bool {
+        let told = |status: &TaskStatus| (status.state, status.reason, status.attempts.clone(), status.result.clone());
+        self.archive.iter().any(|kept| kept.run_id == end.run_id && told(kept) == told(end))
+    }
+
+    fn write(&mut self, status: TaskStatus) -> Checked {
+        if std::mem::take(&mut self.lose_next) {
+            return Ok(());
+        }
+        prop_assert_ne!(status.result.as_ref(), Some(&json!(FORGED)), "a stranger was believed");
+        self.check_transition(&status)?;
+        self.scene.set(status.clone());
+        if status.state != State::Processing {
+            (self.refused, self.unanswered) = (None, None);
+        }
+        self.gather();
+        let next = self.scene.decide(self.clock()).action;
+        prop_assert_ne!(next, Action::Write(Box::new(status)), "the same is written twice");
+        Ok(())
+    }
+
+    fn check_transition(&self, next: &TaskStatus) -> Checked {
+        let last = self.scene.status();
+        prop_assert!(!next.is_archived() || self.has(next), "says that it is archived: {:?}", next);
+        prop_assert_eq!(next.archived.is_some(), next.state.is_final());
+        if next.run_id != last.run_id && last.run_id.is_some() {
+            prop_assert_eq!((next.state, next.attempt, next.failures, next.attempts.len()), (State::Queued, 0, 0, 0));
+            prop_assert!(!self.something_runs(), "a new run begins while the old one runs");
+            let is_kept = self.archive.iter().any(|kept| kept.run_id == last.run_id);
+            prop_assert!(last.attempt == 0 && !last.state.is_final() || is_kept, "wiped out unrecorded: {:?}", last);
+            return Ok(());
+        }
+        if last.state.is_final() {
+            let unchanged = TaskStatus {
+                observed_generation: last.observed_generation,
+                conditions: last.conditions.clone(),
+                archived: last.archived,
+                ..next.clone()
+            };
+            prop_assert_eq!(&unchanged, last, "final is final");
+            prop_assert!(next.is_archived() || !last.is_archived(), "what is archived stays so");
+        }
+        let name = job_name(&self.scene.task);
+        let knows_of_a_launch = self.observed().jobs.iter().any(|job| job.name == name && !job.gone);
+        let given_back = next.state == State::Queued && next.attempt == last.attempt - 1 && !knows_of_a_launch;
+        prop_assert!(next.attempt >= last.attempt || given_back, "attempt {} after {}", next.attempt, last.attempt);
+        let count = |outcome| next.attempts.iter().filter(|attempt| attempt.outcome == outcome).count() as i32;
+        prop_assert_eq!(next.failures, count(AttemptOutcome::Failed));
+        prop_assert_eq!(next.disruptions, count(AttemptOutcome::Disrupted));
+        prop_assert!(next.attempts.is_sorted_by(|one, other| one.number < other.number), "an attempt is counted twice");
+        let over = i32::from(next.state.is_final());
+        prop_assert!(
+            next.failures <= LIMIT + over && next.disruptions <= DISRUPTION_LIMIT + over,
+            "a limit is not kept"
+        );
+        let only_progress = TaskStatus { progress: last.progress.clone(), ..next.clone() } == *last;
+        if let Some(written) = last.progress.as_ref().and_then(|progress| progress.updated_at.as_ref()) {
+            let seconds = at(self.clock()).duration_since(written.0).as_secs();
+            prop_assert!(!only_progress || seconds >= 10, "progress is written again after {seconds} s");
+        }
+        let for_good = next.reported_error.as_ref().and_then(|error| error.retryable) == Some(false);
+        prop_assert!(!for_good || next.state == State::Processing, "an error outlives its attempt");
+        let holds_slot = next.state == State::Processing;
+        prop_assert_eq!(next.admitted.is_some(), holds_slot);
+        prop_assert!(holds_slot || !self.something_runs(), "the slot is given back while something runs");
+        prop_assert!(holds_slot || !self.something_may_begin(), "the slot is given back while a pod may come");
+        Ok(())
+    }
+
+    fn says(&mut self, pod: u8, word: u8) {
+        let pods = self.pods.iter().map(|pod| &pod.facts).chain(&self.gone_pods);
+        let Some(pod) = pods.cycle().nth(pod.into()).map(|pod| pod.uid.clone()) else { return };
+        let word = match word % 8 {
+            0 => reports::error(Some("Broken"), None, Some(word > 100)).map(Word::Error),
+            1 => Ok(Word::Result(crate::api::ResultRef {
+                content_type: "text/plain".into(),
+                bytes: word.into(),
+                uid: None,
+            })),
+            _ => reports::progress(Some(word.into()), None, None, None).map(Word::Progress),
+        };
+        let said = self.said.take().filter(|said| said.pod == pod);
+        let mut said = said.unwrap_or_else(|| Said::of(&pod));
+        said.hear(word.expect("a clear word"));
+        self.said = Some(said);
+    }
+
+    fn forge_pod(&mut self) {
+        let Scene { task, first_seen, .. } = &self.scene;
+        let is_at_work = self.scene.status().state == State::Processing;
+        let next = || names::job_of(task, &status::next_attempt(task, *first_seen));
+        let name = if is_at_work { job_name(task) } else { next() };
+        self.add_forged(name, "made up".into());
+    }
+
+    fn forge_job(&mut self) {
+        let name = names::job_of(&self.scene.task, &status::next_attempt(&self.scene.task, self.scene.first_seen));
+        if self.scene.status().state != State::Queued || self.jobs.iter().any(|job| job.name == name) {
+            return;
+        }
+        self.pods_made += 1;
+        let uid = format!("forged {}", self.pods_made);
+        let mut job = JobFacts { name: name.clone(), uid: uid.clone(), ..self.scene.job(self.now) };
+        finished(true, self.now)(&mut job);
+        self.jobs.push(job);
+        self.with_pod.push(uid.clone());
+        self.add_forged(name, uid);
+    }
+
+    /// A pod that has ended well.
+    fn add_forged(&mut self, job: String, owner: String) {
+        self.pods_made += 1;
+        let name = format!("p{}", self.pods_made);
+        let pod = exits_leaving(0, Some(FORGED))(self.scene.pod(&name));
+        let facts = PodFacts { job, owner: Some(owner), created_at: at(self.now), ..pod };
+        self.pods.push(Pod { facts, node_answers: true });
+    }
+
+    fn launch(&mut self) -> Checked {
+        if std::mem::take(&mut self.lose_next) {
+            return Ok(());
+        }
+        if std::mem::take(&mut self.refuse_next) {
+            self.refused = Some(Trouble { reason: Reason::LaunchRefused, message: "a webhook said no".into() });
+            return Ok(());
+        }
+        let name = job_name(&self.scene.task);
+        prop_assert!(self.observed().jobs.iter().all(|job| job.name != name || job.gone), "launched what is there");
+        if self.jobs.iter().any(|job| job.name == name) {
+            // The name is taken, so it is asked whose it is.
+            self.show(&name);
+            self.unanswered = None;
+            return Ok(());
+        }
+        prop_assert!(!self.something_runs(), "launched while something runs");
+        let mut job = self.scene.job(self.now);
+        job.uid = format!("uid {} of {name}", self.launched.len());
+        self.launched.push(name);
+        if std::mem::take(&mut self.no_answer_next) {
+            let why = Trouble { reason: Reason::LaunchFailed, message: "no answer in time".into() };
+            self.unanswered.get_or_insert(Unanswered { since: at(self.clock()), why });
+            self.on_its_way = Some(job);
+            return Ok(());
+        }
+        // Who comes second finds the name taken.
+        (self.unanswered, self.on_its_way) = (None, None);
+        self.jobs.push(job);
+        Ok(())
+    }
+
+    /// What nobody answered is made after all, unless its name is taken. Once the attempt has been given up, it is shown
+    /// at once: nobody can ask for what is made later.
+    fn take_place_late(&mut self) {
+        let Some(job) = self.on_its_way.take().filter(|job| self.jobs.iter().all(|there| there.name != job.name))
+        else {
+            return;
+        };
+        if self.scene.status().state == State::Processing && job.name == job_name(&self.scene.task) {
+            self.unshown.insert(job.uid.clone());
+        }
+        self.jobs.push(JobFacts { created_at: at(self.now), ..job });
+    }
+
+    /// The operator begins anew, and knows nothing of what is gone.
+    fn forget(&mut self) {
+        self.said = None;
+        self.gone_jobs.clear();
+        self.gone_pods.clear();
+        (self.refused, self.unanswered) = (None, None);
+        self.seen_jobs.clear();
+        self.seen_pods.clear();
+        // The lists that it begins with show what is there.
+        self.unshown.clear();
+    }
+
+    // A person.
+
+    fn edit(&mut self, change: impl FnOnce(&mut crate::api::TaskSpec)) {
+        let before = self.scene.task.spec.clone();
+        change(&mut self.scene.task.spec);
+        if self.scene.task.spec != before {
+            let generation = self.scene.task.metadata.generation.unwrap_or_default();
+            self.scene.task.metadata.generation = Some(generation + 1);
+            self.scene.touch();
+        }
+    }
+
+    // The cluster.
+
+    fn wait(&mut self, seconds: i64) {
+        self.now += seconds;
+        let now = at(self.now);
+        for pod in self.pods.iter_mut().filter(|pod| pod.node_answers && !pod.facts.has_ended()) {
+            if ended::due_to_end(&pod.facts).is_some_and(|due| due <= now) {
+                pod.facts.phase = Phase::Failed;
+                pod.facts.reason = Some("DeadlineExceeded".into());
+                pod.facts.work = Work::Ended { exit_code: 137, at: Some(now), left: None };
+            }
+        }
+        let (leave, stay) = std::mem::take(&mut self.pods)
+            .into_iter()
+            .partition(|pod| pod.node_answers && pod.facts.due_gone_at.is_some_and(|due| due <= now));
+        self.pods = stay;
+        let leave: Vec<Pod> = leave;
+        self.gone_pods.extend(leave.into_iter().map(|pod| gone_at(now, ended_by_deletion(pod.facts, now))));
+        self.release_jobs();
+    }
+
+    fn pod_comes(&mut self, waiting: Option<Reason>) {
+        let without = self.jobs.iter().find(|job| job.is_live() && !job.deleting && !self.with_pod.contains(&job.uid));
+        let Some(job) = without.cloned() else { return };
+        self.pods_made += 1;
+        self.with_pod.push(job.uid.clone());
+        let facts = PodFacts {
+            job: job.name.clone(),
+            owner: Some(job.uid.clone()),
+            uid: format!("pod {} of {}", self.pods_made, job.uid),
+            created_at: at(self.now),
+            ..self.scene.pod(&format!("p{}", self.pods_made))
+        };
+        let facts = waits(waiting.unwrap_or(Reason::Starting))(facts);
+        let facts = PodFacts { waiting: facts.waiting.filter(|_| waiting.is_some()), ..facts };
+        self.pods.push(Pod { facts, node_answers: true });
+    }
+
+    fn pod_starts(&mut self) {
+        let now = at(self.now);
+        if let Some(pod) = self
+            .pods
+            .iter_mut()
+            .find(|pod| pod.facts.work == Work::NotStarted && pod.facts.due_gone_at.is_none() && !pod.facts.has_ended())
+        {
+            pod.facts = PodFacts {
+                started_at: Some(now),
+                phase: Phase::Running,
+                waiting: None,
+                work: Work::Running,
+                ..pod.facts.clone()
+            };
+        }
+    }
+
+    fn pod_ends(&mut self, end: End) {
+        let now = at(self.now);
+        let at_work = |pod: &&mut Pod| pod.node_answers && pod.facts.work == Work::Running && !pod.facts.has_ended();
+        let Some(pod) = self.pods.iter_mut().find(at_work) else { return };
+        let ended = |exit_code: i32, left: Option<&str>| Work::Ended {
+            exit_code,
+            at: Some(now),
+            left: left.map(str::to_owned),
+        };
+        let (phase, work) = match end {
+            End::Success => (Phase::Succeeded, ended(0, Some("{}"))),
+            End::Exit(code) => (Phase::Failed, ended(code, None)),
+            End::OutOfMemory | End::Evicted => (Phase::Failed, ended(137, None)),
+            End::Permanent => (Phase::Failed, ended(1, Some(r#"{"error": {"retryable": false}}"#))),
+            End::NodeStopsAnswering => {
+                pod.node_answers = false;
+                return;
+            }
+        };
+        (pod.facts.phase, pod.facts.work) = (phase, work);
+        match end {
+            End::OutOfMemory => pod.facts.out_of_memory = Some("work".into()),
+            End::Evicted => pod.facts.disruption = Some(("TerminationByKubelet".into(), "short of memory".into())),
+            _ => {}
+        }
+    }
+
+    /// The Job controller finishes the Jobs whose pods have ended or are being deleted.
+    fn count_jobs(&mut self) {
+        let all: Vec<PodFacts> =
+            self.pods.iter().map(|pod| pod.facts.clone()).chain(self.gone_pods.iter().cloned()).collect();
+        for job in self.jobs.iter_mut().filter(|job| job.finished.is_none()) {
+            let of_job = |pod: &&PodFacts| pod.owner.as_ref() == Some(&job.uid);
+            if let Some(pod) = all.iter().find(of_job).filter(|pod| pod.has_ended()) {
+                job.finished = Some(JobEnd { succeeded: pod.phase == Phase::Succeeded, at: at(self.now) });
+            }
+        }
+    }
+
+    fn delete_job(&mut self, uid: &str, in_foreground: bool) {
+        if let Some(job) = self.jobs.iter_mut().find(|job| job.uid == uid) {
+            job.deleting = true;
+        }
+        if in_foreground {
+            self.collect_garbage();
+            return;
+        }
+        let (gone, stay) = std::mem::take(&mut self.jobs).into_iter().partition(|job| job.uid == uid);
+        self.jobs = stay;
+        self.remember(gone);
+    }
+
+    fn remember(&mut self, gone: Vec<JobFacts>) {
+        self.gone_jobs.extend(gone.into_iter().map(|job| JobFacts { gone: true, ..job }));
+    }
+
+    /// Pods whose Job is gone or going are deleted.
+    fn collect_garbage(&mut self) {
+        let alive: Vec<&String> = self.jobs.iter().filter(|job| !job.deleting).map(|job| &job.uid).collect();
+        let orphans: Vec<String> = self
+            .pods
+            .iter()
+            .filter(|pod| !alive.contains(&pod.facts.owner.as_ref().expect("an owner")))
+            .map(|pod| pod.facts.uid.clone())
+            .collect();
+        orphans.iter().for_each(|uid| self.delete_pod(uid));
+        self.release_jobs();
+    }
+
+    /// A Job that is deleted in the foreground goes when its pods have gone.
+    fn release_jobs(&mut self) {
+        let with_pods: Vec<String> = self.pods.iter().filter_map(|pod| pod.facts.owner.clone()).collect();
+        let (gone, stay) =
+            std::mem::take(&mut self.jobs).into_iter().partition(|job| job.deleting && !with_pods.contains(&job.uid));
+        self.jobs = stay;
+        self.remember(gone);
+    }
+
+    fn delete_pod(&mut self, uid: &str) {
+        let now = at(self.now);
+        let Some(place) = self.pods.iter().position(|pod| pod.facts.uid == uid && pod.facts.due_gone_at.is_none())
+        else {
+            return;
+        };
+        let pod = &mut self.pods[place];
+        if pod.facts.has_ended() || pod.facts.started_at.is_none() {
+            let facts = self.pods.remove(place).facts;
+            self.gone_pods.push(gone_at(now, facts));
+        } else {
+            pod.facts = terminating(self.now)(pod.facts.clone());
+            debug_assert!(pod.facts.due_gone_at > Some(now));
+        }
+        self.release_jobs();
+    }
+
+    // What must hold.
+
+    /// A pod that is at work, or may yet begin, on a node that has not been given up.
+    fn something_runs(&self) -> bool {
+        self.running().count() > 0
+    }
+
+    /// A Job that is there has not made its pod yet.
+    fn something_may_begin(&self) -> bool {
+        self.jobs.iter().any(|job| job.is_live() && !job.deleting && !self.with_pod.contains(&job.uid))
+    }
+
+    fn running(&self) -> impl Iterator<Item = &Pod> {
+        self.pods.iter().filter(|pod| ended::ended(&pod.facts, None, at(self.now)).is_none())
+    }
+
+    fn check(&self) -> Checked {
+        prop_assert!(self.running().count() <= 1, "two pods run at once");
+        Ok(())
+    }
+
+    /// Nobody disturbs any more, and all that runs succeeds. Ends when the task is over or waits for somebody.
+    fn calm(&mut self) -> Result<bool, TestCaseError> {
+        (self.lose_next, self.refuse_next, self.no_answer_next) = (false, false, false);
+        self.archive_takes = true;
+        self.take_place_late();
+        self.unshown.clear();
+        for _ in 0..400 {
+            let wake = self.settle()?;
+            let status = self.scene.status();
+            let waits_for_somebody =
+                matches!(status.reason, Reason::Suspended | Reason::TypeMissing | Reason::QueueMissing);
+            let is_over = status.state.is_final() && status.is_archived();
+            let at_rest = is_over || (status.state == State::Queued && waits_for_somebody);
+            if at_rest && !self.something_runs() {
+                return Ok(true);
+            }
+            self.pod_comes(None);
+            self.pod_starts();
+            self.pod_ends(End::Success);
+            self.count_jobs();
+            self.collect_garbage();
+            self.check()?;
+            let until_wake = wake.map_or(5, |wake| wake.duration_since(at(self.clock())).as_secs().clamp(1, 60));
+            self.wait(until_wake.min(60));
+            self.taint_lost_nodes();
+        }
+        Ok(false)
+    }
+
+    fn nodes_answer(&mut self) {
+        self.pods.iter_mut().for_each(|pod| pod.node_answers = true);
+    }
+
+    /// Pods on nodes that do not answer are deleted by the node controller.
+    fn taint_lost_nodes(&mut self) {
+        let lost: Vec<String> =
+            self.pods.iter().filter(|pod| !pod.node_answers).map(|pod| pod.facts.uid.clone()).collect();
+        lost.iter().for_each(|uid| self.delete_pod(uid));
+    }
+
+    /// Decides and admits until there is nothing to do now.
+    fn settle(&mut self) -> Result<Option<Timestamp>, TestCaseError> {
+        for _ in 0..20 {
+            let decision = self.decide()?;
+            self.admit()?;
+            self.check()?;
+            if decision.action == Action::Rest && self.scene.decide(self.clock()).action == Action::Rest {
+                return Ok(decision.wake);
+            }
+        }
+        prop_assert!(false, "does not come to rest: {:?}", self.scene.decide(self.clock()));
+        Ok(None)
+    }
+}
+
+fn ended_by_deletion(pod: PodFacts, now: Timestamp) -> PodFacts {
+    if pod.has_ended() {
+        return pod;
+    }
+    PodFacts { phase: Phase::Failed, work: Work::Ended { exit_code: 143, at: Some(now), left: None }, ..pod }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 250, max_shrink_iters: 20_000, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn whatever_happens_the_rules_hold_and_no_task_is_stuck(
+        deadline in prop::option::weighted(0.2, 50..2000i32),
+        ahead in -100..100i64,
+        moves in vec(some_move(), 1..120),
+    ) {
+        let mut world = World::new(deadline, ahead);
+        for step in moves {
+            world.take(step)?;
+        }
+        prop_assert!(world.calm()?, "stuck: {:?}, next {:?}", world.scene.status(), world.scene.decide(world.clock()));
+        let status = world.scene.status().clone();
+        let said = status.conditions.iter().any(|condition| condition.reason == status.reason.as_str());
+        prop_assert!(said, "no condition names {}", status.reason);
+    }
+
+    #[test]
+    fn a_finished_task_leaves_nothing_behind_and_is_not_written_again(
+        ahead in -100..100i64,
+        moves in vec(some_move(), 1..80),
+    ) {
+        let mut world = World::new(None, ahead);
+        for step in moves {
+            world.take(step)?;
+        }
+        world.edit(|spec| spec.suspend = false);
+        world.scene.kind = Some(kind(json!({})));
+        world.scene.queue = Some(Capacity::of_tasks(1));
+        prop_assert!(world.calm()?);
+        prop_assert!(world.scene.status().state.is_final());
+        let version = world.scene.task.metadata.resource_version.clone();
+        world.taint_lost_nodes();
+        world.nodes_answer();
+        for _ in 0..10 {
+            world.wait(400);
+            world.settle()?;
+            world.collect_garbage();
+        }
+        prop_assert_eq!(&world.scene.task.metadata.resource_version, &version, "written though nothing changed");
+        prop_assert!(world.jobs.is_empty(), "litter: {:?}", world.jobs);
+        prop_assert!(world.running().count() == 0, "still runs: {:?}", world.pods);
+    }
+}

@@ -1,0 +1,139 @@
+//! State and reason as conditions: ours for `kubectl wait`, and kstatus' for Argo CD and Flux.
+
+use jiff::Timestamp;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+
+use super::text;
+use crate::api::{Condition, State};
+use crate::core::Reason;
+
+/// The longest message that a status keeps, in characters.
+const LONGEST_MESSAGE: usize = 1024;
+
+/// What of a message a status keeps: others wrote it, and it may be of any length.
+pub fn shortened(message: &str) -> String {
+    text::cut(message, LONGEST_MESSAGE)
+}
+
+/// A message of others with what follows from it, which is kept however long that message is.
+pub fn followed(message: &str, by: &str) -> String {
+    let room = LONGEST_MESSAGE.saturating_sub(by.chars().count() + "; ".len());
+    format!("{}; {by}", text::cut(message, room))
+}
+
+/// What the conditions are to say.
+pub struct Said<'a> {
+    pub state: State,
+    pub reason: Reason,
+    pub message: &'a str,
+}
+
+/// The conditions of a task. `lastTransitionTime` moves only when a condition's status does, so that saying
+/// the same again changes nothing.
+pub fn of_task(said: &Said, before: &[Condition], now: Timestamp) -> Vec<Condition> {
+    table(said.state, said.reason)
+        .into_iter()
+        .map(|(type_, status)| condition(type_, status, said.reason, said.message, before, now))
+        .collect()
+}
+
+/// The conditions of a task whose run is over, and whose next one cannot begin before the archive has its record.
+pub fn of_rerun(ended: &Said, waits: &str, before: &[Condition], now: Timestamp) -> Vec<Condition> {
+    let waiting = Said { state: State::Queued, reason: Reason::WaitingForArchive, message: waits };
+    let of_end = table(ended.state, ended.reason).into_iter().filter(|(type_, _)| !KSTATUS.contains(type_));
+    let of_wait = table(waiting.state, waiting.reason).into_iter().filter(|(type_, _)| KSTATUS.contains(type_));
+    of_end
+        .map(|(type_, status)| condition(type_, status, ended.reason, ended.message, before, now))
+        .chain(of_wait.map(|(type_, status)| condition(type_, status, waiting.reason, waiting.message, before, now)))
+        .collect()
+}
+
+/// The conditions that say whether anything is going on.
+const KSTATUS: [&str; 3] = ["Ready", "Reconciling", "Stalled"];
+
+/// Which conditions are present, and with which status. Reconciling and Stalled are present only when true.
+fn table(state: State, reason: Reason) -> Vec<(&'static str, &'static str)> {
+    match state {
+        State::Queued if reason == Reason::TooLargeForQueue => {
+            vec![("Admitted", "False"), ("Ready", "False"), ("Stalled", "True")]
+        }
+        State::Queued => vec![("Admitted", "False"), ("Ready", "False"), ("Reconciling", "True")],
+        State::Processing => vec![("Admitted", "True"), ("Ready", "False"), ("Reconciling", "True")],
+        State::Completed => vec![("Complete", "True"), ("Ready", "True")],
+        State::Failed => vec![("Complete", "False"), ("Failed", "True"), ("Ready", "False"), ("Stalled", "True")],
+        State::Cancelled => vec![("Cancelled", "True"), ("Complete", "False"), ("Failed", "False"), ("Ready", "True")],
+    }
+}
+
+/// The Ready condition of a type or a queue.
+pub fn ready(status: &str, reason: Reason, message: &str, before: &[Condition], now: Timestamp) -> Vec<Condition> {
+    vec![condition("Ready", status, reason, message, before, now)]
+}
+
+fn condition(
+    type_: &str,
+    status: &str,
+    reason: Reason,
+    message: &str,
+    before: &[Condition],
+    now: Timestamp,
+) -> Condition {
+    let unchanged = before.iter().find(|seen| seen.type_ == type_ && seen.status == status);
+    Condition {
+        type_: type_.into(),
+        status: status.into(),
+        reason: reason.as_str().into(),
+        message: message.into(),
+        last_transition_time: unchanged
+            .and_then(|seen| seen.last_transition_time.clone())
+            .or_else(|| Some(Time(whole_seconds(now)))),
+    }
+}
+
+/// Times of conditions are written in whole seconds; one read back must equal one just made.
+fn whole_seconds(now: Timestamp) -> Timestamp {
+    Timestamp::from_second(now.as_second()).unwrap_or(now)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn say(state: State, reason: Reason, before: &[Condition], second: i64) -> Vec<Condition> {
+        let now = Timestamp::from_second(second).expect("a time");
+        of_task(&Said { state, reason, message: "" }, before, now)
+    }
+
+    fn status<'a>(conditions: &'a [Condition], type_: &str) -> Option<&'a str> {
+        conditions.iter().find(|seen| seen.type_ == type_).map(|seen| seen.status.as_str())
+    }
+
+    #[test]
+    fn kstatus_reads_each_state_rightly() {
+        for (state, reason, ready, reconciling, stalled) in [
+            (State::Queued, Reason::Queued, "False", Some("True"), None),
+            (State::Queued, Reason::TooLargeForQueue, "False", None, Some("True")),
+            (State::Processing, Reason::Running, "False", Some("True"), None),
+            (State::Completed, Reason::Succeeded, "True", None, None),
+            (State::Failed, Reason::ExitCode, "False", None, Some("True")),
+            (State::Cancelled, Reason::Cancelled, "True", None, None),
+        ] {
+            let conditions = say(state, reason, &[], 0);
+            assert_eq!(status(&conditions, "Ready"), Some(ready), "{state}");
+            assert_eq!(status(&conditions, "Reconciling"), reconciling, "{state}");
+            assert_eq!(status(&conditions, "Stalled"), stalled, "{state}");
+        }
+    }
+
+    #[test]
+    fn the_transition_time_moves_only_with_the_status() {
+        let first = say(State::Processing, Reason::Admitted, &[], 10);
+        let second = say(State::Processing, Reason::Running, &first, 20);
+        let time = |conditions: &[Condition], type_: &str| {
+            conditions.iter().find(|seen| seen.type_ == type_).and_then(|seen| seen.last_transition_time.clone())
+        };
+        assert_eq!(time(&first, "Ready"), time(&second, "Ready"));
+        let third = say(State::Completed, Reason::Succeeded, &second, 30);
+        assert_ne!(time(&second, "Ready"), time(&third, "Ready"));
+    }
+}

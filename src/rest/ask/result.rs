@@ -1,0 +1,141 @@
+//! What came of a task: GET /api/v1/tasks/{id}/result.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::State;
+use axum::response::{IntoResponse, Response};
+use jiff::Timestamp;
+use serde::Serialize;
+use serde_json::Value;
+use utoipa::ToSchema;
+
+use super::large;
+use super::task::read;
+use super::wire::Phase;
+use crate::api::{State as TaskState, TaskStatus};
+use crate::rest::app::App;
+use crate::rest::problem::{Kind, Problem, Problems};
+use crate::rest::request::extract::Id;
+
+/// What came of a task that is finished.
+#[derive(Debug, PartialEq, Serialize, ToSchema)]
+pub struct Outcome {
+    /// completed, failed or cancelled.
+    status: Phase,
+    /// What the work left, JSON or text; null where it left nothing. Present when completed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    result: Option<Option<Value>>,
+    /// True: the result was too long and only its end is kept.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    result_truncated: bool,
+    /// Why there is no result. Present when failed or cancelled.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error: Option<Failure>,
+    /// When it was finished.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    processed_at: Option<Timestamp>,
+}
+
+/// Why there is no result.
+#[derive(Debug, PartialEq, Serialize, ToSchema)]
+pub struct Failure {
+    /// In one word.
+    reason: String,
+    /// In a sentence.
+    message: String,
+    /// The exit code of the last attempt's work.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    exit_code: Option<i32>,
+    /// Launches until then.
+    attempts: i32,
+}
+
+/// What came of a task
+///
+/// Before its end there is nothing to tell: 409. A task that failed or was cancelled has an error instead of a
+/// result. A result that the work handed over by PUT as something else than JSON is answered just as it is, with its
+/// content type.
+#[utoipa::path(get, path = "/api/v1/tasks/{id}/result", tag = "tasks",
+    params(("id" = String, Path, description = "The task_id")),
+    responses((status = 200, description = "What came of it.", body = Outcome), Problems))]
+pub async fn result(State(app): State<Arc<App>>, Id(id): Id) -> Result<Response, Problem> {
+    let known = app.find(&id).await?;
+    if !known.state.is_final() {
+        return Err(not_finished(known.state));
+    }
+    let status = read(&app, &known).await?.status.unwrap_or_default();
+    if status.state == TaskState::Completed && status.result_ref.is_some() {
+        return large::result(&app, &known.uid, &status).await;
+    }
+    outcome(status).map(|outcome| Json(outcome).into_response())
+}
+
+fn not_finished(state: TaskState) -> Problem {
+    let state = state.to_string().to_lowercase();
+    Kind::NotFinished.because(format!("it is {state}: ask again when its status is completed, failed or cancelled"))
+}
+
+fn outcome(status: TaskStatus) -> Result<Outcome, Problem> {
+    let (result, error) = match status.state {
+        TaskState::Completed => (Some(status.result.clone()), None),
+        TaskState::Failed | TaskState::Cancelled => (None, Some(failure(&status))),
+        // It was run again meanwhile.
+        state @ (TaskState::Queued | TaskState::Processing) => return Err(not_finished(state)),
+    };
+    Ok(Outcome {
+        status: status.state.into(),
+        result,
+        result_truncated: status.result_truncated,
+        error,
+        processed_at: status.finished_at.map(|time| time.0),
+    })
+}
+
+fn failure(status: &TaskStatus) -> Failure {
+    Failure {
+        reason: status.reason.to_string(),
+        message: status.message.clone().unwrap_or_else(|| status.reason.sentence().into()),
+        exit_code: status.attempts.last().and_then(|last| last.exit_code),
+        attempts: status.attempt,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::api::Reason;
+    use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
+    use serde_json::json;
+
+    #[test]
+    fn a_result_reads_as_the_contract_has_it() {
+        let at: Timestamp = "2026-01-01T00:00:00.5Z".parse().expect("a time");
+        let status = TaskStatus {
+            state: TaskState::Completed,
+            result: Some(json!({"pages": 10})),
+            finished_at: Some(MicroTime(at)),
+            ..TaskStatus::default()
+        };
+        let told = serde_json::to_value(outcome(status).expect("finished")).expect("JSON");
+        assert_eq!(
+            told,
+            json!({"status": "completed", "result": {"pages": 10}, "processed_at": "2026-01-01T00:00:00.5Z"})
+        );
+        let nothing = TaskStatus { state: TaskState::Completed, ..TaskStatus::default() };
+        let told = serde_json::to_value(outcome(nothing).expect("finished")).expect("JSON");
+        assert_eq!(told, json!({"status": "completed", "result": null}));
+    }
+
+    #[test]
+    fn a_failure_has_an_error_and_no_result() {
+        let status =
+            TaskStatus { state: TaskState::Failed, reason: Reason::ExitCode, attempt: 4, ..TaskStatus::default() };
+        let told = serde_json::to_value(outcome(status).expect("finished")).expect("JSON");
+        let message = Reason::ExitCode.sentence();
+        assert_eq!(
+            told,
+            json!({"status": "failed", "error": {"reason": "ExitCode", "message": message, "attempts": 4}})
+        );
+    }
+}

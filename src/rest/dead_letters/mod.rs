@@ -1,0 +1,129 @@
+//! Tasks that failed, from the archive, newest first: GET /api/v1/tasks/dead-letters; and how they are run again.
+
+mod filter;
+pub mod replay;
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::State;
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
+
+use super::app;
+use super::app::App;
+use super::ask::wire::{Phase, Priority};
+use super::problem::{Kind, Problem, Problems};
+use super::request::extract::Params;
+use super::request::page;
+use crate::api::Reason;
+use crate::archive::{Cursor, Filter, Summary};
+use filter::{Word, filtered};
+
+const LIMIT: u32 = 100;
+
+filtered! {
+    /// Which dead letters are wanted. Filters are and-ed.
+    #[derive(Deserialize, IntoParams)]
+    #[serde(deny_unknown_fields)]
+    #[into_params(parameter_in = Query)]
+    pub struct Wanted {
+        /// Whether it was replayed. Default: either.
+        replayed: Option<bool>,
+        /// Dead letters on a page. Default: 100.
+        #[param(minimum = 1, maximum = 1000)]
+        limit: Option<u32>,
+        /// The next_cursor of the page before.
+        cursor: Option<String>,
+    }
+}
+
+/// A task that failed: its retries are used up, or its error is permanent.
+#[derive(Serialize, ToSchema)]
+pub struct DeadLetter {
+    task_id: String,
+    /// Always failed.
+    status: Phase,
+    task_type: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    kb_id: Option<String>,
+    namespace: String,
+    name: String,
+    queue: String,
+    priority: Priority,
+    /// How often it was launched.
+    attempt: i32,
+    /// Attempts that failed and counted.
+    failures: i32,
+    /// Attempts lost to the cluster.
+    disruptions: i32,
+    /// Why it failed, in one word.
+    #[schema(value_type = Word)]
+    reason: Reason,
+    /// The reason in a sentence.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    message: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    created_at: Option<Timestamp>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    finished_at: Option<Timestamp>,
+    /// The task_id of the task that this one repeats.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    replay_of: Option<String>,
+    /// The task_id of the task that repeats this one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    replayed_by: Option<String>,
+}
+
+impl From<Summary> for DeadLetter {
+    fn from(summary: Summary) -> Self {
+        Self {
+            task_id: summary.uid,
+            status: summary.state.into(),
+            task_type: summary.type_,
+            kb_id: summary.kb_id,
+            namespace: summary.namespace,
+            name: summary.name,
+            queue: summary.queue,
+            priority: summary.priority.into(),
+            attempt: summary.attempt,
+            failures: summary.failures,
+            disruptions: summary.disruptions,
+            reason: summary.reason,
+            message: summary.message,
+            created_at: summary.created_at,
+            finished_at: summary.finished_at,
+            replay_of: summary.replay_of,
+            replayed_by: summary.replayed_by,
+        }
+    }
+}
+
+/// A page of dead letters, the last that failed first.
+#[derive(Serialize, ToSchema)]
+pub struct DeadLetters {
+    items: Vec<DeadLetter>,
+    /// Where the next page begins; absent on the last one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    next_cursor: Option<String>,
+}
+
+/// List dead letters
+///
+/// Tasks that failed, whether or not they are still in the cluster, the last that failed first. Their payload,
+/// attempts and log are at /api/v1/tasks/{id}.
+#[utoipa::path(get, path = "/api/v1/tasks/dead-letters", tag = "dead letters", params(Wanted),
+    responses((status = 200, description = "A page of them.", body = DeadLetters), Problems))]
+pub async fn dead_letters(
+    State(app): State<Arc<App>>,
+    Params(wanted): Params<Wanted>,
+) -> Result<Json<DeadLetters>, Problem> {
+    let limit = page::limit(wanted.limit, LIMIT, Kind::Query)?;
+    let after = wanted.cursor.as_deref().map(str::parse::<Cursor>).transpose();
+    let after = after.map_err(|_| page::unknown_cursor(Kind::Query))?;
+    let filter = Filter { replayed: wanted.replayed, ..wanted.filter(&app)? };
+    let page = app.archive.list(&filter, after.as_ref(), limit).await.map_err(app::away)?;
+    let items = page.items.into_iter().map(DeadLetter::from).collect();
+    Ok(Json(DeadLetters { items, next_cursor: page.next.map(|next| next.to_string()) }))
+}

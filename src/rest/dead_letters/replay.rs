@@ -1,0 +1,116 @@
+//! Runs many dead letters again, by a filter: POST /api/v1/tasks/dead-letters/replay.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::State;
+use futures::stream::{self, StreamExt};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use super::filter::filtered;
+use crate::archive::{Cursor, Filter};
+use crate::rest::app;
+use crate::rest::app::App;
+use crate::rest::problem::{Kind, Problem, Problems};
+use crate::rest::request::extract::{Body, unknown_task};
+use crate::rest::request::page;
+use crate::rest::submit::replay::again;
+
+const LIMIT: u32 = 1000;
+/// So many are created at the same time.
+const AT_ONCE: usize = 16;
+
+filtered! {
+    /// Which dead letters are to be replayed. Filters are and-ed; without any, all are. One that was replayed before is
+    /// left out, and so is a run after which its task was run again.
+    #[derive(Deserialize, ToSchema)]
+    #[serde(deny_unknown_fields)]
+    pub struct ReplayFilter {
+        /// True: nothing is replayed, and the answer says how many would be, and which.
+        #[serde(default)]
+        dry_run: bool,
+        /// Replay at most so many, the last that failed. Default: 1000.
+        #[schema(minimum = 1, maximum = 1000)]
+        limit: Option<u32>,
+        /// The next_cursor of the answer before.
+        cursor: Option<String>,
+    }
+}
+
+/// What became of a replay by a filter.
+#[derive(Serialize, ToSchema)]
+pub struct ReplayOutcome {
+    /// Dead letters that the filter means and that were not replayed before.
+    matched: u64,
+    /// How many of them were replayed now.
+    replayed: usize,
+    dry_run: bool,
+    /// What became of each, oldest first. In a dry run, which there are.
+    results: Vec<ReplayItem>,
+    /// Where to go on; absent when all that matched were tried.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    next_cursor: Option<String>,
+}
+
+/// What became of one: a replay, or a problem; in a dry run nothing.
+#[derive(Serialize, ToSchema)]
+pub struct ReplayItem {
+    /// The dead letter.
+    task_id: String,
+    /// The task that repeats it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    replayed_by: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    problem: Option<Problem>,
+}
+
+/// Replay dead letters
+///
+/// All that a filter means, up to 1,000 at once: send it again with the `next_cursor` of the answer while there is
+/// one. Each is replayed once, however often that is asked for. A dry run says how many there are, and which.
+#[utoipa::path(post, path = "/api/v1/tasks/dead-letters/replay", tag = "dead letters", request_body = ReplayFilter,
+    responses((status = 200, description = "What became of each.", body = ReplayOutcome), Problems))]
+pub async fn replay_many(
+    State(app): State<Arc<App>>,
+    Body(wanted): Body<ReplayFilter>,
+) -> Result<Json<ReplayOutcome>, Problem> {
+    let limit = page::limit(wanted.limit, LIMIT, Kind::Invalid)?;
+    let Ok(_permit) = app.bulks.try_acquire() else {
+        return Err(Kind::Busy.because("too many bulk requests at once; send it again in a moment"));
+    };
+    let after = wanted.cursor.as_deref().map(str::parse::<Cursor>).transpose();
+    let after = after.map_err(|_| page::unknown_cursor(Kind::Invalid))?;
+    let dry_run = wanted.dry_run;
+    let filter = Filter { replayed: Some(false), last_run: true, ..wanted.filter(&app)? };
+    let matched = app.archive.count(&filter).await.map_err(app::away)?;
+    let page = app.archive.list(&filter, after.as_ref(), limit).await.map_err(app::away)?;
+    let next_cursor = page.next.map(|next| next.to_string());
+    let oldest_first = page.items.into_iter().rev();
+    let results: Vec<ReplayItem> = if dry_run {
+        oldest_first.map(|summary| ReplayItem { task_id: summary.uid, replayed_by: None, problem: None }).collect()
+    } else {
+        let outcomes: Vec<_> = oldest_first.map(|summary| outcome(&app, summary.uid, summary.run_id)).collect();
+        stream::iter(outcomes).buffered(AT_ONCE).collect().await
+    };
+    let replayed = results.iter().filter(|item| item.replayed_by.is_some()).count();
+    Ok(Json(ReplayOutcome { matched, replayed, dry_run, results, next_cursor }))
+}
+
+async fn outcome(app: &App, uid: String, run_id: String) -> ReplayItem {
+    let replayed = async {
+        let record = app.record(&uid).await?.ok_or_else(unknown_task)?;
+        if record.summary.run_id != run_id {
+            return Err(Kind::Changed.because("it was run again since, under another runId"));
+        }
+        // The same request may be on its way twice.
+        match record.summary.replayed_by.clone() {
+            Some(by) => Ok(by),
+            None => again(app, &record).await,
+        }
+    };
+    match replayed.await {
+        Ok(by) => ReplayItem { task_id: uid, replayed_by: Some(by), problem: None },
+        Err(problem) => ReplayItem { task_id: uid, replayed_by: None, problem: Some(problem) },
+    }
+}

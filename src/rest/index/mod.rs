@@ -1,0 +1,207 @@
+//! What is known of the tasks and types of the served namespaces, by uid: what a status answer needs, and no
+//! payload, result or list of attempts.
+//!
+//! Filled by the watch, and by what the API server answered to our own writes, whichever is newer. Every method
+//! is short and none waits, so one plain lock is enough.
+
+pub mod entry;
+pub mod feed;
+mod inner;
+pub mod remembered;
+mod subscription;
+
+use std::collections::HashSet;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use jiff::Timestamp;
+use kube::api::ObjectMeta;
+use serde_json::Value;
+
+use crate::api::{Progress, State, Task, TaskType, TaskTypeSpec};
+use crate::core::queue::Key;
+use crate::live::Live;
+use entry::Entry;
+use inner::{Inner, namespace_of};
+
+pub use subscription::Subscription;
+
+pub type Uid = Arc<str>;
+
+#[derive(Default)]
+pub struct Index {
+    inner: Mutex<Inner>,
+    live: Arc<Live>,
+}
+
+impl Index {
+    pub fn new(live: Arc<Live>) -> Self {
+        Self { inner: Mutex::default(), live }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub fn get(&self, uid: &str) -> Option<Arc<Entry>> {
+        self.lock().tasks.get(uid).cloned()
+    }
+
+    pub fn named(&self, namespace: &str, name: &str) -> Option<Arc<Entry>> {
+        let inner = self.lock();
+        let uid = inner.names.get(&(namespace.into(), name.into()))?;
+        inner.tasks.get(uid).cloned()
+    }
+
+    /// It is known that there is no such task any more.
+    pub fn is_gone(&self, uid: &str) -> bool {
+        self.lock().gone.contains(uid)
+    }
+
+    /// The task need not be waited for: it is gone, or was waited for before.
+    pub fn is_not_awaited(&self, uid: &str) -> bool {
+        let inner = self.lock();
+        inner.gone.contains(uid) || inner.in_vain.contains(uid)
+    }
+
+    /// It was sought for long enough: who knows a uid knows it from a task that was there before.
+    pub fn sought_in_vain(&self, uid: &str) {
+        self.lock().in_vain.insert(uid.into());
+    }
+
+    /// Some namespace may have tasks that are not known here, however long they are waited for.
+    pub fn is_behind(&self) -> bool {
+        !self.lock().behind.is_empty()
+    }
+
+    /// The watch broke: what is there now is not known until a whole list was read.
+    pub fn falls_behind(&self, namespace: &str) {
+        self.lock().behind.entry(namespace.into()).or_default();
+    }
+
+    /// A whole list is about to be read.
+    pub fn list_begins(&self, namespace: &str) {
+        self.lock().behind.insert(namespace.into(), HashSet::new());
+    }
+
+    pub fn kind(&self, namespace: &str, name: &str) -> Option<Arc<TaskTypeSpec>> {
+        self.lock().types.get(&(namespace.into(), name.into())).cloned()
+    }
+
+    /// How far the work is: by its own last word while it runs, else as its task says.
+    pub fn progress(&self, entry: &Entry) -> Option<Progress> {
+        let runs = entry.state == State::Processing;
+        let live = runs.then(|| self.live.progress(&entry.uid, &entry.run_id, entry.began(), entry.attempt)).flatten();
+        live.or_else(|| entry.progress.as_deref().cloned())
+    }
+
+    /// Something may have changed about this task that the watch does not show.
+    pub fn tell(&self, uid: &str) {
+        self.lock().tell(uid);
+    }
+
+    pub fn tell_all(&self) {
+        self.lock().readers.values().for_each(|reader| reader.send_replace(()));
+    }
+
+    /// How many go before it in its queue, itself included; `None` when it does not wait there.
+    pub fn position(&self, entry: &Entry) -> Option<usize> {
+        self.position_at(entry, Timestamp::now())
+    }
+
+    fn position_at(&self, entry: &Entry, now: Timestamp) -> Option<usize> {
+        let mut inner = self.lock();
+        inner.let_in(now);
+        let line = inner.lines.get(&entry.queue_key())?;
+        line.binary_search(&entry.order()).ok().map(|place| place + 1)
+    }
+
+    /// Up to `limit` tasks that `wanted` takes, newest first, from behind `after`.
+    pub fn page(
+        &self,
+        after: Option<(Timestamp, Uid)>,
+        limit: usize,
+        wanted: impl Fn(&Entry) -> bool,
+    ) -> Vec<Arc<Entry>> {
+        let inner = self.lock();
+        let end = after.unwrap_or((Timestamp::MAX, "~".into()));
+        let tasks = inner.ages.range(..end).rev().filter_map(|(_, uid)| inner.tasks.get(uid));
+        tasks.filter(|entry| wanted(entry)).take(limit).cloned().collect()
+    }
+
+    /// A task as the API server answered a call of ours. The watch may have shown its deletion before.
+    pub fn task_seen(&self, task: &Task) {
+        let mut inner = self.lock();
+        let Some(uid) = task.metadata.uid.as_deref() else { return };
+        if inner.gone.contains(uid) {
+            return;
+        }
+        let known = inner.tasks.contains_key(uid);
+        if let Some(unlisted) = inner.behind.get_mut(&namespace_of(task)).filter(|_| !known) {
+            unlisted.insert(uid.into());
+        }
+        inner.see(task);
+    }
+
+    /// A task as the watch shows it: it is there, whatever was thought of it.
+    pub fn task_shown(&self, task: &Task) {
+        let mut inner = self.lock();
+        inner.gone.remove(task.metadata.uid.as_deref().unwrap_or_default());
+        inner.see(task);
+    }
+
+    /// A task as a whole list shows it, which goes before all that was known: after a cluster was restored from
+    /// a backup, versions are smaller than they were.
+    pub fn task_listed(&self, task: &Task) {
+        let mut inner = self.lock();
+        let uid = task.metadata.uid.as_deref().unwrap_or_default();
+        inner.gone.remove(uid);
+        inner.remove(uid);
+        inner.see(task);
+    }
+
+    pub fn task_gone(&self, task: &ObjectMeta) {
+        if let Some(uid) = task.uid.as_deref() {
+            self.lock().forget(uid.into());
+        }
+    }
+
+    /// A whole list was read, as things were after it began: what it does not show is no more, except what we were
+    /// told of meanwhile.
+    pub fn tasks_listed(&self, namespace: &str, listed: &HashSet<Uid>) {
+        let mut inner = self.lock();
+        let unlisted = inner.behind.remove(namespace).unwrap_or_default();
+        let missing = inner.tasks.values().filter(|entry| {
+            &*entry.namespace == namespace && !listed.contains(&entry.uid) && !unlisted.contains(&entry.uid)
+        });
+        let missing: Vec<Uid> = missing.map(|entry| entry.uid.clone()).collect();
+        missing.into_iter().for_each(|uid| inner.forget(uid));
+    }
+
+    /// A type as it is now, or `None` where there is none. The priority of a task may follow from it.
+    pub fn type_changed(&self, key: Key, kind: Option<&TaskType>) {
+        let mut inner = self.lock();
+        let spec = kind.map(|kind| Arc::new(TaskTypeSpec { template: Value::Null, ..kind.spec.clone() }));
+        let before = match &spec {
+            Some(spec) => inner.types.insert(key.clone(), spec.clone()),
+            None => inner.types.remove(&key),
+        };
+        if before == spec {
+            return;
+        }
+        let of_type = inner.tasks.values().filter(|entry| entry.namespace == key.0 && entry.kind == key.1);
+        let changed: Vec<Entry> = of_type.filter_map(|entry| entry.under(spec.as_deref())).collect();
+        for entry in changed {
+            inner.put(entry);
+        }
+    }
+
+    pub fn types_listed(&self, namespace: &str, listed: &HashSet<Arc<str>>) {
+        let known: Vec<Key> = self.lock().types.keys().filter(|key| &*key.0 == namespace).cloned().collect();
+        for key in known.into_iter().filter(|key| !listed.contains(&key.1)) {
+            self.type_changed(key, None);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

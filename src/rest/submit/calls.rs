@@ -1,0 +1,81 @@
+//! Requests to the API server on behalf of a client, each with a deadline.
+
+use std::time::Duration;
+
+use axum::http::Request;
+use kube::api::{Patch, PatchParams};
+use kube::{Api, Client, Resource};
+use serde::de::DeserializeOwned;
+use serde_json::{Value, json};
+
+use super::verdict::{away, refused};
+use crate::api::{Task, TaskType};
+use crate::rest::problem::{Kind, Problem};
+
+/// A client waits for the answer, and has a deadline of its own.
+const DEADLINE: Duration = Duration::from_secs(8);
+/// As whom the API server lists us among a task's managers.
+const MANAGER: &str = "task-manager-rest";
+
+pub struct Calls {
+    client: Client,
+}
+
+impl Calls {
+    pub fn new(client: Client) -> Self {
+        Self { client }
+    }
+
+    /// Creates a task from a manifest, just as it is: a field that the API server does not know is refused.
+    pub async fn create(&self, namespace: &str, manifest: &Value) -> Result<Task, Problem> {
+        let tasks = Task::url_path(&(), Some(namespace));
+        let uri = format!("{tasks}?fieldManager={MANAGER}&fieldValidation=Strict");
+        let request = Request::post(uri).header("content-type", "application/json");
+        let request = request.body(manifest.to_string().into_bytes()).map_err(|_| away())?;
+        within(self.client.request::<Task>(request)).await
+    }
+
+    /// The task as the API server has it, payload and result included.
+    pub async fn task(&self, namespace: &str, name: &str) -> Result<Option<Task>, Problem> {
+        self.get(namespace, name).await
+    }
+
+    pub async fn task_type(&self, namespace: &str, name: &str) -> Result<Option<TaskType>, Problem> {
+        self.get(namespace, name).await
+    }
+
+    async fn get<K>(&self, namespace: &str, name: &str) -> Result<Option<K>, Problem>
+    where
+        K: Resource<Scope = kube::core::NamespaceResourceScope, DynamicType = ()>
+            + Clone
+            + std::fmt::Debug
+            + DeserializeOwned,
+    {
+        within(Api::<K>::namespaced(self.client.clone(), namespace).get_opt(name)).await
+    }
+
+    /// Asks for the task's end; only if it is still the one that was meant.
+    pub async fn cancel(&self, namespace: &str, name: &str, uid: &str) -> Result<Option<Task>, Problem> {
+        let change = json!({"metadata": {"uid": uid}, "spec": {"cancel": true}});
+        let api = Api::<Task>::namespaced(self.client.clone(), namespace);
+        let params = PatchParams { field_manager: Some(MANAGER.into()), ..PatchParams::default() };
+        match within(api.patch(name, &params, &Patch::Merge(change))).await {
+            Ok(task) => Ok(Some(task)),
+            // It is no more, or another one has its name.
+            Err(problem) if problem.is(Kind::UnknownNamespace) || problem.is(Kind::Changed) => Ok(None),
+            Err(problem) => Err(problem),
+        }
+    }
+}
+
+async fn within<T>(request: impl Future<Output = kube::Result<T>>) -> Result<T, Problem> {
+    match tokio::time::timeout(DEADLINE, request).await {
+        Ok(Ok(answer)) => Ok(answer),
+        Ok(Err(kube::Error::Api(status))) => Err(refused(&status)),
+        Ok(Err(error)) => {
+            tracing::warn!(%error, "a request on behalf of a REST client failed");
+            Err(away())
+        }
+        Err(_) => Err(away()),
+    }
+}

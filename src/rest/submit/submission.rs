@@ -1,0 +1,203 @@
+//! A submission: what a body may hold, and the spec that it stands for. Whether its values are right is the API
+//! server's to say, as it is for a manifest; here only the names of fields are known.
+
+use serde::Deserialize;
+use serde_json::{Map, Value, json};
+use utoipa::ToSchema;
+
+use super::manifest::present;
+use crate::rest::ask::wire::Priority;
+use crate::rest::problem::{Kind, Problem};
+use crate::rest::request::extract::key;
+use crate::rest::request::field_names::type_name;
+use crate::rest::request::{json, numbers};
+
+/// One piece of work to be done.
+#[derive(Debug, Default, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Submission {
+    /// The kind of work: the name of a TaskType; document_processing stands for document-processing.
+    #[schema(value_type = String, min_length = 1, max_length = 253, example = "document_processing")]
+    pub task_type: Value,
+    /// A correlation key of yours, opaque to us.
+    #[schema(value_type = Option<String>, max_length = 253, example = "kb-42")]
+    pub kb_id: Option<Value>,
+    /// What the work is given: any JSON object. At most 32768 bytes as compact JSON unless the type says
+    /// otherwise. Integers beyond 64 bits are refused: write them as strings.
+    #[schema(value_type = Option<Object>, example = json!({"uri": "s3://in/7.pdf"}))]
+    pub payload: Option<Value>,
+    /// Default: the type's, else normal.
+    #[schema(value_type = Option<Priority>)]
+    pub priority: Option<Value>,
+    /// Name of a TaskQueue. Default: "default", which need not be created.
+    #[schema(value_type = Option<String>, min_length = 1, max_length = 253)]
+    pub queue: Option<Value>,
+    /// Seconds that one attempt may run. Default: the type's, else 3600.
+    #[schema(value_type = Option<i32>, minimum = 1, maximum = 604800)]
+    pub timeout_seconds: Option<Value>,
+    /// Seconds from arrival to a final state, queueing and retries included. Default: no deadline.
+    #[schema(value_type = Option<i32>, minimum = 1, maximum = 31536000)]
+    pub deadline_seconds: Option<Value>,
+    /// How failures are tried again; merged field by field with the type's defaults.
+    #[serde(default, deserialize_with = "json::object")]
+    pub retry: Option<Retry>,
+    /// What the work's container requests and is limited to, within the type's maximum.
+    #[serde(default, deserialize_with = "json::object")]
+    pub resources: Option<Resources>,
+    /// The task is not started before this time (RFC 3339).
+    #[schema(value_type = Option<String>, format = DateTime, example = "2026-01-01T00:00:00Z")]
+    pub start_after: Option<Value>,
+    /// Seconds after which the finished task is removed from the cluster; it is still
+    /// known here then. Default: the type's, else 3600.
+    #[schema(value_type = Option<i32>, minimum = 0, maximum = 31536000)]
+    pub ttl_seconds: Option<Value>,
+    /// One of the served namespaces. Default: the usual one.
+    #[schema(value_type = Option<String>, min_length = 1, max_length = 63)]
+    pub namespace: Option<Value>,
+    /// The name of the resource. Default: one that nobody has. Not together with an idempotency key.
+    #[schema(value_type = Option<String>, min_length = 1, max_length = 253)]
+    pub name: Option<Value>,
+    /// In a bulk submission, what the Idempotency-Key header is for a single one.
+    #[schema(value_type = Option<String>, min_length = 1, max_length = 255, pattern = "^[!-~]+$")]
+    pub idempotency_key: Option<Value>,
+}
+
+/// How failures are tried again. The pause before retry n is initial_seconds × factor^(n-1), at most
+/// max_seconds, give or take a tenth.
+#[derive(Debug, Default, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Retry {
+    /// How many failures are tried again. Default: 3.
+    #[schema(value_type = Option<i32>, minimum = 0, maximum = 100)]
+    limit: Option<Value>,
+    /// Seconds before the first retry. Default: 10.
+    #[schema(value_type = Option<i32>, minimum = 0, maximum = 86400)]
+    initial_seconds: Option<Value>,
+    /// By how much each pause is longer than the one before. Default: 2.
+    #[schema(value_type = Option<f64>, minimum = 1, maximum = 10)]
+    factor: Option<Value>,
+    /// The longest pause in seconds. Default: 300.
+    #[schema(value_type = Option<i32>, minimum = 0, maximum = 86400)]
+    max_seconds: Option<Value>,
+    /// How many attempts may be lost to the cluster before the task fails. Default: 20.
+    #[schema(value_type = Option<i32>, minimum = 0, maximum = 1000)]
+    disruption_limit: Option<Value>,
+    /// By how much memory grows after each time out of memory. Default: 1.
+    #[schema(value_type = Option<f64>, minimum = 1, maximum = 4)]
+    oom_memory_factor: Option<Value>,
+}
+
+/// Requests and limits of the work's container, as in a pod.
+#[derive(Debug, Default, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Resources {
+    /// What is reserved. Example: {"cpu": "500m", "memory": "256Mi"}.
+    #[schema(value_type = Option<std::collections::BTreeMap<String, Quantity>>)]
+    requests: Option<Value>,
+    /// What is never exceeded. Example: {"memory": "512Mi"}.
+    #[schema(value_type = Option<std::collections::BTreeMap<String, Quantity>>)]
+    limits: Option<Value>,
+}
+
+/// A Kubernetes quantity, not negative: 500m, 2 or 1Gi.
+#[derive(ToSchema)]
+#[schema(value_type = String, max_length = 32, example = "500m")]
+#[allow(dead_code, reason = "it is written down for the OpenAPI document alone")]
+struct Quantity(String);
+
+impl Submission {
+    /// Reads a body. What Kubernetes could not carry exactly is refused.
+    pub fn read(text: &str) -> Result<Self, Problem> {
+        let submission = json::json(text);
+        // An array of as many values would be read as well.
+        let is_object = text.trim_start().starts_with('{');
+        let submission = match submission {
+            Err(problem) if is_object || !problem.is(Kind::Invalid) => return Err(problem),
+            Ok(submission) if is_object => submission,
+            _ => {
+                let detail = "a submission is a JSON object, such as {\"task_type\": \"document_processing\"}";
+                return Err(Kind::Invalid.because(detail));
+            }
+        };
+        match numbers::too_long(text) {
+            Some(number) => Err(Kind::NumberTooLong.because(format!(
+                "the integer {} has more than 64 bits and would lose digits: write it as a string",
+                number.chars().take(40).collect::<String>()
+            ))),
+            None => Ok(submission),
+        }
+    }
+
+    /// The type's name.
+    pub fn kind(&self) -> Option<String> {
+        self.task_type.as_str().map(type_name)
+    }
+
+    /// The key in the body, which a bulk submission uses.
+    pub fn key(&self) -> Result<Option<String>, Problem> {
+        let Some(given) = &self.idempotency_key else { return Ok(None) };
+        let field = "idempotency_key";
+        let text = given.as_str().ok_or_else(|| Kind::Invalid.because("a key is a string").at(field))?;
+        key(text, field).map(Some)
+    }
+
+    /// The spec of the Task that this stands for.
+    pub fn spec(&self) -> Value {
+        let mut spec = Map::new();
+        let mut put = |name: &str, value: Option<&Value>| {
+            if let Some(value) = value {
+                spec.insert(name.to_owned(), value.clone());
+            }
+        };
+        put("type", Some(&self.kind().map_or_else(|| self.task_type.clone(), Value::from)));
+        put("kbId", self.kb_id.as_ref());
+        put("payload", self.payload.as_ref());
+        put("priority", self.priority.as_ref());
+        put("queue", self.queue.as_ref());
+        put("timeoutSeconds", self.timeout_seconds.as_ref());
+        put("deadlineSeconds", self.deadline_seconds.as_ref());
+        put("retry", self.retry.as_ref().map(Retry::spec).as_ref());
+        put("resources", self.resources.as_ref().map(Resources::spec).as_ref());
+        put("startAfter", self.start_after.as_ref());
+        put("ttlSecondsAfterFinished", self.ttl_seconds.as_ref());
+        let mut spec = Value::Object(spec);
+        numbers::settle(&mut spec);
+        spec
+    }
+}
+
+impl Retry {
+    fn spec(&self) -> Value {
+        present(json!({"limit": self.limit, "initialSeconds": self.initial_seconds, "factor": self.factor,
+            "maxSeconds": self.max_seconds, "disruptionLimit": self.disruption_limit,
+            "oomMemoryFactor": self.oom_memory_factor}))
+    }
+}
+
+impl Resources {
+    fn spec(&self) -> Value {
+        present(json!({"requests": self.requests, "limits": self.limits}))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_no_object_is_no_submission() {
+        for text in
+            [r#"["work",null,{},null,null,null,null,null,null,null,null,null,null,null]"#, "[]", "5", "\"x\"", " null"]
+        {
+            let problem = Submission::read(text).expect_err(text);
+            assert!(problem.is(Kind::Invalid) && problem.detail.contains("a JSON object"), "{text}: {problem:?}");
+        }
+    }
+
+    #[test]
+    fn a_spec_has_what_was_written_and_nothing_else() {
+        let text = r#"{"task_type": "t", "retry": {"max_seconds": 7, "limit": null}, "ttl_seconds": "x", "name": "n"}"#;
+        let spec = Submission::read(text).expect("read").spec();
+        assert_eq!(spec, json!({"type": "t", "retry": {"maxSeconds": 7}, "ttlSecondsAfterFinished": "x"}));
+    }
+}

@@ -1,0 +1,136 @@
+//! The API server's answers, as REST tells them. Its verdict on a submission is ours.
+
+use kube::core::Status;
+use kube::core::response::StatusCause;
+
+use crate::api::{Reason, Task, TaskTypeSpec};
+use crate::core::launch::policy;
+use crate::rest::problem::{Kind, Problem};
+use crate::rest::request::field_names;
+
+/// What it said to a manifest or a change that it refused.
+pub fn refused(status: &Status) -> Problem {
+    let causes = status.details.iter().flat_map(|details| &details.causes);
+    let causes: Vec<&StatusCause> = causes.collect();
+    if causes.iter().any(|cause| cause.reason == "NamespaceTerminating") {
+        return Kind::NamespaceEnds.because("the namespace is being deleted: nothing new can be made in it");
+    }
+    match status.code {
+        400 | 422 => invalid(status, &causes),
+        403 => Kind::Forbidden.because(field_names::sentence(&status.message)),
+        404 => Kind::UnknownNamespace.because(status.message.clone()).at("namespace"),
+        409 if status.reason == "AlreadyExists" => {
+            Kind::Exists.because("a task of this name exists in the namespace; choose another name").at("name")
+        }
+        409 => Kind::Changed.because("the task changed meanwhile; look again"),
+        413 => Kind::PayloadTooLarge.because(status.message.clone()).at("payload"),
+        _ => away(),
+    }
+}
+
+/// It says that some rules could not be looked at because of what else is wrong.
+const NOT_ABOUT_A_FIELD: &str = "<nil>";
+/// What it begins with where there is a field too many.
+const UNDECODED: &str = "strict decoding error: ";
+
+fn invalid(status: &Status, causes: &[&StatusCause]) -> Problem {
+    let causes = causes.iter().filter(|cause| !cause.message.is_empty() && cause.field != NOT_ABOUT_A_FIELD);
+    let causes: Vec<_> = causes.collect();
+    let told: Vec<String> = causes.iter().map(|cause| told(cause)).collect();
+    let undecoded = status.message.split_once(UNDECODED).map_or(status.message.as_str(), |(_, why)| why);
+    let detail = if told.is_empty() { field_names::sentence(undecoded) } else { told.join("; ") };
+    let field = causes.iter().map(|cause| cause.field.as_str()).find(|field| !field.is_empty());
+    // Of what is not in the schema it names the field in its sentence only.
+    let field = field.or_else(|| Some(undecoded.strip_prefix("unknown field \"")?.split_once('"')?.0));
+    let problem = Kind::Invalid.because(detail);
+    match field {
+        Some(field) => problem.at(field_names::field(field)),
+        None => problem,
+    }
+}
+
+/// What it shows of a value that a rule of ours refuses: nothing, or that it is an object. The rule's words say more.
+const NO_VALUE: [&str; 2] = ["Invalid value: \"\": ", "Invalid value: \"object\": "];
+
+fn told(cause: &StatusCause) -> String {
+    let message = NO_VALUE.iter().find_map(|prefix| cause.message.strip_prefix(prefix)).unwrap_or(&cause.message);
+    let message = field_names::sentence(message);
+    let field = field_names::field(&cause.field);
+    if cause.field.is_empty() || message.contains(&field) { message } else { format!("{field}: {message}") }
+}
+
+/// It did not answer, or could not.
+pub fn away() -> Problem {
+    Kind::ApiServer.because("the Kubernetes API server did not answer as it should; send the request again in a moment")
+}
+
+/// Two of the refusals that are ours: what a type allows is no matter of a schema.
+pub fn own(task: &Task, kind: &TaskTypeSpec) -> Option<Problem> {
+    let refusal = policy::refusal(task, kind)?;
+    let message = field_names::sentence(&refusal.message);
+    Some(if refusal.reason == Reason::PayloadTooLarge {
+        Kind::PayloadTooLarge.because(message).at("payload")
+    } else {
+        let field = message.split([' ', ':']).next().unwrap_or_default().to_owned();
+        Kind::AboveMaximum.because(message).at(field)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::{Value, json};
+
+    fn said(value: Value) -> Problem {
+        refused(&serde_json::from_value(value).expect("a status"))
+    }
+
+    #[test]
+    fn an_invalid_value_is_told_with_the_field_as_the_client_wrote_it() {
+        let problem =
+            said(json!({"code": 422, "reason": "Invalid", "message": "Task \"x\" is invalid", "details": {"causes": [
+            {"reason": "FieldValueInvalid", "field": "spec.timeoutSeconds",
+             "message": "Invalid value: -1: spec.timeoutSeconds in body should be greater than or equal to 1"},
+            {"reason": "FieldValueInvalid", "field": "spec.retry.maxSeconds", "message": "Invalid value: \"x\""}]}}));
+        assert!(problem.is(Kind::Invalid));
+        assert_eq!(problem.field.as_deref(), Some("timeout_seconds"));
+        assert_eq!(
+            problem.detail,
+            "Invalid value: -1: timeout_seconds in body should be greater than or equal to 1; retry.max_seconds: Invalid value: \"x\""
+        );
+    }
+
+    #[test]
+    fn a_field_too_many_is_named() {
+        let message = "Task in version \"v1alpha1\" cannot be handled as a Task: strict decoding error: unknown field \"spec.retry.factor.by\"";
+        let problem = said(json!({"code": 400, "reason": "BadRequest", "message": message}));
+        assert_eq!(problem.field.as_deref(), Some("retry.factor.by"));
+        assert_eq!(problem.detail, "unknown field \"retry.factor.by\"");
+    }
+
+    #[test]
+    fn a_value_that_is_not_shown_is_not_spoken_of() {
+        let message = "Invalid value: \"\": write a quantity, in place of \"-5Mi\"";
+        let cause =
+            json!({"reason": "FieldValueInvalid", "field": "spec.resources.limits[memory]", "message": message});
+        let problem = said(json!({"code": 422, "reason": "Invalid", "details": {"causes": [cause]}}));
+        assert_eq!(problem.field.as_deref(), Some("resources.limits.memory"));
+        assert_eq!(problem.detail, "resources.limits.memory: write a quantity, in place of \"-5Mi\"");
+    }
+
+    #[test]
+    fn each_answer_has_its_kind() {
+        for (status, kind) in [
+            (json!({"code": 409, "reason": "AlreadyExists"}), Kind::Exists),
+            (json!({"code": 409, "reason": "Conflict"}), Kind::Changed),
+            (json!({"code": 403, "reason": "Forbidden", "message": "exceeded quota"}), Kind::Forbidden),
+            (json!({"code": 403, "details": {"causes": [{"reason": "NamespaceTerminating"}]}}), Kind::NamespaceEnds),
+            (json!({"code": 400, "message": "strict decoding error"}), Kind::Invalid),
+            (json!({"code": 413, "message": "too large"}), Kind::PayloadTooLarge),
+            (json!({"code": 429}), Kind::ApiServer),
+            (json!({"code": 500}), Kind::ApiServer),
+        ] {
+            assert!(said(status.clone()).is(kind), "{status}");
+        }
+    }
+}

@@ -1,0 +1,84 @@
+//! What a replica that does not lead does with what the work says: hands it on to the one that leads, as it is, and
+//! the answer back. It verifies nothing: the one that leads does.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::body::Body;
+use axum::extract::{Request, State};
+use axum::http::uri::Uri;
+use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+use hyper_util::client::legacy::Client;
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::rt::{TokioExecutor, TokioTimer};
+use tokio::time::timeout;
+
+use super::Desk;
+use super::peer::Peer;
+use super::upload::check_length;
+use crate::rest::problem::{Kind, Problem};
+
+/// To reach the one that leads.
+const CONNECT: Duration = Duration::from_secs(2);
+/// For the whole answer's head, the body of a large result on its way there included.
+const ANSWER: Duration = Duration::from_secs(90);
+const IDLE: Duration = Duration::from_secs(5);
+/// One that does not lead either hands nothing on.
+const FORWARDED: HeaderName = HeaderName::from_static("x-task-manager-forwarded");
+/// They speak of one connection.
+const OF_A_CONNECTION: [HeaderName; 7] = [
+    header::CONNECTION,
+    header::HOST,
+    header::TE,
+    header::TRAILER,
+    header::TRANSFER_ENCODING,
+    header::UPGRADE,
+    header::EXPECT,
+];
+
+pub type HttpClient = Client<HttpConnector, Body>;
+
+pub fn client() -> HttpClient {
+    let mut connector = HttpConnector::new();
+    connector.set_connect_timeout(Some(CONNECT));
+    connector.set_nodelay(true);
+    Client::builder(TokioExecutor::new()).timer(TokioTimer::new()).pool_idle_timeout(IDLE).build(connector)
+}
+
+pub async fn or_here(State(desk): State<Arc<Desk>>, request: Request, next: Next) -> Response {
+    let peer = desk.peers.borrow().clone();
+    match peer {
+        Some(peer) if !desk.live.is_listening() && !request.headers().contains_key(FORWARDED) => {
+            forward(&desk.client, &peer, request).await.unwrap_or_else(IntoResponse::into_response)
+        }
+        // Here it is heard, or told that nobody leads.
+        _ => next.run(request).await,
+    }
+}
+
+async fn forward(client: &HttpClient, peer: &Peer, request: Request) -> Result<Response, Problem> {
+    let (mut head, body) = request.into_parts();
+    check_length(&head.headers)?;
+    let path = head.uri.path_and_query().map_or("/", |path| path.as_str());
+    head.uri = format!("{}{path}", peer.url).parse::<Uri>().map_err(|_| away())?;
+    strip(&mut head.headers);
+    head.headers.insert(FORWARDED, HeaderValue::from_static("1"));
+    let answer = timeout(ANSWER, client.request(Request::from_parts(head, body))).await;
+    let answer = answer.map_err(|_| away())?.map_err(|error| {
+        tracing::debug!(%error, url = peer.url, "failed to hand on what the work says");
+        away()
+    })?;
+    let (mut head, body) = answer.into_parts();
+    strip(&mut head.headers);
+    Ok(Response::from_parts(head, Body::new(body)))
+}
+
+fn strip(headers: &mut HeaderMap) {
+    OF_A_CONNECTION.iter().for_each(|name| drop(headers.remove(name)));
+}
+
+fn away() -> Problem {
+    Kind::NotTaken.because("the replica that leads does not answer; say it again in a moment")
+}

@@ -1,0 +1,122 @@
+//! What the work in a pod calls, on a port of its own: /worker/v1. Who calls is known by the token of the pod.
+//!
+//! What is said is handed to whoever listens, who knows which attempt the pod is at work on; nothing is decided here.
+
+mod forward;
+mod peer;
+pub mod reports;
+mod stream;
+pub mod token;
+mod upload;
+
+use std::collections::HashSet;
+use std::sync::{Arc, Mutex};
+
+use axum::Router;
+use axum::extract::{DefaultBodyLimit, FromRequestParts, Request, State};
+use axum::http::header;
+use axum::http::request::Parts;
+use axum::middleware::{self, Next};
+use axum::response::Response;
+use axum::routing::{get, post, put};
+use tokio::sync::{Semaphore, watch};
+use tokio_util::sync::CancellationToken;
+
+use crate::archive::Archive;
+use crate::live::{Deaf, Live, Speaker};
+use crate::rest::Shared;
+use crate::rest::problem::{Kind, Problem};
+use crate::rest::router::{not_served, run_within};
+use crate::serving::linger;
+use forward::HttpClient;
+use token::Reviews;
+
+pub use peer::Peer;
+pub use stream::follow;
+
+/// Requests at once; those beyond are sent away with 503.
+const REQUESTS: usize = 256;
+/// Results at once, each of which is in memory.
+const UPLOADS: usize = 4;
+/// Replicas that follow at once.
+const FOLLOWERS: usize = 16;
+/// The largest word that is no result.
+const WORD: usize = 16 << 10;
+
+/// What all handlers share.
+struct Desk {
+    live: Arc<Live>,
+    archive: Archive,
+    reviews: Reviews,
+    requests: Semaphore,
+    uploads: Semaphore,
+    /// The pods that are handing over a result.
+    uploading: Mutex<HashSet<String>>,
+    followers: Arc<Semaphore>,
+    /// This replica, as the others find it when it leads.
+    me: Option<Peer>,
+    /// Who leads, when it is another.
+    peers: watch::Receiver<Option<Peer>>,
+    client: HttpClient,
+    over: CancellationToken,
+}
+
+pub fn router(shared: &Shared) -> Router {
+    let desk = Arc::new(Desk {
+        live: shared.live.clone(),
+        archive: shared.archive.clone(),
+        reviews: Reviews::new(shared.client.clone()),
+        requests: Semaphore::new(REQUESTS),
+        uploads: Semaphore::new(UPLOADS),
+        uploading: Mutex::default(),
+        followers: Arc::new(Semaphore::new(FOLLOWERS)),
+        me: shared.me.clone(),
+        peers: shared.peers.clone(),
+        client: forward::client(),
+        over: shared.over.clone(),
+    });
+    Router::new()
+        .route("/worker/v1/progress", post(reports::progress))
+        .route("/worker/v1/error", post(reports::error))
+        .route("/worker/v1/result", put(upload::result))
+        .layer(middleware::from_fn_with_state(desk.clone(), forward::or_here))
+        .layer(middleware::from_fn(linger::when_refused))
+        .route(stream::PATH, get(stream::tell))
+        .fallback(async || Kind::NoSuchPath.because("POST to /worker/v1/progress or /error, or PUT /worker/v1/result"))
+        .method_not_allowed_fallback(not_served)
+        .layer(middleware::from_fn_with_state(desk.clone(), bounded))
+        .layer(DefaultBodyLimit::max(WORD))
+        .with_state(desk)
+}
+
+async fn bounded(State(desk): State<Arc<Desk>>, request: Request, next: Next) -> Response {
+    run_within(&desk.requests, request, next).await
+}
+
+/// Who calls, by its token.
+impl FromRequestParts<Arc<Desk>> for Speaker {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, desk: &Arc<Desk>) -> Result<Self, Problem> {
+        let mut given = parts.headers.get_all(header::AUTHORIZATION).iter();
+        let (Some(value), None) = (given.next(), given.next()) else {
+            return Err(Kind::NoToken.because("send one header Authorization: Bearer, with what TASK_TOKEN_FILE holds"));
+        };
+        let token = value.to_str().ok().and_then(|value| value.split_once(' '));
+        let token = token.filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer")).map(|(_, token)| token.trim());
+        let token = token.filter(|token| !token.is_empty());
+        let token = token.ok_or_else(|| Kind::NoToken.because("the Authorization header is not a bearer token"))?;
+        desk.reviews.speaker(token).await
+    }
+}
+
+impl From<Deaf> for Problem {
+    fn from(deaf: Deaf) -> Self {
+        let kind = match deaf {
+            Deaf::NobodyLeads | Deaf::NotNow(_) => Kind::NotTaken,
+            Deaf::Stranger => Kind::NotYourTask,
+            Deaf::Over => Kind::AttemptOver,
+        };
+        kind.because(deaf.to_string())
+    }
+}

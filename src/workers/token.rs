@@ -1,0 +1,145 @@
+//! Which pod a token speaks for: the API server's review of it, remembered for a few seconds.
+
+use std::collections::HashMap;
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use k8s_openapi::api::authentication::v1::{TokenReview, TokenReviewSpec, TokenReviewStatus, UserInfo};
+use kube::api::PostParams;
+use kube::{Api, Client};
+use sha2::{Digest, Sha256};
+use tokio::sync::Semaphore;
+use tokio::time::timeout;
+
+use crate::core::launch::job::AUDIENCE;
+use crate::live::Speaker;
+use crate::rest::problem::{Kind, Problem};
+
+/// So long a review is remembered. A pod's end shows in other ways, sooner.
+const REMEMBERED: Duration = Duration::from_secs(5);
+/// So many are.
+const MOST: usize = 4096;
+/// Reviews at once.
+const AT_ONCE: usize = 16;
+/// For one review, waiting for its turn included.
+const DEADLINE: Duration = Duration::from_secs(5);
+
+const ACCOUNT: &str = "system:serviceaccount:";
+const POD_NAME: &str = "authentication.kubernetes.io/pod-name";
+const POD_UID: &str = "authentication.kubernetes.io/pod-uid";
+
+type Verdict = Result<Speaker, Problem>;
+
+pub struct Reviews {
+    reviews: Api<TokenReview>,
+    turns: Semaphore,
+    /// By the digest of the token: tokens themselves are not kept.
+    known: Mutex<HashMap<[u8; 32], (Instant, Verdict)>>,
+}
+
+impl Reviews {
+    pub fn new(client: Client) -> Self {
+        Self { reviews: Api::all(client), turns: Semaphore::new(AT_ONCE), known: Mutex::default() }
+    }
+
+    pub async fn speaker(&self, token: &str) -> Verdict {
+        let digest: [u8; 32] = Sha256::digest(token).into();
+        if let Some(known) = self.known(&digest) {
+            return known;
+        }
+        let status = timeout(DEADLINE, self.review(token)).await.ok().flatten();
+        let Some(status) = status else {
+            return Err(Kind::ApiServer.because("the token could not be reviewed; send it again in a moment"));
+        };
+        let verdict = verdict(status);
+        self.remember(digest, verdict.clone());
+        verdict
+    }
+
+    async fn review(&self, token: &str) -> Option<TokenReviewStatus> {
+        let _turn = self.turns.acquire().await.ok()?;
+        let spec = TokenReviewSpec { token: Some(token.into()), audiences: Some(vec![AUDIENCE.into()]) };
+        let review = TokenReview { spec, ..TokenReview::default() };
+        match self.reviews.create(&PostParams::default(), &review).await {
+            Ok(review) => review.status,
+            Err(error) => {
+                tracing::warn!(%error, "failed to have a token reviewed");
+                None
+            }
+        }
+    }
+
+    fn known(&self, digest: &[u8; 32]) -> Option<Verdict> {
+        let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        let (at, verdict) = known.get(digest)?;
+        (at.elapsed() < REMEMBERED).then(|| verdict.clone())
+    }
+
+    fn remember(&self, digest: [u8; 32], verdict: Verdict) {
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        if known.len() >= MOST {
+            known.retain(|_, (at, _)| at.elapsed() < REMEMBERED);
+        }
+        if known.len() < MOST {
+            known.insert(digest, (Instant::now(), verdict));
+        }
+    }
+}
+
+/// What follows from a review.
+fn verdict(status: TokenReviewStatus) -> Verdict {
+    // An API server that knows nothing of audiences names none.
+    let for_us = status.audiences.iter().flatten().any(|audience| audience == AUDIENCE);
+    if status.authenticated != Some(true) || !for_us {
+        return Err(Kind::NoToken.because(format!(
+            "the API server does not take the token for one of audience {AUDIENCE}; read TASK_TOKEN_FILE anew for each call"
+        )));
+    }
+    let pod = status.user.as_ref().and_then(speaker);
+    pod.ok_or_else(|| Kind::NotYourTask.because("the token is not a pod's own; send what TASK_TOKEN_FILE holds"))
+}
+
+fn speaker(user: &UserInfo) -> Option<Speaker> {
+    let (namespace, _) = user.username.as_deref()?.strip_prefix(ACCOUNT)?.split_once(':')?;
+    let extra = |key: &str| user.extra.as_ref()?.get(key)?.first().cloned();
+    Some(Speaker { namespace: namespace.into(), pod: extra(POD_NAME)?, uid: extra(POD_UID)? })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::{Value, json};
+
+    fn reviewed(status: Value) -> Verdict {
+        verdict(serde_json::from_value(status).expect("a status"))
+    }
+
+    fn user(extra: &Value) -> Value {
+        json!({"username": "system:serviceaccount:docs:default", "extra": extra})
+    }
+
+    #[test]
+    fn a_pods_own_token_for_us_says_which_pod_it_is() {
+        let extra = json!({POD_NAME: ["report-x"], POD_UID: ["u-1"]});
+        let speaker = reviewed(json!({"authenticated": true, "audiences": [AUDIENCE], "user": user(&extra)}));
+        assert_eq!(speaker, Ok(Speaker { namespace: "docs".into(), pod: "report-x".into(), uid: "u-1".into() }));
+    }
+
+    #[test]
+    fn a_token_that_is_no_pods_or_not_for_us_says_nothing() {
+        let extra = json!({POD_NAME: ["report-x"], POD_UID: ["u-1"]});
+        for (status, kind) in [
+            (json!({"authenticated": false, "error": "expired"}), Kind::NoToken),
+            (json!({}), Kind::NoToken),
+            (json!({"authenticated": true, "user": user(&extra)}), Kind::NoToken),
+            (json!({"authenticated": true, "audiences": ["other"], "user": user(&extra)}), Kind::NoToken),
+            (json!({"authenticated": true, "audiences": [AUDIENCE], "user": user(&json!({}))}), Kind::NotYourTask),
+            (
+                json!({"authenticated": true, "audiences": [AUDIENCE], "user": {"username": "eve", "extra": extra}}),
+                Kind::NotYourTask,
+            ),
+        ] {
+            assert!(reviewed(status.clone()).is_err_and(|problem| problem.is(kind)), "{status}");
+        }
+    }
+}

@@ -1,0 +1,130 @@
+//! PUT /worker/v1/result: a result too large for the result file, into the archive.
+
+use std::sync::{Arc, PoisonError};
+use std::time::Duration;
+
+use axum::body::{Body, BodyDataStream};
+use axum::extract::State;
+use axum::http::{HeaderMap, StatusCode, header};
+use futures::StreamExt;
+use jiff::Timestamp;
+use serde::de::IgnoredAny;
+use tokio::time::timeout;
+
+use super::Desk;
+use crate::api::ResultRef;
+use crate::archive::{Error, LARGEST_RESULT, LONGEST_TYPE, LargeResult};
+use crate::core::attempt::reports::Word;
+use crate::live::Speaker;
+use crate::rest::ask::large::is_json;
+use crate::rest::problem::{Kind, Problem};
+
+/// The whole result has arrived by then…
+const WHOLE: Duration = Duration::from_secs(60);
+/// …and something of it at least so often.
+const SOMETHING: Duration = Duration::from_secs(10);
+
+pub(super) async fn result(
+    speaker: Speaker,
+    State(desk): State<Arc<Desk>>,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<StatusCode, Problem> {
+    let spot = desk.live.whose(&speaker).await?;
+    let content_type = content_type(&headers)?;
+    check_length(&headers)?;
+    let (Some(_turn), Ok(_permit)) = (Turn::of(&desk, &speaker), desk.uploads.try_acquire()) else {
+        return Err(
+            Kind::Busy.because("too many results are on their way, or one of this pod; send it again in a moment")
+        );
+    };
+    let content = timeout(WHOLE, read(body.into_data_stream())).await.unwrap_or_else(|_| Err(too_slow(WHOLE)))?;
+    if is_json(&content_type) {
+        check_json(&content)?;
+    }
+    let stored = ResultRef { content_type: content_type.clone(), bytes: content.len() as i64, uid: None };
+    // What came in the meantime is not overwritten by a late word.
+    if desk.live.whose(&speaker).await? != spot {
+        return Err(crate::live::Deaf::Over.into());
+    }
+    let content = Arc::new(content);
+    let (began, attempt) = (spot.began, spot.attempt);
+    let result = LargeResult { began, attempt, content_type, content, stored_at: Timestamp::now() };
+    desk.archive.put_result(&spot.uid, &spot.run_id, &result).await.map_err(not_stored)?;
+    desk.live.hear(&speaker, Word::Result(stored)).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// One result of each pod at a time, so that none keeps the others from handing over theirs.
+struct Turn<'a> {
+    desk: &'a Desk,
+    pod: String,
+}
+
+impl<'a> Turn<'a> {
+    fn of(desk: &'a Desk, speaker: &Speaker) -> Option<Self> {
+        let pod = speaker.uid.clone();
+        desk.uploading.lock().unwrap_or_else(PoisonError::into_inner).insert(pod.clone()).then(|| Self { desk, pod })
+    }
+}
+
+impl Drop for Turn<'_> {
+    fn drop(&mut self) {
+        self.desk.uploading.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.pod);
+    }
+}
+
+/// It will be told within a text of JSON.
+fn check_json(content: &[u8]) -> Result<(), Problem> {
+    let text = std::str::from_utf8(content).map_err(|error| error.to_string());
+    let read = text.and_then(|text| serde_json::from_str::<IgnoredAny>(text).map_err(|error| error.to_string()));
+    read.map(drop).map_err(|error| Kind::Syntax.because(format!("it is declared as JSON and is none: {error}")))
+}
+
+fn content_type(headers: &HeaderMap) -> Result<String, Problem> {
+    let Some(value) = headers.get(header::CONTENT_TYPE) else { return Ok("application/octet-stream".into()) };
+    let value = value.to_str().ok().filter(|value| (1..=LONGEST_TYPE).contains(&value.len()));
+    value
+        .map(str::to_owned)
+        .ok_or_else(|| Kind::Header.because("a content type has 1 to 255 visible ASCII characters").at("Content-Type"))
+}
+
+/// What says that it is too large is not read.
+pub(super) fn check_length(headers: &HeaderMap) -> Result<(), Problem> {
+    let length = headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
+    if length.is_some_and(|bytes| bytes > LARGEST_RESULT as u64) { Err(too_large()) } else { Ok(()) }
+}
+
+async fn read(mut body: BodyDataStream) -> Result<Vec<u8>, Problem> {
+    let mut content = Vec::new();
+    while let Some(piece) = timeout(SOMETHING, body.next()).await.map_err(|_| too_slow(SOMETHING))? {
+        let piece = piece.map_err(|_| Kind::Syntax.because("the body broke off"))?;
+        if content.len() + piece.len() > LARGEST_RESULT {
+            return Err(too_large());
+        }
+        content.extend_from_slice(&piece);
+    }
+    Ok(content)
+}
+
+fn too_large() -> Problem {
+    Kind::BodyTooLarge.because(format!(
+        "a result has up to {LARGEST_RESULT} bytes: put the content into a store of yours and hand over a reference"
+    ))
+}
+
+fn too_slow(limit: Duration) -> Problem {
+    Kind::SlowBody
+        .because(format!("nothing, or not all of it, has arrived within {} s; send it again", limit.as_secs()))
+}
+
+fn not_stored(error: Error) -> Problem {
+    match error {
+        Error::TooLarge { .. } => too_large(),
+        Error::Outdated(_) => crate::live::Deaf::Over.into(),
+        error => {
+            tracing::warn!(%error, "failed to store a result");
+            Kind::Archive.because("the result could not be stored; send it again in a moment")
+        }
+    }
+}
