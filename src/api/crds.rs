@@ -102,7 +102,7 @@ mod tests {
 
     #[test]
     fn the_files_in_crds_are_what_the_types_say() {
-        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/crds");
+        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../../crds");
         for (name, yaml) in crd_files().expect("YAML") {
             let file = std::fs::read_to_string(format!("{folder}/{name}")).unwrap_or_default();
             assert!(file == yaml, "crds/{name} is stale: run `make generate`");

@@ -234,7 +234,8 @@ mod tests {
 
     #[test]
     fn the_page_of_reasons_is_what_the_words_say() {
-        let page = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/reasons.md")).unwrap_or_default();
+        let page =
+            std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/reasons.md")).unwrap_or_default();
         assert!(page == reasons_as_markdown(), "docs/reasons.md is stale: run `make generate`");
     }
 

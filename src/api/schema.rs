@@ -101,7 +101,7 @@ pub(super) fn lenient_micro_time<'de, D: Deserializer<'de>>(deserializer: D) -> 
 mod tests {
     use serde_json::json;
 
-    use crate::api::Task;
+    use crate::Task;
 
     #[test]
     fn what_is_no_time_is_read_as_absent() {

@@ -52,7 +52,7 @@ use super::{Payload, Priority, Quantity, schema};
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp")
 )]
 #[serde(rename_all = "camelCase")]
-#[x_kube(validation = crate::api::run_rule::rule())]
+#[x_kube(validation = crate::run_rule::rule())]
 pub struct TaskSpec {
     /// Name of a TaskType in this namespace: what kind of work this is and how it is run.
     /// While no such type exists, the task waits. Example: document-processing.
@@ -237,7 +237,7 @@ pub struct TaskStatus {
     /// Why the task is in this state, in one word.
     #[serde(default)]
     #[schemars(schema_with = "schema::word")]
-    pub reason: crate::api::Reason,
+    pub reason: crate::Reason,
 
     /// The reason in a sentence.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -425,7 +425,7 @@ pub struct AttemptRecord {
     pub outcome: AttemptOutcome,
     /// Why it ended so, in one word.
     #[schemars(schema_with = "schema::word")]
-    pub reason: crate::api::Reason,
+    pub reason: crate::Reason,
     /// The reason in a sentence.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 2048))]

@@ -156,7 +156,7 @@ pub struct FailureRule {
     /// Reasons of the attempt. Example: [Evicted, NodeLost].
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 64))]
-    pub reasons: Option<Vec<crate::api::Reason>>,
+    pub reasons: Option<Vec<crate::Reason>>,
     /// The error type that the work reported in its result file. Example: [RateLimited].
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 64), inner(length(max = 253)))]

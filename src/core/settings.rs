@@ -1,6 +1,6 @@
 //! What whoever installs the operator may set, as far as decisions depend on it.
 
-use crate::api::Quantity;
+use task_manager_api::Quantity;
 
 #[derive(Clone, Debug, PartialEq)]
 pub struct Settings {

@@ -3,7 +3,7 @@
 use jiff::SignedDuration;
 use sha2::{Digest, Sha256};
 
-use crate::core::launch::policy::RetryPolicy;
+use crate::launch::policy::RetryPolicy;
 
 /// How long a task is left alone after a look at it that failed...
 const AFTER_AN_ERROR: SignedDuration = SignedDuration::from_secs(2);
@@ -50,9 +50,9 @@ fn jitter(uid: &str, attempt: i32) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::api::TaskSpec;
-    use crate::core::Policy;
+    use crate::Policy;
     use proptest::prelude::*;
+    use task_manager_api::TaskSpec;
 
     fn retry(initial_seconds: i32, factor: f64, max_seconds: i32) -> RetryPolicy {
         RetryPolicy { initial_seconds, factor, max_seconds, ..Policy::of(&TaskSpec::default(), None).retry }

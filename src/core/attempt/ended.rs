@@ -5,10 +5,10 @@ use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
 
 use super::facts::{JobEnd, JobFacts, Phase, PodFacts, Work};
-use crate::api::{FailureAction, FailureRule};
-use crate::core::Reason;
-use crate::core::telling::text;
-use crate::core::time::after;
+use crate::Reason;
+use crate::telling::text;
+use crate::time::after;
+use task_manager_api::{FailureAction, FailureRule};
 
 /// A pod that is still there so long after it should be gone is given up: its node does not answer.
 pub const LOST_AFTER: SignedDuration = SignedDuration::from_secs(60);
@@ -34,7 +34,7 @@ pub struct Ended {
 }
 
 /// `{"error": {"type": …, "message": …, "retryable": …}}` in the result file, or the same said over HTTP.
-pub use crate::api::ReportedError as Reported;
+pub use task_manager_api::ReportedError as Reported;
 
 /// What follows from an ended attempt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

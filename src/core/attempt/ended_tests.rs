@@ -3,7 +3,7 @@ use serde_json::json;
 use strum::IntoEnumIterator;
 
 use super::*;
-use crate::core::attempt::facts::{JobEnd, JobSeen, PodSeen};
+use crate::attempt::facts::{JobEnd, JobSeen, PodSeen};
 
 fn at(second: i64) -> Timestamp {
     Timestamp::from_second(1_000_000 + second).expect("a time")
@@ -238,7 +238,7 @@ fn a_pod_that_went_unseen_is_not_run_again_when_its_job_succeeded() {
     let ended = ended(&gone(pod()), Some(&job), at(1000)).expect("an end");
     assert_eq!((ended.reason, judge(&ended, &[])), (Reason::ResultLost, Verdict::Succeeded));
     assert!(ended.message.contains("report-1"), "{}", ended.message);
-    let failed = crate::core::attempt::ended::ended(&gone(exited(7)), Some(&job), at(1000)).map(|ended| ended.reason);
+    let failed = crate::attempt::ended::ended(&gone(exited(7)), Some(&job), at(1000)).map(|ended| ended.reason);
     assert_eq!(failed, Some(Reason::ExitCode), "what the pod itself said goes first");
 }
 

@@ -4,14 +4,14 @@ use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::{ContainerState, ContainerStateTerminated, ContainerStatus, Pod, PodSpec};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time};
-use kube::ResourceExt;
+use kube_core::ResourceExt;
 
 use super::reports::Said;
-use crate::api::Task;
-use crate::core::Reason;
-use crate::core::launch::job::Holds;
-use crate::core::launch::names;
-use crate::core::time::{after, since};
+use crate::Reason;
+use crate::launch::job::Holds;
+use crate::launch::names;
+use crate::time::{after, since};
+use task_manager_api::Task;
 
 /// What does not come along for so long is looked into and told.
 pub const TOLD_AFTER: SignedDuration = SignedDuration::from_secs(10);

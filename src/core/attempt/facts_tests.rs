@@ -1,7 +1,7 @@
 use serde_json::{Value, json};
 
 use super::*;
-use crate::api::{Priority, TaskSpec};
+use task_manager_api::{Priority, TaskSpec};
 
 fn at(text: &str) -> Timestamp {
     text.parse().expect("a time")

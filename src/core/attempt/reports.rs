@@ -3,8 +3,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::api::{Progress, ReportedError, ResultRef};
-use crate::core::telling::text;
+use crate::telling::text;
+use task_manager_api::{Progress, ReportedError, ResultRef};
 
 /// Characters of a progress' message.
 const PROGRESS_MESSAGE: usize = 256;

@@ -11,12 +11,12 @@ use k8s_openapi::api::core::v1::{
 };
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity as PodQuantity;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
-use kube::{Resource, ResourceExt};
+use kube_core::{Resource, ResourceExt};
 use serde::{Deserialize, Serialize};
 
 use super::{names, resources, task_type};
-use crate::api::{Amount, Payload, Quantity, Resources, Task, TaskSpec, TaskStatus};
-use crate::core::{Kind, Policy, Settings, TemplateError};
+use crate::{Kind, Policy, Settings, TemplateError};
+use task_manager_api::{Amount, Payload, Quantity, Resources, Task, TaskSpec, TaskStatus};
 
 const FILES: &str = "task-manager-files";
 const SCRATCH: &str = "task-manager-scratch";
@@ -41,7 +41,7 @@ pub struct Holds {
     #[serde(rename = "type")]
     pub type_: String,
     pub kb_id: Option<String>,
-    pub priority: crate::api::Priority,
+    pub priority: task_manager_api::Priority,
     pub resources: BTreeMap<String, Quantity>,
 }
 
@@ -277,8 +277,8 @@ pub fn read(shown: &BTreeMap<String, Quantity>) -> BTreeMap<String, Amount> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::api::{Admitted, TaskTypeSpec};
     use serde_json::json;
+    use task_manager_api::{Admitted, TaskTypeSpec};
 
     fn built(spec: TaskSpec) -> Job {
         built_with(spec, &Settings::default())

@@ -1,9 +1,9 @@
 //! The one place where a child's name, and the labels that find it again, are made.
 
-use kube::ResourceExt;
+use kube_core::ResourceExt;
 use sha2::{Digest, Sha256};
 
-use crate::api::{Task, TaskStatus};
+use task_manager_api::{Task, TaskStatus};
 
 /// On every Job and pod of ours: the uid of its Task.
 pub const LABEL_TASK_UID: &str = "taskmanager.dev/task-uid";

@@ -1,8 +1,8 @@
 //! What applies to a task: its own word, else its type's, else the built-in default.
 
 use super::resources;
-use crate::api::{Payload, Priority, Retry, Task, TaskSpec, TaskTypeSpec};
-use crate::core::Reason;
+use crate::Reason;
+use task_manager_api::{Payload, Priority, Retry, Task, TaskSpec, TaskTypeSpec};
 
 const TIMEOUT_SECONDS: i32 = 3600;
 const START_DEADLINE_SECONDS: i32 = 600;
@@ -118,8 +118,8 @@ fn above_maximum(task: &TaskSpec, kind: &TaskTypeSpec) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::api::{Defaults, Maximum, Quantity, Resources};
     use serde_json::json;
+    use task_manager_api::{Defaults, Maximum, Quantity, Resources};
 
     fn task(spec: TaskSpec) -> Task {
         Task::new("t", TaskSpec { type_: "thumbnails".into(), ..spec })

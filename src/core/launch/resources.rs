@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 use k8s_openapi::api::core::v1::{Container, PodSpec, ResourceRequirements};
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity as PodQuantity;
 
-use crate::api::{Amount, MOST, Quantity, Resources, Task, TaskSpec, TaskTypeSpec};
-use crate::core::Policy;
-use crate::core::{Kind, Settings};
+use crate::Policy;
+use crate::{Kind, Settings};
+use task_manager_api::{Amount, MOST, Quantity, Resources, Task, TaskSpec, TaskTypeSpec};
 
 const MEMORY: &str = "memory";
 /// What a task may set though its type's maximum does not name it.
@@ -176,8 +176,8 @@ pub fn above_maximum(task: &TaskSpec, kind: &TaskTypeSpec) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::api::{Defaults, Maximum, Retry, TaskStatus};
     use serde_json::json;
+    use task_manager_api::{Defaults, Maximum, Retry, TaskStatus};
 
     fn quantities(entries: &[(&str, &str)]) -> BTreeMap<String, Quantity> {
         entries.iter().map(|(name, text)| ((*name).to_owned(), Quantity((*text).to_owned()))).collect()

@@ -6,9 +6,9 @@ use serde_json::Value;
 use jiff::Timestamp;
 
 use super::names;
-use crate::api::{TaskType, TaskTypeSpec, TaskTypeStatus};
-use crate::core::Reason;
-use crate::core::telling::conditions;
+use crate::Reason;
+use crate::telling::conditions;
+use task_manager_api::{TaskType, TaskTypeSpec, TaskTypeStatus};
 
 /// Environment variables that begin so are ours.
 pub const OUR_VARIABLES: &str = "TASK_";

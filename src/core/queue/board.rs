@@ -11,7 +11,7 @@ use super::ledger::{Ledger, Room};
 use super::line::{Line, Row, Spot};
 use super::order::{Key, Order};
 use super::standing::{Candidate, Holding, Standing};
-use crate::api::Priority;
+use task_manager_api::Priority;
 
 /// A pass admits at most so many; the next one goes on.
 const MOST_PER_PASS: usize = 256;

@@ -2,9 +2,9 @@
 
 use strum::IntoEnumIterator;
 
-use crate::api::{Ceilings, Priority, TaskQueueSpec};
-use crate::core::launch::resources;
-use crate::core::launch::resources::Amounts;
+use crate::launch::resources;
+use crate::launch::resources::Amounts;
+use task_manager_api::{Ceilings, Priority, TaskQueueSpec};
 
 /// What a queue may hold at once, by priority.
 #[derive(Clone, Debug, PartialEq)]

@@ -7,8 +7,8 @@ use std::sync::Arc;
 use super::capacity::{Capacity, Usage};
 use super::order::Key;
 use super::standing::{Candidate, Holding};
-use crate::api::Priority;
-use crate::core::launch::resources::Amounts;
+use crate::launch::resources::Amounts;
+use task_manager_api::Priority;
 
 /// The queue that need not be created.
 const DEFAULT_QUEUE: &str = "default";

@@ -8,7 +8,7 @@ use jiff::Timestamp;
 
 use super::order::{Key, Order};
 use super::standing::Candidate;
-use crate::core::launch::resources::Amounts;
+use crate::launch::resources::Amounts;
 
 /// What a line is of: a queue and a type.
 pub type Row = Arc<(Key, Key)>;

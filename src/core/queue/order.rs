@@ -3,7 +3,7 @@
 use std::cmp::Reverse;
 use std::sync::Arc;
 
-use crate::api::Priority;
+use task_manager_api::Priority;
 
 /// A namespace and a name in it.
 pub type Key = (Arc<str>, Arc<str>);

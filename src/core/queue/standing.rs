@@ -3,15 +3,15 @@
 use std::sync::Arc;
 
 use jiff::Timestamp;
-use kube::ResourceExt;
+use kube_core::ResourceExt;
 
 use super::order::{Key, Order};
-use crate::api::{Admitted, Priority, Reason, State, Task, TaskStatus};
-use crate::core::launch::job;
-use crate::core::launch::job::Holds;
-use crate::core::launch::policy;
-use crate::core::launch::resources::Amounts;
-use crate::core::{Kind, Settings};
+use crate::launch::job;
+use crate::launch::job::Holds;
+use crate::launch::policy;
+use crate::launch::resources::Amounts;
+use crate::{Kind, Settings};
+use task_manager_api::{Admitted, Priority, Reason, State, Task, TaskStatus};
 
 /// A task that may be admitted when there is room.
 #[derive(Clone, Debug, PartialEq)]

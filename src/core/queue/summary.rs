@@ -3,9 +3,9 @@
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
 
-use crate::api::{ByPriority, Priority, Task, TaskQueue, TaskQueueStatus};
-use crate::core::Reason;
-use crate::core::telling::conditions;
+use crate::Reason;
+use crate::telling::conditions;
+use task_manager_api::{ByPriority, Priority, Task, TaskQueue, TaskQueueStatus};
 
 /// What waits in a queue and what holds a slot of it.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -61,7 +61,7 @@ pub fn status(queue: &TaskQueue, summary: &Summary, now: Timestamp) -> TaskQueue
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::api::{TaskQueueSpec, TaskSpec};
+    use task_manager_api::{TaskQueueSpec, TaskSpec};
 
     fn at(second: i64) -> Timestamp {
         Timestamp::from_second(second).expect("a time")

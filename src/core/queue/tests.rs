@@ -5,9 +5,9 @@ use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 
 use super::*;
-use crate::api::{Admitted, Amount, Priority, Quantity, State, Task, TaskQueueSpec, TaskStatus, TaskTypeSpec};
-use crate::core::launch::resources::Amounts;
-use crate::core::{Kind, Settings};
+use crate::launch::resources::Amounts;
+use crate::{Kind, Settings};
+use task_manager_api::{Admitted, Amount, Priority, Quantity, State, Task, TaskQueueSpec, TaskStatus, TaskTypeSpec};
 
 mod model;
 

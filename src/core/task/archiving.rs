@@ -4,9 +4,9 @@
 //! waits: a new run, and the removal of Jobs and of the task itself.
 
 use super::{Action, Decision, View};
-use crate::api::{State, Task, TaskStatus};
-use crate::core::telling::conditions;
-use crate::core::telling::conditions::Said;
+use crate::telling::conditions;
+use crate::telling::conditions::Said;
+use task_manager_api::{State, Task, TaskStatus};
 
 /// A run whose record is to be in the archive before anything more is written.
 #[derive(Clone, Debug, PartialEq)]

@@ -4,8 +4,8 @@
 use jiff::{SignedDuration, Timestamp};
 
 use super::{Action, Decision, View, earliest};
-use crate::core::attempt::facts::JobFacts;
-use crate::core::time::after;
+use crate::attempt::facts::JobFacts;
+use crate::time::after;
 
 pub(super) fn decide(view: &View) -> Decision {
     let observed = view.around.observed;

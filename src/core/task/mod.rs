@@ -22,7 +22,7 @@ use super::launch::names;
 use super::queue::Capacity;
 use super::time::after;
 use super::{Kind, Policy, Reason, Settings};
-use crate::api::{State, Task, TaskStatus};
+use task_manager_api::{State, Task, TaskStatus};
 
 pub use archiving::{LogOf, Recording, leaves_unrecorded};
 pub use once::{Earlier, asks_the_archive};

@@ -4,9 +4,9 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 
 use super::View;
 use super::status::because;
-use crate::api::{Reason, State, Task, TaskStatus};
-use crate::core::attempt::facts::Trouble;
-use crate::core::launch::names::ANNOTATION_BODY_DIGEST;
+use crate::attempt::facts::Trouble;
+use crate::launch::names::ANNOTATION_BODY_DIGEST;
+use task_manager_api::{Reason, State, Task, TaskStatus};
 
 /// What the archive says of earlier tasks of the same name and runId.
 #[derive(Clone, Debug, Default, PartialEq)]

@@ -6,12 +6,12 @@ use jiff::{SignedDuration, Timestamp};
 use super::once::Earlier;
 use super::status::because;
 use super::{Decision, View};
-use crate::api::State;
-use crate::core::attempt::facts::Trouble;
-use crate::core::launch::policy;
-use crate::core::launch::policy::Refusal;
-use crate::core::time::after;
-use crate::core::{Kind, Reason, TemplateError};
+use crate::attempt::facts::Trouble;
+use crate::launch::policy;
+use crate::launch::policy::Refusal;
+use crate::time::after;
+use crate::{Kind, Reason, TemplateError};
+use task_manager_api::State;
 
 /// How long a task whose pause is over may still be shown as waiting for its retry: usually it is admitted
 /// at once, and then nobody needs to be told that it waited for room.
@@ -166,7 +166,7 @@ fn with_what_happened(view: &View, why: Trouble) -> Trouble {
 
 fn too_large(view: &View) -> Option<Trouble> {
     let kind: &Kind = view.around.kind?;
-    let amounts = crate::core::launch::job::counted(view.task, kind, view.around.settings).ok()?;
+    let amounts = crate::launch::job::counted(view.task, kind, view.around.settings).ok()?;
     let bound = view.around.queue?.never_fits(view.policy.priority, &amounts)?;
     Some(because(Reason::TooLargeForQueue, format!("queue {}: {bound}", view.task.spec.queue)))
 }

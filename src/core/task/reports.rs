@@ -6,11 +6,11 @@ use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
 
 use super::View;
-use crate::api::{Progress, TaskStatus};
-use crate::core::attempt::facts::{PodFacts, TOLD_AFTER};
-use crate::core::attempt::reports;
-use crate::core::attempt::reports::Said;
-use crate::core::time::after;
+use crate::attempt::facts::{PodFacts, TOLD_AFTER};
+use crate::attempt::reports;
+use crate::attempt::reports::Said;
+use crate::time::after;
+use task_manager_api::{Progress, TaskStatus};
 
 /// Progress is written so often at most.
 const PROGRESS_EVERY: SignedDuration = SignedDuration::from_secs(10);

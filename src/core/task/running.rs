@@ -11,13 +11,13 @@ use super::starting::{given_up, late_start, overdue_before_it_began, start_deadl
 use super::status::because;
 use super::stopping::{Stop, stopping};
 use super::{Action, Decision, View, earliest, job_name, queued};
-use crate::api::{FailureRule, State, Task, TaskStatus};
-use crate::core::Reason;
-use crate::core::attempt::ended;
-use crate::core::attempt::ended::{Ended, LOST_AFTER};
-use crate::core::attempt::facts::{GIVEN_BACK_AFTER, JobFacts, Observed, PodFacts, TOLD_AFTER, Trouble};
-use crate::core::launch::job;
-use crate::core::time::after;
+use crate::Reason;
+use crate::attempt::ended;
+use crate::attempt::ended::{Ended, LOST_AFTER};
+use crate::attempt::facts::{GIVEN_BACK_AFTER, JobFacts, Observed, PodFacts, TOLD_AFTER, Trouble};
+use crate::launch::job;
+use crate::time::after;
+use task_manager_api::{FailureRule, State, Task, TaskStatus};
 
 /// A pod that runs so long past its timeout is ended by us: its kubelet did not do it.
 const OVERDUE_AFTER: SignedDuration = SignedDuration::from_secs(60);

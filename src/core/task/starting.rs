@@ -5,12 +5,12 @@ use jiff::{SignedDuration, Timestamp};
 use super::running::{Attempt, judged, vanished};
 use super::status::because;
 use super::{Decision, View};
-use crate::api::TaskStatus;
-use crate::core::Reason;
-use crate::core::attempt::ended;
-use crate::core::attempt::ended::Ended;
-use crate::core::attempt::facts::{PodFacts, TOLD_AFTER, Trouble};
-use crate::core::time::after;
+use crate::Reason;
+use crate::attempt::ended;
+use crate::attempt::ended::Ended;
+use crate::attempt::facts::{PodFacts, TOLD_AFTER, Trouble};
+use crate::time::after;
+use task_manager_api::TaskStatus;
 
 /// The timeout counts from the pod's start on its node: where it is shorter than the time to start, it ends a pod
 /// whose container was never made. What that waited for is why it failed.

@@ -4,14 +4,14 @@ use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
 
 use super::{View, queued_at};
-use crate::api::{Admitted, AttemptOutcome, AttemptRecord, State, Task, TaskStatus};
-use crate::core::attempt::backoff;
-use crate::core::attempt::ended;
-use crate::core::attempt::ended::{Ended, Verdict};
-use crate::core::attempt::facts::{PodFacts, Trouble};
-use crate::core::telling::conditions;
-use crate::core::telling::conditions::Said;
-use crate::core::{Kind, Policy, Reason};
+use crate::attempt::backoff;
+use crate::attempt::ended;
+use crate::attempt::ended::{Ended, Verdict};
+use crate::attempt::facts::{PodFacts, Trouble};
+use crate::telling::conditions;
+use crate::telling::conditions::Said;
+use crate::{Kind, Policy, Reason};
+use task_manager_api::{Admitted, AttemptOutcome, AttemptRecord, State, Task, TaskStatus};
 
 /// How many ended attempts a status keeps.
 const ATTEMPTS_KEPT: usize = 10;

@@ -4,11 +4,11 @@
 use super::running::{Attempt, ended_unseen, ending_others, judged};
 use super::status::because;
 use super::{Decision, View, queued};
-use crate::api::{State, TaskStatus};
-use crate::core::Reason;
-use crate::core::attempt::ended;
-use crate::core::attempt::ended::Ended;
-use crate::core::attempt::facts::Trouble;
+use crate::Reason;
+use crate::attempt::ended;
+use crate::attempt::ended::Ended;
+use crate::attempt::facts::Trouble;
+use task_manager_api::{State, TaskStatus};
 
 /// Why a task is to end though its work has not.
 #[derive(Clone, Copy, PartialEq)]

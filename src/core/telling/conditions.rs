@@ -4,8 +4,8 @@ use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 use super::text;
-use crate::api::{Condition, State};
-use crate::core::Reason;
+use crate::Reason;
+use task_manager_api::{Condition, State};
 
 /// The longest message that a status keeps, in characters.
 const LONGEST_MESSAGE: usize = 1024;

@@ -2,8 +2,8 @@
 //! API server, so what goes well is told by the status alone.
 
 use super::text;
-use crate::api::{AttemptOutcome, State, TaskStatus};
-use crate::core::Reason;
+use crate::Reason;
+use task_manager_api::{AttemptOutcome, State, TaskStatus};
 
 /// A warning for whoever looks at the task.
 #[derive(Clone, Debug, PartialEq)]
@@ -56,7 +56,7 @@ fn is_stuck(status: &TaskStatus) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::api::AttemptRecord;
+    use task_manager_api::AttemptRecord;
 
     fn status(state: State, reason: Reason) -> TaskStatus {
         TaskStatus { state, reason, ..TaskStatus::default() }

@@ -1,10 +1,10 @@
 use serde_json::json;
 
 use super::scene::*;
-use crate::api::ResultRef;
-use crate::core::launch::names::ANNOTATION_BODY_DIGEST;
-use crate::core::task::*;
-use kube::ResourceExt;
+use crate::launch::names::ANNOTATION_BODY_DIGEST;
+use crate::task::*;
+use kube_core::ResourceExt;
+use task_manager_api::ResultRef;
 
 fn once(earlier: Earlier) -> Scene {
     let mut scene = queued(json!({"once": true}));

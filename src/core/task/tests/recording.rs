@@ -1,7 +1,7 @@
 use serde_json::json;
 
 use super::scene::*;
-use crate::core::task::*;
+use crate::task::*;
 
 fn failed() -> Scene {
     let scene = running(json!({"retry": {"limit": 0}})).pod_is(exits(1)).job_is(finished(false, 6));
@@ -78,7 +78,7 @@ fn a_run_that_is_superseded_is_recorded_with_the_attempt_that_was_stopped() {
     let scene = running(json!({})).edit(|spec| spec.run_id = "2".into()).pod_is(exits(143)).pod_is(gone);
     let Recording { ended, then, .. } = scene.records(20);
     assert_eq!((ended.state, ended.reason, ended.run_id.as_deref()), (State::Cancelled, Reason::Superseded, Some("1")));
-    assert_eq!(outcomes(&ended), [(1, crate::api::AttemptOutcome::Cancelled, Reason::Superseded)]);
+    assert_eq!(outcomes(&ended), [(1, task_manager_api::AttemptOutcome::Cancelled, Reason::Superseded)]);
     assert_eq!((then.state, then.run_id.as_deref(), then.archived), (State::Queued, Some("2"), None));
 }
 

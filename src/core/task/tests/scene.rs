@@ -6,10 +6,10 @@ use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use serde_json::{Value, json};
 
-use crate::api::{Admitted, AttemptOutcome, TaskTypeSpec};
-use crate::core::attempt::facts::{JobEnd, JobFacts, JobSeen, Phase, PodFacts, PodSeen, Trouble, Work};
-use crate::core::launch::job;
-use crate::core::task::*;
+use crate::attempt::facts::{JobEnd, JobFacts, JobSeen, Phase, PodFacts, PodSeen, Trouble, Work};
+use crate::launch::job;
+use crate::task::*;
+use task_manager_api::{Admitted, AttemptOutcome, TaskTypeSpec};
 
 pub fn at(second: i64) -> Timestamp {
     Timestamp::from_second(1_000_000 + second).expect("a time")
@@ -169,7 +169,7 @@ impl Scene {
     }
 
     /// A person changes the spec, and the watch shows it.
-    pub fn edit(mut self, change: impl FnOnce(&mut crate::api::TaskSpec)) -> Self {
+    pub fn edit(mut self, change: impl FnOnce(&mut task_manager_api::TaskSpec)) -> Self {
         let run_id = self.task.spec.run_id.clone();
         change(&mut self.task.spec);
         self.task.metadata.generation = self.task.metadata.generation.map(|generation| generation + 1);
@@ -191,7 +191,7 @@ impl Scene {
             resources: job::shown(&counted),
         };
         let admission = Admission { arrival: self.first_seen, holds };
-        let status = crate::core::task::admitted(&self.task, kind, &admission, at(second));
+        let status = crate::task::admitted(&self.task, kind, &admission, at(second));
         self.set(status);
         self
     }
@@ -321,6 +321,6 @@ pub fn outcomes(status: &TaskStatus) -> Vec<(i32, AttemptOutcome, Reason)> {
     status.attempts.iter().map(|attempt| (attempt.number, attempt.outcome, attempt.reason)).collect()
 }
 
-pub fn cpu(count: &str) -> BTreeMap<String, crate::api::Quantity> {
-    [("cpu".to_owned(), crate::api::Quantity(count.into()))].into()
+pub fn cpu(count: &str) -> BTreeMap<String, task_manager_api::Quantity> {
+    [("cpu".to_owned(), task_manager_api::Quantity(count.into()))].into()
 }

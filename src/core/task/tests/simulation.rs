@@ -11,13 +11,13 @@ use proptest::prelude::*;
 use serde_json::json;
 
 use super::scene::*;
-use crate::api::AttemptOutcome;
-use crate::core::attempt::ended;
-use crate::core::attempt::facts::{JobEnd, JobFacts, Phase, PodFacts, Trouble, Unanswered, Work};
-use crate::core::attempt::reports;
-use crate::core::attempt::reports::{Said, Word};
-use crate::core::queue::{Standing, standing};
-use crate::core::task::*;
+use crate::attempt::ended;
+use crate::attempt::facts::{JobEnd, JobFacts, Phase, PodFacts, Trouble, Unanswered, Work};
+use crate::attempt::reports;
+use crate::attempt::reports::{Said, Word};
+use crate::queue::{Standing, standing};
+use crate::task::*;
+use task_manager_api::AttemptOutcome;
 
 /// What forged pods leave as their result.
 const FORGED: &str = "forged";
@@ -245,7 +245,7 @@ impl World {
             Move::Suspend(suspend) => self.edit(|spec| spec.suspend = suspend),
             Move::AskFor(count) => self.edit(|spec| {
                 spec.resources =
-                    Some(crate::api::Resources { requests: cpu(&count.to_string()), ..Default::default() });
+                    Some(task_manager_api::Resources { requests: cpu(&count.to_string()), ..Default::default() });
             }),
             Move::TypeGoes => self.scene.kind = None,
             Move::TypeComes => self.scene.kind = Some(kind(json!({}))),
@@ -464,7 +464,7 @@ impl World {
         let Some(pod) = pods.cycle().nth(pod.into()).map(|pod| pod.uid.clone()) else { return };
         let word = match word % 8 {
             0 => reports::error(Some("Broken"), None, Some(word > 100)).map(Word::Error),
-            1 => Ok(Word::Result(crate::api::ResultRef {
+            1 => Ok(Word::Result(task_manager_api::ResultRef {
                 content_type: "text/plain".into(),
                 bytes: word.into(),
                 uid: None,
@@ -567,7 +567,7 @@ impl World {
 
     // A person.
 
-    fn edit(&mut self, change: impl FnOnce(&mut crate::api::TaskSpec)) {
+    fn edit(&mut self, change: impl FnOnce(&mut task_manager_api::TaskSpec)) {
         let before = self.scene.task.spec.clone();
         change(&mut self.scene.task.spec);
         if self.scene.task.spec != before {

@@ -1,7 +1,7 @@
 use serde_json::json;
 
 use super::scene::*;
-use crate::core::task::*;
+use crate::task::*;
 
 fn completed(spec: serde_json::Value) -> Scene {
     running(spec).pod_is(exits(0)).job_is(finished(true, 6)).write(10)
@@ -20,9 +20,10 @@ fn a_finished_task_rests_and_an_unchanged_one_is_never_written_again() {
 
 #[test]
 fn the_generation_is_followed_and_nothing_else_changes() {
-    for change in
-        [|spec: &mut crate::api::TaskSpec| spec.cancel = true, |spec: &mut crate::api::TaskSpec| spec.suspend = true]
-    {
+    for change in [
+        |spec: &mut task_manager_api::TaskSpec| spec.cancel = true,
+        |spec: &mut task_manager_api::TaskSpec| spec.suspend = true,
+    ] {
         let scene = completed(json!({}));
         let before = scene.status().clone();
         let scene = scene.edit(change).write(11);

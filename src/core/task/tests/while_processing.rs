@@ -1,10 +1,10 @@
 use serde_json::json;
 
 use super::scene::*;
-use crate::api::AttemptOutcome::*;
-use crate::core::attempt::backoff;
-use crate::core::attempt::facts::{Phase, PodFacts, Trouble, Unanswered, Work};
-use crate::core::task::*;
+use crate::attempt::backoff;
+use crate::attempt::facts::{Phase, PodFacts, Trouble, Unanswered, Work};
+use crate::task::*;
+use task_manager_api::AttemptOutcome::*;
 
 fn deletes_job(scene: &Scene, second: i64) -> bool {
     matches!(scene.decide(second).action, Action::DeleteJob { .. })
@@ -109,7 +109,7 @@ fn a_job_that_only_a_pod_speaks_of_is_asked_for() {
 #[test]
 fn what_changed_between_admission_and_launch_goes_through_admission_again() {
     let asks_more = with_slot(json!({})).edit(|spec| {
-        spec.resources = Some(crate::api::Resources { requests: cpu("2"), ..Default::default() });
+        spec.resources = Some(task_manager_api::Resources { requests: cpu("2"), ..Default::default() });
     });
     let mut without_type = with_slot(json!({}));
     without_type.kind = None;
@@ -461,7 +461,7 @@ fn each_failure_pauses_longer_and_disruptions_have_their_own_count() {
     let scene = running(json!({})).pod_is(evicted).write(20);
     let pause =
         |scene: &Scene, now: i64| scene.status().next_attempt_at.as_ref().expect("a time").0.duration_since(at(now));
-    let retry = crate::core::Policy::of(&scene.task.spec, scene.kind.as_ref().map(|kind| &kind.spec)).retry;
+    let retry = crate::Policy::of(&scene.task.spec, scene.kind.as_ref().map(|kind| &kind.spec)).retry;
     assert_eq!(pause(&scene, 20), backoff::pause(&retry, 1, "uid-1", 1));
     let mut scene = scene.admit(50);
     scene.observed = Observed::default();
@@ -732,10 +732,10 @@ fn no_status_and_no_child_makes_a_decision_panic() {
                 };
                 let starts = PodFacts { work: Work::NotStarted, ..pod.clone() };
                 let ended = exits(1)(PodFacts { deleted_at: None, ..pod.clone() });
-                let job = crate::core::attempt::facts::JobFacts { created_at: time, ..scene.job(0) };
+                let job = crate::attempt::facts::JobFacts { created_at: time, ..scene.job(0) };
                 let mut done = job.clone();
                 finished(false, 0)(&mut done);
-                done.finished = done.finished.map(|end| crate::core::attempt::facts::JobEnd { at: time, ..end });
+                done.finished = done.finished.map(|end| crate::attempt::facts::JobEnd { at: time, ..end });
                 for (jobs, pods) in [
                     (vec![], vec![]),
                     (vec![job.clone()], vec![]),

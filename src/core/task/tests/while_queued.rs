@@ -1,9 +1,9 @@
 use serde_json::json;
 
 use super::scene::*;
-use crate::api::TaskQueueSpec;
-use crate::core::attempt::facts::Trouble;
-use crate::core::task::*;
+use crate::attempt::facts::Trouble;
+use crate::task::*;
+use task_manager_api::TaskQueueSpec;
 
 #[test]
 fn a_task_that_nobody_has_touched_and_that_simply_waits_is_not_written_to() {
@@ -209,9 +209,12 @@ fn a_task_that_was_suspended_during_its_pause_does_not_say_so_afterwards() {
 #[test]
 fn the_first_word_of_a_queued_task_follows_its_spec() {
     let scene = queued(json!({"priority": "high", "suspend": true})).write(0);
-    assert_eq!(scene.status().priority, Some(crate::api::Priority::High));
-    let scene = scene.edit(|spec| spec.priority = Some(crate::api::Priority::Low)).write(1);
-    assert_eq!((scene.status().priority, scene.status().observed_generation), (Some(crate::api::Priority::Low), 2));
+    assert_eq!(scene.status().priority, Some(task_manager_api::Priority::High));
+    let scene = scene.edit(|spec| spec.priority = Some(task_manager_api::Priority::Low)).write(1);
+    assert_eq!(
+        (scene.status().priority, scene.status().observed_generation),
+        (Some(task_manager_api::Priority::Low), 2)
+    );
 }
 
 #[test]

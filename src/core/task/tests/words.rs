@@ -1,10 +1,10 @@
 use serde_json::json;
 
 use super::scene::*;
-use crate::api::{Progress, ReportedError, ResultRef};
-use crate::core::attempt::facts::PodFacts;
-use crate::core::attempt::reports::{Said, Word};
-use crate::core::task::*;
+use crate::attempt::facts::PodFacts;
+use crate::attempt::reports::{Said, Word};
+use crate::task::*;
+use task_manager_api::{Progress, ReportedError, ResultRef};
 
 fn percent(percent: i32) -> Word {
     Word::Progress(Progress { percent: Some(percent), ..Progress::default() })

@@ -11,8 +11,8 @@ pub mod task;
 pub mod telling;
 pub mod time;
 
-pub use crate::api::Reason;
 pub use launch::policy::Policy;
 pub use launch::task_type::{Kind, TemplateError};
 pub use settings::Settings;
 pub use task::{Action, Decision, Surroundings, decide};
+pub use task_manager_api::Reason;
