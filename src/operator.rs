@@ -15,7 +15,7 @@ use crate::cli::RunOptions;
 use crate::cluster::lease;
 use crate::cluster::lease::Election;
 use crate::controller;
-use crate::controller::{Departed, Retention, Scope};
+use crate::controller::{DeletedTasks, Retention, Scope};
 use crate::core::Settings;
 use crate::live::Live;
 use crate::metrics::Metrics;
@@ -62,7 +62,7 @@ pub async fn run_with(client: Client, options: RunOptions, shutdown: Cancellatio
     let (ready, is_ready) = watch::channel(false);
     let (knows_tasks, knows) = watch::channel(options.http_addr.is_none());
     let guard = Arc::new(Guard::of(archive.clone()));
-    let departed = Arc::new(Departed::new(guard.clone(), metrics.clone()));
+    let deleted_tasks = Arc::new(DeletedTasks::new(guard.clone(), metrics.clone()));
     let parts =
         Parts { needed: vec![("controller", is_ready), ("rest", knows)], told: vec![("archive", guard.trouble())] };
     let health = health::serve(options.health_addr, parts, metrics.clone(), shutdown.clone()).await?;
@@ -86,18 +86,18 @@ pub async fn run_with(client: Client, options: RunOptions, shutdown: Cancellatio
     let scope = Scope {
         client,
         archive: guard.clone(),
-        departed: departed.clone(),
+        deleted_tasks: deleted_tasks.clone(),
         retention: Retention { days: options.archive_keep_days, records: options.archive_keep_records },
         live,
         namespace: options.watch_namespace.clone(),
     };
     let leading = lead(&election, scope, options.settings(), metrics.clone(), ready, &shutdown);
     let keeping = shutdown.run_until_cancelled(async {
-        tokio::join!(guard.watch_over(), departed.run(), tell_of(&guard, &metrics));
+        tokio::join!(guard.watch_over(), deleted_tasks.run(), tell_of(&guard, &metrics));
     });
     tokio::join!(leading, health, serving, finding, keeping);
     // Also what was seen to go in a term that was lost.
-    let left = departed.drain().await;
+    let left = deleted_tasks.drain().await;
     if left > 0 {
         tracing::error!(left, "ended before the records of deleted tasks were written; they are lost");
     }
@@ -127,7 +127,7 @@ async fn lead(
     ready: watch::Sender<bool>,
     shutdown: &CancellationToken,
 ) {
-    let departed = &scope.departed;
+    let deleted_tasks = &scope.deleted_tasks;
     lease::lead(election, &ready, shutdown, |over| {
         let leadership = election.leadership();
         let term = controller::run(scope.clone(), settings.clone(), leadership, metrics.clone(), ready.clone(), over);
@@ -135,7 +135,7 @@ async fn lead(
             term.await;
             if shutdown.is_cancelled() {
                 // Whoever leads next asks the archive what was run before.
-                departed.drain().await;
+                deleted_tasks.drain().await;
             }
         }
     })

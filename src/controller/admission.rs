@@ -123,7 +123,7 @@ async fn admit(context: &Context, in_flight: &Semaphore, candidate: &Candidate, 
         // Its slot goes with it.
         return context.cache.admission_void(uid);
     };
-    let kind = context.cache.kind_of(&task).filter(|_| context.cache.candidate(&task).as_ref() == Some(candidate));
+    let kind = context.cache.type_of(&task).filter(|_| context.cache.candidate(&task).as_ref() == Some(candidate));
     // It is not what got the slot any more: suspended, cancelled, of another size.
     let Some(kind) = kind else { return context.cache.not_admitted(&task) };
     let admission = Admission { arrival: candidate.order.arrival(), holds: candidate.admitted() };

@@ -53,7 +53,7 @@ impl Context {
             just_admitted: JustAdmitted::default(),
             status: StatusWriter::new(scope.client.clone(), calls.clone(), events, metrics.clone()),
             calls,
-            records: Records::new(scope.archive, scope.departed, metrics.clone()),
+            records: Records::new(scope.archive, scope.deleted_tasks, metrics.clone()),
             live: scope.live,
             classes: watch::Sender::default(),
             ready,

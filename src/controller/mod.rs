@@ -35,7 +35,7 @@ use crate::live::Live;
 use crate::metrics::Metrics;
 use context::Context;
 
-pub use record::deleted_tasks::Departed;
+pub use record::deleted_tasks::DeletedTasks;
 pub use record::retention::Retention;
 
 /// How many tasks are reconciled, and how many admissions written, at once. More gains the API server nothing
@@ -53,7 +53,7 @@ pub struct Scope {
     /// Where the records of finished tasks are kept.
     pub archive: Arc<Guard>,
     /// Deleted tasks whose records are still to be written.
-    pub departed: Arc<Departed>,
+    pub deleted_tasks: Arc<DeletedTasks>,
     pub retention: Retention,
     /// Where what the work says is kept while it runs.
     pub live: Arc<Live>,

@@ -30,7 +30,7 @@ async fn a_moment_of_a_term(ready: bool) -> (bool, Vec<String>) {
     let archive = Arc::new(Guard::of(archive.expect("a place")));
     let scope = Scope {
         client: client.clone(),
-        departed: Arc::new(Departed::new(archive.clone(), metrics.clone())),
+        deleted_tasks: Arc::new(DeletedTasks::new(archive.clone(), metrics.clone())),
         archive,
         retention: Retention { days: 1, records: 1 },
         live: Arc::default(),

@@ -12,7 +12,7 @@ pub mod telling;
 pub mod time;
 
 pub use launch::policy::Policy;
-pub use launch::task_type::{Kind, TemplateError};
+pub use launch::task_type::{ParsedType, TemplateError};
 pub use settings::Settings;
 pub use task::{Action, Decision, Surroundings, decide};
 pub use task_manager_api::Reason;

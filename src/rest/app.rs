@@ -10,8 +10,8 @@ use tokio::sync::{Semaphore, watch};
 use tokio_util::sync::CancellationToken;
 
 use super::index::Index;
-use super::index::entry::Entry;
-use super::problem::{Kind, Problem};
+use super::index::entry::IndexedTask;
+use super::problem::{Problem, ProblemType};
 use super::request::extract::unknown_task;
 use super::submit::calls::Calls;
 use crate::archive;
@@ -81,7 +81,7 @@ impl App {
         let Some(asked) = asked else { return Ok(self.namespaces.first().map(String::as_str).unwrap_or_default()) };
         let served = self.namespaces.iter().find(|served| *served == asked);
         served.map(String::as_str).ok_or_else(|| {
-            Kind::UnknownNamespace
+            ProblemType::UnknownNamespace
                 .because("this namespace is not served here; leave it out for the usual one")
                 .at("namespace")
         })
@@ -90,7 +90,7 @@ impl App {
     /// The task of this id, from memory. One that is not known may have been made a moment ago, through another
     /// replica: it is waited for until the watch must have shown it. One that is no longer in the cluster is in
     /// the archive, which is asked meanwhile.
-    pub async fn find(&self, id: &str) -> Result<Arc<Entry>, Problem> {
+    pub async fn find(&self, id: &str) -> Result<Arc<IndexedTask>, Problem> {
         if let Some(entry) = self.index.get(id) {
             return Ok(entry);
         }
@@ -112,15 +112,17 @@ impl App {
         };
         match found {
             // Nobody can say that there is none.
-            Err(problem) if problem.is(Kind::UnknownTask) && self.index.is_behind() => Err(Kind::NotReady.because(
-                "it is not known whether there is such a task: the cluster cannot be watched; ask again soon",
-            )),
+            Err(problem) if problem.is(ProblemType::UnknownTask) && self.index.is_behind() => {
+                Err(ProblemType::NotReady.because(
+                    "it is not known whether there is such a task: the cluster cannot be watched; ask again soon",
+                ))
+            }
             found => found,
         }
     }
 
     /// The task once the watch shows it; `None` when it should have.
-    async fn shown(&self, id: &str) -> Option<Arc<Entry>> {
+    async fn shown(&self, id: &str) -> Option<Arc<IndexedTask>> {
         let mut changes = self.index.subscribe(id);
         let sought = async {
             loop {
@@ -147,19 +149,19 @@ impl App {
     }
 
     /// The record of the run that this is about: an earlier one may be there while this one's is still to be written.
-    pub async fn record_of(&self, known: &Entry) -> Result<Record, Problem> {
+    pub async fn record_of(&self, known: &IndexedTask) -> Result<Record, Problem> {
         let record = self.archive.find_run(&known.uid, &known.run_id).await.map_err(away)?;
         record.filter(|record| record.began() == known.began()).ok_or_else(|| match known.archived {
-            true => Kind::RecordGone.because(
+            true => ProblemType::RecordGone.because(
                 "the archive has forgotten its record, and only what is on record is run again; submit it anew",
             ),
-            false => Kind::Archive.because("its record is not written yet; ask again in a moment"),
+            false => ProblemType::Archive.because("its record is not written yet; ask again in a moment"),
         })
     }
 
     /// The same as a task that is no longer in the cluster.
-    pub async fn archived(&self, id: &str) -> Result<Option<Arc<Entry>>, Problem> {
-        Ok(self.record(id).await?.map(|record| Arc::new(Entry::of(&record.task(), None, None))))
+    pub async fn archived(&self, id: &str) -> Result<Option<Arc<IndexedTask>>, Problem> {
+        Ok(self.record(id).await?.map(|record| Arc::new(IndexedTask::of(&record.task(), None, None))))
     }
 
     pub fn namespaces(&self) -> &[String] {
@@ -170,7 +172,7 @@ impl App {
 /// The archive did not do what it was asked.
 pub fn away(error: archive::Error) -> Problem {
     tracing::warn!(%error, "a REST client asked for what is in the archive");
-    Kind::Archive.because(
+    ProblemType::Archive.because(
         "the archive, which knows of tasks that are no longer in the cluster, does not answer; ask again in a moment",
     )
 }

@@ -14,7 +14,7 @@ const RETRY_AFTER: &str = "1";
 
 /// What kind of problem it is. The list may grow, a type never changes its meaning.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
+pub enum ProblemType {
     Syntax,
     Query,
     Header,
@@ -49,7 +49,7 @@ pub enum Kind {
     Archive,
 }
 
-impl Kind {
+impl ProblemType {
     /// Its type, title and status.
     const fn parts(self) -> (&'static str, &'static str, u16) {
         match self {
@@ -119,7 +119,7 @@ impl Problem {
         Self { field: Some(field.into()), ..self }
     }
 
-    pub fn is(&self, kind: Kind) -> bool {
+    pub fn is(&self, kind: ProblemType) -> bool {
         self.kind == kind.parts().0
     }
 }

@@ -14,7 +14,7 @@ use utoipa_axum::routes;
 use super::app::App;
 use super::ask::{list, result, status, task};
 use super::follow::events;
-use super::problem::{Kind, Problem};
+use super::problem::{Problem, ProblemType};
 use super::submit::{bulk, cancel, replay};
 use super::{dead_letters, document, submit};
 use crate::serving::linger;
@@ -41,7 +41,7 @@ pub fn router(app: Arc<App>) -> Router {
         .split_for_parts();
     router
         .merge(document::pages(&paths))
-        .fallback(async || Kind::NoSuchPath.because("tasks are under /api/v1/tasks; see /openapi.json"))
+        .fallback(async || ProblemType::NoSuchPath.because("tasks are under /api/v1/tasks; see /openapi.json"))
         .method_not_allowed_fallback(not_served)
         .layer(middleware::from_fn_with_state(app.clone(), bounded))
         .layer(DefaultBodyLimit::max(BODY))
@@ -51,12 +51,12 @@ pub fn router(app: Arc<App>) -> Router {
 
 /// The path is known, and what is to be done there is not.
 pub async fn not_served(method: Method) -> Problem {
-    Kind::Method.because(format!("{method} is not served here; the Allow header names what is"))
+    ProblemType::Method.because(format!("{method} is not served here; the Allow header names what is"))
 }
 
 async fn bounded(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
     if !app.is_ready() {
-        return Kind::NotReady.because("the tasks in the cluster are still being read").into_response();
+        return ProblemType::NotReady.because("the tasks in the cluster are still being read").into_response();
     }
     run_within(&app.requests, request, next).await
 }
@@ -65,6 +65,8 @@ async fn bounded(State(app): State<Arc<App>>, request: Request, next: Next) -> R
 pub async fn run_within(bound: &Semaphore, request: Request, next: Next) -> Response {
     match bound.try_acquire() {
         Ok(_permit) => next.run(request).await,
-        Err(_) => Kind::Busy.because("too many requests are being served; send it again in a moment").into_response(),
+        Err(_) => {
+            ProblemType::Busy.because("too many requests are being served; send it again in a moment").into_response()
+        }
     }
 }

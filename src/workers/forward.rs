@@ -18,7 +18,7 @@ use tokio::time::timeout;
 use super::Desk;
 use super::peer::Peer;
 use super::upload::check_length;
-use crate::rest::problem::{Kind, Problem};
+use crate::rest::problem::{Problem, ProblemType};
 
 /// To reach the one that leads.
 const CONNECT: Duration = Duration::from_secs(2);
@@ -80,5 +80,5 @@ fn strip(headers: &mut HeaderMap) {
 }
 
 fn away() -> Problem {
-    Kind::NotTaken.because("the replica that leads does not answer; say it again in a moment")
+    ProblemType::NotTaken.because("the replica that leads does not answer; say it again in a moment")
 }

@@ -25,7 +25,7 @@ use tokio_util::sync::CancellationToken;
 use crate::archive::Archive;
 use crate::live::{Deaf, Live, Speaker};
 use crate::rest::Shared;
-use crate::rest::problem::{Kind, Problem};
+use crate::rest::problem::{Problem, ProblemType};
 use crate::rest::router::{not_served, run_within};
 use crate::serving::linger;
 use forward::HttpClient;
@@ -82,7 +82,9 @@ pub fn router(shared: &Shared) -> Router {
         .layer(middleware::from_fn_with_state(desk.clone(), forward::or_here))
         .layer(middleware::from_fn(linger::when_refused))
         .route(stream::PATH, get(stream::tell))
-        .fallback(async || Kind::NoSuchPath.because("POST to /worker/v1/progress or /error, or PUT /worker/v1/result"))
+        .fallback(async || {
+            ProblemType::NoSuchPath.because("POST to /worker/v1/progress or /error, or PUT /worker/v1/result")
+        })
         .method_not_allowed_fallback(not_served)
         .layer(middleware::from_fn_with_state(desk.clone(), bounded))
         .layer(DefaultBodyLimit::max(WORD))
@@ -100,12 +102,15 @@ impl FromRequestParts<Arc<Desk>> for Speaker {
     async fn from_request_parts(parts: &mut Parts, desk: &Arc<Desk>) -> Result<Self, Problem> {
         let mut given = parts.headers.get_all(header::AUTHORIZATION).iter();
         let (Some(value), None) = (given.next(), given.next()) else {
-            return Err(Kind::NoToken.because("send one header Authorization: Bearer, with what TASK_TOKEN_FILE holds"));
+            return Err(
+                ProblemType::NoToken.because("send one header Authorization: Bearer, with what TASK_TOKEN_FILE holds")
+            );
         };
         let token = value.to_str().ok().and_then(|value| value.split_once(' '));
         let token = token.filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer")).map(|(_, token)| token.trim());
         let token = token.filter(|token| !token.is_empty());
-        let token = token.ok_or_else(|| Kind::NoToken.because("the Authorization header is not a bearer token"))?;
+        let token =
+            token.ok_or_else(|| ProblemType::NoToken.because("the Authorization header is not a bearer token"))?;
         desk.reviews.speaker(token).await
     }
 }
@@ -113,9 +118,9 @@ impl FromRequestParts<Arc<Desk>> for Speaker {
 impl From<Deaf> for Problem {
     fn from(deaf: Deaf) -> Self {
         let kind = match deaf {
-            Deaf::NobodyLeads | Deaf::NotNow(_) => Kind::NotTaken,
-            Deaf::Stranger => Kind::NotYourTask,
-            Deaf::Over => Kind::AttemptOver,
+            Deaf::NobodyLeads | Deaf::NotNow(_) => ProblemType::NotTaken,
+            Deaf::Stranger => ProblemType::NotYourTask,
+            Deaf::Over => ProblemType::AttemptOver,
         };
         kind.because(deaf.to_string())
     }

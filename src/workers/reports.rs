@@ -10,7 +10,7 @@ use super::Desk;
 use crate::core::attempt::reports;
 use crate::core::attempt::reports::{Unclear, Word};
 use crate::live::Speaker;
-use crate::rest::problem::{Kind, Problem};
+use crate::rest::problem::{Problem, ProblemType};
 use crate::rest::request::extract::Body;
 
 /// How far the work is; what it leaves out is not known.
@@ -55,7 +55,7 @@ pub(super) async fn error(
 
 impl From<Unclear> for Problem {
     fn from(unclear: Unclear) -> Self {
-        let problem = Kind::Invalid.because(unclear.why);
+        let problem = ProblemType::Invalid.because(unclear.why);
         unclear.field.map_or(problem.clone(), |field| problem.at(field))
     }
 }

@@ -20,7 +20,7 @@ use super::Desk;
 use super::forward::{HttpClient, client};
 use super::peer::Peer;
 use crate::live::{Entry, Live, Uid};
-use crate::rest::problem::{Kind, Problem};
+use crate::rest::problem::{Problem, ProblemType};
 
 pub const PATH: &str = "/internal/v1/live";
 /// At least so often something is sent…
@@ -37,13 +37,13 @@ pub(super) async fn tell(State(desk): State<Arc<Desk>>, headers: HeaderMap) -> R
     let given = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
     let key = given.and_then(|value| value.strip_prefix("Bearer ")).unwrap_or_default();
     if !desk.me.as_ref().is_some_and(|me| me.is_opened_by(key)) {
-        return Err(Kind::NoToken.because("this is for the other replicas of the operator"));
+        return Err(ProblemType::NoToken.because("this is for the other replicas of the operator"));
     }
     if !desk.live.is_listening() {
-        return Err(Kind::NotTaken.because("this replica does not lead"));
+        return Err(ProblemType::NotTaken.because("this replica does not lead"));
     }
     let permit = desk.followers.clone().try_acquire_owned();
-    let permit = permit.map_err(|_| Kind::Busy.because("too many replicas follow; ask again in a moment"))?;
+    let permit = permit.map_err(|_| ProblemType::Busy.because("too many replicas follow; ask again in a moment"))?;
     let teller = Teller { news: desk.live.news(), live: desk.live.clone(), begun: false, desk, _permit: permit };
     let lines = stream::unfold(teller, |mut teller| async {
         let lines = teller.next().await?;

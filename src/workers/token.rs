@@ -13,7 +13,7 @@ use tokio::time::timeout;
 
 use crate::core::launch::job::AUDIENCE;
 use crate::live::Speaker;
-use crate::rest::problem::{Kind, Problem};
+use crate::rest::problem::{Problem, ProblemType};
 
 /// So long a review is remembered. A pod's end shows in other ways, sooner.
 const REMEMBERED: Duration = Duration::from_secs(5);
@@ -49,7 +49,7 @@ impl Reviews {
         }
         let status = timeout(DEADLINE, self.review(token)).await.ok().flatten();
         let Some(status) = status else {
-            return Err(Kind::ApiServer.because("the token could not be reviewed; send it again in a moment"));
+            return Err(ProblemType::ApiServer.because("the token could not be reviewed; send it again in a moment"));
         };
         let verdict = verdict(status);
         self.remember(digest, verdict.clone());
@@ -91,12 +91,12 @@ fn verdict(status: TokenReviewStatus) -> Verdict {
     // An API server that knows nothing of audiences names none.
     let for_us = status.audiences.iter().flatten().any(|audience| audience == AUDIENCE);
     if status.authenticated != Some(true) || !for_us {
-        return Err(Kind::NoToken.because(format!(
+        return Err(ProblemType::NoToken.because(format!(
             "the API server does not take the token for one of audience {AUDIENCE}; read TASK_TOKEN_FILE anew for each call"
         )));
     }
     let pod = status.user.as_ref().and_then(speaker);
-    pod.ok_or_else(|| Kind::NotYourTask.because("the token is not a pod's own; send what TASK_TOKEN_FILE holds"))
+    pod.ok_or_else(|| ProblemType::NotYourTask.because("the token is not a pod's own; send what TASK_TOKEN_FILE holds"))
 }
 
 fn speaker(user: &UserInfo) -> Option<Speaker> {
@@ -129,14 +129,17 @@ mod tests {
     fn a_token_that_is_no_pods_or_not_for_us_says_nothing() {
         let extra = json!({POD_NAME: ["report-x"], POD_UID: ["u-1"]});
         for (status, kind) in [
-            (json!({"authenticated": false, "error": "expired"}), Kind::NoToken),
-            (json!({}), Kind::NoToken),
-            (json!({"authenticated": true, "user": user(&extra)}), Kind::NoToken),
-            (json!({"authenticated": true, "audiences": ["other"], "user": user(&extra)}), Kind::NoToken),
-            (json!({"authenticated": true, "audiences": [AUDIENCE], "user": user(&json!({}))}), Kind::NotYourTask),
+            (json!({"authenticated": false, "error": "expired"}), ProblemType::NoToken),
+            (json!({}), ProblemType::NoToken),
+            (json!({"authenticated": true, "user": user(&extra)}), ProblemType::NoToken),
+            (json!({"authenticated": true, "audiences": ["other"], "user": user(&extra)}), ProblemType::NoToken),
+            (
+                json!({"authenticated": true, "audiences": [AUDIENCE], "user": user(&json!({}))}),
+                ProblemType::NotYourTask,
+            ),
             (
                 json!({"authenticated": true, "audiences": [AUDIENCE], "user": {"username": "eve", "extra": extra}}),
-                Kind::NotYourTask,
+                ProblemType::NotYourTask,
             ),
         ] {
             assert!(reviewed(status.clone()).is_err_and(|problem| problem.is(kind)), "{status}");

@@ -17,7 +17,7 @@ use crate::archive::{Error, LARGEST_RESULT, LONGEST_TYPE, LargeResult};
 use crate::core::attempt::reports::Word;
 use crate::live::Speaker;
 use crate::rest::ask::large::is_json;
-use crate::rest::problem::{Kind, Problem};
+use crate::rest::problem::{Problem, ProblemType};
 
 /// The whole result has arrived by then…
 const WHOLE: Duration = Duration::from_secs(60);
@@ -34,9 +34,8 @@ pub(super) async fn result(
     let content_type = content_type(&headers)?;
     check_length(&headers)?;
     let (Some(_turn), Ok(_permit)) = (Turn::of(&desk, &speaker), desk.uploads.try_acquire()) else {
-        return Err(
-            Kind::Busy.because("too many results are on their way, or one of this pod; send it again in a moment")
-        );
+        return Err(ProblemType::Busy
+            .because("too many results are on their way, or one of this pod; send it again in a moment"));
     };
     let content = timeout(WHOLE, read(body.into_data_stream())).await.unwrap_or_else(|_| Err(too_slow(WHOLE)))?;
     if is_json(&content_type) {
@@ -78,15 +77,15 @@ impl Drop for Turn<'_> {
 fn check_json(content: &[u8]) -> Result<(), Problem> {
     let text = std::str::from_utf8(content).map_err(|error| error.to_string());
     let read = text.and_then(|text| serde_json::from_str::<IgnoredAny>(text).map_err(|error| error.to_string()));
-    read.map(drop).map_err(|error| Kind::Syntax.because(format!("it is declared as JSON and is none: {error}")))
+    read.map(drop).map_err(|error| ProblemType::Syntax.because(format!("it is declared as JSON and is none: {error}")))
 }
 
 fn content_type(headers: &HeaderMap) -> Result<String, Problem> {
     let Some(value) = headers.get(header::CONTENT_TYPE) else { return Ok("application/octet-stream".into()) };
     let value = value.to_str().ok().filter(|value| (1..=LONGEST_TYPE).contains(&value.len()));
-    value
-        .map(str::to_owned)
-        .ok_or_else(|| Kind::Header.because("a content type has 1 to 255 visible ASCII characters").at("Content-Type"))
+    value.map(str::to_owned).ok_or_else(|| {
+        ProblemType::Header.because("a content type has 1 to 255 visible ASCII characters").at("Content-Type")
+    })
 }
 
 /// What says that it is too large is not read.
@@ -98,7 +97,7 @@ pub(super) fn check_length(headers: &HeaderMap) -> Result<(), Problem> {
 async fn read(mut body: BodyDataStream) -> Result<Vec<u8>, Problem> {
     let mut content = Vec::new();
     while let Some(piece) = timeout(SOMETHING, body.next()).await.map_err(|_| too_slow(SOMETHING))? {
-        let piece = piece.map_err(|_| Kind::Syntax.because("the body broke off"))?;
+        let piece = piece.map_err(|_| ProblemType::Syntax.because("the body broke off"))?;
         if content.len() + piece.len() > LARGEST_RESULT {
             return Err(too_large());
         }
@@ -108,13 +107,13 @@ async fn read(mut body: BodyDataStream) -> Result<Vec<u8>, Problem> {
 }
 
 fn too_large() -> Problem {
-    Kind::BodyTooLarge.because(format!(
+    ProblemType::BodyTooLarge.because(format!(
         "a result has up to {LARGEST_RESULT} bytes: put the content into a store of yours and hand over a reference"
     ))
 }
 
 fn too_slow(limit: Duration) -> Problem {
-    Kind::SlowBody
+    ProblemType::SlowBody
         .because(format!("nothing, or not all of it, has arrived within {} s; send it again", limit.as_secs()))
 }
 
@@ -124,7 +123,7 @@ fn not_stored(error: Error) -> Problem {
         Error::Outdated(_) => crate::live::Deaf::Over.into(),
         error => {
             tracing::warn!(%error, "failed to store a result");
-            Kind::Archive.because("the result could not be stored; send it again in a moment")
+            ProblemType::Archive.because("the result could not be stored; send it again in a moment")
         }
     }
 }

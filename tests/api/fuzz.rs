@@ -29,7 +29,7 @@ use task_manager::core::launch::{job as pod, task_type as kind};
 use task_manager::core::queue::{Board, Capacity, Standing, Summary, queue_status, standing};
 use task_manager::core::task::{self as lifecycle, Action, Admission};
 use task_manager::core::telling::warning as news;
-use task_manager::core::{Kind, Settings, Surroundings, decide};
+use task_manager::core::{ParsedType, Settings, Surroundings, decide};
 
 use crate::stage::seconds;
 
@@ -152,7 +152,7 @@ fn a_job() -> Value {
 /// A task, and all that surrounds it.
 struct Case {
     task: Task,
-    kind: Kind,
+    kind: ParsedType,
     capacity: Capacity,
     observed: Observed,
     settings: Settings,
@@ -174,7 +174,7 @@ impl Case {
         let pods: Vec<_> = pods.map(|pod| PodFacts::of(&pod)).collect();
         let observed = Observed::of(&task, jobs, pods);
         let capacity = Capacity::of(&queue.spec);
-        Self { task, kind: Kind::of(&kind), capacity, observed, settings: Settings::default(), now }
+        Self { task, kind: ParsedType::of(&kind), capacity, observed, settings: Settings::default(), now }
     }
 
     /// Does what is decided, time after time; each decision is decided twice alike, and at no moment does one
@@ -208,7 +208,7 @@ impl Case {
 
     fn decide(&self) -> Action {
         let around = Surroundings {
-            kind: Some(&self.kind),
+            task_type: Some(&self.kind),
             queue: Some(&self.capacity),
             observed: &self.observed,
             first_seen: 7,
@@ -274,7 +274,7 @@ fn whatever_the_schema_lets_in_is_read_and_decided_on() {
 fn any_json_and_any_text_goes_through_every_decoder() {
     for_all(objects() / 10, (any_json(), arbitrary::text()), |(json, text)| {
         let _ = serde_json::from_value::<Task>(json.clone());
-        let _ = serde_json::from_value::<TaskType>(json.clone()).map(|kind| Kind::of(&kind));
+        let _ = serde_json::from_value::<TaskType>(json.clone()).map(|kind| ParsedType::of(&kind));
         let _ = serde_json::from_value::<TaskQueue>(json.clone()).map(|queue| Capacity::of(&queue.spec));
         let _ = serde_json::from_value::<TaskStatus>(json.clone());
         let _ = serde_json::from_value::<Job>(json.clone()).map(|job| JobFacts::of(&job));

@@ -19,7 +19,7 @@ macro_rules! on_both {
 }
 
 mod crashes;
-mod departed;
+mod deleted_tasks;
 mod guard;
 mod idempotence;
 mod lists;

@@ -67,10 +67,10 @@ impl Error {
 /// So many characters has a code of PostgreSQL.
 const SQLSTATE: usize = 5;
 
-type Kind = fn(String) -> Error;
+type MakeError = fn(String) -> Error;
 
 /// <https://www.postgresql.org/docs/current/errcodes-appendix.html>
-fn of_postgres(code: &str) -> Kind {
+fn of_postgres(code: &str) -> MakeError {
     match code {
         // The disk is full.
         "53100" => Error::Full,
@@ -85,7 +85,7 @@ fn of_postgres(code: &str) -> Kind {
 }
 
 /// <https://www.sqlite.org/rescode.html>; the lower byte is the primary code.
-fn of_sqlite(code: &str) -> Kind {
+fn of_sqlite(code: &str) -> MakeError {
     match code.parse::<i32>().map(|code| code & 0xff) {
         // FULL
         Ok(13) => Error::Full,

@@ -6,26 +6,26 @@ use std::collections::{HashMap, HashSet};
 use jiff::Timestamp;
 
 use crate::api::Task;
-use crate::core::attempt::facts::{JobFacts, Observed, PodFacts, Trouble, Unanswered};
+use crate::core::attempt::facts::{JobFacts, Observed, PodFacts, Unanswered, Why};
 use crate::core::queue::Holding;
 
 /// A Job or a pod.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Child {
-    pub kind: Kind,
+    pub kind: ChildKind,
     pub namespace: String,
     pub name: String,
     pub uid: String,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Kind {
+pub enum ChildKind {
     Job,
     Pod,
 }
 
 impl Child {
-    fn new(kind: Kind, namespace: &str, name: &str, uid: &str) -> Self {
+    fn new(kind: ChildKind, namespace: &str, name: &str, uid: &str) -> Self {
         Self { kind, namespace: namespace.into(), name: name.into(), uid: uid.into() }
     }
 }
@@ -42,7 +42,7 @@ pub struct Children {
     /// Owners of pods, Jobs mostly, that are none of ours though they call theirs so; by uid.
     strangers: HashSet<String>,
     /// The API server's refusal of the present attempt's Job.
-    refused: Option<Trouble>,
+    refused: Option<Why>,
     /// That it does not say whether it made that Job.
     unanswered: Option<Unanswered>,
 }
@@ -163,12 +163,12 @@ impl Children {
         }
     }
 
-    pub fn launch_refused(&mut self, why: Trouble) {
+    pub fn launch_refused(&mut self, why: Why) {
         self.refused = Some(why);
     }
 
     /// A launch failed, and may have taken place all the same.
-    pub fn launch_unanswered(&mut self, why: Trouble, now: Timestamp) {
+    pub fn launch_unanswered(&mut self, why: Why, now: Timestamp) {
         let since = self.unanswered.as_ref().map_or(now, |before| before.since);
         self.unanswered = Some(Unanswered { since, why });
     }
@@ -192,8 +192,8 @@ impl Children {
         let jobs = self.jobs_of_ours().filter(|job| !job.gone && !job.deleting && job.holds.is_some());
         let pods = self.pods_of_ours().filter(|pod| !pod.is_gone() && pod.due_gone_at.is_none() && pod.holds.is_some());
         let without_job = pods.filter(|pod| !self.jobs.values().any(|job| job.name == pod.job && job.holds.is_some()));
-        jobs.map(|job| Child::new(Kind::Job, &job.namespace, &job.name, &job.uid))
-            .chain(without_job.map(|pod| Child::new(Kind::Pod, &pod.namespace, &pod.name, &pod.uid)))
+        jobs.map(|job| Child::new(ChildKind::Job, &job.namespace, &job.name, &job.uid))
+            .chain(without_job.map(|pod| Child::new(ChildKind::Pod, &pod.namespace, &pod.name, &pod.uid)))
     }
 
     /// What was and is gone matters only while the task holds a slot.

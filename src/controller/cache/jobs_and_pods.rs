@@ -13,7 +13,7 @@ use kube::runtime::reflector::ObjectRef;
 use super::children::{Child, Children};
 use super::{Cache, Inner, Uid, is_processing, is_queued, namespace_of, uid_of};
 use crate::api::Task;
-use crate::core::attempt::facts::{JobFacts, PodFacts, Trouble};
+use crate::core::attempt::facts::{JobFacts, PodFacts, Why};
 use crate::core::launch::names;
 use crate::core::task;
 use crate::core::task::Hearing;
@@ -193,12 +193,12 @@ impl Cache {
     }
 
     /// The API server refused the Job of the task's present attempt.
-    pub fn launch_refused(&self, task: &Task, why: Trouble) {
+    pub fn launch_refused(&self, task: &Task, why: Why) {
         self.launched(task, |children| children.launch_refused(why));
     }
 
     /// It did not say whether it made that Job.
-    pub fn launch_unanswered(&self, task: &Task, why: Trouble) {
+    pub fn launch_unanswered(&self, task: &Task, why: Why) {
         self.launched(task, |children| children.launch_unanswered(why, Timestamp::now()));
     }
 

@@ -36,7 +36,7 @@ use crate::core::attempt::facts::Observed;
 use crate::core::queue::{Board, Candidate, Capacity, Key, Pass, Standing, standing};
 use crate::core::task;
 use crate::core::task::{Earlier, asks_the_archive};
-use crate::core::{Kind, Settings, Surroundings};
+use crate::core::{ParsedType, Settings, Surroundings};
 use children::Children;
 use versions::{Known, version};
 
@@ -54,7 +54,7 @@ pub struct Cache {
 
 struct Inner {
     board: Board,
-    kinds: HashMap<Key, Arc<Kind>>,
+    parsed_types: HashMap<Key, Arc<ParsedType>>,
     types: HashMap<Key, Arc<TaskType>>,
     queues: HashMap<Key, Arc<TaskQueue>>,
     known: HashMap<Uid, Known>,
@@ -72,7 +72,7 @@ struct Inner {
 
 /// What a decision about a task is based on.
 pub struct Gathered {
-    pub kind: Option<Arc<Kind>>,
+    pub task_type: Option<Arc<ParsedType>>,
     pub queue: Option<Capacity>,
     pub observed: Observed,
     pub earlier: Earlier,
@@ -84,7 +84,7 @@ pub struct Gathered {
 impl Gathered {
     pub fn surroundings<'a>(&'a self, settings: &'a Settings) -> Surroundings<'a> {
         Surroundings {
-            kind: self.kind.as_deref(),
+            task_type: self.task_type.as_deref(),
             queue: self.queue.as_ref(),
             observed: &self.observed,
             earlier: &self.earlier,
@@ -125,7 +125,7 @@ impl Cache {
         let inner = Inner {
             board: Board::new(settings.max_running_tasks)
                 .with_default_queue(Capacity::of_tasks(settings.default_queue_tasks)),
-            kinds: HashMap::new(),
+            parsed_types: HashMap::new(),
             types: HashMap::new(),
             queues: HashMap::new(),
             known: HashMap::new(),
@@ -210,7 +210,7 @@ impl Cache {
         let known = inner.known.get(&uid).filter(|known| known.is_current(task))?;
         let children = inner.children.get(&uid);
         Some(Gathered {
-            kind: inner.kinds.get(&key_beside(task, &task.spec.type_)).cloned(),
+            task_type: inner.parsed_types.get(&key_beside(task, &task.spec.type_)).cloned(),
             queue: inner.board.capacity(&key_beside(task, &task.spec.queue)).cloned(),
             observed: children.map(|children| children.observed(task)).unwrap_or_default(),
             earlier: Earlier::NotAsked,
@@ -266,7 +266,7 @@ impl Cache {
 impl Inner {
     /// Where a task stands with admission, by all that is known beside it.
     fn standing(&self, task: &Task, settings: &Settings) -> Standing {
-        let kind = self.kinds.get(&key_beside(task, &task.spec.type_)).map(Arc::as_ref);
+        let kind = self.parsed_types.get(&key_beside(task, &task.spec.type_)).map(Arc::as_ref);
         let first_seen = self.known.get(&uid_of(task)).map_or_else(|| version(task), |known| known.first_seen(task));
         let held_until = self.known.get(&uid_of(task)).and_then(Known::held_until);
         let standing = standing(task, kind, first_seen, settings).not_before(held_until);

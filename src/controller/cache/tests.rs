@@ -6,7 +6,7 @@ use kube::runtime::reflector;
 use serde_json::{Value, json};
 
 use super::*;
-use crate::core::attempt::facts::Trouble;
+use crate::core::attempt::facts::Why;
 use crate::core::launch::names;
 
 fn read<K: serde::de::DeserializeOwned>(object: Value) -> K {
@@ -386,7 +386,7 @@ fn looks_that_fail_are_counted_until_one_goes_well() {
 #[test]
 fn a_launch_that_nobody_answers_is_known_since_its_first_try_and_forgotten_with_its_slot() {
     let (cache, runs) = with_one_that_runs();
-    let trouble = |message: &str| Trouble { reason: crate::core::Reason::LaunchFailed, message: message.into() };
+    let trouble = |message: &str| Why { reason: crate::core::Reason::LaunchFailed, message: message.into() };
     let unanswered = |cache: &Cache, task: &Task| cache.gather(task).expect("it is known").observed.unanswered;
     cache.launch_unanswered(&runs, trouble("first"));
     let first = unanswered(&cache, &runs).expect("a launch that failed");

@@ -7,7 +7,7 @@ use kube::runtime::reflector::ObjectRef;
 
 use super::{Cache, Inner, is_queued, key_beside, namespace_of};
 use crate::api::{Task, TaskQueue, TaskType};
-use crate::core::Kind;
+use crate::core::ParsedType;
 use crate::core::launch::policy;
 use crate::core::queue::{Capacity, Key, Summary};
 
@@ -20,15 +20,15 @@ impl Cache {
     /// concerns nobody.
     pub fn type_changed(&self, key: Key, kind: Option<&TaskType>) -> Vec<ObjectRef<Task>> {
         let mut inner = self.lock();
-        let read = kind.map(|kind| Arc::new(Kind::of(kind)));
+        let read = kind.map(|kind| Arc::new(ParsedType::of(kind)));
         let before = match (&read, kind) {
             (Some(read), Some(kind)) => {
                 inner.types.insert(key.clone(), Arc::new(kind.clone()));
-                inner.kinds.insert(key.clone(), read.clone())
+                inner.parsed_types.insert(key.clone(), read.clone())
             }
             _ => {
                 inner.types.remove(&key);
-                inner.kinds.remove(&key)
+                inner.parsed_types.remove(&key)
             }
         };
         if before == read {
@@ -78,7 +78,7 @@ impl Cache {
 
     /// A whole list of types was shown: what is not on it is gone.
     pub fn types_listed(&self, listed: &HashSet<Key>) -> Vec<ObjectRef<Task>> {
-        let known: Vec<Key> = self.lock().kinds.keys().cloned().collect();
+        let known: Vec<Key> = self.lock().parsed_types.keys().cloned().collect();
         let gone = known.into_iter().filter(|key| !listed.contains(key));
         gone.flat_map(|key| self.type_changed(key, None)).collect()
     }
@@ -103,7 +103,7 @@ impl Cache {
         let waits =
             |task: &Task| is_queued(task) && !inner.board.holds(task.metadata.uid.as_deref().unwrap_or_default());
         for task in self.tasks.state().iter().filter(|task| !inner.queues.is_empty() && waits(task)) {
-            let kind = inner.kinds.get(&key_beside(task, &task.spec.type_)).map(|kind| &kind.spec);
+            let kind = inner.parsed_types.get(&key_beside(task, &task.spec.type_)).map(|kind| &kind.spec);
             if let Some(summary) = summaries.get_mut(&key_beside(task, &task.spec.queue)) {
                 summary.count(task, policy::priority(&task.spec, kind));
             }
@@ -112,8 +112,8 @@ impl Cache {
         queues.map(|(key, queue)| (queue.clone(), summaries.remove(key).unwrap_or_default())).collect()
     }
 
-    pub fn kind_of(&self, task: &Task) -> Option<Arc<Kind>> {
-        self.lock().kinds.get(&key_beside(task, &task.spec.type_)).cloned()
+    pub fn type_of(&self, task: &Task) -> Option<Arc<ParsedType>> {
+        self.lock().parsed_types.get(&key_beside(task, &task.spec.type_)).cloned()
     }
 
     /// Places anew all unfinished tasks that something they depend on has changed for.

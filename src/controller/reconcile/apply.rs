@@ -20,7 +20,7 @@ use crate::controller::record::Kept;
 use crate::controller::record::superseded;
 use crate::core::Reason;
 use crate::core::attempt::facts;
-use crate::core::attempt::facts::Trouble;
+use crate::core::attempt::facts::Why;
 use crate::core::launch::job;
 use crate::core::task::{Action, Recording};
 
@@ -120,13 +120,13 @@ async fn record(task: &Task, recording: Recording, context: &Context) -> Again {
 
 /// Creates the present attempt's Job.
 async fn launch(task: &Task, context: &Context) -> Again {
-    let Some(kind) = context.cache.kind_of(task) else { return Ok(Some(Duration::ZERO)) };
+    let Some(kind) = context.cache.type_of(task) else { return Ok(Some(Duration::ZERO)) };
     // The watch will show what changed meanwhile, and it is decided anew.
     let Some(whole) = whole(task, context).await? else { return Ok(None) };
     let classes = context.priority_classes().await;
     match job::job(&whole, &whole.status.clone().unwrap_or_default(), &kind, &context.settings, &classes) {
         Ok(job) => create(task, &job, context).await,
-        Err(error) => refused(task, Trouble { reason: Reason::TypeNotReady, message: error.to_string() }, context),
+        Err(error) => refused(task, Why { reason: Reason::TypeNotReady, message: error.to_string() }, context),
     }
 }
 
@@ -176,7 +176,7 @@ async fn already_there(task: &Task, jobs: &Api<Job>, name: &str, context: &Conte
     };
     if !facts::belongs_to(task, &job) {
         let message = format!("a Job {name} exists that belongs to somebody else: delete it");
-        return refused(task, Trouble { reason: Reason::LaunchRefused, message }, context);
+        return refused(task, Why { reason: Reason::LaunchRefused, message }, context);
     }
     if job.metadata.deletion_timestamp.is_some() {
         return Ok(Some(NAME_FREE_WITHIN));
@@ -188,13 +188,13 @@ async fn already_there(task: &Task, jobs: &Api<Job>, name: &str, context: &Conte
 /// A launch that failed is a fact too: it is tried again, and what follows when it keeps failing is decided.
 fn unanswered(task: &Task, error: &CallError, context: &Context) {
     if !matches!(error, CallError::NotLeader) {
-        let why = Trouble { reason: Reason::LaunchFailed, message: error.to_string() };
+        let why = Why { reason: Reason::LaunchFailed, message: error.to_string() };
         context.cache.launch_unanswered(task, why);
     }
 }
 
 /// The refusal is a fact like any other: the next look decides what follows from it.
-fn refused(task: &Task, why: Trouble, context: &Context) -> Again {
+fn refused(task: &Task, why: Why, context: &Context) -> Again {
     context.cache.launch_refused(task, why);
     Ok(Some(Duration::ZERO))
 }

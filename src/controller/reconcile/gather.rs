@@ -12,7 +12,7 @@ use crate::controller::Context;
 use crate::controller::cache::Gathered;
 use crate::controller::record::once;
 use crate::core::attempt::facts;
-use crate::core::attempt::facts::{Puzzle, Trouble};
+use crate::core::attempt::facts::{Puzzle, Why};
 use crate::core::launch::names;
 use crate::core::task;
 use crate::core::task::Earlier;
@@ -76,7 +76,7 @@ async fn find_job(task: &Task, name: &str, context: &Context) -> Result<(), Call
 
 /// Job controller and kubelet tell only in events why they cannot make a pod or a container.
 /// Where events cannot be read, the task goes on without an explanation.
-async fn explain(task: &Task, puzzle: Puzzle<'_>, context: &Context) -> Option<Trouble> {
+async fn explain(task: &Task, puzzle: Puzzle<'_>, context: &Context) -> Option<Why> {
     let namespace = task.namespace().unwrap_or_default();
     let events = Api::<Event>::namespaced(context.client.clone(), &namespace);
     let fields = format!("involvedObject.uid={},type=Warning", puzzle.uid());

@@ -30,7 +30,7 @@ const DRAIN: Duration = Duration::from_secs(15);
 const AT_ONCE: usize = 8;
 
 /// Outlives the terms of leadership: whoever saw a task go has to tell of it.
-pub struct Departed {
+pub struct DeletedTasks {
     guard: Arc<Guard>,
     metrics: Arc<Metrics>,
     inner: Mutex<Inner>,
@@ -51,7 +51,7 @@ struct Waiting {
     tries: u32,
 }
 
-impl Departed {
+impl DeletedTasks {
     pub fn new(guard: Arc<Guard>, metrics: Arc<Metrics>) -> Self {
         Self { guard, metrics, inner: Mutex::default(), rung: Notify::new(), drained_until: OnceLock::new() }
     }
@@ -179,17 +179,17 @@ mod tests {
 
     #[tokio::test]
     async fn at_the_end_a_record_that_is_refused_does_not_keep_the_others() {
-        let folder = std::env::temp_dir().join(format!("departed-{}", std::process::id()));
+        let folder = std::env::temp_dir().join(format!("deleted_tasks-{}", std::process::id()));
         std::fs::create_dir_all(&folder).expect("a folder");
         let options = Options { deadline: Duration::from_secs(60), ..Options::default() };
         let url = format!("sqlite://{}/archive.db", folder.display());
         let archive = Archive::open(&url, &options).await.expect("it opens");
-        let departed = Departed::new(Arc::new(Guard::of(archive.clone())), Arc::default());
+        let deleted_tasks = DeletedTasks::new(Arc::new(Guard::of(archive.clone())), Arc::default());
         let too_large = 5 << 20;
         for (name, bytes) in [("one", too_large), ("two", 1), ("three", too_large), ("four", 1)] {
-            departed.take(&task(name, bytes), Timestamp::UNIX_EPOCH);
+            deleted_tasks.take(&task(name, bytes), Timestamp::UNIX_EPOCH);
         }
-        assert_eq!(departed.drain().await, 2);
+        assert_eq!(deleted_tasks.drain().await, 2);
         for name in ["two", "four"] {
             assert!(archive.find(name).await.expect("an answer").is_some(), "{name}");
         }

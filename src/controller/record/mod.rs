@@ -25,7 +25,7 @@ use crate::archive::{Archive, Error, Guard, Record};
 use crate::cluster::calls::CallError;
 use crate::core::task::{Earlier, Recording, leaves_unrecorded};
 use crate::metrics::Metrics;
-use deleted_tasks::Departed;
+use deleted_tasks::DeletedTasks;
 
 /// The pause after a record was not taken, first …
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
@@ -37,7 +37,7 @@ const MOST_PAYLOADS: usize = 256;
 /// What is known of records beside the archive, in one term.
 pub struct Records {
     guard: Arc<Guard>,
-    departed: Arc<Departed>,
+    deleted_tasks: Arc<DeletedTasks>,
     metrics: Arc<Metrics>,
     tasks: Mutex<HashMap<Uid, Memory>>,
 }
@@ -111,8 +111,8 @@ async fn as_it_ran(task: &Task, ended: &TaskStatus, context: &Context) -> Result
 }
 
 impl Records {
-    pub fn new(guard: Arc<Guard>, departed: Arc<Departed>, metrics: Arc<Metrics>) -> Self {
-        Self { guard, departed, metrics, tasks: Mutex::default() }
+    pub fn new(guard: Arc<Guard>, deleted_tasks: Arc<DeletedTasks>, metrics: Arc<Metrics>) -> Self {
+        Self { guard, deleted_tasks, metrics, tasks: Mutex::default() }
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<Uid, Memory>> {
@@ -178,7 +178,7 @@ impl Records {
     pub async fn earlier_than(&self, namespace: &str, task: &Task) -> Earlier {
         let (name, run_id) = (task.name_any(), &task.spec.run_id);
         // What waits to be told to the archive is not known to it.
-        let answer = match self.guard.is_up() && !self.departed.holds(namespace, &name, run_id) {
+        let answer = match self.guard.is_up() && !self.deleted_tasks.holds(namespace, &name, run_id) {
             true => self.guard.ask(self.archive().outcome(namespace, &name, run_id)).await.ok(),
             false => None,
         };
@@ -222,7 +222,7 @@ impl Records {
                 Some(_) => superseded::known_spec(task, earlier.map(|earlier| *earlier)),
                 None => task.spec.clone(),
             };
-            self.departed.take(&Task { spec, ..task.clone() }, Timestamp::now());
+            self.deleted_tasks.take(&Task { spec, ..task.clone() }, Timestamp::now());
         }
     }
 

@@ -17,7 +17,7 @@ use serde::de::DeserializeOwned;
 use crate::api::Task;
 use crate::cluster::calls::CallError;
 use crate::controller::Context;
-use crate::controller::cache::children::{Child, Kind};
+use crate::controller::cache::children::{Child, ChildKind};
 use crate::controller::reconcile::delete::{Removal, only, remove};
 use crate::core::launch::names;
 
@@ -45,21 +45,21 @@ pub async fn run(context: Arc<Context>) {
 async fn sweep(orphan: &Child, context: &Context) -> Result<(), CallError> {
     let Child { kind, namespace, name, uid } = orphan;
     let owner = match kind {
-        Kind::Job => owner_of::<Job, Task>(orphan, is_task, context).await?,
-        Kind::Pod => owner_of::<Pod, Job>(orphan, is_job_of, context).await?,
+        ChildKind::Job => owner_of::<Job, Task>(orphan, is_task, context).await?,
+        ChildKind::Pod => owner_of::<Pod, Job>(orphan, is_job_of, context).await?,
     };
     match owner {
         Owner::There => return Ok(()),
         Owner::Stranger { task, owner } => {
             tracing::warn!(namespace, ?kind, name, "is called ours and is not: it holds no slot");
-            context.cache.disown(&task, if *kind == Kind::Job { uid } else { &owner });
+            context.cache.disown(&task, if *kind == ChildKind::Job { uid } else { &owner });
             return Ok(());
         }
         Owner::Gone => {}
     }
     let removal = match kind {
-        Kind::Job => remove::<Job>(namespace, name, only(uid), context).await?,
-        Kind::Pod => remove::<Pod>(namespace, name, only(uid), context).await?,
+        ChildKind::Job => remove::<Job>(namespace, name, only(uid), context).await?,
+        ChildKind::Pod => remove::<Pod>(namespace, name, only(uid), context).await?,
     };
     if removal == Removal::Asked {
         tracing::info!(namespace, ?kind, name, "removed what a task left that is gone");

@@ -12,7 +12,7 @@ use kube::{Api, ResourceExt};
 use crate::api::TaskType;
 use crate::cluster::calls::CallError;
 use crate::controller::Context;
-use crate::core::Kind;
+use crate::core::ParsedType;
 use crate::core::launch::job;
 use crate::core::launch::task_type;
 use crate::core::launch::task_type::Usable;
@@ -74,7 +74,7 @@ async fn check(kind: &TaskType, context: &Context) -> Duration {
 /// Asks the API server to make a pod of this type without making it.
 async fn try_out(kind: &TaskType, context: &Context) -> Usable {
     let name = kind.name_any();
-    let probe = match job::probe(&Kind::read(&kind.spec), &name, &context.settings) {
+    let probe = match job::probe(&ParsedType::read(&kind.spec), &name, &context.settings) {
         Ok(probe) => probe,
         Err(error) => return Usable::No(error.to_string()),
     };

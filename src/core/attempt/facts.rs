@@ -26,11 +26,11 @@ pub struct Observed {
     /// The pods of this task, of every run and attempt.
     pub pods: Vec<PodFacts>,
     /// The API server's refusal of the present attempt's Job, if it refused.
-    pub refused: Option<Trouble>,
+    pub refused: Option<Why>,
     /// It has not said whether it made the present attempt's Job.
     pub unanswered: Option<Unanswered>,
     /// What the events say of what does not come along, where that was looked into.
-    pub explained: Option<Trouble>,
+    pub explained: Option<Why>,
     /// What the work has said of itself over HTTP.
     pub said: Option<Said>,
 }
@@ -111,13 +111,13 @@ impl Puzzle<'_> {
     }
 
     /// What the last of its warnings means.
-    pub fn explained(&self, last_words: &str) -> Trouble {
+    pub fn explained(&self, last_words: &str) -> Why {
         match self {
             Self::JobWithoutPod(_) => no_pod(last_words),
             Self::PodNotStarted(_) => {
                 let of_image = IMAGE_WORDS.iter().any(|word| last_words.contains(word));
                 let reason = if of_image { Reason::ImageUnavailable } else { Reason::ContainerConfig };
-                Trouble { reason, message: last_words.into() }
+                Why { reason, message: last_words.into() }
             }
         }
     }
@@ -128,7 +128,7 @@ const IMAGE_WORDS: [&str; 5] = ["ErrImage", "ImagePull", "InvalidImageName", "pu
 
 /// Something that went wrong, in a word and a sentence.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Trouble {
+pub struct Why {
     pub reason: Reason,
     pub message: String,
 }
@@ -138,7 +138,7 @@ pub struct Trouble {
 pub struct Unanswered {
     pub since: Timestamp,
     /// What the last try came to.
-    pub why: Trouble,
+    pub why: Why,
 }
 
 impl Unanswered {
@@ -214,7 +214,7 @@ pub struct PodFacts {
     /// The DisruptionTarget condition: who disturbed the pod, and in which words.
     pub disruption: Option<(String, String)>,
     /// Why its container has not started.
-    pub waiting: Option<Trouble>,
+    pub waiting: Option<Why>,
     /// Why its container could not be started, which is its end: there is no such command, mostly.
     pub not_startable: Option<String>,
     pub work: Work,
@@ -365,10 +365,8 @@ impl PodFacts {
             status.conditions.iter().flatten().find(|seen| seen.type_ == type_ && seen.status == value)
         };
         let waiting = init_containers.iter().chain(containers).find_map(waiting).or_else(|| {
-            condition("PodScheduled", "False").map(|seen| Trouble {
-                reason: Reason::Unschedulable,
-                message: seen.message.clone().unwrap_or_default(),
-            })
+            condition("PodScheduled", "False")
+                .map(|seen| Why { reason: Reason::Unschedulable, message: seen.message.clone().unwrap_or_default() })
         });
         Self {
             namespace: pod.namespace().unwrap_or_default(),
@@ -517,7 +515,7 @@ fn was_oom_killed(container: &ContainerStatus) -> bool {
 }
 
 /// Why a container waits, where that is more than the usual moment of being made.
-fn waiting(container: &ContainerStatus) -> Option<Trouble> {
+fn waiting(container: &ContainerStatus) -> Option<Why> {
     let waiting = container.state.as_ref()?.waiting.as_ref()?;
     let reason = match waiting.reason.as_deref()? {
         "ErrImagePull"
@@ -537,7 +535,7 @@ fn waiting(container: &ContainerStatus) -> Option<Trouble> {
     };
     let said = waiting.message.as_deref().unwrap_or_default();
     let word = waiting.reason.as_deref().unwrap_or_default();
-    Some(Trouble { reason, message: format!("container {}: {word}: {said}", container.name) })
+    Some(Why { reason, message: format!("container {}: {word}: {said}", container.name) })
 }
 
 /// A warning that is a mere word, such as "Error: ErrImagePull", says less than the one that came just before it.
@@ -546,9 +544,9 @@ pub fn is_a_sentence(warning: &str) -> bool {
 }
 
 /// Why a Job has no pod, by the last words of the Job controller: the messages of its FailedCreate events.
-pub fn no_pod(last_words: &str) -> Trouble {
+pub fn no_pod(last_words: &str) -> Why {
     let reason = if last_words.contains("exceeded quota") { Reason::QuotaExceeded } else { Reason::LaunchRefused };
-    Trouble { reason, message: last_words.into() }
+    Why { reason, message: last_words.into() }
 }
 
 #[cfg(test)]

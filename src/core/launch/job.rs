@@ -15,7 +15,7 @@ use kube_core::{Resource, ResourceExt};
 use serde::{Deserialize, Serialize};
 
 use super::{names, resources, task_type};
-use crate::{Kind, Policy, Settings, TemplateError};
+use crate::{ParsedType, Policy, Settings, TemplateError};
 use task_manager_api::{Amount, Payload, Quantity, Resources, Task, TaskSpec, TaskStatus};
 
 const FILES: &str = "task-manager-files";
@@ -46,7 +46,7 @@ pub struct Holds {
 }
 
 /// What an attempt of `task` would count for, as the scheduler counts its pod.
-pub fn counted(task: &Task, kind: &Kind, settings: &Settings) -> Result<resources::Amounts, TemplateError> {
+pub fn counted(task: &Task, kind: &ParsedType, settings: &Settings) -> Result<resources::Amounts, TemplateError> {
     let template = kind.template.as_ref().map_err(TemplateError::clone)?;
     let Some((spec, work)) = template.spec.as_ref().and_then(|spec| Some((spec, spec.containers.first()?))) else {
         return Err(TemplateError::NoContainer);
@@ -59,7 +59,7 @@ pub fn counted(task: &Task, kind: &Kind, settings: &Settings) -> Result<resource
 pub fn job(
     task: &Task,
     status: &TaskStatus,
-    kind: &Kind,
+    kind: &ParsedType,
     settings: &Settings,
     classes: &BTreeSet<String>,
 ) -> Result<Job, TemplateError> {
@@ -92,7 +92,7 @@ pub fn launched_as(annotations: &BTreeMap<String, String>, spec: &TaskSpec) -> O
 }
 
 /// A pod as a task of this type would have it, for asking the API server whether it would take it.
-pub fn probe(kind: &Kind, type_name: &str, settings: &Settings) -> Result<Pod, TemplateError> {
+pub fn probe(kind: &ParsedType, type_name: &str, settings: &Settings) -> Result<Pod, TemplateError> {
     let mut task = Task::new(type_name, TaskSpec { type_: type_name.into(), ..TaskSpec::default() });
     task.metadata.uid = Some("probe".into());
     let template = template(&task, &TaskStatus::default(), kind, settings, BTreeMap::new())?;
@@ -133,7 +133,7 @@ fn holds(task: &Task, status: &TaskStatus) -> String {
 fn template(
     task: &Task,
     status: &TaskStatus,
-    kind: &Kind,
+    kind: &ParsedType,
     settings: &Settings,
     labels: BTreeMap<String, String>,
 ) -> Result<PodTemplateSpec, TemplateError> {
@@ -298,7 +298,7 @@ mod tests {
             {"name": "work", "image": "busybox", "env": [{"name": "TOKEN", "value": "s3cr3t"}]},
             {"name": "beside", "image": "busybox"},
         ]}});
-        let kind = Kind::read(&TaskTypeSpec { template, ..TaskTypeSpec::default() });
+        let kind = ParsedType::read(&TaskTypeSpec { template, ..TaskTypeSpec::default() });
         let classes = ["task-manager-normal".to_owned()].into();
         job(&task, &status, &kind, settings, &classes).expect("a Job")
     }

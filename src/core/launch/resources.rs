@@ -6,7 +6,7 @@ use k8s_openapi::api::core::v1::{Container, PodSpec, ResourceRequirements};
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity as PodQuantity;
 
 use crate::Policy;
-use crate::{Kind, Settings};
+use crate::{ParsedType, Settings};
 use task_manager_api::{Amount, MOST, Quantity, Resources, Task, TaskSpec, TaskTypeSpec};
 
 const MEMORY: &str = "memory";
@@ -23,7 +23,7 @@ pub type Amounts = BTreeMap<String, Amount>;
 
 /// Requests and limits of the work container: task over type over template, key by key; memory grown by what
 /// earlier attempts ran out of; a request above its limit lowered to it.
-pub fn of_work(task: &Task, kind: &Kind, template: &Container, settings: &Settings) -> Resources {
+pub fn of_work(task: &Task, kind: &ParsedType, template: &Container, settings: &Settings) -> Resources {
     let mut work = from_template(template.resources.as_ref());
     for layer in [kind.spec.defaults.resources.as_ref(), task.spec.resources.as_ref()].into_iter().flatten() {
         work.requests.extend(layer.requests.clone());
@@ -183,13 +183,13 @@ mod tests {
         entries.iter().map(|(name, text)| ((*name).to_owned(), Quantity((*text).to_owned()))).collect()
     }
 
-    fn kind(spec: TaskTypeSpec) -> Kind {
+    fn kind(spec: TaskTypeSpec) -> ParsedType {
         let template = json!({"spec": {"containers": [{"name": "work", "image": "busybox",
             "resources": {"requests": {"cpu": "100m"}, "limits": {"memory": "64Mi"}}}]}});
-        Kind::read(&TaskTypeSpec { template, ..spec })
+        ParsedType::read(&TaskTypeSpec { template, ..spec })
     }
 
-    fn work(task: &Task, kind: &Kind) -> Resources {
+    fn work(task: &Task, kind: &ParsedType) -> Resources {
         let template = kind.template.as_ref().expect("a template").spec.as_ref().expect("a spec");
         of_work(task, kind, &template.containers[0], &Settings::default())
     }

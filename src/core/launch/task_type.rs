@@ -18,7 +18,7 @@ pub const OUR_MOUNT: &str = "/task";
 pub const OUR_VOLUMES: &str = "task-manager-";
 
 #[derive(Clone, Debug, PartialEq)]
-pub struct Kind {
+pub struct ParsedType {
     pub spec: TaskTypeSpec,
     pub template: Result<PodTemplateSpec, TemplateError>,
 }
@@ -38,7 +38,7 @@ pub enum TemplateError {
     Ours(String),
 }
 
-impl Kind {
+impl ParsedType {
     /// Reads a type, with what its status says of the API server's own dry run, if that speaks of this spec.
     pub fn of(kind: &TaskType) -> Self {
         let read = Self::read(&kind.spec);
@@ -198,7 +198,7 @@ mod tests {
     use serde_json::json;
 
     fn read(template: Value) -> Result<PodTemplateSpec, TemplateError> {
-        Kind::read(&TaskTypeSpec { template, ..TaskTypeSpec::default() }).template
+        ParsedType::read(&TaskTypeSpec { template, ..TaskTypeSpec::default() }).template
     }
 
     fn with(field: &str, value: Value) -> Value {
@@ -249,11 +249,11 @@ mod tests {
     #[test]
     fn what_the_dry_run_refused_is_no_template_as_long_as_it_speaks_of_this_generation() {
         let refused = Err(TemplateError::Refused("no such image pull policy".into()));
-        assert_eq!(Kind::of(&checked(2, "False")).template.map(drop), refused);
-        assert!(Kind::of(&checked(2, "True")).template.is_ok());
-        assert!(Kind::of(&checked(2, "Unknown")).template.is_ok());
-        assert!(Kind::of(&checked(1, "False")).template.is_ok(), "it speaks of another generation");
-        assert!(Kind::of(&TaskType { status: None, ..checked(2, "False") }).template.is_ok());
+        assert_eq!(ParsedType::of(&checked(2, "False")).template.map(drop), refused);
+        assert!(ParsedType::of(&checked(2, "True")).template.is_ok());
+        assert!(ParsedType::of(&checked(2, "Unknown")).template.is_ok());
+        assert!(ParsedType::of(&checked(1, "False")).template.is_ok(), "it speaks of another generation");
+        assert!(ParsedType::of(&TaskType { status: None, ..checked(2, "False") }).template.is_ok());
     }
 
     #[test]

@@ -10,7 +10,7 @@ use crate::launch::job;
 use crate::launch::job::Holds;
 use crate::launch::policy;
 use crate::launch::resources::Amounts;
-use crate::{Kind, Settings};
+use crate::{ParsedType, Settings};
 use task_manager_api::{Admitted, Priority, Reason, State, Task, TaskStatus};
 
 /// A task that may be admitted when there is room.
@@ -74,7 +74,7 @@ impl Standing {
 }
 
 /// Where `task` stands. `first_seen` is its arrival where the status names none.
-pub fn standing(task: &Task, kind: Option<&Kind>, first_seen: u64, settings: &Settings) -> Standing {
+pub fn standing(task: &Task, kind: Option<&ParsedType>, first_seen: u64, settings: &Settings) -> Standing {
     let status = task.status.as_ref();
     match status.map(|status| status.state).unwrap_or_default() {
         State::Processing => Standing::Holder(holding(task, &status.cloned().unwrap_or_default())),
@@ -91,7 +91,7 @@ fn holding(task: &Task, status: &TaskStatus) -> Holding {
     Holding::of(&task.namespace().unwrap_or_default(), &job::held(task, status))
 }
 
-fn candidate(task: &Task, kind: Option<&Kind>, first_seen: u64, settings: &Settings) -> Option<Candidate> {
+fn candidate(task: &Task, kind: Option<&ParsedType>, first_seen: u64, settings: &Settings) -> Option<Candidate> {
     let kind = kind?;
     let status = task.status.clone().unwrap_or_default();
     if is_withheld(task) || policy::refusal(task, &kind.spec).is_some() {

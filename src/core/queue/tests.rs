@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::launch::resources::Amounts;
-use crate::{Kind, Settings};
+use crate::{ParsedType, Settings};
 use task_manager_api::{Admitted, Amount, Priority, Quantity, State, Task, TaskQueueSpec, TaskStatus, TaskTypeSpec};
 
 mod model;
@@ -448,9 +448,9 @@ fn task(spec: Value) -> Task {
     task
 }
 
-fn reports() -> Kind {
+fn reports() -> ParsedType {
     let template = json!({"spec": {"containers": [{"name": "work", "image": "busybox", "resources": {"requests": {"cpu": "250m"}}}]}});
-    Kind::read(&TaskTypeSpec { template, ..TaskTypeSpec::default() })
+    ParsedType::read(&TaskTypeSpec { template, ..TaskTypeSpec::default() })
 }
 
 fn stands(task: &Task) -> Standing {
@@ -510,7 +510,7 @@ fn what_is_withheld_is_no_candidate() {
         assert_eq!(standing(&task(spec.clone()), Some(&kind), 1, &Settings::default()), Standing::Neither, "{spec}");
     }
     assert_eq!(standing(&task(json!({})), None, 1, &Settings::default()), Standing::Neither, "its type is missing");
-    let unusable = Kind::read(&TaskTypeSpec::default());
+    let unusable = ParsedType::read(&TaskTypeSpec::default());
     assert_eq!(
         standing(&task(json!({})), Some(&unusable), 1, &Settings::default()),
         Standing::Neither,

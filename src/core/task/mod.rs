@@ -17,11 +17,11 @@ mod tests;
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::attempt::facts::{JobFacts, Observed, Trouble};
+use super::attempt::facts::{JobFacts, Observed, Why};
 use super::launch::names;
 use super::queue::Capacity;
 use super::time::after;
-use super::{Kind, Policy, Reason, Settings};
+use super::{ParsedType, Policy, Reason, Settings};
 use task_manager_api::{State, Task, TaskStatus};
 
 pub use archiving::{LogOf, Recording, leaves_unrecorded};
@@ -32,7 +32,7 @@ pub use status::Admission;
 /// All that is known beside the task itself, read beforehand.
 pub struct Surroundings<'a> {
     /// The TaskType that the task names; `None` while there is no such type.
-    pub kind: Option<&'a Kind>,
+    pub task_type: Option<&'a ParsedType>,
     /// The TaskQueue that the task names; `None` while there is no such queue.
     pub queue: Option<&'a Capacity>,
     pub observed: &'a Observed,
@@ -151,7 +151,7 @@ struct View<'a> {
 
 impl<'a> View<'a> {
     fn new(task: &'a Task, around: &'a Surroundings<'a>, now: Timestamp) -> Self {
-        let policy = Policy::of(&task.spec, around.kind.map(|kind| &kind.spec));
+        let policy = Policy::of(&task.spec, around.task_type.map(|kind| &kind.spec));
         Self { task, status: task.status.clone().unwrap_or_default(), around, policy, now }
     }
 
@@ -179,13 +179,13 @@ impl<'a> View<'a> {
     }
 
     /// Such a Job goes, and while it is not gone nothing starts.
-    fn forestalled(&self) -> Option<Trouble> {
+    fn forestalled(&self) -> Option<Why> {
         let job = self.around.observed.jobs.iter().find(|job| self.is_forestalled_by(job))?;
         let message = format!(
             "a Job {} that is not ours bears the name of the next attempt, which starts when that is gone",
             job.name
         );
-        Some(Trouble { reason: Reason::LaunchRefused, message })
+        Some(Why { reason: Reason::LaunchRefused, message })
     }
 
     /// When this run entered the queue.
@@ -239,6 +239,6 @@ fn forestalls(job: &JobFacts, task: &Task, first_seen: u64) -> bool {
 
 /// The status that admits a task: written before anything is launched, so that a stop in between leaves a
 /// trace of the slot, never a pod that nobody counts.
-pub fn admitted(task: &Task, kind: &Kind, admission: &Admission, now: Timestamp) -> TaskStatus {
+pub fn admitted(task: &Task, kind: &ParsedType, admission: &Admission, now: Timestamp) -> TaskStatus {
     status::admitted(task, kind, admission, now)
 }

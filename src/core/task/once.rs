@@ -4,7 +4,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 
 use super::View;
 use super::status::because;
-use crate::attempt::facts::Trouble;
+use crate::attempt::facts::Why;
 use crate::launch::names::ANNOTATION_BODY_DIGEST;
 use task_manager_api::{Reason, State, Task, TaskStatus};
 
@@ -83,7 +83,7 @@ impl View<'_> {
     }
 
     /// Where it waits for the archive to say whether it has run before.
-    pub(super) fn waits_for_the_archive(&self) -> Option<Trouble> {
+    pub(super) fn waits_for_the_archive(&self) -> Option<Why> {
         let message = "once: the archive does not answer, and must say first whether this runId has run before";
         (*self.around.earlier == Earlier::NotKnown).then(|| because(Reason::WaitingForArchive, message))
     }

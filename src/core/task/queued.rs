@@ -6,11 +6,11 @@ use jiff::{SignedDuration, Timestamp};
 use super::once::Earlier;
 use super::status::because;
 use super::{Decision, View};
-use crate::attempt::facts::Trouble;
+use crate::attempt::facts::Why;
 use crate::launch::policy;
 use crate::launch::policy::Refusal;
 use crate::time::after;
-use crate::{Kind, Reason, TemplateError};
+use crate::{ParsedType, Reason, TemplateError};
 use task_manager_api::State;
 
 /// How long a task whose pause is over may still be shown as waiting for its retry: usually it is admitted
@@ -45,13 +45,13 @@ pub(super) fn decide(view: &View) -> Decision {
     .no_later_than(view.ahead(view.deadline()))
 }
 
-pub(super) fn overdue(view: &View) -> Trouble {
+pub(super) fn overdue(view: &View) -> Why {
     let seconds = view.task.spec.deadline_seconds.unwrap_or_default();
     because(Reason::DeadlineExceeded, format!("not final within deadlineSeconds, {seconds} s after its arrival"))
 }
 
 fn refused(view: &View) -> Option<Refusal> {
-    policy::refusal(view.task, &view.around.kind?.spec)
+    policy::refusal(view.task, &view.around.task_type?.spec)
 }
 
 /// Tells what the task waits for. A task that simply waits its turn, and that nobody has touched, needs no
@@ -72,7 +72,7 @@ fn tell_why_it_waits(view: &View) -> Decision {
 }
 
 /// Why the task is not even a candidate, and until when; `Queued` where it is one.
-fn reason_to_wait(view: &View) -> (Trouble, Option<Timestamp>) {
+fn reason_to_wait(view: &View) -> (Why, Option<Timestamp>) {
     let spec = &view.task.spec;
     let start_after = spec.start_after.as_ref().map(|time| time.0);
     if spec.suspend {
@@ -94,9 +94,9 @@ fn reason_to_wait(view: &View) -> (Trouble, Option<Timestamp>) {
         .unwrap_or_else(|| (too_large(view).unwrap_or_else(|| because(Reason::Queued, "")), None))
 }
 
-fn missing(view: &View) -> Option<Trouble> {
+fn missing(view: &View) -> Option<Why> {
     let spec = &view.task.spec;
-    let Some(kind) = view.around.kind else { return Some(no_type(view)) };
+    let Some(kind) = view.around.task_type else { return Some(no_type(view)) };
     if let Err(error) = &kind.template {
         return Some(not_ready(view, error));
     }
@@ -109,7 +109,7 @@ fn missing(view: &View) -> Option<Trouble> {
     view.around.queue.is_none().then(|| because(Reason::QueueMissing, message()))
 }
 
-pub(super) fn no_type(view: &View) -> Trouble {
+pub(super) fn no_type(view: &View) -> Why {
     let type_ = &view.task.spec.type_;
     let message = format!(
         "there is no TaskType {type_} in this namespace: create it, or correct spec.type together with a new runId"
@@ -117,12 +117,12 @@ pub(super) fn no_type(view: &View) -> Trouble {
     because(Reason::TypeMissing, message)
 }
 
-pub(super) fn not_ready(view: &View, error: &TemplateError) -> Trouble {
+pub(super) fn not_ready(view: &View, error: &TemplateError) -> Why {
     because(Reason::TypeNotReady, format!("TaskType {} cannot be used: {error}", view.task.spec.type_))
 }
 
 /// Between attempts the status keeps saying what happened, until the pause is well over.
-fn waiting_for_next_attempt(view: &View) -> Option<(Trouble, Option<Timestamp>)> {
+fn waiting_for_next_attempt(view: &View) -> Option<(Why, Option<Timestamp>)> {
     let until = view.ahead(Some(after(view.status.next_attempt_at.as_ref()?.0, RETRY_SHOWN_FOR)))?;
     let told = because(view.status.reason, view.status.message.clone().unwrap_or_default());
     Some((if is_passing(told.reason) { what_happened(view) } else { told }, Some(until)))
@@ -144,7 +144,7 @@ fn is_passing(reason: Reason) -> bool {
     )
 }
 
-fn what_happened(view: &View) -> Trouble {
+fn what_happened(view: &View) -> Why {
     last_attempt(view).map_or_else(|| because(Reason::Queued, ""), |told| because(Reason::WaitingForRetry, told))
 }
 
@@ -155,17 +155,17 @@ fn last_attempt(view: &View) -> Option<String> {
 }
 
 /// A task that failed and cannot be tried again now is told both: what it waits for, and what happened before.
-fn with_what_happened(view: &View, why: Trouble) -> Trouble {
+fn with_what_happened(view: &View, why: Why) -> Why {
     match last_attempt(view) {
         Some(told) if is_passing(why.reason) && why.reason != Reason::Queued => {
-            Trouble { message: format!("{}; {told}", why.message), ..why }
+            Why { message: format!("{}; {told}", why.message), ..why }
         }
         _ => why,
     }
 }
 
-fn too_large(view: &View) -> Option<Trouble> {
-    let kind: &Kind = view.around.kind?;
+fn too_large(view: &View) -> Option<Why> {
+    let kind: &ParsedType = view.around.task_type?;
     let amounts = crate::launch::job::counted(view.task, kind, view.around.settings).ok()?;
     let bound = view.around.queue?.never_fits(view.policy.priority, &amounts)?;
     Some(because(Reason::TooLargeForQueue, format!("queue {}: {bound}", view.task.spec.queue)))

@@ -14,7 +14,7 @@ use super::{Action, Decision, View, earliest, job_name, queued};
 use crate::Reason;
 use crate::attempt::ended;
 use crate::attempt::ended::{Ended, LOST_AFTER};
-use crate::attempt::facts::{GIVEN_BACK_AFTER, JobFacts, Observed, PodFacts, TOLD_AFTER, Trouble};
+use crate::attempt::facts::{GIVEN_BACK_AFTER, JobFacts, Observed, PodFacts, TOLD_AFTER, Why};
 use crate::launch::job;
 use crate::time::after;
 use task_manager_api::{FailureRule, State, Task, TaskStatus};
@@ -168,7 +168,7 @@ pub(super) fn judged(view: &View, ended: &Ended, pod: Option<&PodFacts>) -> Task
 }
 
 fn rules<'a>(view: &View<'a>) -> &'a [FailureRule] {
-    view.around.kind.map(|kind| kind.spec.failure_rules.as_slice()).unwrap_or_default()
+    view.around.task_type.map(|kind| kind.spec.failure_rules.as_slice()).unwrap_or_default()
 }
 
 /// The pod is on its way or at work.
@@ -236,7 +236,7 @@ fn launch(view: &View) -> Decision {
     if let Some(given_back) = cannot_be_launched(view) {
         return given_back;
     }
-    let Some(kind) = view.around.kind else {
+    let Some(kind) = view.around.task_type else {
         return Decision::write(view.readmitted(&queued::no_type(view)));
     };
     let counted = match job::counted(view.task, kind, view.around.settings) {
@@ -298,7 +298,7 @@ fn job_gone(view: &View, job: &JobFacts) -> Decision {
 }
 
 /// What the status says of the missing pod, written before the Job was given up.
-fn no_pod_told(view: &View) -> Option<Trouble> {
+fn no_pod_told(view: &View) -> Option<Why> {
     let told = matches!(view.status.reason, Reason::PodNotCreated | Reason::QuotaExceeded | Reason::LaunchRefused);
     told.then(|| because(view.status.reason, view.status.message.clone().unwrap_or_default()))
 }

@@ -8,7 +8,7 @@ use super::{Decision, View};
 use crate::Reason;
 use crate::attempt::ended;
 use crate::attempt::ended::Ended;
-use crate::attempt::facts::{PodFacts, TOLD_AFTER, Trouble};
+use crate::attempt::facts::{PodFacts, TOLD_AFTER, Why};
 use crate::time::after;
 use task_manager_api::TaskStatus;
 
@@ -30,7 +30,7 @@ pub(super) fn start_deadline(view: &View) -> Option<Timestamp> {
 
 /// Why the container has not started though its time to start is over: by the pod's own word, else by what
 /// was told before, for a pod that is being deleted may say nothing of it any more.
-pub(super) fn late_start(view: &View, attempt: &Attempt) -> Option<Trouble> {
+pub(super) fn late_start(view: &View, attempt: &Attempt) -> Option<Why> {
     if !view.is_past(start_deadline(view)) {
         return None;
     }
@@ -58,19 +58,19 @@ fn is_ended_by_giving_up(view: &View, attempt: &Attempt, pod: &PodFacts) -> bool
 }
 
 /// What the status says of a start that takes long.
-fn start_trouble_told(view: &View) -> Option<Trouble> {
+fn start_trouble_told(view: &View) -> Option<Why> {
     let told = matches!(view.status.reason, Reason::ImageUnavailable | Reason::ContainerConfig | Reason::Unschedulable);
     told.then(|| because(view.status.reason, view.status.message.clone().unwrap_or_default()))
 }
 
 /// What a container that has not started waits for, by the pod's own word or by its events.
-fn waits_for(view: &View, pod: &PodFacts) -> Option<Trouble> {
+fn waits_for(view: &View, pod: &PodFacts) -> Option<Why> {
     pod.waiting.clone().or_else(|| view.around.observed.explained.clone())
 }
 
 /// The container did not start in time. That is told first, then the Job goes; then the task goes back to
 /// the queue, where no node had room, or fails for good, where trying again would not help.
-pub(super) fn given_up(view: &View, attempt: &Attempt, why: &Trouble) -> Decision {
+pub(super) fn given_up(view: &View, attempt: &Attempt, why: &Why) -> Decision {
     if attempt.job.is_some_and(|job| !job.gone) || !attempt.can_run_no_more(view.now) {
         return match start_trouble_told(view) {
             Some(_) => attempt.delete_job(why.reason),

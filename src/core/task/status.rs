@@ -7,10 +7,10 @@ use super::{View, queued_at};
 use crate::attempt::backoff;
 use crate::attempt::ended;
 use crate::attempt::ended::{Ended, Verdict};
-use crate::attempt::facts::{PodFacts, Trouble};
+use crate::attempt::facts::{PodFacts, Why};
 use crate::telling::conditions;
 use crate::telling::conditions::Said;
-use crate::{Kind, Policy, Reason};
+use crate::{ParsedType, Policy, Reason};
 use task_manager_api::{Admitted, AttemptOutcome, AttemptRecord, State, Task, TaskStatus};
 
 /// How many ended attempts a status keeps.
@@ -26,7 +26,7 @@ pub struct Admission {
 }
 
 /// Puts state, reason, message and conditions into `status`: the end of every transition.
-fn saying(mut status: TaskStatus, task: &Task, state: State, why: &Trouble, now: Timestamp) -> TaskStatus {
+fn saying(mut status: TaskStatus, task: &Task, state: State, why: &Why, now: Timestamp) -> TaskStatus {
     let message = conditions::shortened(&why.message);
     let said = Said { state, reason: why.reason, message: &message };
     status.conditions = conditions::of_task(&said, &status.conditions, now);
@@ -38,11 +38,11 @@ fn saying(mut status: TaskStatus, task: &Task, state: State, why: &Trouble, now:
     status
 }
 
-pub(super) fn because(reason: Reason, message: impl Into<String>) -> Trouble {
-    Trouble { reason, message: message.into() }
+pub(super) fn because(reason: Reason, message: impl Into<String>) -> Why {
+    Why { reason, message: message.into() }
 }
 
-pub(super) fn admitted(task: &Task, kind: &Kind, admission: &Admission, now: Timestamp) -> TaskStatus {
+pub(super) fn admitted(task: &Task, kind: &ParsedType, admission: &Admission, now: Timestamp) -> TaskStatus {
     let before = next_attempt(task, admission.arrival);
     let status = TaskStatus {
         priority: Some(Policy::of(&task.spec, Some(&kind.spec)).priority),
@@ -72,7 +72,7 @@ pub(super) fn next_attempt(task: &Task, arrival: u64) -> TaskStatus {
 
 impl View<'_> {
     /// It waits, for `why`.
-    pub(super) fn waiting(&self, why: &Trouble) -> TaskStatus {
+    pub(super) fn waiting(&self, why: &Why) -> TaskStatus {
         let status = TaskStatus {
             priority: Some(self.policy.priority),
             arrival: Some(self.status.arrival.clone().unwrap_or_else(|| self.around.first_seen.to_string())),
@@ -83,7 +83,7 @@ impl View<'_> {
     }
 
     /// It holds its slot, and this is what its pod is about.
-    pub(super) fn processing(&self, why: &Trouble, pod: Option<&PodFacts>) -> TaskStatus {
+    pub(super) fn processing(&self, why: &Why, pod: Option<&PodFacts>) -> TaskStatus {
         let started = pod.filter(|pod| pod.has_started());
         let status = TaskStatus {
             started_at: started
@@ -97,7 +97,7 @@ impl View<'_> {
     }
 
     /// It is final, with `why` as its last word.
-    pub(super) fn finished(&self, state: State, why: &Trouble) -> TaskStatus {
+    pub(super) fn finished(&self, state: State, why: &Why) -> TaskStatus {
         let status = TaskStatus {
             priority: Some(self.policy.priority),
             queued_at: Some(MicroTime(self.queued_at())),
@@ -125,24 +125,24 @@ impl View<'_> {
     }
 
     /// What was admitted is no more what would be launched: it is admitted anew.
-    pub(super) fn readmitted(&self, why: &Trouble) -> TaskStatus {
+    pub(super) fn readmitted(&self, why: &Why) -> TaskStatus {
         let status = TaskStatus { next_attempt_at: Some(MicroTime(self.now)), ..self.without_attempt() };
         saying(status, self.task, State::Queued, why, self.now)
     }
 
     /// No pod came of the launch: it was no attempt.
-    pub(super) fn not_launched(&self, why: &Trouble) -> TaskStatus {
+    pub(super) fn not_launched(&self, why: &Why) -> TaskStatus {
         self.given_back(self.without_attempt(), why)
     }
 
     /// A pod was made, and no node took it.
-    pub(super) fn not_placed(&self, why: &Trouble) -> TaskStatus {
+    pub(super) fn not_placed(&self, why: &Why) -> TaskStatus {
         self.given_back(self.slotless(), why)
     }
 
     /// The slot is given back and nothing is counted. Each time in a row the task waits longer before it is admitted
     /// again, so that what nobody puts right costs little.
-    fn given_back(&self, status: TaskStatus, why: &Trouble) -> TaskStatus {
+    fn given_back(&self, status: TaskStatus, why: &Why) -> TaskStatus {
         let given_back = status.given_back.saturating_add(1);
         let pause = backoff::after_giving_back(given_back);
         let status = TaskStatus { given_back, next_attempt_at: Some(MicroTime(self.now + pause)), ..status };
@@ -216,7 +216,7 @@ impl View<'_> {
     /// The attempt was ended, in whatever way, because somebody asked for it.
     pub(super) fn attempt_stopped(
         &self,
-        why: &Trouble,
+        why: &Why,
         ended: Option<&Ended>,
         pod: Option<&PodFacts>,
     ) -> Vec<AttemptRecord> {
@@ -248,7 +248,7 @@ impl View<'_> {
         attempts.split_off(attempts.len().saturating_sub(ATTEMPTS_KEPT))
     }
 
-    fn completed(&self, ended: &Ended, why: &Trouble, pod: Option<&PodFacts>) -> TaskStatus {
+    fn completed(&self, ended: &Ended, why: &Why, pod: Option<&PodFacts>) -> TaskStatus {
         // What it handed over goes before what it left.
         let left = ended.left.as_deref().filter(|_| self.status.result_ref.is_none());
         let containers = pod.map_or(1, |pod| pod.containers);
@@ -262,7 +262,7 @@ impl View<'_> {
         TaskStatus { result, result_truncated, ..self.finished(State::Completed, &because(why.reason, message)) }
     }
 
-    fn retrying(&self, why: &Trouble, times: i32) -> TaskStatus {
+    fn retrying(&self, why: &Why, times: i32) -> TaskStatus {
         let pause = backoff::pause(&self.policy.retry, times, self.uid(), self.status.attempt);
         let seconds = pause.as_secs_f64().round();
         let status = TaskStatus { next_attempt_at: Some(MicroTime(self.now + pause)), ..self.slotless() };
@@ -272,6 +272,6 @@ impl View<'_> {
     }
 }
 
-fn explained(why: &Trouble, how: &str) -> Trouble {
+fn explained(why: &Why, how: &str) -> Why {
     because(why.reason, conditions::followed(&why.message, how))
 }

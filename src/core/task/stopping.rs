@@ -7,7 +7,7 @@ use super::{Decision, View, queued};
 use crate::Reason;
 use crate::attempt::ended;
 use crate::attempt::ended::Ended;
-use crate::attempt::facts::Trouble;
+use crate::attempt::facts::Why;
 use task_manager_api::{State, TaskStatus};
 
 /// Why a task is to end though its work has not.
@@ -29,7 +29,7 @@ impl Stop {
         }
     }
 
-    fn why(self, view: &View) -> Trouble {
+    fn why(self, view: &View) -> Why {
         match self {
             Self::NewRun => because(Reason::Superseded, format!("runId is now {}", view.task.spec.run_id)),
             Self::Cancel => because(Reason::Cancelled, "cancelled while it was processing"),
@@ -71,7 +71,7 @@ fn tell_then_end(view: &View, attempt: &Attempt, stop: Stop) -> Decision {
     attempt.delete_job(why.reason)
 }
 
-fn stopped(view: &View, attempt: &Attempt, ended: Option<&Ended>, state: State, why: &Trouble) -> TaskStatus {
+fn stopped(view: &View, attempt: &Attempt, ended: Option<&Ended>, state: State, why: &Why) -> TaskStatus {
     let view = &view.with_last_words(attempt.pod);
     // What is gone without a trace while nobody looked may have left its name in the status.
     let told = view.status.worker.is_some() || view.status.reason == Reason::Stopping;

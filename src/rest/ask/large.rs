@@ -16,7 +16,7 @@ use utoipa::ToSchema;
 use crate::api::{ResultRef, TaskStatus};
 use crate::archive::LargeResult;
 use crate::rest::app::{App, away};
-use crate::rest::problem::{Kind, Problem};
+use crate::rest::problem::{Problem, ProblemType};
 
 /// How long a client waits for its turn…
 const TURN: Duration = Duration::from_secs(5);
@@ -47,7 +47,7 @@ pub fn is_json(content_type: &str) -> bool {
 pub async fn result(app: &App, uid: &str, status: &TaskStatus) -> Result<Response, Problem> {
     let turn = timeout(TURN, app.larges.clone().acquire_owned()).await;
     let Ok(Ok(turn)) = turn else {
-        return Err(Kind::Busy.because("too many large results are being read; ask again in a moment"));
+        return Err(ProblemType::Busy.because("too many large results are being read; ask again in a moment"));
     };
     let run_id = status.run_id.as_deref().unwrap_or_default();
     // One that did not run, because another had, tells of that one's result.
@@ -55,7 +55,7 @@ pub async fn result(app: &App, uid: &str, status: &TaskStatus) -> Result<Respons
     let stored = app.archive.result(by_another.unwrap_or(uid), run_id).await.map_err(away)?;
     let is_meant = |stored: &LargeResult| by_another.is_some() || stored.attempt == status.attempt;
     let stored = stored.filter(is_meant).ok_or_else(|| {
-        Kind::ResultGone.because("the store does not have this result any more; replay the task to get it again")
+        ProblemType::ResultGone.because("the store does not have this result any more; replay the task to get it again")
     })?;
     let LargeResult { content_type, content, .. } = stored;
     let content = Arc::try_unwrap(content).unwrap_or_else(|shared| (*shared).clone());

@@ -12,8 +12,8 @@ use super::status::Status;
 use super::wire::{Phase, Priority};
 use crate::rest::app::App;
 use crate::rest::index::Uid;
-use crate::rest::index::entry::Entry;
-use crate::rest::problem::{Kind, Problem, Problems};
+use crate::rest::index::entry::IndexedTask;
+use crate::rest::problem::{Problem, ProblemType, Problems};
 use crate::rest::request::extract::Params;
 use crate::rest::request::field_names::type_name;
 use crate::rest::request::page;
@@ -57,7 +57,7 @@ pub struct Page {
 #[utoipa::path(get, path = "/api/v1/tasks", tag = "tasks", params(Filter),
     responses((status = 200, description = "A page of them.", body = Page), Problems))]
 pub async fn list(State(app): State<Arc<App>>, Params(filter): Params<Filter>) -> Result<Json<Page>, Problem> {
-    let limit = page::limit(filter.limit, LIMIT, Kind::Query)? as usize;
+    let limit = page::limit(filter.limit, LIMIT, ProblemType::Query)? as usize;
     let after = filter.cursor.as_deref().map(place).transpose()?;
     filter.namespace.as_deref().map(|namespace| app.namespace(Some(namespace))).transpose()?;
     let kind = filter.task_type.as_deref().map(type_name);
@@ -69,7 +69,7 @@ pub async fn list(State(app): State<Arc<App>>, Params(filter): Params<Filter>) -
 }
 
 impl Filter {
-    fn takes(&self, kind: Option<&str>, entry: &Entry) -> bool {
+    fn takes(&self, kind: Option<&str>, entry: &IndexedTask) -> bool {
         let is = |wanted: Option<&str>, is: Option<&str>| wanted.is_none_or(|wanted| is == Some(wanted));
         self.status.is_none_or(|status| status == entry.state.into())
             && self.priority.is_none_or(|priority| priority == entry.priority.into())
@@ -81,7 +81,7 @@ impl Filter {
 }
 
 /// Creation has whole seconds.
-fn cursor(entry: &Entry) -> String {
+fn cursor(entry: &IndexedTask) -> String {
     format!("{}.{}", entry.created_at.as_second(), entry.uid)
 }
 
@@ -92,5 +92,5 @@ fn place(cursor: &str) -> Result<(Timestamp, Uid), Problem> {
         let fits = uid.len() == 36 && uid.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f' | b'-'));
         Some((Timestamp::from_second(second).unwrap_or(Timestamp::MAX), fits.then(|| uid.into())?))
     };
-    read().ok_or_else(|| page::unknown_cursor(Kind::Query))
+    read().ok_or_else(|| page::unknown_cursor(ProblemType::Query))
 }

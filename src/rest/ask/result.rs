@@ -15,7 +15,7 @@ use super::task::read;
 use super::wire::Phase;
 use crate::api::{State as TaskState, TaskStatus};
 use crate::rest::app::App;
-use crate::rest::problem::{Kind, Problem, Problems};
+use crate::rest::problem::{Problem, ProblemType, Problems};
 use crate::rest::request::extract::Id;
 
 /// What came of a task that is finished.
@@ -73,7 +73,8 @@ pub async fn result(State(app): State<Arc<App>>, Id(id): Id) -> Result<Response,
 
 fn not_finished(state: TaskState) -> Problem {
     let state = state.to_string().to_lowercase();
-    Kind::NotFinished.because(format!("it is {state}: ask again when its status is completed, failed or cancelled"))
+    ProblemType::NotFinished
+        .because(format!("it is {state}: ask again when its status is completed, failed or cancelled"))
 }
 
 fn outcome(status: TaskStatus) -> Result<Outcome, Problem> {

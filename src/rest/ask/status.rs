@@ -14,8 +14,8 @@ use utoipa::ToSchema;
 use super::wire::{Phase, Priority, Progress};
 use crate::rest::app::App;
 use crate::rest::index::Index;
-use crate::rest::index::entry::Entry;
-use crate::rest::problem::{Kind, Problem, Problems};
+use crate::rest::index::entry::IndexedTask;
+use crate::rest::problem::{Problem, ProblemType, Problems};
 use crate::rest::request::extract::{Body, Id};
 
 const MOST: usize = 1000;
@@ -66,7 +66,7 @@ pub struct Status {
 }
 
 impl Status {
-    pub fn of(entry: &Entry, index: &Index) -> Self {
+    pub fn of(entry: &IndexedTask, index: &Index) -> Self {
         let text = |text: &Option<Arc<str>>| text.as_deref().map(str::to_owned);
         Self {
             task_id: entry.uid.to_string(),
@@ -150,7 +150,7 @@ pub async fn statuses(
 ) -> Result<Json<Statuses>, Problem> {
     if !(1..=MOST).contains(&task_ids.len()) {
         let detail = format!("ask for 1 to {MOST} tasks at once, not {}", task_ids.len());
-        return Err(Kind::Invalid.because(detail).at("task_ids"));
+        return Err(ProblemType::Invalid.because(detail).at("task_ids"));
     }
     // All that are not known are waited for together, until nobody knows about one of them.
     let found = futures::future::try_join_all(task_ids.iter().map(|id| found(&app, id))).await?;
@@ -165,9 +165,9 @@ pub async fn statuses(
 }
 
 /// The task, or that there is none.
-async fn found(app: &App, id: &str) -> Result<Option<Arc<Entry>>, Problem> {
+async fn found(app: &App, id: &str) -> Result<Option<Arc<IndexedTask>>, Problem> {
     match app.find(id).await {
-        Err(problem) if problem.is(Kind::UnknownTask) => Ok(None),
+        Err(problem) if problem.is(ProblemType::UnknownTask) => Ok(None),
         found => found.map(Some),
     }
 }

@@ -17,7 +17,7 @@ use crate::api::{AttemptRecord, Payload, Task};
 use crate::archive::Record;
 use crate::core::launch::names;
 use crate::rest::app::App;
-use crate::rest::index::entry::Entry;
+use crate::rest::index::entry::IndexedTask;
 use crate::rest::problem::{Problem, Problems};
 use crate::rest::request::extract::Id;
 
@@ -119,13 +119,13 @@ pub async fn task(State(app): State<Arc<App>>, Id(id): Id) -> Result<Json<Whole>
 }
 
 /// The record of a task that is final; of no other there is one that tells of its present run.
-async fn of_final(app: &App, known: &Entry) -> Result<Option<Record>, Problem> {
+async fn of_final(app: &App, known: &IndexedTask) -> Result<Option<Record>, Problem> {
     if known.state.is_final() { app.record_of(known).await.map(Some) } else { Ok(None) }
 }
 
-fn whole(app: &App, task: Task, known: &Entry, record: Option<Record>) -> Whole {
+fn whole(app: &App, task: Task, known: &IndexedTask, record: Option<Record>) -> Whole {
     let kind = app.index.kind(&known.namespace, &task.spec.type_);
-    let status = Status::of(&Entry::of(&task, kind.as_deref(), Some(known)), &app.index);
+    let status = Status::of(&IndexedTask::of(&task, kind.as_deref(), Some(known)), &app.index);
     let replay_of = task.annotations().get(names::ANNOTATION_REPLAY_OF).cloned();
     let told = task.status.unwrap_or_default();
     let record = record.filter(|record| Some(&record.summary.run_id) == told.run_id.as_ref());
@@ -155,7 +155,7 @@ fn content(payload: Payload) -> Option<Value> {
 }
 
 /// The task with all that is in it: as the API server has it, else as it was archived.
-pub async fn read(app: &App, known: &Entry) -> Result<Task, Problem> {
+pub async fn read(app: &App, known: &IndexedTask) -> Result<Task, Problem> {
     if let Some(task) = in_cluster(app, known).await? {
         return Ok(task);
     }
@@ -163,7 +163,7 @@ pub async fn read(app: &App, known: &Entry) -> Result<Task, Problem> {
 }
 
 /// The task as the API server has it, if it still is the one that is meant.
-async fn in_cluster(app: &App, known: &Entry) -> Result<Option<Task>, Problem> {
+async fn in_cluster(app: &App, known: &IndexedTask) -> Result<Option<Task>, Problem> {
     if !known.is_in_cluster() {
         return Ok(None);
     }

@@ -14,7 +14,7 @@ use utoipa::{IntoParams, ToSchema};
 use super::app;
 use super::app::App;
 use super::ask::wire::{Phase, Priority};
-use super::problem::{Kind, Problem, Problems};
+use super::problem::{Problem, ProblemType, Problems};
 use super::request::extract::Params;
 use super::request::page;
 use crate::api::Reason;
@@ -119,9 +119,9 @@ pub async fn dead_letters(
     State(app): State<Arc<App>>,
     Params(wanted): Params<Wanted>,
 ) -> Result<Json<DeadLetters>, Problem> {
-    let limit = page::limit(wanted.limit, LIMIT, Kind::Query)?;
+    let limit = page::limit(wanted.limit, LIMIT, ProblemType::Query)?;
     let after = wanted.cursor.as_deref().map(str::parse::<Cursor>).transpose();
-    let after = after.map_err(|_| page::unknown_cursor(Kind::Query))?;
+    let after = after.map_err(|_| page::unknown_cursor(ProblemType::Query))?;
     let filter = Filter { replayed: wanted.replayed, ..wanted.filter(&app)? };
     let page = app.archive.list(&filter, after.as_ref(), limit).await.map_err(app::away)?;
     let items = page.items.into_iter().map(DeadLetter::from).collect();

@@ -12,7 +12,7 @@ use super::filter::filtered;
 use crate::archive::{Cursor, Filter};
 use crate::rest::app;
 use crate::rest::app::App;
-use crate::rest::problem::{Kind, Problem, Problems};
+use crate::rest::problem::{Problem, ProblemType, Problems};
 use crate::rest::request::extract::{Body, unknown_task};
 use crate::rest::request::page;
 use crate::rest::submit::replay::again;
@@ -75,12 +75,12 @@ pub async fn replay_many(
     State(app): State<Arc<App>>,
     Body(wanted): Body<ReplayFilter>,
 ) -> Result<Json<ReplayOutcome>, Problem> {
-    let limit = page::limit(wanted.limit, LIMIT, Kind::Invalid)?;
+    let limit = page::limit(wanted.limit, LIMIT, ProblemType::Invalid)?;
     let Ok(_permit) = app.bulks.try_acquire() else {
-        return Err(Kind::Busy.because("too many bulk requests at once; send it again in a moment"));
+        return Err(ProblemType::Busy.because("too many bulk requests at once; send it again in a moment"));
     };
     let after = wanted.cursor.as_deref().map(str::parse::<Cursor>).transpose();
-    let after = after.map_err(|_| page::unknown_cursor(Kind::Invalid))?;
+    let after = after.map_err(|_| page::unknown_cursor(ProblemType::Invalid))?;
     let dry_run = wanted.dry_run;
     let filter = Filter { replayed: Some(false), last_run: true, ..wanted.filter(&app)? };
     let matched = app.archive.count(&filter).await.map_err(app::away)?;
@@ -101,7 +101,7 @@ async fn outcome(app: &App, uid: String, run_id: String) -> ReplayItem {
     let replayed = async {
         let record = app.record(&uid).await?.ok_or_else(unknown_task)?;
         if record.summary.run_id != run_id {
-            return Err(Kind::Changed.because("it was run again since, under another runId"));
+            return Err(ProblemType::Changed.because("it was run again since, under another runId"));
         }
         // The same request may be on its way twice.
         match record.summary.replayed_by.clone() {

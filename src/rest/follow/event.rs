@@ -5,7 +5,7 @@ use serde::Serialize;
 
 use super::story::{Chapter, Place};
 use crate::rest::ask::wire::{Phase, Progress};
-use crate::rest::index::entry::Entry;
+use crate::rest::index::entry::IndexedTask;
 
 #[derive(Serialize)]
 struct StateEvent {
@@ -33,7 +33,7 @@ struct ProgressEvent {
 }
 
 /// A state that the task is in, or went through.
-pub fn state(entry: &Entry, place: &Place, chapter: Chapter) -> Event {
+pub fn state(entry: &IndexedTask, place: &Place, chapter: Chapter) -> Event {
     let present = *place == Place::of(entry);
     let told = StateEvent {
         task_id: entry.uid.to_string(),
@@ -46,7 +46,7 @@ pub fn state(entry: &Entry, place: &Place, chapter: Chapter) -> Event {
 }
 
 /// The task was deleted before its end, which cancels it.
-pub fn deleted(known: &Entry) -> Event {
+pub fn deleted(known: &IndexedTask) -> Event {
     let told = StateEvent {
         task_id: known.uid.to_string(),
         status: Phase::Cancelled,
@@ -57,11 +57,11 @@ pub fn deleted(known: &Entry) -> Event {
     event("state", &told)
 }
 
-pub fn position(entry: &Entry, queue_position: usize) -> Event {
+pub fn position(entry: &IndexedTask, queue_position: usize) -> Event {
     event("position", &PositionEvent { task_id: entry.uid.to_string(), queue_position })
 }
 
-pub fn progress(entry: &Entry, progress: Progress) -> Event {
+pub fn progress(entry: &IndexedTask, progress: Progress) -> Event {
     event("progress", &ProgressEvent { task_id: entry.uid.to_string(), progress })
 }
 

@@ -13,7 +13,7 @@ use futures::stream::{self, StreamExt};
 use super::reader::Reader;
 use super::story::{Place, since};
 use crate::rest::app::App;
-use crate::rest::problem::{Kind, Problem, Problems};
+use crate::rest::problem::{Problem, ProblemType, Problems};
 use crate::rest::request::extract::Id;
 
 const HEARTBEAT: Duration = Duration::from_secs(15);
@@ -38,7 +38,7 @@ pub async fn events(State(app): State<Arc<App>>, Id(id): Id, headers: HeaderMap)
         return Ok(StatusCode::NO_CONTENT.into_response());
     }
     let Ok(permit) = app.streams.clone().try_acquire_owned() else {
-        return Err(Kind::Busy.because("too many event streams are open; try again in a moment"));
+        return Err(ProblemType::Busy.because("too many event streams are open; try again in a moment"));
     };
     let reader = Reader::new(app, entry, after, permit);
     let begin = stream::once(async { Event::default().comment("follows").retry(COME_BACK) });

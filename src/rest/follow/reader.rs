@@ -14,7 +14,7 @@ use super::story::{Place, since};
 use crate::rest::app::App;
 use crate::rest::ask::wire::Progress;
 use crate::rest::index::Subscription;
-use crate::rest::index::entry::Entry;
+use crate::rest::index::entry::IndexedTask;
 
 /// The position changes with others' changes, so it is looked at.
 const POSITION: Duration = Duration::from_secs(1);
@@ -32,7 +32,7 @@ pub struct Reader {
     app: Arc<App>,
     uid: Arc<str>,
     /// The task as it was last seen.
-    known: Arc<Entry>,
+    known: Arc<IndexedTask>,
     changes: Subscription,
     place: Option<Place>,
     /// The version of the task that they were told of last, here or by another replica.
@@ -49,7 +49,12 @@ pub struct Reader {
 
 impl Reader {
     /// `after` is what they know already, and the version of the task in which they know it.
-    pub fn new(app: Arc<App>, known: Arc<Entry>, after: Option<(Place, u64)>, permit: OwnedSemaphorePermit) -> Self {
+    pub fn new(
+        app: Arc<App>,
+        known: Arc<IndexedTask>,
+        after: Option<(Place, u64)>,
+        permit: OwnedSemaphorePermit,
+    ) -> Self {
         let changes = app.index.subscribe(&known.uid);
         let uid = known.uid.clone();
         let (place, told) = after.unzip();
@@ -110,7 +115,7 @@ impl Reader {
         self.known.is_in_cluster() && self.known.version < self.told && self.began.elapsed() < CATCHES_UP_WITHIN
     }
 
-    fn tell(&mut self, entry: &Entry) -> Vec<Event> {
+    fn tell(&mut self, entry: &IndexedTask) -> Vec<Event> {
         let chapters = since(self.place.as_ref(), entry);
         let mut news: Vec<Event> =
             chapters.iter().map(|(place, chapter)| event::state(entry, place, *chapter)).collect();
@@ -146,13 +151,13 @@ impl Reader {
         }
     }
 
-    fn moved(&mut self, entry: &Entry) -> Option<Event> {
+    fn moved(&mut self, entry: &IndexedTask) -> Option<Event> {
         let position = self.app.index.position(entry);
         let before = std::mem::replace(&mut self.position, position);
         position.filter(|_| position != before).map(|position| event::position(entry, position))
     }
 
-    fn progressed(&mut self, entry: &Entry) -> Option<Event> {
+    fn progressed(&mut self, entry: &IndexedTask) -> Option<Event> {
         let progress = self.app.index.progress(entry).as_ref().map(Progress::from);
         if progress == self.progress {
             return None;
@@ -163,7 +168,7 @@ impl Reader {
 }
 
 /// Whether what the archive has is the end of the run that was last seen, or of a later one.
-fn is_end_of(record: &Entry, known: &Entry) -> bool {
+fn is_end_of(record: &IndexedTask, known: &IndexedTask) -> bool {
     let same = record.run_id == known.run_id && record.began() == known.began();
     record.state.is_final() && (same || record.finished_at.is_some_and(|ended| ended >= known.began()))
 }
@@ -174,11 +179,11 @@ mod tests {
 
     use super::*;
 
-    fn run(run: &str, state: &str, queued: &str, finished: Option<&str>) -> Entry {
+    fn run(run: &str, state: &str, queued: &str, finished: Option<&str>) -> IndexedTask {
         let task = json!({"apiVersion": "taskmanager.dev/v1alpha1", "kind": "Task",
             "metadata": {"name": "a", "creationTimestamp": "2026-01-01T00:00:00Z"}, "spec": {"type": "work"},
             "status": {"runId": run, "state": state, "queuedAt": queued, "finishedAt": finished}});
-        Entry::of(&serde_json::from_value(task).expect("a task"), None, None)
+        IndexedTask::of(&serde_json::from_value(task).expect("a task"), None, None)
     }
 
     #[test]

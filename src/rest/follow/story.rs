@@ -3,7 +3,7 @@
 //! misses a state, on whichever replica they read.
 
 use crate::api::State;
-use crate::rest::index::entry::Entry;
+use crate::rest::index::entry::IndexedTask;
 
 /// A state in a task's story. Each attempt is one step in and, if it is tried again, one step back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,7 +40,7 @@ pub struct Place {
 }
 
 impl Place {
-    pub fn of(entry: &Entry) -> Self {
+    pub fn of(entry: &IndexedTask) -> Self {
         let chapter = Chapter { state: entry.state, attempt: entry.attempt };
         let run = format!("{} {}", entry.began().as_microsecond(), entry.run_id);
         Self { run: checksum(&run), step: chapter.step(), state: entry.state }
@@ -72,7 +72,7 @@ const MOST_STEPS: i64 = 200;
 
 /// What is to be told to a reader who is at `before`, each with its place; the last one is how the task stands.
 /// Empty when the reader knows that.
-pub fn since(before: Option<&Place>, entry: &Entry) -> Vec<(Place, Chapter)> {
+pub fn since(before: Option<&Place>, entry: &IndexedTask) -> Vec<(Place, Chapter)> {
     let now = Place::of(entry);
     let last = (now.clone(), Chapter { state: entry.state, attempt: entry.attempt });
     let Some(before) = before.filter(|before| before.run == now.run && before.step <= now.step) else {
@@ -102,13 +102,13 @@ mod tests {
     use jiff::Timestamp;
     use k8s_openapi::apimachinery::pkg::apis::meta::v1::{MicroTime, Time};
 
-    fn entry(run: &str, state: State, attempt: i32) -> Entry {
+    fn entry(run: &str, state: State, attempt: i32) -> IndexedTask {
         let mut task = Task::new("t", TaskSpec { run_id: run.into(), ..TaskSpec::default() });
         task.status = Some(TaskStatus { state, attempt, run_id: Some(run.into()), ..TaskStatus::default() });
-        Entry::of(&task, None, None)
+        IndexedTask::of(&task, None, None)
     }
 
-    fn told(before: Option<&Place>, entry: &Entry) -> Vec<(State, i32)> {
+    fn told(before: Option<&Place>, entry: &IndexedTask) -> Vec<(State, i32)> {
         since(before, entry).into_iter().map(|(_, chapter)| (chapter.state, chapter.attempt)).collect()
     }
 
@@ -143,7 +143,7 @@ mod tests {
             let mut task = Task::new("t", TaskSpec { run_id: "1".into(), ..TaskSpec::default() });
             let queued_at = Some(MicroTime(queued.parse().expect("a time")));
             task.status = Some(TaskStatus { state: State::Completed, attempt: 1, queued_at, ..TaskStatus::default() });
-            Entry::of(&task, None, None)
+            IndexedTask::of(&task, None, None)
         };
         let first = Place::of(&run("2026-01-01T00:00:00Z"));
         assert_eq!(told(Some(&first), &run("2026-01-01T00:00:00Z")), []);
@@ -155,9 +155,9 @@ mod tests {
         let mut task = Task::new("t", TaskSpec::default());
         let created: Timestamp = "2026-01-01T00:00:00Z".parse().expect("a time");
         task.metadata.creation_timestamp = Some(Time(created));
-        let untouched = Place::of(&Entry::of(&task, None, None));
+        let untouched = Place::of(&IndexedTask::of(&task, None, None));
         task.status = Some(TaskStatus { queued_at: Some(MicroTime(created)), ..TaskStatus::default() });
-        assert_eq!(told(Some(&untouched), &Entry::of(&task, None, None)), []);
+        assert_eq!(told(Some(&untouched), &IndexedTask::of(&task, None, None)), []);
     }
 
     #[test]

@@ -12,7 +12,7 @@ use crate::core::queue;
 use crate::core::queue::{Key, Order};
 
 #[derive(Clone, Debug, PartialEq)]
-pub struct Entry {
+pub struct IndexedTask {
     pub uid: Arc<str>,
     pub namespace: Arc<str>,
     pub name: Arc<str>,
@@ -53,7 +53,7 @@ pub struct Entry {
     pub archived: bool,
 }
 
-impl Entry {
+impl IndexedTask {
     /// `before` is what was known of it: its arrival is when it was first seen in its run, until the operator
     /// writes one down.
     pub fn of(task: &Task, kind: Option<&TaskTypeSpec>, before: Option<&Self>) -> Self {

@@ -7,14 +7,14 @@ use jiff::Timestamp;
 use tokio::sync::watch;
 
 use super::Uid;
-use super::entry::Entry;
+use super::entry::IndexedTask;
 use super::remembered::Remembered;
 use crate::api::{Task, TaskTypeSpec};
 use crate::core::queue::{Key, Order};
 
 #[derive(Default)]
 pub(super) struct Inner {
-    pub(super) tasks: HashMap<Uid, Arc<Entry>>,
+    pub(super) tasks: HashMap<Uid, Arc<IndexedTask>>,
     pub(super) names: HashMap<Key, Uid>,
     /// By creation, which never changes: pages are cut along it.
     pub(super) ages: BTreeSet<(Timestamp, Uid)>,
@@ -43,7 +43,7 @@ impl Inner {
         let Some(uid) = task.metadata.uid.as_deref() else { return };
         let before = self.tasks.get(uid).cloned();
         let kind = self.types.get(&(namespace_of(task), task.spec.type_.as_str().into())).cloned();
-        let entry = Entry::of(task, kind.as_deref(), before.as_deref());
+        let entry = IndexedTask::of(task, kind.as_deref(), before.as_deref());
         if before.is_none_or(|before| before.version <= entry.version) {
             self.put(entry);
         }
@@ -55,7 +55,7 @@ impl Inner {
         self.tell(&uid);
     }
 
-    pub(super) fn put(&mut self, entry: Entry) {
+    pub(super) fn put(&mut self, entry: IndexedTask) {
         self.remove(&entry.uid);
         let uid = entry.uid.clone();
         self.names.insert((entry.namespace.clone(), entry.name.clone()), uid.clone());
@@ -91,14 +91,14 @@ impl Inner {
         }
     }
 
-    fn join_line(&mut self, entry: &Entry) {
+    fn join_line(&mut self, entry: &IndexedTask) {
         let line = self.lines.entry(entry.queue_key()).or_default();
         if let Err(place) = line.binary_search(&entry.order()) {
             line.insert(place, entry.order());
         }
     }
 
-    fn leave_line(&mut self, entry: &Entry) {
+    fn leave_line(&mut self, entry: &IndexedTask) {
         if let Some(time) = entry.ready_at {
             self.later.remove(&(time, entry.uid.clone()));
         }

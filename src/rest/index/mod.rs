@@ -20,7 +20,7 @@ use serde_json::Value;
 use crate::api::{Progress, State, Task, TaskType, TaskTypeSpec};
 use crate::core::queue::Key;
 use crate::live::Live;
-use entry::Entry;
+use entry::IndexedTask;
 use inner::{Inner, namespace_of};
 
 pub use subscription::Subscription;
@@ -42,11 +42,11 @@ impl Index {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub fn get(&self, uid: &str) -> Option<Arc<Entry>> {
+    pub fn get(&self, uid: &str) -> Option<Arc<IndexedTask>> {
         self.lock().tasks.get(uid).cloned()
     }
 
-    pub fn named(&self, namespace: &str, name: &str) -> Option<Arc<Entry>> {
+    pub fn named(&self, namespace: &str, name: &str) -> Option<Arc<IndexedTask>> {
         let inner = self.lock();
         let uid = inner.names.get(&(namespace.into(), name.into()))?;
         inner.tasks.get(uid).cloned()
@@ -88,7 +88,7 @@ impl Index {
     }
 
     /// How far the work is: by its own last word while it runs, else as its task says.
-    pub fn progress(&self, entry: &Entry) -> Option<Progress> {
+    pub fn progress(&self, entry: &IndexedTask) -> Option<Progress> {
         let runs = entry.state == State::Processing;
         let live = runs.then(|| self.live.progress(&entry.uid, &entry.run_id, entry.began(), entry.attempt)).flatten();
         live.or_else(|| entry.progress.as_deref().cloned())
@@ -104,11 +104,11 @@ impl Index {
     }
 
     /// How many go before it in its queue, itself included; `None` when it does not wait there.
-    pub fn position(&self, entry: &Entry) -> Option<usize> {
+    pub fn position(&self, entry: &IndexedTask) -> Option<usize> {
         self.position_at(entry, Timestamp::now())
     }
 
-    fn position_at(&self, entry: &Entry, now: Timestamp) -> Option<usize> {
+    fn position_at(&self, entry: &IndexedTask, now: Timestamp) -> Option<usize> {
         let mut inner = self.lock();
         inner.let_in(now);
         let line = inner.lines.get(&entry.queue_key())?;
@@ -120,8 +120,8 @@ impl Index {
         &self,
         after: Option<(Timestamp, Uid)>,
         limit: usize,
-        wanted: impl Fn(&Entry) -> bool,
-    ) -> Vec<Arc<Entry>> {
+        wanted: impl Fn(&IndexedTask) -> bool,
+    ) -> Vec<Arc<IndexedTask>> {
         let inner = self.lock();
         let end = after.unwrap_or((Timestamp::MAX, "~".into()));
         let tasks = inner.ages.range(..end).rev().filter_map(|(_, uid)| inner.tasks.get(uid));
@@ -189,7 +189,7 @@ impl Index {
             return;
         }
         let of_type = inner.tasks.values().filter(|entry| entry.namespace == key.0 && entry.kind == key.1);
-        let changed: Vec<Entry> = of_type.filter_map(|entry| entry.under(spec.as_deref())).collect();
+        let changed: Vec<IndexedTask> = of_type.filter_map(|entry| entry.under(spec.as_deref())).collect();
         for entry in changed {
             inner.put(entry);
         }

@@ -163,7 +163,7 @@ fn pages_are_cut_along_creation_newest_first() {
         let created = format!("2026-01-01T00:00:0{second}Z");
         index.task_seen(&task(name, second, json!({"metadata": {"creationTimestamp": created}})));
     }
-    let names = |page: Vec<Arc<Entry>>| page.iter().map(|entry| entry.name.to_string()).collect::<Vec<_>>();
+    let names = |page: Vec<Arc<IndexedTask>>| page.iter().map(|entry| entry.name.to_string()).collect::<Vec<_>>();
     let first = index.page(None, 2, |_| true);
     assert_eq!(names(first.clone()), ["d", "b"]);
     let after = first.last().map(|last| (last.created_at, last.uid.clone()));

@@ -11,7 +11,7 @@ use utoipa::IntoParams;
 
 use super::json;
 use crate::rest::ask::large;
-use crate::rest::problem::{Kind, Problem};
+use crate::rest::problem::{Problem, ProblemType};
 
 /// A body that has not arrived by then is not waited for, however steadily it trickles.
 const BODY: Duration = Duration::from_secs(10);
@@ -24,20 +24,21 @@ impl<S: Send + Sync> FromRequest<S> for Text {
 
     async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
         if !is_json(request.headers()) {
-            return Err(Kind::MediaType.because("send the body with Content-Type: application/json"));
+            return Err(ProblemType::MediaType.because("send the body with Content-Type: application/json"));
         }
         let arrived = tokio::time::timeout(BODY, Bytes::from_request(request, state)).await;
         let arrived = arrived.map_err(|_| {
-            Kind::SlowBody.because(format!("the body has not arrived within {} s; send it again", BODY.as_secs()))
+            ProblemType::SlowBody
+                .because(format!("the body has not arrived within {} s; send it again", BODY.as_secs()))
         })?;
         let bytes = arrived.map_err(|rejection| match rejection.status() {
-            StatusCode::PAYLOAD_TOO_LARGE => Kind::BodyTooLarge.because(
+            StatusCode::PAYLOAD_TOO_LARGE => ProblemType::BodyTooLarge.because(
                 "the body is larger than is read here: put the content into a store of yours and hand over a reference",
             ),
-            _ => Kind::Syntax.because("the body broke off"),
+            _ => ProblemType::Syntax.because("the body broke off"),
         })?;
         let text = String::from_utf8(bytes.into());
-        text.map(Self).map_err(|_| Kind::Syntax.because("the body is not UTF-8"))
+        text.map(Self).map_err(|_| ProblemType::Syntax.because("the body is not UTF-8"))
     }
 }
 
@@ -81,7 +82,7 @@ impl<S: Send + Sync> FromRequestParts<S> for Id {
 }
 
 pub fn unknown_task() -> Problem {
-    Kind::UnknownTask.because("no task has this id; use the task_id that the submission was answered with")
+    ProblemType::UnknownTask.because("no task has this id; use the task_id that the submission was answered with")
 }
 
 /// What the client calls its request, so that sending it twice is harmless.
@@ -107,7 +108,7 @@ impl<S: Send + Sync> FromRequestParts<S> for IdempotencyKey {
         let mut given = parts.headers.get_all(HEADER).iter();
         let (Some(first), None) = (given.next(), given.next()) else {
             return match parts.headers.contains_key(HEADER) {
-                true => Err(Kind::Header.because("send one Idempotency-Key").at("Idempotency-Key")),
+                true => Err(ProblemType::Header.because("send one Idempotency-Key").at("Idempotency-Key")),
                 false => Ok(Self(None)),
             };
         };
@@ -124,7 +125,7 @@ pub fn key(text: &str, field: &str) -> Result<String, Problem> {
 }
 
 fn wrong_key(field: &str) -> Problem {
-    let kind = if field == "Idempotency-Key" { Kind::Header } else { Kind::Invalid };
+    let kind = if field == "Idempotency-Key" { ProblemType::Header } else { ProblemType::Invalid };
     kind.because("a key has 1 to 255 visible ASCII characters, such as a UUID").at(field)
 }
 

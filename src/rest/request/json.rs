@@ -9,7 +9,7 @@ use serde::{Deserialize, Deserializer};
 use serde_json::error::Category;
 use serde_path_to_error::{Path, Segment};
 
-use crate::rest::problem::{Kind, Problem};
+use crate::rest::problem::{Problem, ProblemType};
 
 /// Reads a JSON object, all of it.
 pub fn json<'a, T: Deserialize<'a>>(text: &'a str) -> Result<T, Problem> {
@@ -17,15 +17,15 @@ pub fn json<'a, T: Deserialize<'a>>(text: &'a str) -> Result<T, Problem> {
     let read = serde_path_to_error::deserialize(&mut json).map(|Whole(read)| read).map_err(|error| {
         let (why, path) = (error.inner(), error.path());
         match why.classify() {
-            Category::Data => unread(Kind::Invalid, path, &why.to_string()),
+            Category::Data => unread(ProblemType::Invalid, path, &why.to_string()),
             Category::Eof => {
                 let end = format!("the JSON breaks off at line {}, column {}", why.line(), why.column());
-                unread(Kind::Syntax, path, &format!("{end}; send all of it"))
+                unread(ProblemType::Syntax, path, &format!("{end}; send all of it"))
             }
-            Category::Syntax | Category::Io => unread(Kind::Syntax, path, &why.to_string()),
+            Category::Syntax | Category::Io => unread(ProblemType::Syntax, path, &why.to_string()),
         }
     })?;
-    json.end().map_err(|error| Kind::Syntax.because(error.to_string()))?;
+    json.end().map_err(|error| ProblemType::Syntax.because(error.to_string()))?;
     Ok(read)
 }
 
@@ -73,10 +73,10 @@ impl<'de, T: Deserialize<'de>> Visitor<'de> for Object<T> {
 pub fn query<T: DeserializeOwned>(text: &str) -> Result<T, Problem> {
     let pairs = serde_urlencoded::Deserializer::new(form_urlencoded::parse(text.as_bytes()));
     serde_path_to_error::deserialize(pairs)
-        .map_err(|error| unread(Kind::Query, error.path(), &error.inner().to_string()))
+        .map_err(|error| unread(ProblemType::Query, error.path(), &error.inner().to_string()))
 }
 
-fn unread(kind: Kind, path: &Path, why: &str) -> Problem {
+fn unread(kind: ProblemType, path: &Path, why: &str) -> Problem {
     match field(path, why) {
         Some(field) if why.contains(&field) => kind.because(why).at(field),
         Some(field) => kind.because(format!("{field}: {why}")).at(field),
@@ -129,23 +129,23 @@ mod tests {
     #[test]
     fn what_cannot_be_read_is_named_by_its_field() {
         for (text, kind, field) in [
-            (r#"{"inner": {"number": "x"}}"#, Kind::Invalid, Some("inner.number")),
-            (r#"{"inner": {"number": 1, "nope": 1}}"#, Kind::Invalid, Some("inner.nope")),
-            (r#"{"inner": {"number": 1, "more": [1, "x"]}}"#, Kind::Invalid, Some("inner.more[1]")),
-            (r#"{"inner": {"number": 1}, "inner": {"number": 1}}"#, Kind::Invalid, Some("inner")),
-            (r#"{"inner": {}}"#, Kind::Invalid, Some("inner.number")),
-            (r"{}", Kind::Invalid, Some("inner")),
-            (r#"{"inner": {"number": 1}, "other": [1]}"#, Kind::Invalid, Some("other")),
-            (r#"{"inner": {"number": 1}, "other": {"number": "x"}}"#, Kind::Invalid, Some("other.number")),
-            (r#"{"inner": {"number": 1}, "other": {"nope": 1}}"#, Kind::Invalid, Some("other.nope")),
-            (r#"[{"number": 1}, null]"#, Kind::Invalid, None),
-            (r"null", Kind::Invalid, None),
-            (r"5", Kind::Invalid, None),
-            (r"[", Kind::Syntax, None),
-            (r#"{"inner": {"number": 1}, "other": [1}"#, Kind::Syntax, Some("other")),
-            (r"", Kind::Syntax, None),
-            (r"{x", Kind::Syntax, None),
-            (r#"{"inner": {"number": 1}} x"#, Kind::Syntax, None),
+            (r#"{"inner": {"number": "x"}}"#, ProblemType::Invalid, Some("inner.number")),
+            (r#"{"inner": {"number": 1, "nope": 1}}"#, ProblemType::Invalid, Some("inner.nope")),
+            (r#"{"inner": {"number": 1, "more": [1, "x"]}}"#, ProblemType::Invalid, Some("inner.more[1]")),
+            (r#"{"inner": {"number": 1}, "inner": {"number": 1}}"#, ProblemType::Invalid, Some("inner")),
+            (r#"{"inner": {}}"#, ProblemType::Invalid, Some("inner.number")),
+            (r"{}", ProblemType::Invalid, Some("inner")),
+            (r#"{"inner": {"number": 1}, "other": [1]}"#, ProblemType::Invalid, Some("other")),
+            (r#"{"inner": {"number": 1}, "other": {"number": "x"}}"#, ProblemType::Invalid, Some("other.number")),
+            (r#"{"inner": {"number": 1}, "other": {"nope": 1}}"#, ProblemType::Invalid, Some("other.nope")),
+            (r#"[{"number": 1}, null]"#, ProblemType::Invalid, None),
+            (r"null", ProblemType::Invalid, None),
+            (r"5", ProblemType::Invalid, None),
+            (r"[", ProblemType::Syntax, None),
+            (r#"{"inner": {"number": 1}, "other": [1}"#, ProblemType::Syntax, Some("other")),
+            (r"", ProblemType::Syntax, None),
+            (r"{x", ProblemType::Syntax, None),
+            (r#"{"inner": {"number": 1}} x"#, ProblemType::Syntax, None),
         ] {
             let problem = json::<Outer>(text).expect_err(text);
             assert!(problem.is(kind), "{text}: {problem:?}");
@@ -165,7 +165,7 @@ mod tests {
             (r#"{"inner": {"number": 1, "more": [1, "#, "line 1, column 36", Some("inner.more")),
         ] {
             let problem = json::<Outer>(text).expect_err(text);
-            assert!(problem.is(Kind::Syntax), "{text}: {problem:?}");
+            assert!(problem.is(ProblemType::Syntax), "{text}: {problem:?}");
             assert_eq!(problem.field.as_deref(), field, "{text}: {problem:?}");
             assert!(problem.detail.contains(&format!("the JSON breaks off at {at}")), "{text}: {problem:?}");
         }
@@ -189,7 +189,7 @@ mod tests {
             ("limit=1&replayed=perhaps", "replayed", "replayed: provided string was not `true` or `false`"),
         ] {
             let problem = query::<Asked>(text).expect_err(text);
-            assert!(problem.is(Kind::Query));
+            assert!(problem.is(ProblemType::Query));
             assert_eq!((problem.field.as_deref(), problem.detail.as_str()), (Some(field), detail));
         }
     }

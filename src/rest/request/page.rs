@@ -1,17 +1,17 @@
 //! Which part of a long list is wanted.
 
-use crate::rest::problem::{Kind, Problem};
+use crate::rest::problem::{Problem, ProblemType};
 
 /// So many at once.
 const MOST: u32 = 1000;
 
 /// How many are wanted at once.
-pub fn limit(asked: Option<u32>, otherwise: u32, kind: Kind) -> Result<u32, Problem> {
+pub fn limit(asked: Option<u32>, otherwise: u32, kind: ProblemType) -> Result<u32, Problem> {
     let limit = asked.unwrap_or(otherwise);
     let fits = (1..=MOST).contains(&limit);
     if fits { Ok(limit) } else { Err(kind.because(format!("limit is 1 to {MOST}")).at("limit")) }
 }
 
-pub fn unknown_cursor(kind: Kind) -> Problem {
+pub fn unknown_cursor(kind: ProblemType) -> Problem {
     kind.because("this cursor was not given out here; begin without one").at("cursor")
 }

@@ -15,7 +15,7 @@ use utoipa::ToSchema;
 use super::submission::Submission;
 use super::take;
 use crate::rest::app::App;
-use crate::rest::problem::{Kind, Problem, Problems};
+use crate::rest::problem::{Problem, ProblemType, Problems};
 use crate::rest::request::extract::Text;
 use crate::rest::request::json;
 
@@ -59,7 +59,9 @@ pub struct ItemOutcome {
 pub async fn submit_many(State(app): State<Arc<App>>, Text(body): Text) -> Result<Response, Problem> {
     let Bulk { tasks } = json::json(&body)?;
     if !(1..=MOST).contains(&tasks.len()) {
-        return Err(Kind::Invalid.because(format!("send 1 to {MOST} tasks at once, not {}", tasks.len())).at("tasks"));
+        return Err(ProblemType::Invalid
+            .because(format!("send 1 to {MOST} tasks at once, not {}", tasks.len()))
+            .at("tasks"));
     }
     let outcomes: Vec<_> = tasks.iter().enumerate().map(|(index, text)| outcome(&app, index, text.get())).collect();
     let results = stream::iter(outcomes).buffered(AT_ONCE).collect().await;
@@ -70,7 +72,9 @@ pub async fn submit_many(State(app): State<Arc<App>>, Text(body): Text) -> Resul
 pub async fn few_at_once(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
     match app.bulks.try_acquire() {
         Ok(_permit) => next.run(request).await,
-        Err(_) => Kind::Busy.because("too many bulk submissions at once; send it again in a moment").into_response(),
+        Err(_) => {
+            ProblemType::Busy.because("too many bulk submissions at once; send it again in a moment").into_response()
+        }
     }
 }
 

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use super::verdict::{away, refused};
 use crate::api::{Task, TaskType};
-use crate::rest::problem::{Kind, Problem};
+use crate::rest::problem::{Problem, ProblemType};
 
 /// A client waits for the answer, and has a deadline of its own.
 const DEADLINE: Duration = Duration::from_secs(8);
@@ -62,7 +62,7 @@ impl Calls {
         match within(api.patch(name, &params, &Patch::Merge(change))).await {
             Ok(task) => Ok(Some(task)),
             // It is no more, or another one has its name.
-            Err(problem) if problem.is(Kind::UnknownNamespace) || problem.is(Kind::Changed) => Ok(None),
+            Err(problem) if problem.is(ProblemType::UnknownNamespace) || problem.is(ProblemType::Changed) => Ok(None),
             Err(problem) => Err(problem),
         }
     }

@@ -20,7 +20,7 @@ use serde_json::Value;
 use utoipa::ToSchema;
 
 use super::app::App;
-use super::problem::{Kind, Problem, Problems};
+use super::problem::{Problem, ProblemType, Problems};
 use super::request::extract::{IdempotencyKey, KeyHeader, Text};
 use crate::api::{FIRST_RUN, Task, TaskSpec, TaskTypeSpec};
 use crate::core::launch::names;
@@ -61,7 +61,7 @@ pub async fn submit(
 ) -> Result<Response, Problem> {
     let submission = Submission::read(&body)?;
     if submission.idempotency_key.is_some() {
-        return Err(Kind::Invalid
+        return Err(ProblemType::Invalid
             .because("send the key of a single task as the header Idempotency-Key")
             .at("idempotency_key"));
     }
@@ -81,7 +81,8 @@ pub async fn take(app: &App, submission: &Submission, key: Option<String>) -> Re
 }
 
 fn text<'a>(value: Option<&'a Value>, field: &str) -> Result<Option<&'a str>, Problem> {
-    let text = |value: &'a Value| value.as_str().ok_or_else(|| Kind::Invalid.because("it is a string").at(field));
+    let text =
+        |value: &'a Value| value.as_str().ok_or_else(|| ProblemType::Invalid.because("it is a string").at(field));
     value.map(text).transpose()
 }
 
@@ -92,7 +93,7 @@ async fn without_key(app: &App, submission: &Submission, namespace: &str) -> Res
     let created = app.calls.create(namespace, &manifest::manifest(namespace, &name, spec, [])).await;
     match created {
         // The client sends a request again whose answer was lost, and nobody else draws this name.
-        Err(problem) if problem.is(Kind::Exists) && submission.name.is_none() => {
+        Err(problem) if problem.is(ProblemType::Exists) && submission.name.is_none() => {
             let task = app.calls.task(namespace, name.as_str().unwrap_or_default()).await?;
             taken(app, &task.ok_or_else(verdict::away)?)
         }
@@ -102,7 +103,7 @@ async fn without_key(app: &App, submission: &Submission, namespace: &str) -> Res
 
 async fn with_key(app: &App, submission: &Submission, namespace: &str, key: &str) -> Result<String, Problem> {
     if submission.name.is_some() {
-        return Err(Kind::Invalid
+        return Err(ProblemType::Invalid
             .because("the name follows from the idempotency key; leave one of them out")
             .at("name"));
     }
@@ -141,7 +142,7 @@ impl Asked<'_> {
         let annotations = digest.into_iter().chain(self.replay_of.map(|uid| (names::ANNOTATION_REPLAY_OF, uid)));
         let manifest = manifest::manifest(self.namespace, &name.as_str().into(), spec, annotations);
         match app.calls.create(self.namespace, &manifest).await {
-            Err(problem) if problem.is(Kind::Exists) => {
+            Err(problem) if problem.is(ProblemType::Exists) => {
                 let task = app.calls.task(self.namespace, &name).await?.ok_or_else(verdict::away)?;
                 self.is_same(task.annotations().get(names::ANNOTATION_BODY_DIGEST).map(String::as_str))?;
                 taken(app, &task)
@@ -154,10 +155,12 @@ impl Asked<'_> {
     fn is_same(&self, known: Option<&str>) -> Result<(), Problem> {
         match known {
             Some(known) if known == self.digest => Ok(()),
-            Some(_) => Err(Kind::KeyReused
+            Some(_) => Err(ProblemType::KeyReused
                 .because("this key was sent before with another request; use a new key for a new task")
                 .at("Idempotency-Key")),
-            None => Err(Kind::Exists.because("a task that was not made by this key bears its name; use another key")),
+            None => {
+                Err(ProblemType::Exists.because("a task that was not made by this key bears its name; use another key"))
+            }
         }
     }
 }
@@ -183,7 +186,7 @@ async fn kind(app: &App, namespace: &str, name: &str) -> Result<Arc<TaskTypeSpec
         return Ok(kind);
     }
     let unknown = || {
-        Kind::UnknownType
+        ProblemType::UnknownType
             .because(format!("there is no TaskType {name:?} here; look for a typing error"))
             .at("task_type")
     };

@@ -22,8 +22,8 @@ use crate::archive::Record;
 use crate::core::launch::names::ANNOTATION_REPLAY_OF;
 use crate::rest::app;
 use crate::rest::app::App;
-use crate::rest::index::entry::Entry;
-use crate::rest::problem::{Kind, Problem, Problems};
+use crate::rest::index::entry::IndexedTask;
+use crate::rest::problem::{Problem, ProblemType, Problems};
 use crate::rest::request::extract::{Id, IdempotencyKey, KeyHeader};
 
 /// So often one task can be replayed.
@@ -70,9 +70,9 @@ pub async fn replay(
 }
 
 /// The record of a task that can be repeated.
-async fn finished(app: &App, known: &Entry) -> Result<Record, Problem> {
+async fn finished(app: &App, known: &IndexedTask) -> Result<Record, Problem> {
     if !known.state.is_final() {
-        return Err(Kind::NotFinished.because("it is not finished: there is nothing to repeat yet"));
+        return Err(ProblemType::NotFinished.because("it is not finished: there is nothing to repeat yet"));
     }
     app.record_of(known).await
 }
@@ -84,7 +84,7 @@ pub async fn again(app: &App, record: &Record) -> Result<String, Problem> {
 }
 
 /// The same for a key, which stands for one replay of one task.
-async fn with_key(app: &App, known: &Entry, key: &str) -> Result<String, Problem> {
+async fn with_key(app: &App, known: &IndexedTask, key: &str) -> Result<String, Problem> {
     let digest = manifest::digest(&json!({"replayOf": *known.uid}));
     let asked = Asked { namespace: &known.namespace, key, digest, replay_of: Some(&known.uid) };
     let uid = asked.once(app, async || spec(app, &finished(app, known).await?).await).await?;
@@ -112,7 +112,7 @@ async fn made(app: &App, record: &Record) -> Result<String, Problem> {
         let annotation = (ANNOTATION_REPLAY_OF, old.uid.as_str());
         let manifest = manifest::manifest(&old.namespace, &name.as_str().into(), spec.clone(), [annotation]);
         match app.calls.create(&old.namespace, &manifest).await {
-            Err(problem) if problem.is(Kind::Exists) => {
+            Err(problem) if problem.is(ProblemType::Exists) => {
                 let other = app.calls.task(&old.namespace, &name).await?;
                 if let Some(begun) = other.filter(|other| !is_linked && repeats(other, &old.uid)) {
                     return taken(app, &begun);
@@ -121,7 +121,7 @@ async fn made(app: &App, record: &Record) -> Result<String, Problem> {
             made => return taken(app, &made?),
         }
     }
-    Err(Kind::Exists.because(format!("it was replayed {REPLAYS} times; replay one of its replays")))
+    Err(ProblemType::Exists.because(format!("it was replayed {REPLAYS} times; replay one of its replays")))
 }
 
 fn repeats(task: &Task, uid: &str) -> bool {
@@ -131,7 +131,7 @@ fn repeats(task: &Task, uid: &str) -> bool {
 async fn spec(app: &App, record: &Record) -> Result<Value, Problem> {
     if record.details.payload_lost {
         let why = "its payload was not known any more when it was recorded; submit it anew, with its payload";
-        return Err(Kind::PayloadGone.because(why));
+        return Err(ProblemType::PayloadGone.because(why));
     }
     let mut spec = record.details.spec.clone();
     if let Some(fields) = spec.as_object_mut() {

@@ -7,7 +7,7 @@ use utoipa::ToSchema;
 
 use super::manifest::present;
 use crate::rest::ask::wire::Priority;
-use crate::rest::problem::{Kind, Problem};
+use crate::rest::problem::{Problem, ProblemType};
 use crate::rest::request::extract::key;
 use crate::rest::request::field_names::type_name;
 use crate::rest::request::{json, numbers};
@@ -112,15 +112,15 @@ impl Submission {
         // An array of as many values would be read as well.
         let is_object = text.trim_start().starts_with('{');
         let submission = match submission {
-            Err(problem) if is_object || !problem.is(Kind::Invalid) => return Err(problem),
+            Err(problem) if is_object || !problem.is(ProblemType::Invalid) => return Err(problem),
             Ok(submission) if is_object => submission,
             _ => {
                 let detail = "a submission is a JSON object, such as {\"task_type\": \"document_processing\"}";
-                return Err(Kind::Invalid.because(detail));
+                return Err(ProblemType::Invalid.because(detail));
             }
         };
         match numbers::too_long(text) {
-            Some(number) => Err(Kind::NumberTooLong.because(format!(
+            Some(number) => Err(ProblemType::NumberTooLong.because(format!(
                 "the integer {} has more than 64 bits and would lose digits: write it as a string",
                 number.chars().take(40).collect::<String>()
             ))),
@@ -137,7 +137,7 @@ impl Submission {
     pub fn key(&self) -> Result<Option<String>, Problem> {
         let Some(given) = &self.idempotency_key else { return Ok(None) };
         let field = "idempotency_key";
-        let text = given.as_str().ok_or_else(|| Kind::Invalid.because("a key is a string").at(field))?;
+        let text = given.as_str().ok_or_else(|| ProblemType::Invalid.because("a key is a string").at(field))?;
         key(text, field).map(Some)
     }
 
@@ -190,7 +190,10 @@ mod tests {
             [r#"["work",null,{},null,null,null,null,null,null,null,null,null,null,null]"#, "[]", "5", "\"x\"", " null"]
         {
             let problem = Submission::read(text).expect_err(text);
-            assert!(problem.is(Kind::Invalid) && problem.detail.contains("a JSON object"), "{text}: {problem:?}");
+            assert!(
+                problem.is(ProblemType::Invalid) && problem.detail.contains("a JSON object"),
+                "{text}: {problem:?}"
+            );
         }
     }
 

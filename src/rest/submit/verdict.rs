@@ -5,7 +5,7 @@ use kube::core::response::StatusCause;
 
 use crate::api::{Reason, Task, TaskTypeSpec};
 use crate::core::launch::policy;
-use crate::rest::problem::{Kind, Problem};
+use crate::rest::problem::{Problem, ProblemType};
 use crate::rest::request::field_names;
 
 /// What it said to a manifest or a change that it refused.
@@ -13,17 +13,17 @@ pub fn refused(status: &Status) -> Problem {
     let causes = status.details.iter().flat_map(|details| &details.causes);
     let causes: Vec<&StatusCause> = causes.collect();
     if causes.iter().any(|cause| cause.reason == "NamespaceTerminating") {
-        return Kind::NamespaceEnds.because("the namespace is being deleted: nothing new can be made in it");
+        return ProblemType::NamespaceEnds.because("the namespace is being deleted: nothing new can be made in it");
     }
     match status.code {
         400 | 422 => invalid(status, &causes),
-        403 => Kind::Forbidden.because(field_names::sentence(&status.message)),
-        404 => Kind::UnknownNamespace.because(status.message.clone()).at("namespace"),
+        403 => ProblemType::Forbidden.because(field_names::sentence(&status.message)),
+        404 => ProblemType::UnknownNamespace.because(status.message.clone()).at("namespace"),
         409 if status.reason == "AlreadyExists" => {
-            Kind::Exists.because("a task of this name exists in the namespace; choose another name").at("name")
+            ProblemType::Exists.because("a task of this name exists in the namespace; choose another name").at("name")
         }
-        409 => Kind::Changed.because("the task changed meanwhile; look again"),
-        413 => Kind::PayloadTooLarge.because(status.message.clone()).at("payload"),
+        409 => ProblemType::Changed.because("the task changed meanwhile; look again"),
+        413 => ProblemType::PayloadTooLarge.because(status.message.clone()).at("payload"),
         _ => away(),
     }
 }
@@ -42,7 +42,7 @@ fn invalid(status: &Status, causes: &[&StatusCause]) -> Problem {
     let field = causes.iter().map(|cause| cause.field.as_str()).find(|field| !field.is_empty());
     // Of what is not in the schema it names the field in its sentence only.
     let field = field.or_else(|| Some(undecoded.strip_prefix("unknown field \"")?.split_once('"')?.0));
-    let problem = Kind::Invalid.because(detail);
+    let problem = ProblemType::Invalid.because(detail);
     match field {
         Some(field) => problem.at(field_names::field(field)),
         None => problem,
@@ -61,7 +61,8 @@ fn told(cause: &StatusCause) -> String {
 
 /// It did not answer, or could not.
 pub fn away() -> Problem {
-    Kind::ApiServer.because("the Kubernetes API server did not answer as it should; send the request again in a moment")
+    ProblemType::ApiServer
+        .because("the Kubernetes API server did not answer as it should; send the request again in a moment")
 }
 
 /// Two of the refusals that are ours: what a type allows is no matter of a schema.
@@ -69,10 +70,10 @@ pub fn own(task: &Task, kind: &TaskTypeSpec) -> Option<Problem> {
     let refusal = policy::refusal(task, kind)?;
     let message = field_names::sentence(&refusal.message);
     Some(if refusal.reason == Reason::PayloadTooLarge {
-        Kind::PayloadTooLarge.because(message).at("payload")
+        ProblemType::PayloadTooLarge.because(message).at("payload")
     } else {
         let field = message.split([' ', ':']).next().unwrap_or_default().to_owned();
-        Kind::AboveMaximum.because(message).at(field)
+        ProblemType::AboveMaximum.because(message).at(field)
     })
 }
 
@@ -92,7 +93,7 @@ mod tests {
             {"reason": "FieldValueInvalid", "field": "spec.timeoutSeconds",
              "message": "Invalid value: -1: spec.timeoutSeconds in body should be greater than or equal to 1"},
             {"reason": "FieldValueInvalid", "field": "spec.retry.maxSeconds", "message": "Invalid value: \"x\""}]}}));
-        assert!(problem.is(Kind::Invalid));
+        assert!(problem.is(ProblemType::Invalid));
         assert_eq!(problem.field.as_deref(), Some("timeout_seconds"));
         assert_eq!(
             problem.detail,
@@ -121,14 +122,17 @@ mod tests {
     #[test]
     fn each_answer_has_its_kind() {
         for (status, kind) in [
-            (json!({"code": 409, "reason": "AlreadyExists"}), Kind::Exists),
-            (json!({"code": 409, "reason": "Conflict"}), Kind::Changed),
-            (json!({"code": 403, "reason": "Forbidden", "message": "exceeded quota"}), Kind::Forbidden),
-            (json!({"code": 403, "details": {"causes": [{"reason": "NamespaceTerminating"}]}}), Kind::NamespaceEnds),
-            (json!({"code": 400, "message": "strict decoding error"}), Kind::Invalid),
-            (json!({"code": 413, "message": "too large"}), Kind::PayloadTooLarge),
-            (json!({"code": 429}), Kind::ApiServer),
-            (json!({"code": 500}), Kind::ApiServer),
+            (json!({"code": 409, "reason": "AlreadyExists"}), ProblemType::Exists),
+            (json!({"code": 409, "reason": "Conflict"}), ProblemType::Changed),
+            (json!({"code": 403, "reason": "Forbidden", "message": "exceeded quota"}), ProblemType::Forbidden),
+            (
+                json!({"code": 403, "details": {"causes": [{"reason": "NamespaceTerminating"}]}}),
+                ProblemType::NamespaceEnds,
+            ),
+            (json!({"code": 400, "message": "strict decoding error"}), ProblemType::Invalid),
+            (json!({"code": 413, "message": "too large"}), ProblemType::PayloadTooLarge),
+            (json!({"code": 429}), ProblemType::ApiServer),
+            (json!({"code": 500}), ProblemType::ApiServer),
         ] {
             assert!(said(status.clone()).is(kind), "{status}");
         }

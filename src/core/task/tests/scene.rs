@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use serde_json::{Value, json};
 
-use crate::attempt::facts::{JobEnd, JobFacts, JobSeen, Phase, PodFacts, PodSeen, Trouble, Work};
+use crate::attempt::facts::{JobEnd, JobFacts, JobSeen, Phase, PodFacts, PodSeen, Why, Work};
 use crate::launch::job;
 use crate::task::*;
 use task_manager_api::{Admitted, AttemptOutcome, TaskTypeSpec};
@@ -23,19 +23,19 @@ pub fn merged(mut base: Value, fields: Value) -> Value {
 }
 
 /// A type whose pauses are without jitter's help easy to foretell, and whose limits are small.
-pub fn kind(fields: Value) -> Kind {
+pub fn kind(fields: Value) -> ParsedType {
     let spec = json!({
         "template": {"spec": {"containers": [{"name": "work", "image": "busybox", "resources": {"requests": {"cpu": "1"}}}]}},
         "defaults": {"timeoutSeconds": 600, "retry": {"limit": 2, "disruptionLimit": 3, "initialSeconds": 10, "factor": 2, "maxSeconds": 300}},
         "startDeadlineSeconds": 120,
     });
-    Kind::read(&serde_json::from_value::<TaskTypeSpec>(merged(spec, fields)).expect("a type's spec"))
+    ParsedType::read(&serde_json::from_value::<TaskTypeSpec>(merged(spec, fields)).expect("a type's spec"))
 }
 
 /// A task that was created at second 0 with resourceVersion 100, and what is known beside it.
 pub struct Scene {
     pub task: Task,
-    pub kind: Option<Kind>,
+    pub kind: Option<ParsedType>,
     pub queue: Option<Capacity>,
     pub observed: Observed,
     pub first_seen: u64,
@@ -87,7 +87,7 @@ pub fn running(spec: Value) -> Scene {
 impl Scene {
     fn around(&self) -> Surroundings<'_> {
         Surroundings {
-            kind: self.kind.as_ref(),
+            task_type: self.kind.as_ref(),
             queue: self.queue.as_ref(),
             observed: &self.observed,
             first_seen: self.first_seen,
@@ -299,7 +299,7 @@ pub fn waits(reason: Reason) -> impl FnOnce(PodFacts) -> PodFacts {
         phase: Phase::Pending,
         work: Work::NotStarted,
         started_at: None,
-        waiting: Some(Trouble { reason, message: format!("said of {reason}") }),
+        waiting: Some(Why { reason, message: format!("said of {reason}") }),
         ..pod
     }
 }

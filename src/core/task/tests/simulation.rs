@@ -12,7 +12,7 @@ use serde_json::json;
 
 use super::scene::*;
 use crate::attempt::ended;
-use crate::attempt::facts::{JobEnd, JobFacts, Phase, PodFacts, Trouble, Unanswered, Work};
+use crate::attempt::facts::{JobEnd, JobFacts, Phase, PodFacts, Unanswered, Why, Work};
 use crate::attempt::reports;
 use crate::attempt::reports::{Said, Word};
 use crate::queue::{Standing, standing};
@@ -154,7 +154,7 @@ struct World {
     seen_jobs: HashMap<String, JobFacts>,
     seen_pods: HashMap<String, PodFacts>,
     said: Option<Said>,
-    refused: Option<Trouble>,
+    refused: Option<Why>,
     refuse_next: bool,
     unanswered: Option<Unanswered>,
     no_answer_next: bool,
@@ -513,7 +513,7 @@ impl World {
             return Ok(());
         }
         if std::mem::take(&mut self.refuse_next) {
-            self.refused = Some(Trouble { reason: Reason::LaunchRefused, message: "a webhook said no".into() });
+            self.refused = Some(Why { reason: Reason::LaunchRefused, message: "a webhook said no".into() });
             return Ok(());
         }
         let name = job_name(&self.scene.task);
@@ -529,7 +529,7 @@ impl World {
         job.uid = format!("uid {} of {name}", self.launched.len());
         self.launched.push(name);
         if std::mem::take(&mut self.no_answer_next) {
-            let why = Trouble { reason: Reason::LaunchFailed, message: "no answer in time".into() };
+            let why = Why { reason: Reason::LaunchFailed, message: "no answer in time".into() };
             self.unanswered.get_or_insert(Unanswered { since: at(self.clock()), why });
             self.on_its_way = Some(job);
             return Ok(());

@@ -2,7 +2,7 @@ use serde_json::json;
 
 use super::scene::*;
 use crate::attempt::backoff;
-use crate::attempt::facts::{Phase, PodFacts, Trouble, Unanswered, Work};
+use crate::attempt::facts::{Phase, PodFacts, Unanswered, Why, Work};
 use crate::task::*;
 use task_manager_api::AttemptOutcome::*;
 
@@ -38,7 +38,7 @@ fn admission_writes_the_attempt_and_what_it_holds_before_anything_is_launched() 
 #[test]
 fn a_refused_launch_gives_the_slot_back_and_counts_nothing() {
     let mut scene = with_slot(json!({}));
-    scene.observed.refused = Some(Trouble { reason: Reason::LaunchRefused, message: "a webhook said no".into() });
+    scene.observed.refused = Some(Why { reason: Reason::LaunchRefused, message: "a webhook said no".into() });
     let scene = scene.write(2);
     assert_eq!((is(&scene), counts(&scene)), ((State::Queued, Reason::LaunchRefused), (0, 0, 0)));
     let status = scene.status();
@@ -52,7 +52,7 @@ fn a_refused_launch_gives_the_slot_back_and_counts_nothing() {
 #[test]
 fn a_launch_that_nobody_answers_is_tried_on_then_told_and_after_a_minute_given_back_uncounted() {
     let mut scene = with_slot(json!({}));
-    let why = Trouble { reason: Reason::LaunchFailed, message: "failed calling webhook".into() };
+    let why = Why { reason: Reason::LaunchFailed, message: "failed calling webhook".into() };
     scene.observed.unanswered = Some(Unanswered { since: at(1), why });
     assert_eq!(scene.decide(10).action, Action::Launch);
     let mut scene = scene.write(11);
@@ -74,7 +74,7 @@ fn a_launch_that_nobody_answers_is_tried_on_then_told_and_after_a_minute_given_b
 #[test]
 fn a_launch_that_was_refused_is_doubted_until_its_job_is_seen() {
     let mut scene = with_slot(json!({}));
-    scene.observed.refused = Some(Trouble { reason: Reason::QuotaExceeded, message: "exceeded quota".into() });
+    scene.observed.refused = Some(Why { reason: Reason::QuotaExceeded, message: "exceeded quota".into() });
     assert!(scene.doubts(1), "an earlier try may use up the quota");
     let scene = scene.launch(1);
     assert!(!scene.doubts(1));
@@ -134,7 +134,7 @@ fn a_job_without_a_pod_is_told_after_ten_seconds_and_given_up_after_sixty() {
     let mut scene = launched(json!({}));
     assert_eq!(scene.wakes(9), Some(10));
     assert_eq!(scene.writes(10).reason, Reason::PodNotCreated);
-    scene.observed.explained = Some(Trouble { reason: Reason::QuotaExceeded, message: "exceeded quota: small".into() });
+    scene.observed.explained = Some(Why { reason: Reason::QuotaExceeded, message: "exceeded quota: small".into() });
     let scene = scene.write(10);
     assert_eq!(is(&scene), (State::Processing, Reason::QuotaExceeded));
     assert_eq!(scene.wakes(11), Some(60));
@@ -171,7 +171,7 @@ fn a_long_start_says_what_it_waits_for_and_what_it_waits_for_next() {
     let scene = scene.pod_is(waits(Reason::ImageUnavailable)).write(21);
     assert_eq!(scene.status().reason, Reason::ImageUnavailable);
     let scene = scene.pod_is(|pod| PodFacts {
-        waiting: Some(Trouble { reason: Reason::ImageUnavailable, message: "other words".into() }),
+        waiting: Some(Why { reason: Reason::ImageUnavailable, message: "other words".into() }),
         ..pod
     });
     assert!(scene.rests(22), "two wordings of one trouble are told once");

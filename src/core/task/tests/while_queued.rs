@@ -1,7 +1,7 @@
 use serde_json::json;
 
 use super::scene::*;
-use crate::attempt::facts::Trouble;
+use crate::attempt::facts::Why;
 use crate::task::*;
 use task_manager_api::TaskQueueSpec;
 
@@ -22,7 +22,7 @@ fn an_arrival_is_kept_as_soon_as_something_else_writes_to_the_task() {
 #[test]
 fn what_was_launched_though_nobody_knew_ends_before_anything_is_said_of_a_task_that_holds_no_slot() {
     let refused = |mut scene: Scene| {
-        scene.observed.refused = Some(Trouble { reason: Reason::QuotaExceeded, message: "exceeded quota".into() });
+        scene.observed.refused = Some(Why { reason: Reason::QuotaExceeded, message: "exceeded quota".into() });
         scene.write(1)
     };
     let late = launched(json!({}));

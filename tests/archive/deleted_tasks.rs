@@ -6,7 +6,7 @@ use harness::task;
 use jiff::Timestamp;
 use sqlx::{AnyConnection, Connection, Executor};
 use task_manager::archive::{Filter, Guard};
-use task_manager::controller::Departed;
+use task_manager::controller::DeletedTasks;
 
 use crate::stage::Store;
 
@@ -23,12 +23,12 @@ async fn many_deleted_tasks_are_recorded_before_the_operator_has_ended_also_wher
     let archive = store.open().await;
     let mut owner = AnyConnection::connect(&store.url).await.expect("a connection");
     owner.execute(sqlx::raw_sql(SLOW)).await.expect("it is slow");
-    let departed = Departed::new(Arc::new(Guard::of(archive.clone())), Arc::default());
+    let deleted_tasks = DeletedTasks::new(Arc::new(Guard::of(archive.clone())), Arc::default());
     for number in 0..MANY {
         let mut task = task(&format!("t-{number}"));
         task.metadata.uid = Some(format!("u-{number}"));
-        departed.take(&task, Timestamp::UNIX_EPOCH);
+        deleted_tasks.take(&task, Timestamp::UNIX_EPOCH);
     }
-    assert_eq!(departed.drain().await, 0, "of these none is written");
+    assert_eq!(deleted_tasks.drain().await, 0, "of these none is written");
     assert_eq!(archive.count(&Filter::everywhere()).await.expect("a count"), MANY as u64);
 }
