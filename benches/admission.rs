@@ -1,4 +1,4 @@
-//! One admission pass over a full board. The target: below 10 ms with 10,000 queued tasks, and no step whose
+//! One admission pass over a full admission. The target: below 10 ms with 10,000 queued tasks, and no step whose
 //! time grows faster than the number of tasks.
 #![allow(clippy::expect_used, reason = "a scene that cannot be set up is to stop the measurement")]
 
@@ -10,7 +10,7 @@ use criterion::{BatchSize, BenchmarkId, Criterion, Throughput, criterion_group, 
 use jiff::Timestamp;
 use serde_json::json;
 use task_manager::api::{Amount, Priority, TaskQueueSpec};
-use task_manager::core::queue::{Board, Candidate, Capacity, Key, Order, Pass, Standing};
+use task_manager::core::queue::{AdmissionQueue, Key, Order, Pass, PendingTask, QueueState, Quota};
 
 const SIZES: [u64; 3] = [1_000, 10_000, 100_000];
 const SLOTS: u64 = 50;
@@ -24,11 +24,11 @@ fn uid(number: u64) -> Arc<str> {
     format!("0b6f2c1e-5d1a-4a7e-9c3f-{number:012}").into()
 }
 
-fn candidate(number: u64, kind: &str) -> Candidate {
-    let asks = [("cpu", Amount(500)), ("memory", Amount::whole(512 << 20))];
-    Candidate {
+fn pending(number: u64, task_type: &str) -> PendingTask {
+    let requests = [("cpu", Amount(500)), ("memory", Amount::whole(512 << 20))];
+    PendingTask {
         queue: key("default"),
-        kind: key(kind),
+        task_type: key(task_type),
         kb_id: Some(format!("kb-{}", number % 100).into()),
         // Arrivals come in no order at all, as after a restart.
         order: Order::new(
@@ -36,64 +36,64 @@ fn candidate(number: u64, kind: &str) -> Candidate {
             number.wrapping_mul(0x9e37_79b9) % 1_000_003,
             uid(number),
         ),
-        asks: Arc::new(asks.map(|(name, amount)| (name.to_owned(), amount)).into()),
+        requests: Arc::new(requests.map(|(name, amount)| (name.to_owned(), amount)).into()),
         ready_at: None,
     }
 }
 
-fn candidates(count: u64) -> Vec<Candidate> {
+fn pending_tasks(count: u64) -> Vec<PendingTask> {
     // 50 of another type among those of the common one.
-    (0..count).map(|number| candidate(number, if number % (count / SLOTS) == 0 { "rare" } else { "common" })).collect()
+    (0..count).map(|number| pending(number, if number % (count / SLOTS) == 0 { "rare" } else { "common" })).collect()
 }
 
-fn board(slots: u64) -> Board {
-    let mut board = Board::new(None);
+fn with_slots(slots: u64) -> AdmissionQueue {
+    let mut admission = AdmissionQueue::new(None);
     let spec: TaskQueueSpec = serde_json::from_value(json!({
         "capacity": {"tasks": slots, "resources": {"cpu": 100_000, "memory": "100Ti"}},
         "ceilings": {"low": 80, "normal": 90},
     }))
     .expect("a queue's spec");
-    board.bound_queue(key("default"), Some(Capacity::of(&spec)));
-    board
+    admission.set_quota(key("default"), Some(Quota::of(&spec)));
+    admission
 }
 
-fn filled(mut board: Board, candidates: &[Candidate]) -> Board {
-    for candidate in candidates {
-        board.place(candidate.order.uid(), Standing::Candidate(candidate.clone()));
+fn filled(mut admission: AdmissionQueue, pending_tasks: &[PendingTask]) -> AdmissionQueue {
+    for pending in pending_tasks {
+        admission.set(pending.order.uid(), QueueState::Pending(pending.clone()));
     }
-    board
+    admission
 }
 
 /// All slots are taken, and the head of the line waits.
-fn full(candidates: &[Candidate]) -> Board {
-    let mut board = board(SLOTS);
+fn full(pending_tasks: &[PendingTask]) -> AdmissionQueue {
+    let mut admission = with_slots(SLOTS);
     for number in 0..SLOTS {
-        board.place(&uid(u64::MAX - number), Standing::Holder(candidate(number, "common").holding()));
+        admission.set(&uid(u64::MAX - number), QueueState::Admitted(pending(number, "common").reservation()));
     }
-    filled(board, candidates)
+    filled(admission, pending_tasks)
 }
 
 /// There are slots, but all except 50 tasks are of a type that has as many running as it may.
-fn held_back(candidates: &[Candidate]) -> Board {
-    let mut board = board(1000);
-    board.bound_type(key("common"), Some(1), None);
-    board.place(&uid(u64::MAX), Standing::Holder(candidate(1, "common").holding()));
-    filled(board, candidates)
+fn held_back(pending_tasks: &[PendingTask]) -> AdmissionQueue {
+    let mut admission = with_slots(1000);
+    admission.set_type_limits(key("common"), Some(1), None);
+    admission.set(&uid(u64::MAX), QueueState::Admitted(pending(1, "common").reservation()));
+    filled(admission, pending_tasks)
 }
 
 /// There are slots, but all except 50 tasks wait for their time.
-fn early(candidates: &[Candidate]) -> Board {
-    let mut candidates = candidates.to_vec();
-    let common = candidates.iter_mut().filter(|candidate| candidate.kind == key("common"));
-    common.for_each(|candidate| candidate.ready_at = Some(Timestamp::MAX));
-    filled(board(1000), &candidates)
+fn early(pending_tasks: &[PendingTask]) -> AdmissionQueue {
+    let mut pending_tasks = pending_tasks.to_vec();
+    let common = pending_tasks.iter_mut().filter(|pending| pending.task_type == key("common"));
+    common.for_each(|pending| pending.ready_at = Some(Timestamp::MAX));
+    filled(with_slots(1000), &pending_tasks)
 }
 
-fn free(candidates: &[Candidate]) -> Board {
-    filled(board(SLOTS), candidates)
+fn free(pending_tasks: &[PendingTask]) -> AdmissionQueue {
+    filled(with_slots(SLOTS), pending_tasks)
 }
 
-type Scene = (&'static str, fn(&[Candidate]) -> Board, usize);
+type Scene = (&'static str, fn(&[PendingTask]) -> AdmissionQueue, usize);
 
 fn passes(criterion: &mut Criterion) {
     let scenes: [Scene; 4] = [
@@ -105,35 +105,35 @@ fn passes(criterion: &mut Criterion) {
     for (name, scene, expected) in scenes {
         let mut group = criterion.benchmark_group(name);
         for size in SIZES {
-            let candidates = candidates(size);
-            let check = admit(scene(&candidates)).1;
+            let pending_tasks = pending_tasks(size);
+            let check = admit(scene(&pending_tasks)).1;
             assert_eq!(check.admitted.len(), expected, "{name} is not the scene it is meant to be");
             group.throughput(Throughput::Elements(size));
             group.bench_function(BenchmarkId::from_parameter(size), |bencher| {
-                bencher.iter_batched(|| scene(&candidates), admit, BatchSize::PerIteration);
+                bencher.iter_batched(|| scene(&pending_tasks), admit, BatchSize::PerIteration);
             });
         }
         group.finish();
     }
 }
 
-/// Hands the board back, so that dropping it is not measured.
-fn admit(mut board: Board) -> (Board, Pass) {
-    let pass = board.admit(black_box(Timestamp::UNIX_EPOCH));
-    (board, pass)
+/// Hands the admission back, so that dropping it is not measured.
+fn admit(mut admission: AdmissionQueue) -> (AdmissionQueue, Pass) {
+    let pass = admission.admit(black_box(Timestamp::UNIX_EPOCH));
+    (admission, pass)
 }
 
 fn placing(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("placing_anew");
     for size in SIZES {
-        let candidates = candidates(size);
-        let again = || candidates.iter().cloned().map(Standing::Candidate).collect::<Vec<_>>();
+        let pending_tasks = pending_tasks(size);
+        let again = || pending_tasks.iter().cloned().map(QueueState::Pending).collect::<Vec<_>>();
         group.throughput(Throughput::Elements(size));
         group.bench_function(BenchmarkId::from_parameter(size), |bencher| {
-            let mut board = free(&candidates);
-            let place_all = |standings: Vec<Standing>| {
-                for (candidate, standing) in candidates.iter().zip(standings) {
-                    board.place(candidate.order.uid(), standing);
+            let mut admission = free(&pending_tasks);
+            let place_all = |states: Vec<QueueState>| {
+                for (pending, state) in pending_tasks.iter().zip(states) {
+                    admission.set(pending.order.uid(), state);
                 }
             };
             bencher.iter_batched(again, place_all, BatchSize::PerIteration);

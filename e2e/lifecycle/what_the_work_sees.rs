@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use harness::{With, condition, task_queue};
 use kube::ResourceExt;
 use serde_json::{Value, json};
-use sha2::{Digest, Sha256};
 use task_manager::api::{Payload, Quantity, Reason, Resources, State};
+use task_manager::core::digest::sha256_hex;
 
 use e2e::world::{never_again, on_a_node, shell};
 
@@ -29,7 +29,7 @@ fn payload_of(bytes: usize) -> Value {
 }
 
 fn digest(value: &Value) -> String {
-    Sha256::digest(value.to_string()).iter().map(|byte| format!("{byte:02x}")).collect()
+    sha256_hex(value.to_string())
 }
 
 #[tokio::test]

@@ -25,11 +25,11 @@ pub fn crd_files() -> Result<Vec<(String, String)>, serde_saphyr::ser::Error> {
         .collect()
 }
 
-/// True also while there is no operator, and of a task that waits for long and to which nobody need write.
+/// The message holds also while no operator runs, and for a task that waits long and has no other status written.
 const ACCEPTED: &str = "It has been accepted. The operator starts it when its queue has room and its turn has come.";
 
-/// Gives a new Task its first status without a write: the API server itself says Queued, and kstatus sees
-/// that nobody has looked at the present generation.
+/// Makes Queued the default status of a new Task, so that its first status costs no write. `observedGeneration` -1
+/// tells kstatus that no controller has seen the task yet.
 fn with_first_status(mut crd: CustomResourceDefinition) -> CustomResourceDefinition {
     let first = json!({
         "observedGeneration": -1,
@@ -54,7 +54,7 @@ fn schemas(crd: &mut CustomResourceDefinition) -> impl Iterator<Item = &mut JSON
     crd.spec.versions.iter_mut().filter_map(|version| version.schema.as_mut()?.open_api_v3_schema.as_mut())
 }
 
-/// Doc comments are wrapped for the source's width; kubectl wraps for the terminal's.
+/// Joins the lines of each paragraph: doc comments are wrapped for the source, and kubectl wraps for the terminal.
 fn with_unwrapped_descriptions(mut crd: CustomResourceDefinition) -> CustomResourceDefinition {
     schemas(&mut crd).for_each(unwrap_descriptions);
     crd
@@ -68,8 +68,8 @@ fn unwrap_descriptions(schema: &mut JSONSchemaProps) {
     parts(schema).for_each(unwrap_descriptions);
 }
 
-/// The API server refuses null for a nullable word of a list, though the list names it; where null is not allowed
-/// it takes the field as absent, as it does for every other field.
+/// Drops null from enums and `nullable`. The API server refuses null for a nullable enum even where the list contains
+/// it; without `nullable` it treats null as absent, as for every other field.
 fn with_null_as_absent(mut crd: CustomResourceDefinition) -> CustomResourceDefinition {
     schemas(&mut crd).for_each(take_null_as_absent);
     crd
@@ -83,7 +83,7 @@ fn take_null_as_absent(schema: &mut JSONSchemaProps) {
     parts(schema).for_each(take_null_as_absent);
 }
 
-/// The schemas within a schema.
+/// The schemas directly inside a schema.
 fn parts(schema: &mut JSONSchemaProps) -> impl Iterator<Item = &mut JSONSchemaProps> {
     let values = match &mut schema.additional_properties {
         Some(JSONSchemaPropsOrBool::Schema(values)) => Some(&mut **values),

@@ -1,7 +1,7 @@
-//! The resources that people write: `Task`, `TaskType`, `TaskQueue`.
+//! The resources `Task`, `TaskType` and `TaskQueue`, as people write them.
 //!
-//! Doc comments here are what `kubectl explain` prints, so they speak to a user at a terminal:
-//! meaning, unit, default, example. Nothing in this module decides anything.
+//! Doc comments of fields are printed by `kubectl explain`, so they address a user at a terminal: meaning, unit,
+//! default, limits, example. Nothing in this module decides anything.
 
 mod crds;
 mod priority;

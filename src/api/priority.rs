@@ -33,7 +33,7 @@ pub enum Priority {
 impl Priority {
     pub const COUNT: usize = 4;
 
-    /// 0 for `Low` up to 3 for `Critical`: for tables indexed by priority.
+    /// The index in tables by priority: 0 for `Low` to 3 for `Critical`.
     pub fn index(self) -> usize {
         self as usize
     }

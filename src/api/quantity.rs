@@ -1,11 +1,12 @@
-//! Kubernetes quantities ("500m", "1Gi", 2): how they are written, and what they amount to.
+//! Kubernetes quantities ("500m", "1Gi", 2): as text, and as exact amounts. The syntax is that of
+//! `k8s.io/apimachinery/pkg/api/resource`.
 
 use std::fmt;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize};
 
-/// A quantity as a person wrote it. Manifests may hold a number where others write a string.
+/// A quantity as a person wrote it: text, or a number, which manifests may hold too.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(transparent)]
 pub struct Quantity(pub String);
@@ -49,7 +50,7 @@ impl JsonSchema for Quantity {
     }
 }
 
-/// What a quantity amounts to, in thousandths, rounded up: the unit in which admission counts.
+/// The value of a quantity in thousandths, rounded up. Admission counts in this unit.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Amount(pub i128);
 
@@ -66,7 +67,7 @@ impl Amount {
         Self((self.0 as f64 * factor).ceil() as i128)
     }
 
-    /// Rounded up to whole units: nobody wants to read a memory limit in thousandths of a byte.
+    /// This amount rounded up to whole units, since a memory limit in thousandths of a byte helps nobody.
     pub fn whole_units(self) -> Self {
         Self((self.0 + 999).div_euclid(1000) * 1000)
     }
@@ -110,8 +111,8 @@ impl From<Amount> for Quantity {
     }
 }
 
-/// More than any machine has, and far from overflow when many are added up. What is written larger counts as
-/// this, so that nothing slips under a bound for being unreadably large.
+/// An amount above that of any machine, and far enough from overflow to be summed many times. A larger quantity
+/// counts as this one, so that it exceeds every bound.
 pub const MOST: Amount = Amount(10i128.pow(30));
 
 impl Quantity {
@@ -125,7 +126,7 @@ impl Quantity {
     }
 }
 
-/// A suffix as a fraction: how many thousandths one unit of it is.
+/// The unit of a suffix as a fraction: numerator in thousandths, and divisor.
 fn scale(suffix: &str) -> Option<(i128, i128)> {
     let binary = |power: u32| Some((1000 * (1i128 << (10 * power)), 1));
     let decimal = |power: u32| Some((10i128.pow(power + 3), 1));
@@ -150,23 +151,23 @@ fn scale(suffix: &str) -> Option<(i128, i128)> {
     }
 }
 
-/// "e3" and "E-2": the decimal exponent form.
+/// The unit of a decimal exponent, such as "e3" or "E-2".
 fn exponent(suffix: &str) -> Option<(i128, i128)> {
     let power: i32 = suffix.strip_prefix(['e', 'E'])?.parse().ok()?;
     match power {
-        // Anything but nothing is more than MOST from here on.
+        // From here on, every number but 0 exceeds MOST.
         19.. => Some((MOST.0, 1)),
         0..=18 => Some((10i128.pow(power as u32 + 3), 1)),
         -3..=-1 => Some((10i128.pow((power + 3) as u32), 1)),
         -18..=-4 => Some((1, 10i128.pow((-power - 3) as u32))),
-        // And anything but nothing is rounded up to one thousandth.
+        // And every number but 0 is rounded up to one thousandth.
         _ => Some((1, 10i128.pow(15))),
     }
 }
 
-/// Digits after the point that are looked at one by one; what follows only rounds up.
+/// Digits after the point that are read one by one; the others only round up.
 const PLACES: usize = 9;
-/// Digits before the point that fit.
+/// Digits before the point that fit the arithmetic.
 const DIGITS: usize = 19;
 
 /// `written` × `numerator` / `divisor`, rounded up, without going through floating point.

@@ -1,12 +1,12 @@
-//! The one vocabulary of reasons: condition, event, metric label and log line all print a variant of this
-//! enum, so that a person can search for one word and find everything.
+//! The reasons. Conditions, events, metric labels and log lines all print a variant of this enum, so that a search
+//! for one word finds everything.
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 use strum::{Display, EnumIter, EnumMessage, IntoEnumIterator, IntoStaticStr};
 
-/// Why a task is where it is, or why an attempt ended so. These words are API: the list may grow, a word
-/// never changes its meaning.
+/// Why a task is in its state, or why an attempt ended. The words are API: the list may grow, and a word never
+/// changes its meaning.
 #[derive(
     Clone,
     Copy,
@@ -182,13 +182,13 @@ impl Reason {
         self.into()
     }
 
-    /// What the word means, in a sentence.
+    /// The meaning of the reason in a sentence.
     pub fn sentence(self) -> &'static str {
         self.get_documentation().unwrap_or_default()
     }
 }
 
-/// Every reason with what it means and what to do, as Markdown.
+/// A page in Markdown with the meaning of every reason and the advice for it.
 pub fn reasons_as_markdown() -> String {
     let rows = Reason::iter().map(|reason| {
         format!("| `{reason}` | {} | {} |\n", reason.sentence(), reason.get_detailed_message().unwrap_or_default())

@@ -1,17 +1,18 @@
-//! What of a task may change only together with its runId. One rule and not one for each field: the API server
-//! evaluates it at every write of a task, status writes among them, and each rule has its price.
+//! The CEL rule on the fields of a task that may change only together with its runId. It is one rule and not one for
+//! each field: the API server evaluates each rule at every write of a task, status writes included, and limits their
+//! cost.
 
 use kube::core::cel::{Message, Rule};
 
 const FIELDS: [&str; 4] = ["type", "queue", "kbId", "payload"];
-/// Of these, those that need not be there.
+/// The fields among them that a task may leave out.
 const OPTIONAL: [&str; 2] = ["kbId", "payload"];
 
 const UN_CANCELLED: &str =
     "a cancelled task cannot be un-cancelled: to run it again, set cancel to false and runId to a new value";
 const CHANGED: &str = "can change only together with runId: set runId to a new value to run the task again";
 
-/// The rule on a task's spec.
+/// The rule on a task's spec: these fields, and a cancellation, stay as they are while runId does.
 pub fn rule() -> Rule {
     let same: Vec<String> = FIELDS.iter().map(|field| is_same(field)).collect();
     let same = same.join(" && ");
@@ -27,7 +28,7 @@ fn is_same(field: &str) -> String {
     }
 }
 
-/// Names the first field that changed: to name all of them costs more than the API server allows.
+/// An expression that names the first field that changed. Naming all of them exceeds the API server's cost limit.
 fn said() -> String {
     let changed = FIELDS.iter().rev().fold(String::new(), |rest, field| match rest.is_empty() {
         true => format!("'{field}'"),

@@ -1,24 +1,24 @@
-//! Pieces of schema that several resources share, and the payload's own type.
+//! Schemas and decoders that several resources share, and the type of the payload.
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{MicroTime, Time};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::{Map, Value};
 
-/// What a task carries to its work: any JSON object.
+/// The payload of a task: any JSON object.
 ///
-/// The operator's caches keep only its size: the content is read again to launch or to show.
+/// The operator's caches keep only its size. The content is read again from the API server for a launch or a request.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Payload {
     Whole(Map<String, Value>),
-    /// The content was dropped; so many bytes it had as compact JSON.
+    /// The content was dropped; `bytes` is its size as compact JSON.
     Measured {
         bytes: usize,
     },
 }
 
 impl Payload {
-    /// The size as compact JSON, which is what limits speak of.
+    /// The size in bytes as compact JSON, which is the unit of limits on payloads.
     pub fn bytes(&self) -> usize {
         match self {
             Self::Whole(content) => serde_json::to_string(content).map_or(0, |json| json.len()),
@@ -78,7 +78,8 @@ pub(super) fn any_value(_: &mut SchemaGenerator) -> Schema {
     json_schema!({ "x-kubernetes-preserve-unknown-fields": true })
 }
 
-/// A word of a list that may grow: an operator newer than its definitions may write a new one.
+/// The schema of a word from a list that may grow: an operator newer than the installed definitions may write a new
+/// one.
 pub(super) fn word(_: &mut SchemaGenerator) -> Schema {
     json_schema!({ "type": "string", "maxLength": 64, "pattern": "^[A-Za-z]*$" })
 }
@@ -87,8 +88,8 @@ pub(super) fn time(_: &mut SchemaGenerator) -> Schema {
     json_schema!({ "type": "string", "format": "date-time" })
 }
 
-/// Reads a time, and takes one that Kubernetes lets in but this program cannot read as absent: one odd date must
-/// not make the whole object unreadable. The API server lets in any list, too, where a string has a format.
+/// Reads a time. One that Kubernetes accepts and this program cannot read counts as absent, so that one odd date does
+/// not make the whole object unreadable. The API server also accepts a list where a string has a format.
 pub(super) fn lenient_time<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Time>, D::Error> {
     Ok(Value::deserialize(deserializer)?.as_str().and_then(|text| text.parse().ok().map(Time)))
 }

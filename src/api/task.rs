@@ -10,7 +10,7 @@ use strum::{Display, IntoStaticStr};
 
 use super::{Payload, Priority, Quantity, schema};
 
-/// One piece of work. Say which TaskType runs it and hand it a payload; the rest has defaults.
+/// One piece of work: names the TaskType that runs it and carries a payload. Every other field has a default.
 #[derive(CustomResource, KubeSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[kube(
     group = "taskmanager.dev",
@@ -54,77 +54,85 @@ use super::{Payload, Priority, Quantity, schema};
 #[serde(rename_all = "camelCase")]
 #[x_kube(validation = crate::run_rule::rule())]
 pub struct TaskSpec {
-    /// Name of a TaskType in this namespace: what kind of work this is and how it is run.
-    /// While no such type exists, the task waits. Example: document-processing.
+    /// Name of a TaskType in this namespace, which says how the work is run. While no such type exists, the task
+    /// waits. It changes only together with runId. Example: document-processing.
     #[serde(rename = "type")]
     #[schemars(length(min = 1, max = 253))]
     pub type_: String,
 
-    /// How urgent the task is: critical, high, normal or low. Default: the type's, else normal.
+    /// Urgency of the task: critical, high, normal or low. Default: the type's, else normal.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub priority: Option<Priority>,
 
-    /// Name of a TaskQueue in this namespace. Default: "default", which need not be created.
+    /// Name of a TaskQueue in this namespace. While no such queue exists, the task waits. It changes only together
+    /// with runId. Default: "default", which need not be created.
     #[serde(default = "default_queue")]
     #[schemars(length(min = 1, max = 253))]
     pub queue: String,
 
-    /// A correlation key of yours, opaque to us. The work sees it as TASK_KB_ID, and a type may limit how
-    /// many tasks with the same key run at once. Example: kb-42.
+    /// A key of your own, such as the id of a knowledge base, that the operator does not interpret. The work reads it
+    /// as TASK_KB_ID, and a type may limit how many tasks with the same key run at once. It changes only together
+    /// with runId. Default: none. Example: kb-42.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 253))]
     pub kb_id: Option<String>,
 
-    /// What the work is given: any JSON object, found by the work in the file TASK_PAYLOAD_FILE.
-    /// At most 32768 bytes as compact JSON unless the type's maximum says otherwise.
+    /// The input of the work: any JSON object, which the work reads from the file that TASK_PAYLOAD_FILE names. At
+    /// most 32768 bytes as compact JSON unless the type's maximum.payloadBytes differs; beyond that the task ends
+    /// Failed with reason PayloadTooLarge. It changes only together with runId. Default: {}. Example: {uri:
+    /// s3://in/7.pdf}.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub payload: Option<Payload>,
 
-    /// Seconds that one attempt may run before it is ended, 1 to 604800. Default: the type's, else 3600.
+    /// Seconds that one attempt may run before it is stopped, 1 to 604800. Default: the type's, else 3600.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 604800))]
     pub timeout_seconds: Option<i32>,
 
-    /// Seconds from arrival to a final state, queueing and retries included; then the task ends Failed with
+    /// Seconds from arrival to a final state, time in the queue and retries included. Then the task ends Failed with
     /// reason DeadlineExceeded. Default: no deadline.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 31536000))]
     pub deadline_seconds: Option<i32>,
 
-    /// How failures are tried again. Merged field by field with the type's defaults.
+    /// How failed attempts are retried. A field that is not set is the type's default. Example: {limit: 5}.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retry: Option<Retry>,
 
-    /// What the work's container requests and is limited to, within the type's maximum.
+    /// Requests and limits of the work's container, within the type's maximum. Resources that are not set are those
+    /// of the type's defaults, else of its template. Example: {limits: {memory: 2Gi}}.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub resources: Option<Resources>,
 
-    /// The task is not started before this time (RFC 3339). It holds back nobody while it waits.
-    /// Example: 2026-01-01T00:00:00Z.
+    /// The earliest time at which the task starts, in RFC 3339. Until then it holds back no other task. Default: at
+    /// once. Example: 2026-01-01T00:00:00Z.
     #[serde(default, deserialize_with = "schema::lenient_time", skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "schema::time")]
     pub start_after: Option<Time>,
 
-    /// True holds the task in the queue. It does not stop what already runs. Default: false.
+    /// True: the task does not start. A running attempt goes on. Default: false.
     #[serde(default)]
     pub suspend: bool,
 
-    /// True ends the task: it leaves the queue, or its container is stopped. Default: false.
+    /// True: the task leaves the queue or its container is stopped, and it ends Cancelled. It cannot be undone,
+    /// except by a new runId. Default: false.
     #[serde(default)]
     pub cancel: bool,
 
-    /// Change it to run the task again: attempts, failures and result start anew. Default: "1".
+    /// Name of the run. A new value runs the task again: attempts, failures and result start anew. At most 63
+    /// characters. Default: "1".
     #[serde(default = "first_run")]
     #[schemars(length(min = 1, max = 63))]
     pub run_id: String,
 
-    /// True: run at most once per namespace, name and runId, even if the task is deleted and created again. It then
-    /// ends as the earlier task did, with reason RanBefore, for as long as the archive keeps the record of that one;
-    /// while the archive does not answer, it waits. Default: false.
+    /// True: the task runs at most once for each namespace, name and runId, even if it is deleted and created again.
+    /// The later task ends as the earlier one did, with reason RanBefore, as long as the archive keeps the earlier
+    /// record; while the archive does not answer, the task waits. Default: false.
     #[serde(default)]
     pub once: bool,
 
-    /// Seconds after which the finished task is deleted. Default: it stays until somebody deletes it.
+    /// Seconds after its end at which the task is deleted, 0 to 31536000. Default: it stays until somebody deletes
+    /// it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0, max = 31536000))]
     pub ttl_seconds_after_finished: Option<i32>,
@@ -134,20 +142,20 @@ fn default_queue() -> String {
     "default".into()
 }
 
-/// The runId of a task whose author names none.
+/// The runId of a task that names none.
 pub const FIRST_RUN: &str = "1";
 
 fn first_run() -> String {
     FIRST_RUN.into()
 }
 
-/// How failures are tried again. The pause before retry n is initialSeconds × factor^(n-1), at most
-/// maxSeconds, give or take a tenth.
+/// How failed attempts are retried. The pause before retry n is initialSeconds × factor^(n-1), at most maxSeconds,
+/// varied by up to a tenth.
 #[derive(KubeSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Retry {
-    /// How many failures are tried again, 0 to 100: a task with limit 3 is launched at most four times for
-    /// failures of its own. Default: 3.
+    /// Failures that are retried, 0 to 100. A task with limit 3 has at most four attempts that fail by themselves.
+    /// Default: 3.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0, max = 100))]
     pub limit: Option<i32>,
@@ -157,7 +165,7 @@ pub struct Retry {
     #[schemars(range(min = 0, max = 86400))]
     pub initial_seconds: Option<i32>,
 
-    /// By how much each pause is longer than the one before, 1 to 10. Default: 2.
+    /// Factor by which each pause is longer than the one before, 1 to 10. Default: 2.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 10))]
     pub factor: Option<f64>,
@@ -167,35 +175,38 @@ pub struct Retry {
     #[schemars(range(min = 0, max = 86400))]
     pub max_seconds: Option<i32>,
 
-    /// How many attempts may be lost to the cluster (evicted, preempted, node lost) before the task fails,
-    /// 0 to 1000. These do not count against limit. Default: 20.
+    /// Attempts that may be lost to the cluster (evicted, preempted, node lost) before the task fails, 0 to 1000.
+    /// They do not count against limit. Default: 20.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0, max = 1000))]
     pub disruption_limit: Option<i32>,
 
-    /// By how much the memory request and limit grow after each time out of memory, 1 to 4, up to the type's
-    /// maximum. Default: 1, they do not grow.
+    /// Factor by which memory request and limit grow after each attempt that ran out of memory, 1 to 4, up to the
+    /// type's maximum. Default: 1, no growth.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 4))]
     pub oom_memory_factor: Option<f64>,
 }
 
-/// Requests and limits of the work's container, as in a pod.
+/// Requests and limits of the work's container, as in a pod: see `kubectl explain pod.spec.containers.resources`.
 #[derive(KubeSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Resources {
-    /// What is reserved. Example: {cpu: 500m, memory: 256Mi}.
+    /// Resources that are reserved for the container on its node. Default: the limit, where one is set. Example:
+    /// {cpu: 500m, memory: 256Mi}.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     #[schemars(extend("maxProperties" = 16))]
     pub requests: BTreeMap<String, Quantity>,
 
-    /// What is never exceeded. A request above its limit is lowered to it. Example: {memory: 512Mi}.
+    /// Resources that the container never exceeds; one that uses more memory is killed. A request above its limit is
+    /// lowered to it. Default for memory: 1Gi, unless whoever installed the operator set another. Example: {memory:
+    /// 512Mi}.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     #[schemars(extend("maxProperties" = 16))]
     pub limits: BTreeMap<String, Quantity>,
 }
 
-/// Where a task is in its life.
+/// The state of a task.
 #[derive(
     Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema, Display, IntoStaticStr,
 )]
@@ -214,18 +225,17 @@ impl State {
     }
 }
 
-/// What the operator says of a task. Nobody else writes here.
-// So it is one to the API server, which would otherwise keep a list of who wrote each field of it, half a
-// kilobyte for each task.
+/// The state of a task. Only the operator writes it.
+// Atomic for the API server, which would otherwise record who wrote each field: half a kilobyte for each task.
 #[derive(KubeSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 #[schemars(extend("x-kubernetes-map-type" = "atomic"))]
 pub struct TaskStatus {
-    /// The metadata.generation that this status speaks of; -1 before the operator has written anything.
+    /// The metadata.generation that this status describes; -1 before the operator has seen the task.
     #[serde(default)]
     pub observed_generation: i64,
 
-    /// The run that this status speaks of; see spec.runId.
+    /// The run that this status describes: the value of spec.runId that it began with.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 63))]
     pub run_id: Option<String>,
@@ -234,7 +244,7 @@ pub struct TaskStatus {
     #[serde(default)]
     pub state: State,
 
-    /// Why the task is in this state, in one word.
+    /// Why the task is in this state, in one word. `docs/reasons.md` lists the words with advice for each.
     #[serde(default)]
     #[schemars(schema_with = "schema::word")]
     pub reason: crate::Reason,
@@ -244,41 +254,41 @@ pub struct TaskStatus {
     #[schemars(length(max = 2048))]
     pub message: Option<String>,
 
-    /// The priority in force.
+    /// The priority in force: the task's or its type's, within the type's maximum.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub priority: Option<Priority>,
 
-    /// The task's place among those of equal priority: smaller came first.
+    /// The order among tasks of equal priority: the smaller number starts first.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 32))]
     pub arrival: Option<String>,
 
-    /// How often this run was launched; the number of the last attempt.
+    /// Launches of this run; the number of the latest attempt.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub attempt: i32,
 
-    /// Attempts that failed and count against retry.limit.
+    /// Attempts of this run that failed and count against retry.limit.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub failures: i32,
 
-    /// Attempts lost to the cluster, counted against retry.disruptionLimit.
+    /// Attempts of this run that were lost to the cluster and count against retry.disruptionLimit.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub disruptions: i32,
 
-    /// Attempts of this run that ran out of memory: how often retry.oomMemoryFactor has made the memory grow.
+    /// Attempts of this run that ran out of memory: the number of times that retry.oomMemoryFactor was applied.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub oom_kills: i32,
 
-    /// How often in a row its slot was given back with nothing counted: no node had room, or no pod could be made. Each
-    /// time it waits longer until it is tried again, 30 s at first and five minutes at most.
+    /// Times in a row that the slot was given back with nothing counted: no node had room, or no pod could be made.
+    /// The pause before the next try grows from 30 seconds to at most five minutes.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub given_back: i32,
 
-    /// What the present attempt holds of its queue and its type, whatever the spec says later.
+    /// The slot of the present attempt in its queue and type. It stays as admitted, whatever the spec says later.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub admitted: Option<Admitted>,
 
-    /// The attempts of this run that ended, newest last, at most 10.
+    /// Attempts of this run that have ended, newest last, at most 10.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 10))]
     pub attempts: Vec<AttemptRecord>,
@@ -313,37 +323,38 @@ pub struct TaskStatus {
     #[schemars(length(max = 253))]
     pub worker: Option<String>,
 
-    /// How far the work says it is. It is written here every ten seconds at most; over REST it is told at once.
+    /// Progress that the work reported. It is written here at most every ten seconds; REST shows it at once.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub progress: Option<Progress>,
 
-    /// What the work of the present attempt said over HTTP of its error. It is kept here until the attempt has
-    /// ended and is judged.
+    /// The error that the work of the present attempt reported over HTTP, kept until the attempt has ended and the
+    /// failure is decided.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reported_error: Option<ReportedError>,
 
-    /// The result that the work handed over by PUT /worker/v1/result. It is in the operator's store, and is asked
-    /// for over REST.
+    /// The result that the work uploaded with PUT /worker/v1/result. It is kept in the archive; GET
+    /// /v1/tasks/{uid}/result returns it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub result_ref: Option<ResultRef>,
 
-    /// What the work left in TASK_RESULT_FILE: JSON, or text where it was not JSON. At most 4096 bytes; in a pod of more
-    /// than three containers, init containers and injected ones included, 12288 bytes divided by their number. Absent
-    /// where there is a resultRef, which goes before it.
+    /// Content of the file TASK_RESULT_FILE: JSON, or text where it was not JSON. At most 4096 bytes; in a pod of
+    /// more than three containers, init and injected ones included, 12288 bytes divided by their number, as the
+    /// kubelet limits termination messages. Absent where there is a resultRef, which takes precedence.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "schema::any_value")]
     pub result: Option<Value>,
 
-    /// True: the result was longer than that, and only a part of it is kept, as text: its last 4096 bytes, and of these
-    /// the first where there is room for less.
+    /// True: the result was longer than that and only a part is kept, as text: its last 4096 bytes, or the first of
+    /// these where there is room for less.
     #[serde(default, skip_serializing_if = "is_false")]
     pub result_truncated: bool,
 
-    /// Whether the archive has the record of this run. Nothing of a finished run is removed before it has.
+    /// Whether the archive has the record of this run. Before that, nothing of a finished run is deleted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub archived: Option<bool>,
 
-    /// Admitted, Complete, Failed and Cancelled; and Ready, Reconciling and Stalled as kstatus reads them.
+    /// Admitted, Complete, Failed and Cancelled for `kubectl wait`; Ready, Reconciling and Stalled as kstatus defines
+    /// them (sigs.k8s.io/cli-utils).
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 8))]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["type".into()]))]
@@ -351,12 +362,12 @@ pub struct TaskStatus {
 }
 
 impl TaskStatus {
-    /// The run that it speaks of, where its task asks for another by now.
+    /// The run that this status describes, where the spec asks for another by now.
     pub fn superseded_run(&self, asked: &TaskSpec) -> Option<&String> {
         self.run_id.as_ref().filter(|run| **run != asked.run_id)
     }
 
-    /// The archive has the record of this run.
+    /// Whether the archive has the record of this run.
     pub fn is_archived(&self) -> bool {
         self.archived == Some(true)
     }
@@ -371,26 +382,26 @@ fn is_false(flag: &bool) -> bool {
     !flag
 }
 
-/// What an attempt holds of its queue and its type from admission until its pod has ended.
+/// The slot of an attempt in its queue and type, from admission until its pod has ended.
 #[derive(KubeSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Admitted {
-    /// The queue that the slot was taken from.
+    /// The TaskQueue that the slot belongs to.
     #[schemars(length(max = 253))]
     pub queue: String,
 
-    /// The TaskType whose maxConcurrent counts it.
-    // Absent where an older operator admitted it.
+    /// The TaskType whose maxConcurrent counts the attempt.
+    // Absent where an older operator admitted the task.
     #[serde(default, rename = "type", skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 253))]
     pub type_: Option<String>,
 
-    /// The key that the type's maxConcurrentPerKbId counts it for.
+    /// The kbId for which the type's maxConcurrentPerKbId counts the attempt.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 253))]
     pub kb_id: Option<String>,
 
-    /// What is counted against the queue's capacity, as the scheduler counts the pod.
+    /// Resources that count against the queue's capacity, as the Kubernetes scheduler counts the pod.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     #[schemars(extend("maxProperties" = 32))]
     pub resources: BTreeMap<String, Quantity>,
@@ -401,11 +412,11 @@ pub struct Admitted {
 pub enum AttemptOutcome {
     #[default]
     Succeeded,
-    /// It failed, and counts against retry.limit.
+    /// The attempt failed, and counts against retry.limit.
     Failed,
-    /// It was lost to the cluster, and counts against retry.disruptionLimit.
+    /// The attempt was lost to the cluster, and counts against retry.disruptionLimit.
     Disrupted,
-    /// It was ended because somebody asked for it.
+    /// The attempt was stopped because somebody asked for it.
     Cancelled,
 }
 
@@ -413,9 +424,9 @@ pub enum AttemptOutcome {
 #[derive(KubeSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct AttemptRecord {
-    /// 1 for the first attempt of the run.
+    /// Number of the attempt within the run, from 1.
     pub number: i32,
-    /// When its pod started on a node; absent when it never did.
+    /// When the attempt's pod started on a node; absent where it never did.
     #[serde(default, deserialize_with = "schema::lenient_micro_time", skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "schema::time")]
     pub started_at: Option<MicroTime>,
@@ -423,7 +434,7 @@ pub struct AttemptRecord {
     #[schemars(schema_with = "schema::time")]
     pub finished_at: Option<MicroTime>,
     pub outcome: AttemptOutcome,
-    /// Why it ended so, in one word.
+    /// Why the attempt ended, in one word.
     #[schemars(schema_with = "schema::word")]
     pub reason: crate::Reason,
     /// The reason in a sentence.
@@ -432,71 +443,72 @@ pub struct AttemptRecord {
     pub message: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub exit_code: Option<i32>,
-    /// The pod that ran it.
+    /// The pod that ran the attempt.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 253))]
     pub pod: Option<String>,
-    /// The node it ran on.
+    /// The node that ran the attempt.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 253))]
     pub node: Option<String>,
 }
 
-/// How far the work says it is.
+/// Progress that the work reported.
 #[derive(KubeSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Progress {
-    /// 0 to 100.
+    /// Percentage done, 0 to 100.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0, max = 100))]
     pub percent: Option<i32>,
-    /// Items done, of total.
+    /// Items done, out of total.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub done: Option<i64>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub total: Option<i64>,
-    /// In the work's own words. Example: page 4.
+    /// A message in the work's own words. Example: page 4.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 1024))]
     pub message: Option<String>,
-    /// When it was last written here.
+    /// When the progress was last written here.
     #[serde(default, deserialize_with = "schema::lenient_micro_time", skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "schema::time")]
     pub updated_at: Option<MicroTime>,
 }
 
-/// What the work said of its own error.
+/// An error that the work reported.
 #[derive(KubeSchema, Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ReportedError {
-    /// What kind of error it is, in the work's own word; a type's failureRules may speak of it. Example: RateLimited.
+    /// Type of the error in the work's own word; a type's failureRules may match it in errorTypes. Example:
+    /// RateLimited.
     #[serde(default, rename = "type", skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 253))]
     pub type_: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 2048))]
     pub message: Option<String>,
-    /// Whether trying again may help. False: the task fails for good.
+    /// Whether a retry may help. False: the task fails for good.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retryable: Option<bool>,
 }
 
-/// A result that is in the operator's store.
+/// A result that is kept in the archive.
 #[derive(KubeSchema, Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ResultRef {
-    /// As in HTTP. Example: application/json.
+    /// Media type of the result, as in HTTP. Example: application/json.
     #[schemars(length(max = 255))]
     pub content_type: String,
-    /// Its size.
+    /// Size of the result in bytes, at most 16777216.
     pub bytes: i64,
-    /// The task that left it, where this one did not run because that one had.
+    /// The uid of the task that left the result, where this task did not run because that one had (spec.once).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 64))]
     pub uid: Option<String>,
 }
 
-/// One aspect of a resource's state, in the form that kubectl wait reads.
+/// One aspect of a resource's state, in the form that `kubectl wait` reads.
 #[derive(KubeSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Condition {
@@ -513,7 +525,7 @@ pub struct Condition {
     #[serde(default)]
     #[schemars(length(max = 2048))]
     pub message: String,
-    /// When status last changed.
+    /// When the status of this condition last changed.
     #[serde(default, deserialize_with = "schema::lenient_time", skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "schema::time")]
     pub last_transition_time: Option<Time>,

@@ -6,7 +6,8 @@ use serde::{Deserialize, Serialize};
 
 use super::{Condition, Priority, Quantity, schema};
 
-/// How much may run at once. A queue named "default" need not be created.
+/// How many tasks may run at once and which resources they may use together. The queue named "default" need not be
+/// created: without one it has a capacity of 50 tasks, which whoever installs the operator may change.
 #[derive(CustomResource, KubeSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[kube(
     group = "taskmanager.dev",
@@ -36,61 +37,64 @@ use super::{Condition, Priority, Quantity, schema};
 )]
 #[serde(rename_all = "camelCase")]
 pub struct TaskQueueSpec {
-    /// What the queue's running tasks may use together. What is not named is unbounded. Lowering it ends
-    /// nothing that runs.
+    /// The most that the running tasks of this queue may use together. A bound that is not set is not checked.
+    /// Lowering the capacity stops nothing that runs. Default: unbounded. Example: {tasks: 20, resources: {cpu: 16}}.
     #[serde(default)]
     pub capacity: Capacity,
 
-    /// Per priority, the percentage of the capacity that this priority and all below it may fill together, so
-    /// that room stays for what is urgent. Rounded up, at least one task. Example: {low: 50, normal: 90}.
+    /// Keeps room for urgent tasks: by priority, the percentage of the capacity that tasks of this priority and all
+    /// below it may fill together, 1 to 100. Rounded up, to at least one task. Default: 100 for each. Example: {low:
+    /// 50, normal: 90}.
     #[serde(default)]
     pub ceilings: Ceilings,
 
-    /// True starts nothing more from this queue. It does not stop what already runs. Default: false.
+    /// True: no further task of this queue starts. Running tasks go on. Default: false.
     #[serde(default)]
     pub suspend: bool,
 }
 
-/// What the running tasks of a queue may use together.
+/// The most that the running tasks of a queue may use together.
 #[derive(KubeSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Capacity {
-    /// How many tasks may run at once. Default: any number.
+    /// The most tasks that run at once, 0 to 1000000. Default: any number.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0, max = 1000000))]
     pub tasks: Option<i32>,
 
-    /// The sum of what the running tasks request, by resource. Example: {cpu: 16, memory: 32Gi, nvidia.com/gpu: 4}.
+    /// The most that the running tasks request together, by resource: at most 16 resources, counted as the Kubernetes
+    /// scheduler counts pods. Resources that are not named are unbounded. Default: none. Example: {cpu: 16, memory:
+    /// 32Gi, nvidia.com/gpu: 4}.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     #[schemars(extend("maxProperties" = 16))]
     pub resources: BTreeMap<String, Quantity>,
 }
 
-/// What the operator says of a queue, a few seconds late.
+/// The state of a queue, written by the operator a few seconds late.
 #[derive(KubeSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct TaskQueueStatus {
-    /// The metadata.generation that this status speaks of.
+    /// The metadata.generation that this status describes.
     #[serde(default)]
     pub observed_generation: i64,
-    /// How many tasks wait in it, for whatever reason.
+    /// Tasks of this queue that wait, for whatever reason.
     #[serde(default)]
     pub queued: i32,
-    /// How many tasks hold a slot of it.
+    /// Tasks of this queue that hold a slot: they run, start or stop.
     #[serde(default)]
     pub running: i32,
-    /// How many wait, by priority.
+    /// Tasks of this queue that wait, by priority.
     #[serde(default)]
     pub by_priority: ByPriority,
-    /// Since when the oldest of them waits.
+    /// When the task that has waited longest began to wait. Absent where none waits.
     #[serde(default, deserialize_with = "schema::lenient_micro_time", skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "schema::time")]
     pub oldest_queued_at: Option<MicroTime>,
-    /// For how many seconds the oldest of them had waited when this was written: when anything else here
-    /// changed, and at 10 s, 1 min, 10 min, 1 h, 6 h and 1 day. oldestQueuedAt is exact.
+    /// Seconds that this task had waited when the status was written. The status is written when anything else in it
+    /// changes, and at 10 s, 1 min, 10 min, 1 h, 6 h and 1 day; oldestQueuedAt is exact.
     #[serde(default)]
     pub oldest_queued_seconds: i64,
-    /// Ready: it admits tasks.
+    /// Ready is True while the queue admits tasks, and False while it is suspended.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 8))]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["type".into()]))]
@@ -111,23 +115,23 @@ pub struct ByPriority {
     pub low: i32,
 }
 
-/// Percentages of the capacity, 1 to 100, by priority.
+/// Percentages of the capacity by priority, 1 to 100. Default: 100.
 #[derive(KubeSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Ceilings {
-    /// What low alone may fill. Default: 100.
+    /// The share of low tasks alone, in percent. Default: 100.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 100))]
     pub low: Option<i32>,
-    /// What normal and low may fill together. Default: 100.
+    /// The share of normal and low tasks together, in percent. Default: 100.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 100))]
     pub normal: Option<i32>,
-    /// What high, normal and low may fill together. Default: 100.
+    /// The share of high, normal and low tasks together, in percent. Default: 100.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 100))]
     pub high: Option<i32>,
-    /// What all priorities may fill together. Default: 100.
+    /// The share of all tasks together, in percent. Default: 100.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 100))]
     pub critical: Option<i32>,

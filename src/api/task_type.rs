@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use super::{Condition, Priority, Quantity, Resources, Retry, schema};
 
-/// How a kind of work is run. Written by whoever runs the platform.
+/// How a kind of work is run: written by whoever runs the platform, and named by tasks in spec.type.
 #[derive(CustomResource, KubeSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[kube(
     group = "taskmanager.dev",
@@ -30,62 +30,67 @@ use super::{Condition, Priority, Quantity, Resources, Retry, schema};
 )]
 #[serde(rename_all = "camelCase")]
 pub struct TaskTypeSpec {
-    /// What runs an attempt. Job: one Job per attempt. Default: Job.
+    /// The way in which an attempt is run. Job, the only one: one Kubernetes Job for each attempt. Default: Job.
     #[serde(default)]
     pub executor: Executor,
 
-    /// The pod that does the work, as in a Job. Its first container is the work. restartPolicy,
-    /// activeDeadlineSeconds, TASK_ variables, mounts under /task and labels under taskmanager.dev/ are set by
-    /// the operator and refused here. Example: {spec: {containers: [{name: work, image: busybox, command: [...]}]}}.
+    /// The pod that does the work, in the form of a Job's spec.template. Its first container is the work; any others
+    /// run beside it. The operator sets restartPolicy, activeDeadlineSeconds, variables that begin with TASK_, mounts
+    /// under /task and labels under taskmanager.dev/, and a template that sets them makes the type not Ready.
+    /// Example: {spec: {containers: [{name: work, image: busybox, command: [...]}]}}.
     #[schemars(schema_with = "schema::any_object")]
     pub template: Value,
 
-    /// What a task of this type has where it does not say otherwise.
+    /// Values for tasks of this type that set none themselves. Example: {timeoutSeconds: 600, retry: {limit: 5}}.
     #[serde(default)]
     pub defaults: Defaults,
 
-    /// What a task of this type may at most ask for. A task above it ends Failed with reason AboveMaximum.
+    /// The most that a task of this type may ask for in its own spec. A task that asks for more ends Failed with
+    /// reason AboveMaximum; values from defaults and template are lowered to it. Example: {timeoutSeconds: 7200,
+    /// resources: {memory: 8Gi}}.
     #[serde(default)]
     pub maximum: Maximum,
 
-    /// How many tasks of this type may run at once. Default: any number.
+    /// The most tasks of this type that run at once, over all queues, 1 to 1000000. Default: any number.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 1000000))]
     pub max_concurrent: Option<i32>,
 
-    /// How many tasks of this type with the same kbId may run at once. Default: any number.
+    /// The most tasks of this type with the same kbId that run at once, 1 to 1000000. Default: any number.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 1000000))]
     pub max_concurrent_per_kb_id: Option<i32>,
 
-    /// How long an attempt may wait for its container to start, in seconds: for a node, an image, a volume.
-    /// Default: 600.
+    /// Seconds that an attempt may wait for its container to start, 1 to 604800: for a node, an image or a volume.
+    /// Then the attempt is ended. Default: 600.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 604800))]
     pub start_deadline_seconds: Option<i32>,
 
-    /// How failures are judged; the first match wins, and the fields within one rule are and-ed. What no rule
-    /// matches is judged by what the work reported, then by the built-in rules.
+    /// Rules that decide whether a failed attempt is retried, at most 32. The first rule that matches decides, and
+    /// all fields set in one rule must match. A failure that no rule matches is decided by the error that the work
+    /// reported, then by the built-in rules. Default: none. Example: [{exitCodes: [42], action: Fail}].
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 32))]
     pub failure_rules: Vec<FailureRule>,
 }
 
-/// What the operator says of a type.
+/// The state of a type, written by the operator.
 #[derive(KubeSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct TaskTypeStatus {
-    /// The metadata.generation that this status speaks of.
+    /// The metadata.generation that this status describes.
     #[serde(default)]
     pub observed_generation: i64,
-    /// Ready: its template can be a pod here. False says why not; tasks of this type wait then.
+    /// Ready is True where the API server accepts a pod of this template, by a dry run. False: the message says why
+    /// not, and tasks of this type wait. Unknown: the check has not been answered yet.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 8))]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["type".into()]))]
     pub conditions: Vec<Condition>,
 }
 
-/// What runs an attempt.
+/// The way in which an attempt is run.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum Executor {
     /// One Job per attempt.
@@ -93,86 +98,90 @@ pub enum Executor {
     Job,
 }
 
-/// What a task of this type has where it does not say otherwise.
+/// Values for tasks of a type that set none themselves.
 #[derive(KubeSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Defaults {
-    /// critical, high, normal or low. Default: normal.
+    /// Priority of a task that sets none: critical, high, normal or low. Default: normal.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub priority: Option<Priority>,
-    /// Seconds that one attempt may run. Default: 3600.
+    /// Seconds that one attempt may run, 1 to 604800. Default: 3600.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 604800))]
     pub timeout_seconds: Option<i32>,
-    /// How failures are tried again.
+    /// How failed attempts are retried. A task overrides it field by field.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retry: Option<Retry>,
-    /// Requests and limits of the work's container. They take precedence over the template's.
+    /// Requests and limits of the work's container. They override the template's, resource by resource, and a task
+    /// overrides them. Example: {limits: {memory: 512Mi}}.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub resources: Option<Resources>,
-    /// Seconds after which a finished task is deleted. Applies only to tasks made over REST: GitOps would
-    /// create the others again.
+    /// Seconds after its end at which a finished task is deleted, 0 to 31536000. It applies only to tasks submitted
+    /// over REST, since GitOps would create the others again. Default: tasks stay until somebody deletes them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0, max = 31536000))]
     pub ttl_seconds_after_finished: Option<i32>,
 }
 
-/// What a task of this type may at most ask for.
+/// The most that a task of a type may ask for.
 #[derive(KubeSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Maximum {
-    /// The highest priority. Default: critical.
+    /// The highest priority: critical, high, normal or low. Default: critical.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub priority: Option<Priority>,
-    /// The longest timeout in seconds. Default: 604800.
+    /// The longest timeoutSeconds, 1 to 604800. Default: 604800.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 604800))]
     pub timeout_seconds: Option<i32>,
-    /// The highest retry.limit. Default: 100.
+    /// The highest retry.limit, 0 to 100. Default: 100.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0, max = 100))]
     pub retry_limit: Option<i32>,
-    /// The largest payload in bytes of compact JSON, at most 131072. Default: 32768.
+    /// The largest payload in bytes as compact JSON, 0 to 131072. Default: 32768.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0, max = 131072))]
     pub payload_bytes: Option<i32>,
-    /// The largest request and limit, by resource. Of what is not named here, a task may set cpu and memory
-    /// only. Example: {cpu: 4, memory: 8Gi}.
+    /// The largest request and limit, by resource, at most 16 resources. A task may set cpu and memory even where
+    /// they are not named here, and no other resource that is not. Example: {cpu: 4, memory: 8Gi}.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     #[schemars(extend("maxProperties" = 16))]
     pub resources: BTreeMap<String, Quantity>,
 }
 
-/// One rule on how a failure is judged. At least one of exitCodes, reasons and errorTypes.
+/// A rule that decides whether a failed attempt is retried. It needs at least one of exitCodes, reasons and
+/// errorTypes.
 #[derive(KubeSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 #[x_kube(validation = Rule::new("has(self.exitCodes) || has(self.reasons) || has(self.errorTypes)")
     .message("a failure rule needs at least one of exitCodes, reasons and errorTypes"))]
 pub struct FailureRule {
-    /// Exit codes of the work's container, or of an init container that failed; 1 to 255.
+    /// Exit codes of the work's container, or of an init container that failed, 1 to 255; at most 255 of them.
+    /// Example: [42, 137].
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 255), inner(range(min = 1, max = 255)))]
     pub exit_codes: Option<Vec<i32>>,
-    /// Reasons of the attempt. Example: [Evicted, NodeLost].
+    /// Reasons of the attempt, at most 64; docs/reasons.md lists them. Example: [Evicted, NodeLost].
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 64))]
     pub reasons: Option<Vec<crate::Reason>>,
-    /// The error type that the work reported in its result file. Example: [RateLimited].
+    /// Error types that the work reported in its result file or over HTTP, at most 64. Example: [RateLimited].
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 64), inner(length(max = 253)))]
     pub error_types: Option<Vec<String>>,
-    /// Fail: for good, no retry. Retry: again, counted. Ignore: again, counted as a disruption only.
+    /// Fail: the task fails for good. Retry: retried, and counted against retry.limit. Ignore: retried, and counted
+    /// against retry.disruptionLimit only.
     pub action: FailureAction,
 }
 
-/// What follows from a failure.
+/// The consequence of a failed attempt.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum FailureAction {
     /// The task fails for good.
     #[default]
     Fail,
-    /// Tried again, counted against retry.limit.
+    /// Retried, and counted against retry.limit.
     Retry,
-    /// Tried again, counted against retry.disruptionLimit only.
+    /// Retried, and counted against retry.disruptionLimit only.
     Ignore,
 }

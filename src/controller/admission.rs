@@ -13,7 +13,7 @@ use tokio_util::task::TaskTracker;
 use super::{CONCURRENCY, Context};
 use crate::api::{Task, TaskStatus};
 use crate::cluster::calls::CallError;
-use crate::core::queue::Candidate;
+use crate::core::queue::PendingTask;
 use crate::core::task;
 use crate::core::task::Admission;
 
@@ -87,13 +87,13 @@ fn pass(
 ) -> Option<Timestamp> {
     let now = Timestamp::now();
     let pass = context.cache.admit(now);
-    for (place, candidate) in pass.admitted.into_iter().enumerate() {
+    for (place, pending) in pass.admitted.into_iter().enumerate() {
         let context = context.clone();
         let in_flight = in_flight.clone();
         // A microsecond apart, so that the order in which slots were given can be read back.
         let at = now + SignedDuration::from_micros(place as i64);
         let writing = async move {
-            admit(&context, &in_flight, &candidate, at).await;
+            admit(&context, &in_flight, &pending, at).await;
         };
         writes.spawn(over.clone().run_until_cancelled_owned(writing));
     }
@@ -115,18 +115,18 @@ async fn sleep_until(wake: Option<Timestamp>) {
 }
 
 /// Writes one admission. The slot stays assumed until it is known whether the write took place.
-async fn admit(context: &Context, in_flight: &Semaphore, candidate: &Candidate, now: Timestamp) {
+async fn admit(context: &Context, in_flight: &Semaphore, pending: &PendingTask, now: Timestamp) {
     let mut permit = in_flight.acquire().await;
-    let uid = candidate.order.uid();
+    let uid = pending.order.uid();
     let task = context.cache.reference(uid).and_then(|reference| context.cache.task(&reference));
     let Some(task) = task.filter(|task| task.metadata.uid.as_deref() == Some(uid)) else {
         // Its slot goes with it.
         return context.cache.admission_void(uid);
     };
-    let kind = context.cache.type_of(&task).filter(|_| context.cache.candidate(&task).as_ref() == Some(candidate));
+    let kind = context.cache.type_of(&task).filter(|_| context.cache.pending(&task).as_ref() == Some(pending));
     // It is not what got the slot any more: suspended, cancelled, of another size.
     let Some(kind) = kind else { return context.cache.not_admitted(&task) };
-    let admission = Admission { arrival: candidate.order.arrival(), holds: candidate.admitted() };
+    let admission = Admission { arrival: pending.order.arrival(), holds: pending.admitted() };
     let status = task::admitted(&task, &kind, &admission, now);
     while let Some(pause) = write(context, &task, status.clone()).await {
         // Others are admitted meanwhile.

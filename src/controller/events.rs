@@ -58,7 +58,7 @@ impl Writer {
                 reason: warning.reason.to_string(),
                 note: Some(warning.message),
                 // Events that differ in their text alone are counted as one; each attempt is to be told.
-                action: warning.about,
+                action: warning.action,
                 secondary: None,
             };
             if let Err(error) = self.calls.write("event", self.recorder.publish(&event, &task)).await {

@@ -1,20 +1,20 @@
-//! What whoever installs the operator may set, as far as decisions depend on it.
+//! The operator's options that decisions depend on.
 
 use task_manager_api::Quantity;
 
 #[derive(Clone, Debug, PartialEq)]
 pub struct Settings {
-    /// Memory limit of a work container for which nobody set one.
+    /// Memory limit of a work's container for which neither task, type nor template sets one.
     pub default_memory_limit: Quantity,
-    /// Capacity of a queue named "default" that nobody created.
+    /// Capacity in tasks of a queue named "default" that nobody created.
     pub default_queue_tasks: i32,
-    /// How many tasks of all queues together may run at once.
+    /// The most tasks of all queues together that run at once; `None` is any number.
     pub max_running_tasks: Option<i32>,
-    /// How long the Job of a finished task is kept, for its logs.
+    /// Seconds for which the Job of a finished task is kept, for its logs.
     pub keep_finished_seconds: i64,
-    /// A pod gets the PriorityClass of this prefix and its task's priority, where the cluster has one.
+    /// A pod gets the PriorityClass with this prefix and its task's priority as name, where the cluster has one.
     pub priority_class_prefix: String,
-    /// Where pods reach the worker API; without it they are told of none, and get no token.
+    /// The worker API's URL for pods; without it they get neither the URL nor a token.
     pub worker_url: Option<String>,
 }
 

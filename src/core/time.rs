@@ -1,19 +1,20 @@
-//! Sums of times that never overflow, some of them written by others; and by whose clock an age counts.
+//! Arithmetic of times that never overflows, since others may write any time; and ages of things that another clock
+//! stamped.
 
 use jiff::{SignedDuration, Timestamp};
 
-/// `pause` after `time`, or the end of time.
+/// `pause` after `time`, at most `Timestamp::MAX`.
 pub fn after(time: Timestamp, pause: SignedDuration) -> Timestamp {
     time.checked_add(pause).unwrap_or(Timestamp::MAX)
 }
 
-/// From when the age of something counts that another clock stamped: from its stamp, or from when we first saw it if
-/// that is later. So nothing is old before its time because our clock is ahead, and late only where it is behind.
+/// The start of the age of something that another clock stamped: the later of its stamp and of when we first saw it. So
+/// nothing counts as old too early because our clock is ahead, and counts late only where it is behind.
 pub fn since(stamp: Timestamp, first_seen: Option<Timestamp>) -> Timestamp {
     first_seen.map_or(stamp, |seen| stamp.max(seen))
 }
 
-/// A moment as a status keeps it: to the microsecond, so that a record made beside it says the same.
+/// A time as a status keeps it: to the microsecond, so that a record made from the same time equals it.
 pub fn as_written(time: Timestamp) -> Timestamp {
     Timestamp::from_microsecond(time.as_microsecond()).unwrap_or(time)
 }
@@ -23,7 +24,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_moment_that_is_written_is_read_back_the_same() {
+    fn a_written_time_is_read_back_the_same() {
         let moment = "2026-01-01T00:00:00.123456789Z".parse().expect("a time");
         assert_eq!(as_written(moment).to_string(), "2026-01-01T00:00:00.123456Z");
     }
@@ -35,7 +36,7 @@ mod tests {
     }
 
     #[test]
-    fn what_lies_after_the_end_of_time_is_the_end_of_time() {
+    fn no_sum_goes_beyond_the_last_time() {
         let second = SignedDuration::from_secs(1);
         assert_eq!(after(Timestamp::MAX, second), Timestamp::MAX);
         assert_eq!(after(Timestamp::UNIX_EPOCH, second).as_second(), 1);

@@ -11,7 +11,7 @@ use sha2::{Digest, Sha256};
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
-use crate::core::launch::job::AUDIENCE;
+use crate::core::launch::work_inputs::AUDIENCE;
 use crate::live::Speaker;
 use crate::rest::problem::{Problem, ProblemType};
 

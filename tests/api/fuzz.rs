@@ -25,8 +25,8 @@ use task_manager::api::{Quantity, State, Task, TaskQueue, TaskStatus, TaskType};
 use task_manager::core::attempt::ended as classify;
 use task_manager::core::attempt::facts::{JobFacts, Observed, PodFacts};
 use task_manager::core::launch::resources::amount;
-use task_manager::core::launch::{job as pod, task_type as kind};
-use task_manager::core::queue::{Board, Capacity, Standing, Summary, queue_status, standing};
+use task_manager::core::launch::{holds::Holds, job, task_type};
+use task_manager::core::queue::{AdmissionQueue, QueueCounts, QueueState, Quota, queue_state, queue_status};
 use task_manager::core::task::{self as lifecycle, Action, Admission};
 use task_manager::core::telling::warning as news;
 use task_manager::core::{ParsedType, Settings, Surroundings, decide};
@@ -153,7 +153,7 @@ fn a_job() -> Value {
 struct Case {
     task: Task,
     kind: ParsedType,
-    capacity: Capacity,
+    capacity: Quota,
     observed: Observed,
     settings: Settings,
     now: Timestamp,
@@ -165,15 +165,15 @@ impl Case {
         let queue: TaskQueue = read(queue);
         let now = Timestamp::from_second(second).expect("a time");
         let task: Task = read(task);
-        let mut summary = Summary::default();
+        let mut summary = QueueCounts::default();
         summary.count(&task, task.status.as_ref().and_then(|status| status.priority).unwrap_or_default());
         queue_status(&queue, &summary, now);
-        kind::status(&kind, &kind::Usable::No("é".repeat(3000)), now);
+        task_type::status(&kind, &task_type::Usable::No("é".repeat(3000)), now);
         let jobs = serde_json::from_value::<Job>(job).iter().map(JobFacts::of).collect();
         let pods = pods.into_iter().filter_map(|pod| serde_json::from_value::<Pod>(pod).ok());
         let pods: Vec<_> = pods.map(|pod| PodFacts::of(&pod)).collect();
         let observed = Observed::of(&task, jobs, pods);
-        let capacity = Capacity::of(&queue.spec);
+        let capacity = Quota::of(&queue.spec);
         Self { task, kind: ParsedType::of(&kind), capacity, observed, settings: Settings::default(), now }
     }
 
@@ -221,12 +221,12 @@ impl Case {
     }
 
     fn admit(&mut self) {
-        let mut board = Board::new(None);
-        let Standing::Candidate(candidate) = standing(&self.task, Some(&self.kind), 7, &self.settings) else { return };
-        board.bound_queue(candidate.queue.clone(), Some(self.capacity.clone()));
-        board.place(&"uid-of-one".into(), Standing::Candidate(candidate));
-        for candidate in board.admit(self.now).admitted {
-            let admission = Admission { arrival: candidate.order.arrival(), holds: candidate.admitted() };
+        let mut admission = AdmissionQueue::new(None);
+        let QueueState::Pending(pending) = queue_state(&self.task, Some(&self.kind), 7, &self.settings) else { return };
+        admission.set_quota(pending.queue.clone(), Some(self.capacity.clone()));
+        admission.set(&"uid-of-one".into(), QueueState::Pending(pending));
+        for pending in admission.admit(self.now).admitted {
+            let admission = Admission { arrival: pending.order.arrival(), holds: pending.admitted() };
             self.write(lifecycle::admitted(&self.task, &self.kind, &admission, self.now));
         }
     }
@@ -241,7 +241,7 @@ impl Case {
 
     fn launch(&mut self) {
         let status = self.task.status.clone().unwrap_or_default();
-        let Ok(job) = pod::job(&self.task, &status, &self.kind, &self.settings, &BTreeSet::new()) else { return };
+        let Ok(job) = job::job(&self.task, &status, &self.kind, &self.settings, &BTreeSet::new()) else { return };
         let name = job.metadata.name.as_deref().unwrap_or_default();
         assert!(!name.is_empty() && name.len() <= 63, "{name}");
         self.observed.jobs.push(JobFacts { uid: name.into(), ..JobFacts::of(&job) });
@@ -275,11 +275,11 @@ fn any_json_and_any_text_goes_through_every_decoder() {
     for_all(objects() / 10, (any_json(), arbitrary::text()), |(json, text)| {
         let _ = serde_json::from_value::<Task>(json.clone());
         let _ = serde_json::from_value::<TaskType>(json.clone()).map(|kind| ParsedType::of(&kind));
-        let _ = serde_json::from_value::<TaskQueue>(json.clone()).map(|queue| Capacity::of(&queue.spec));
+        let _ = serde_json::from_value::<TaskQueue>(json.clone()).map(|queue| Quota::of(&queue.spec));
         let _ = serde_json::from_value::<TaskStatus>(json.clone());
         let _ = serde_json::from_value::<Job>(json.clone()).map(|job| JobFacts::of(&job));
         let _ = serde_json::from_value::<Pod>(json.clone()).map(|pod| PodFacts::of(&pod));
-        let _ = serde_json::from_str::<pod::Holds>(&text);
+        let _ = serde_json::from_str::<Holds>(&text);
         classify::result(&text, 1);
         classify::result(&json.to_string(), usize::MAX);
         amount(&Quantity(text));

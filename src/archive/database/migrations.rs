@@ -3,12 +3,12 @@
 //! A migration only ever adds, so that the version before can go on beside this one: two versions run at once
 //! during an update, and a rollback meets the tables of the newer one.
 
-use sha2::{Digest, Sha256};
 use sqlx::{AnyConnection, AssertSqlSafe, Connection, Executor, Row};
 
 use super::error::Error;
 use super::place::Backend;
 use super::statement::Statement;
+use crate::core::digest::sha256_hex;
 
 /// In order; one that was released never changes.
 const MIGRATIONS: [&str; 3] =
@@ -36,7 +36,7 @@ pub(crate) async fn migrate(connection: &mut AnyConnection, backend: &Backend) -
     for (migration, version) in MIGRATIONS.iter().zip(1..) {
         match applied.iter().find(|(seen, _)| *seen == version) {
             None => apply(&mut transaction, version, migration, backend).await?,
-            Some((_, digest)) if *digest == digest_of(migration) => {}
+            Some((_, digest)) if *digest == sha256_hex(migration) => {}
             Some(_) => return Err(Error::Refused(format!("its tables are not those of version {version}"))),
         }
     }
@@ -57,7 +57,7 @@ async fn apply(connection: &mut AnyConnection, version: i64, sql: &str, backend:
     let script = sql.replace("{text}", text).replace("{bytes}", bytes).replace("{attempt}", attempt);
     connection.execute(sqlx::raw_sql(AssertSqlSafe(script))).await?;
     let noted = Statement::new("INSERT INTO archive_migrations (version, digest) VALUES ($1, $2)");
-    noted.with(version).with(digest_of(sql)).run(connection).await?;
+    noted.with(version).with(sha256_hex(sql)).run(connection).await?;
     Ok(())
 }
 
@@ -71,8 +71,4 @@ async fn must_be_utf8(connection: &mut AnyConnection) -> Result<(), Error> {
             Err(Error::Refused(format!("the database's encoding is {encoding}; create it with ENCODING 'UTF8'")))
         }
     }
-}
-
-fn digest_of(sql: &str) -> String {
-    Sha256::digest(sql).iter().map(|byte| format!("{byte:02x}")).collect()
 }

@@ -7,7 +7,7 @@ use jiff::Timestamp;
 
 use crate::api::Task;
 use crate::core::attempt::facts::{JobFacts, Observed, PodFacts, Unanswered, Why};
-use crate::core::queue::Holding;
+use crate::core::queue::Reservation;
 
 /// A Job or a pod.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -83,11 +83,11 @@ impl Children {
     }
 
     /// What a child that may still run holds, by its own word. Its owner reference may be gone with its task.
-    pub fn holding(&self) -> Option<Holding> {
+    pub fn reservation(&self) -> Option<Reservation> {
         let live_pods = self.pods_of_ours().filter(|pod| !pod.has_ended()).map(|pod| (&pod.namespace, &pod.holds));
         let live_jobs =
             self.jobs_of_ours().filter(|job| self.may_make_a_pod(job)).map(|job| (&job.namespace, &job.holds));
-        live_pods.chain(live_jobs).find_map(|(namespace, holds)| Some(Holding::of(namespace, holds.as_ref()?)))
+        live_pods.chain(live_jobs).find_map(|(namespace, holds)| Some(Reservation::of(namespace, holds.as_ref()?)))
     }
 
     fn jobs_of_ours(&self) -> impl Iterator<Item = &JobFacts> {

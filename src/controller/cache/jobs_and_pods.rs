@@ -158,11 +158,11 @@ impl Cache {
         match inner.known.get(uid).map(|known| known.reference.clone()) {
             Some(reference) => {
                 let task = self.task(&reference);
-                if !task.as_deref().is_some_and(is_processing) && !inner.board.holds(uid) {
+                if !task.as_deref().is_some_and(is_processing) && !inner.admission.is_admitted(uid) {
                     inner.forget_gone_children(uid);
                 }
                 // What holds the slot of a task that is being deleted is its children; and one that waits is no
-                // candidate while a Job bears the name of its next attempt.
+                // pending while a Job bears the name of its next attempt.
                 let depends = |task: &Arc<Task>| task.metadata.deletion_timestamp.is_some() || is_queued(task);
                 task.filter(depends).inspect(|task| self.place_if_current(inner, task));
                 Some(reference)

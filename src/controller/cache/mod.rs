@@ -7,7 +7,7 @@
 //! | `known`: in which versions a task was seen, written and placed | it is seen | the same; or the cluster was restored |
 //! | `passed_over`: tasks that cannot be read | the watch shows one | it can be read, or is gone |
 //! | `assumed`: admissions that are being written | a pass gives a slot | what became of the write is known |
-//! | `board`: who waits and who holds a slot | with each of these | the task holds nothing, nor does a child of it |
+//! | `admission`: who waits and who holds a slot | with each of these | the task holds nothing, nor does a child of it |
 //! | `types`, `kinds`, `queues` | the watch shows them | they are gone, or cannot be read any more |
 //! | `children`: the facts of Jobs and pods | the watch, or an answer, shows them | they are gone and no slot is held for them |
 //! | of these, who owns what is called ours and is not | the API server said so | nothing of it is there |
@@ -33,7 +33,7 @@ use tokio::sync::Notify;
 
 use crate::api::{Priority, State, Task, TaskQueue, TaskType};
 use crate::core::attempt::facts::Observed;
-use crate::core::queue::{Board, Candidate, Capacity, Key, Pass, Standing, standing};
+use crate::core::queue::{AdmissionQueue, Key, Pass, PendingTask, QueueState, Quota, queue_state};
 use crate::core::task;
 use crate::core::task::{Earlier, asks_the_archive};
 use crate::core::{ParsedType, Settings, Surroundings};
@@ -53,7 +53,7 @@ pub struct Cache {
 }
 
 struct Inner {
-    board: Board,
+    admission: AdmissionQueue,
     parsed_types: HashMap<Key, Arc<ParsedType>>,
     types: HashMap<Key, Arc<TaskType>>,
     queues: HashMap<Key, Arc<TaskQueue>>,
@@ -73,7 +73,7 @@ struct Inner {
 /// What a decision about a task is based on.
 pub struct Gathered {
     pub task_type: Option<Arc<ParsedType>>,
-    pub queue: Option<Capacity>,
+    pub queue: Option<Quota>,
     pub observed: Observed,
     pub earlier: Earlier,
     pub record_in_doubt: bool,
@@ -123,8 +123,8 @@ fn key_beside(task: &Task, name: &str) -> Key {
 impl Cache {
     pub fn new(tasks: Store<Task>, settings: Settings) -> Self {
         let inner = Inner {
-            board: Board::new(settings.max_running_tasks)
-                .with_default_queue(Capacity::of_tasks(settings.default_queue_tasks)),
+            admission: AdmissionQueue::new(settings.max_running_tasks)
+                .with_default_queue(Quota::of_tasks(settings.default_queue_tasks)),
             parsed_types: HashMap::new(),
             types: HashMap::new(),
             queues: HashMap::new(),
@@ -160,9 +160,9 @@ impl Cache {
         self.tasks.state()
     }
 
-    /// Puts on the board where a task stands, and rings admission where that is news: it may open a door.
-    fn stand(&self, inner: &mut Inner, uid: &Uid, standing: Standing) {
-        if inner.board.place(uid, standing) {
+    /// Tells admission the state of a task, and wakes it where that is news: a slot may have become free.
+    fn stand(&self, inner: &mut Inner, uid: &Uid, state: QueueState) {
+        if inner.admission.set(uid, state) {
             self.ring_admission();
         }
     }
@@ -174,10 +174,10 @@ impl Cache {
         if inner.assumed.contains(&uid) || inner.known.get_mut(&uid).is_some_and(|known| !known.is_news(task)) {
             return;
         }
-        // The board keeps the copy that is kept here.
+        // Admission keeps the copy that is kept here.
         let uid = inner.known.get_key_value(&uid).map_or(uid, |(known, _)| known.clone());
-        let standing = inner.standing(task, &self.settings);
-        self.stand(inner, &uid, standing);
+        let state = inner.queue_state(task, &self.settings);
+        self.stand(inner, &uid, state);
         if !is_processing(task) {
             inner.forget_gone_children(&uid);
         }
@@ -193,8 +193,8 @@ impl Cache {
 
     /// A slot is held until the pod has ended or is gone, also when its task is no more.
     fn place_orphan(&self, inner: &mut Inner, uid: &Uid) {
-        let holding = inner.children.get(uid).and_then(Children::holding);
-        self.stand(inner, uid, holding.map_or(Standing::Neither, Standing::Holder));
+        let reservation = inner.children.get(uid).and_then(Children::reservation);
+        self.stand(inner, uid, reservation.map_or(QueueState::Inactive, QueueState::Admitted));
     }
 
     fn place_if_current(&self, inner: &mut Inner, task: &Task) {
@@ -211,7 +211,7 @@ impl Cache {
         let children = inner.children.get(&uid);
         Some(Gathered {
             task_type: inner.parsed_types.get(&key_beside(task, &task.spec.type_)).cloned(),
-            queue: inner.board.capacity(&key_beside(task, &task.spec.queue)).cloned(),
+            queue: inner.admission.quota(&key_beside(task, &task.spec.queue)).cloned(),
             observed: children.map(|children| children.observed(task)).unwrap_or_default(),
             earlier: Earlier::NotAsked,
             record_in_doubt: false,
@@ -225,7 +225,7 @@ impl Cache {
         self.lock().may_begin(task)
     }
 
-    /// The archive knows of no earlier task that has had this run: it is a candidate like any other.
+    /// The archive knows of no earlier task that has had this run: it is admitted like any other task.
     pub fn never_ran(&self, task: &Task) {
         let mut inner = self.lock();
         let Some(known) = inner.known.get_mut(&uid_of(task)) else { return };
@@ -235,20 +235,20 @@ impl Cache {
         }
     }
 
-    /// The candidate that `task` is now, if it is one.
-    pub fn candidate(&self, task: &Task) -> Option<Candidate> {
+    /// The entry of `task` in admission, where it is pending.
+    pub fn pending(&self, task: &Task) -> Option<PendingTask> {
         let inner = self.lock();
         inner.known.get(&uid_of(task))?;
-        match inner.standing(task, &self.settings) {
-            Standing::Candidate(candidate) => Some(candidate),
-            Standing::Holder(_) | Standing::Neither => None,
+        match inner.queue_state(task, &self.settings) {
+            QueueState::Pending(pending) => Some(pending),
+            QueueState::Admitted(_) | QueueState::Inactive => None,
         }
     }
 
     pub fn admit(&self, now: Timestamp) -> Pass {
         let mut inner = self.lock();
-        let pass = inner.board.admit(now);
-        inner.assumed.extend(pass.admitted.iter().map(|candidate| candidate.order.uid().clone()));
+        let pass = inner.admission.admit(now);
+        inner.assumed.extend(pass.admitted.iter().map(|pending| pending.order.uid().clone()));
         pass
     }
 
@@ -259,22 +259,22 @@ impl Cache {
     /// How many wait, by priority, and how many hold a slot.
     pub fn depth(&self) -> ([usize; Priority::COUNT], usize) {
         let inner = self.lock();
-        (inner.board.depth(), inner.board.running())
+        (inner.admission.depth(), inner.admission.running())
     }
 }
 
 impl Inner {
     /// Where a task stands with admission, by all that is known beside it.
-    fn standing(&self, task: &Task, settings: &Settings) -> Standing {
+    fn queue_state(&self, task: &Task, settings: &Settings) -> QueueState {
         let kind = self.parsed_types.get(&key_beside(task, &task.spec.type_)).map(Arc::as_ref);
         let first_seen = self.known.get(&uid_of(task)).map_or_else(|| version(task), |known| known.first_seen(task));
         let held_until = self.known.get(&uid_of(task)).and_then(Known::held_until);
-        let standing = standing(task, kind, first_seen, settings).not_before(held_until);
+        let state = queue_state(task, kind, first_seen, settings).not_before(held_until);
         if task.metadata.deletion_timestamp.is_some() {
-            return standing.while_deleted(self.children.get(&uid_of(task)).and_then(Children::holding));
+            return state.of_deleted_task(self.children.get(&uid_of(task)).and_then(Children::reservation));
         }
         let begins = self.may_begin(task) && !self.ending.contains(&*namespace_of(task));
-        if begins && !self.is_forestalled(task, first_seen) { standing } else { standing.where_nothing_begins() }
+        if begins && !self.is_forestalled(task, first_seen) { state } else { state.in_deleted_namespace() }
     }
 
     fn is_forestalled(&self, task: &Task, first_seen: u64) -> bool {

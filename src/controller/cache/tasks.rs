@@ -10,7 +10,7 @@ use kube::runtime::reflector::ObjectRef;
 use super::versions::{Known, version, version_of};
 use super::{Cache, Inner, Uid, uid_of};
 use crate::api::Task;
-use crate::core::queue::Standing;
+use crate::core::queue::QueueState;
 
 impl Cache {
     /// The watch shows this task, in whichever version.
@@ -53,7 +53,7 @@ impl Cache {
         }
     }
 
-    /// The task changed since it was seen so. Until the watch shows how, it is no candidate; and it keeps the
+    /// The task changed since it was seen so. Until the watch shows how, it is not admitted; and it keeps the
     /// slot that it may hold, for the write that was refused may have been the echo of one that took place.
     pub fn task_outdated(&self, task: &Task) {
         self.take_outdated(&mut self.lock(), task);
@@ -66,7 +66,7 @@ impl Cache {
         let seen = self.task(&known.reference).filter(|seen| version(seen) > version(task));
         match seen {
             Some(seen) => self.place(inner, &seen),
-            None if !inner.board.holds(&uid) => self.stand(inner, &uid, Standing::Neither),
+            None if !inner.admission.is_admitted(&uid) => self.stand(inner, &uid, QueueState::Inactive),
             None => {}
         }
     }

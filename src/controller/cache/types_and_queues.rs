@@ -9,7 +9,7 @@ use super::{Cache, Inner, is_queued, key_beside, namespace_of};
 use crate::api::{Task, TaskQueue, TaskType};
 use crate::core::ParsedType;
 use crate::core::launch::policy;
-use crate::core::queue::{Capacity, Key, Summary};
+use crate::core::queue::{Key, QueueCounts, Quota};
 
 fn is_final(task: &Task) -> bool {
     task.status.as_ref().is_some_and(|status| status.state.is_final())
@@ -36,7 +36,7 @@ impl Cache {
         }
         let bounds = read.as_ref().map(|kind| (kind.spec.max_concurrent, kind.spec.max_concurrent_per_kb_id));
         let (most, most_per_key) = bounds.unwrap_or_default();
-        inner.board.bound_type(key.clone(), most, most_per_key);
+        inner.admission.set_type_limits(key.clone(), most, most_per_key);
         self.place_concerned(&mut inner, |task| key == key_beside(task, &task.spec.type_))
     }
 
@@ -47,9 +47,9 @@ impl Cache {
             Some(queue) => inner.queues.insert(key.clone(), Arc::new(queue.clone())),
             None => inner.queues.remove(&key),
         };
-        let before = inner.board.capacity(&key).cloned();
-        inner.board.bound_queue(key.clone(), queue.map(|queue| Capacity::of(&queue.spec)));
-        if inner.board.capacity(&key) == before.as_ref() {
+        let before = inner.admission.quota(&key).cloned();
+        inner.admission.set_quota(key.clone(), queue.map(|queue| Quota::of(&queue.spec)));
+        if inner.admission.quota(&key) == before.as_ref() {
             return vec![];
         }
         self.place_concerned(&mut inner, |task| key == key_beside(task, &task.spec.queue))
@@ -95,17 +95,18 @@ impl Cache {
 
     /// Each queue with what waits in it and what holds a slot of it, whether there is still a task to show for that
     /// or not.
-    pub fn queues(&self) -> Vec<(Arc<TaskQueue>, Summary)> {
+    pub fn queues(&self) -> Vec<(Arc<TaskQueue>, QueueCounts)> {
         let inner = self.lock();
-        let of_held = |key: &Key| (key.clone(), Summary::of_held(inner.board.held_of(key)));
-        let mut summaries: HashMap<Key, Summary> = inner.queues.keys().map(of_held).collect();
+        let of_admitted = |key: &Key| (key.clone(), QueueCounts::of_admitted(inner.admission.admitted_in(key)));
+        let mut summaries: HashMap<Key, QueueCounts> = inner.queues.keys().map(of_admitted).collect();
         // What got a slot a moment ago may still be shown as one that waits.
-        let waits =
-            |task: &Task| is_queued(task) && !inner.board.holds(task.metadata.uid.as_deref().unwrap_or_default());
+        let waits = |task: &Task| {
+            is_queued(task) && !inner.admission.is_admitted(task.metadata.uid.as_deref().unwrap_or_default())
+        };
         for task in self.tasks.state().iter().filter(|task| !inner.queues.is_empty() && waits(task)) {
             let kind = inner.parsed_types.get(&key_beside(task, &task.spec.type_)).map(|kind| &kind.spec);
-            if let Some(summary) = summaries.get_mut(&key_beside(task, &task.spec.queue)) {
-                summary.count(task, policy::priority(&task.spec, kind));
+            if let Some(counts) = summaries.get_mut(&key_beside(task, &task.spec.queue)) {
+                counts.count(task, policy::priority(&task.spec, kind));
             }
         }
         let queues = inner.queues.iter();

@@ -14,7 +14,7 @@ use crate::api::{Payload, Task, TaskSpec, TaskStatus};
 use crate::cluster::calls::CallError;
 use crate::controller::Context;
 use crate::core::attempt::facts;
-use crate::core::launch::{job, names};
+use crate::core::launch::{holds, names};
 use crate::core::task::job_name;
 
 /// The run that the status speaks of, where the task asks for another by now.
@@ -39,7 +39,7 @@ pub async fn spec(task: &Task, status: &TaskStatus, context: &Context) -> Result
         return Ok(known);
     }
     let launched = launched(task, status, context).await?;
-    Ok(launched.and_then(|pod| job::launched_as(pod.annotations.as_ref()?, &known)).unwrap_or(known))
+    Ok(launched.and_then(|pod| holds::launched_as(pod.annotations.as_ref()?, &known)).unwrap_or(known))
 }
 
 /// The same as far as it is known without asking anybody.

@@ -18,8 +18,8 @@ pub async fn run(context: Arc<Context>) {
         return;
     }
     loop {
-        for (queue, summary) in context.cache.queues() {
-            let status = queue_status(&queue, &summary, Timestamp::now());
+        for (queue, counts) in context.cache.queues() {
+            let status = queue_status(&queue, &counts, Timestamp::now());
             if queue.status.as_ref() == Some(&status) {
                 continue;
             }

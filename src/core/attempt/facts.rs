@@ -8,7 +8,7 @@ use kube_core::ResourceExt;
 
 use super::reports::Said;
 use crate::Reason;
-use crate::launch::job::Holds;
+use crate::launch::holds::Holds;
 use crate::launch::names;
 use crate::time::{after, since};
 use task_manager_api::Task;

@@ -1,25 +1,25 @@
-//! The one place where a child's name, and the labels that find it again, are made.
+//! Names, labels and annotations of Jobs and pods. No other module makes them.
 
 use kube_core::ResourceExt;
-use sha2::{Digest, Sha256};
 
+use crate::digest::sha256_hex;
 use task_manager_api::{Task, TaskStatus};
 
-/// On every Job and pod of ours: the uid of its Task.
+/// On every Job and pod of a task: the uid of its Task.
 pub const LABEL_TASK_UID: &str = "taskmanager.dev/task-uid";
-/// On every Job and pod of ours: the name of its TaskType, as far as it fits a label.
+/// On every Job and pod of a task: the name of its TaskType, cut to the 63 characters of a label.
 pub const LABEL_TYPE: &str = "taskmanager.dev/type";
-/// On every Job and pod of ours: the number of its attempt.
+/// On every Job and pod of a task: the number of its attempt.
 pub const LABEL_ATTEMPT: &str = "taskmanager.dev/attempt";
-/// What the attempt holds of its queue, for counting it when its Task is gone.
+/// The slot of the attempt as JSON, so that it is counted when its Task is gone.
 pub const ANNOTATION_HOLDS: &str = "taskmanager.dev/holds";
 /// The payload, which the downward API turns into a file.
 pub const ANNOTATION_PAYLOAD: &str = "taskmanager.dev/payload";
 /// On a task that repeats another: that other's uid.
 pub const ANNOTATION_REPLAY_OF: &str = "taskmanager.dev/replay-of";
-/// On a task that was asked for with an idempotency key: the digest of what was asked for.
+/// On a task that was submitted with an idempotency key: the digest of the request's body.
 pub const ANNOTATION_BODY_DIGEST: &str = "taskmanager.dev/body-digest";
-/// Prefix of all that is ours among labels and annotations.
+/// Prefix of the labels and annotations that the operator sets.
 pub const PREFIX: &str = "taskmanager.dev/";
 /// Set by the Job controller on its pods.
 pub const LABEL_JOB_NAME: &str = "batch.kubernetes.io/job-name";
@@ -27,17 +27,17 @@ pub const LABEL_JOB_NAME: &str = "batch.kubernetes.io/job-name";
 const LONGEST: usize = 63;
 const HASH_DIGITS: usize = 16;
 
-/// The name of the Job that runs one attempt. It follows from the attempt alone, so that creating twice is
-/// harmless; from the uid, so that a task that was deleted and created again never takes over old children; and
-/// from the run's arrival, so that a run whose runId was used before does not either.
+/// The name of the Job that runs one attempt. It can be computed from the attempt, so that a second creation conflicts
+/// instead of starting a second Job. It contains the uid, so that a task that was deleted and created again never takes
+/// over old children, and the run's arrival, so that a run whose runId was used before does not either.
 fn job(task_name: &str, uid: &str, run_id: &str, arrival: &str, attempt: i32) -> String {
-    let digest = Sha256::digest(format!("{uid}/{run_id}/{arrival}/{attempt}"));
-    let hash: String = digest.iter().map(|byte| format!("{byte:02x}")).collect::<String>()[..HASH_DIGITS].into();
+    let digest = sha256_hex(format!("{uid}/{run_id}/{arrival}/{attempt}"));
+    let hash: String = digest.chars().take(HASH_DIGITS).collect();
     let stem: String = task_name.replace('.', "-").chars().take(LONGEST - HASH_DIGITS - 1).collect();
     format!("{}-{hash}", stem.trim_end_matches('-'))
 }
 
-/// The name of the Job that runs the attempt which `status` speaks of.
+/// The name of the Job that runs the attempt that `status` names.
 pub fn job_of(task: &Task, status: &TaskStatus) -> String {
     let uid = task.metadata.uid.as_deref().unwrap_or_default();
     let run_id = status.run_id.as_deref().unwrap_or(&task.spec.run_id);

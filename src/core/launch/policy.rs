@@ -1,4 +1,4 @@
-//! What applies to a task: its own word, else its type's, else the built-in default.
+//! The values in force for a task: its own, else its type's, else the built-in default, within the type's maximum.
 
 use super::resources;
 use crate::Reason;
@@ -26,7 +26,7 @@ pub struct RetryPolicy {
     pub oom_memory_factor: f64,
 }
 
-/// A task that its type does not let in: it ends Failed at once.
+/// Why a type does not accept a task, which then ends Failed at once.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Refusal {
     pub reason: Reason,
@@ -34,62 +34,64 @@ pub struct Refusal {
 }
 
 impl Policy {
-    /// With no type at hand (it was deleted while the task ran) the task's own word and the defaults hold.
-    pub fn of(task: &TaskSpec, kind: Option<&TaskTypeSpec>) -> Self {
-        let defaults = kind.map(|kind| &kind.defaults);
+    /// Without a type, which may have been deleted while the task ran, the task's own values and the defaults apply.
+    pub fn of(task: &TaskSpec, task_type: Option<&TaskTypeSpec>) -> Self {
+        let defaults = task_type.map(|task_type| &task_type.defaults);
         Self {
-            priority: priority(task, kind),
-            timeout_seconds: timeout(task, kind).into(),
-            start_deadline_seconds: kind
-                .and_then(|kind| kind.start_deadline_seconds)
+            priority: priority(task, task_type),
+            timeout_seconds: timeout(task, task_type).into(),
+            start_deadline_seconds: task_type
+                .and_then(|task_type| task_type.start_deadline_seconds)
                 .unwrap_or(START_DEADLINE_SECONDS)
                 .into(),
             retry: RetryPolicy::of(task.retry.as_ref(), defaults.and_then(|defaults| defaults.retry.as_ref()))
-                .within(kind.and_then(|kind| kind.maximum.retry_limit)),
+                .within(task_type.and_then(|task_type| task_type.maximum.retry_limit)),
         }
     }
 }
 
 impl RetryPolicy {
-    /// The type's maximum bounds the defaults, too.
+    /// The type's maximum also bounds the defaults.
     fn within(self, most: Option<i32>) -> Self {
         Self { limit: most.map_or(self.limit, |most| self.limit.min(most)), ..self }
     }
 
-    fn of(task: Option<&Retry>, kind: Option<&Retry>) -> Self {
-        fn first<T>(task: Option<&Retry>, kind: Option<&Retry>, field: impl Fn(&Retry) -> Option<T>) -> Option<T> {
-            task.and_then(&field).or_else(|| kind.and_then(&field))
+    fn of(task: Option<&Retry>, task_type: Option<&Retry>) -> Self {
+        fn first<T>(task: Option<&Retry>, task_type: Option<&Retry>, field: impl Fn(&Retry) -> Option<T>) -> Option<T> {
+            task.and_then(&field).or_else(|| task_type.and_then(&field))
         }
         Self {
-            limit: first(task, kind, |retry| retry.limit).unwrap_or(3),
-            initial_seconds: first(task, kind, |retry| retry.initial_seconds).unwrap_or(10),
-            factor: first(task, kind, |retry| retry.factor).unwrap_or(2.0),
-            max_seconds: first(task, kind, |retry| retry.max_seconds).unwrap_or(300),
-            disruption_limit: first(task, kind, |retry| retry.disruption_limit).unwrap_or(20),
-            oom_memory_factor: first(task, kind, |retry| retry.oom_memory_factor).unwrap_or(1.0),
+            limit: first(task, task_type, |retry| retry.limit).unwrap_or(3),
+            initial_seconds: first(task, task_type, |retry| retry.initial_seconds).unwrap_or(10),
+            factor: first(task, task_type, |retry| retry.factor).unwrap_or(2.0),
+            max_seconds: first(task, task_type, |retry| retry.max_seconds).unwrap_or(300),
+            disruption_limit: first(task, task_type, |retry| retry.disruption_limit).unwrap_or(20),
+            oom_memory_factor: first(task, task_type, |retry| retry.oom_memory_factor).unwrap_or(1.0),
         }
     }
 }
 
-pub fn priority(task: &TaskSpec, kind: Option<&TaskTypeSpec>) -> Priority {
-    let wanted = task.priority.or_else(|| kind.and_then(|kind| kind.defaults.priority)).unwrap_or_default();
-    kind.and_then(|kind| kind.maximum.priority).map_or(wanted, |most| wanted.min(most))
+pub fn priority(task: &TaskSpec, task_type: Option<&TaskTypeSpec>) -> Priority {
+    let wanted =
+        task.priority.or_else(|| task_type.and_then(|task_type| task_type.defaults.priority)).unwrap_or_default();
+    task_type.and_then(|task_type| task_type.maximum.priority).map_or(wanted, |most| wanted.min(most))
 }
 
-fn timeout(task: &TaskSpec, kind: Option<&TaskTypeSpec>) -> i32 {
-    let default = kind.and_then(|kind| kind.defaults.timeout_seconds);
+fn timeout(task: &TaskSpec, task_type: Option<&TaskTypeSpec>) -> i32 {
+    let default = task_type.and_then(|task_type| task_type.defaults.timeout_seconds);
     let wanted = task.timeout_seconds.or(default).unwrap_or(TIMEOUT_SECONDS);
-    kind.and_then(|kind| kind.maximum.timeout_seconds).map_or(wanted, |most| wanted.min(most))
+    task_type.and_then(|task_type| task_type.maximum.timeout_seconds).map_or(wanted, |most| wanted.min(most))
 }
 
-/// What a schema cannot see: whether the task stays within what its type allows.
-pub fn refusal(task: &Task, kind: &TaskTypeSpec) -> Option<Refusal> {
-    payload_refusal(task.spec.payload.as_ref(), &task.spec.type_, kind)
-        .or_else(|| above_maximum(&task.spec, kind).map(|message| Refusal { reason: Reason::AboveMaximum, message }))
+/// Why the task exceeds the limits of its type, which the schema cannot check; `None` where it does not.
+pub fn refusal(task: &Task, task_type: &TaskTypeSpec) -> Option<Refusal> {
+    payload_refusal(task.spec.payload.as_ref(), &task.spec.type_, task_type).or_else(|| {
+        above_maximum(&task.spec, task_type).map(|message| Refusal { reason: Reason::AboveMaximum, message })
+    })
 }
 
-fn payload_refusal(payload: Option<&Payload>, type_: &str, kind: &TaskTypeSpec) -> Option<Refusal> {
-    let most = kind.maximum.payload_bytes.unwrap_or(PAYLOAD_BYTES).max(0) as usize;
+fn payload_refusal(payload: Option<&Payload>, type_: &str, task_type: &TaskTypeSpec) -> Option<Refusal> {
+    let most = task_type.maximum.payload_bytes.unwrap_or(PAYLOAD_BYTES).max(0) as usize;
     let bytes = payload.map_or(2, Payload::bytes);
     (bytes > most.max(2)).then(|| Refusal {
         reason: Reason::PayloadTooLarge,
@@ -99,9 +101,9 @@ fn payload_refusal(payload: Option<&Payload>, type_: &str, kind: &TaskTypeSpec) 
     })
 }
 
-fn above_maximum(task: &TaskSpec, kind: &TaskTypeSpec) -> Option<String> {
+fn above_maximum(task: &TaskSpec, task_type: &TaskTypeSpec) -> Option<String> {
     let type_ = &task.type_;
-    let maximum = &kind.maximum;
+    let maximum = &task_type.maximum;
     if let Some(most) = maximum.priority.filter(|most| task.priority.is_some_and(|asked| asked > *most)) {
         return Some(format!("spec.priority is above {most}, the highest that type {type_} allows"));
     }
@@ -112,7 +114,7 @@ fn above_maximum(task: &TaskSpec, kind: &TaskTypeSpec) -> Option<String> {
     if let Some(most) = maximum.retry_limit.filter(|most| limit.is_some_and(|asked| asked > *most)) {
         return Some(format!("spec.retry.limit is above {most}, the most that type {type_} allows"));
     }
-    resources::above_maximum(task, kind)
+    resources::exceeding(task, task_type)
 }
 
 #[cfg(test)]
@@ -126,7 +128,7 @@ mod tests {
     }
 
     #[test]
-    fn built_in_defaults_hold_where_nobody_speaks() {
+    fn built_in_defaults_apply_where_neither_task_nor_type_sets_a_value() {
         let policy = Policy::of(&TaskSpec::default(), None);
         assert_eq!(
             (policy.priority, policy.timeout_seconds, policy.start_deadline_seconds),
@@ -152,26 +154,26 @@ mod tests {
     #[test]
     fn retry_is_merged_field_by_field() {
         let spec = TaskSpec { retry: Some(Retry { limit: Some(7), ..Retry::default() }), ..TaskSpec::default() };
-        let kind = TaskTypeSpec {
+        let task_type = TaskTypeSpec {
             defaults: Defaults {
                 retry: Some(Retry { limit: Some(1), initial_seconds: Some(2), ..Retry::default() }),
                 ..Defaults::default()
             },
             ..TaskTypeSpec::default()
         };
-        let retry = Policy::of(&spec, Some(&kind)).retry;
+        let retry = Policy::of(&spec, Some(&task_type)).retry;
         assert_eq!((retry.limit, retry.initial_seconds, retry.max_seconds), (7, 2, 300));
     }
 
     #[test]
     fn a_payload_is_measured_as_compact_json_against_the_types_limit() {
-        let kind = TaskTypeSpec {
+        let task_type = TaskTypeSpec {
             maximum: Maximum { payload_bytes: Some(9), ..Maximum::default() },
             ..TaskTypeSpec::default()
         };
         let of = |value: serde_json::Value| {
             let payload = serde_json::from_value(value).expect("an object");
-            refusal(&task(TaskSpec { payload: Some(payload), ..TaskSpec::default() }), &kind)
+            refusal(&task(TaskSpec { payload: Some(payload), ..TaskSpec::default() }), &task_type)
                 .map(|refusal| refusal.reason)
         };
         assert_eq!(of(json!({"a": "bc"})), Some(Reason::PayloadTooLarge));
@@ -180,7 +182,7 @@ mod tests {
 
     #[test]
     fn each_maximum_is_told_with_the_field_and_the_bound() {
-        let kind = TaskTypeSpec {
+        let task_type = TaskTypeSpec {
             maximum: Maximum {
                 priority: Some(Priority::High),
                 timeout_seconds: Some(60),
@@ -201,18 +203,18 @@ mod tests {
             (with_limit("nvidia.com/gpu", "1"), "nvidia.com/gpu"),
         ];
         for (spec, word) in asks {
-            let refusal = refusal(&task(spec), &kind).expect("above the maximum");
+            let refusal = refusal(&task(spec), &task_type).expect("above the maximum");
             assert_eq!(refusal.reason, Reason::AboveMaximum);
             assert!(refusal.message.contains(word), "{}", refusal.message);
         }
-        assert_eq!(refusal(&task(with_limit("cpu", "64")), &kind), None, "cpu is not named, so it is free");
+        assert_eq!(refusal(&task(with_limit("cpu", "64")), &task_type), None, "cpu is not named, so it is free");
         let exactly = TaskSpec {
             priority: Some(Priority::High),
             timeout_seconds: Some(60),
             retry: Some(Retry { limit: Some(2), ..Retry::default() }),
             ..with_limit("memory", "1Gi")
         };
-        assert_eq!(refusal(&task(exactly), &kind), None, "the maximum itself is allowed");
+        assert_eq!(refusal(&task(exactly), &task_type), None, "the maximum itself is allowed");
     }
 
     fn with_limit(resource: &str, quantity: &str) -> TaskSpec {

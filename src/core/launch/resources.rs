@@ -1,4 +1,4 @@
-//! What a work container asks for, and what a pod counts for: as the scheduler counts it.
+//! Resources of the work's container, and the sum that a pod counts for: computed as the Kubernetes scheduler does.
 
 use std::collections::BTreeMap;
 
@@ -10,9 +10,9 @@ use crate::{ParsedType, Settings};
 use task_manager_api::{Amount, MOST, Quantity, Resources, Task, TaskSpec, TaskTypeSpec};
 
 const MEMORY: &str = "memory";
-/// What a task may set though its type's maximum does not name it.
+/// Resources that a task may set though its type's maximum does not name them.
 const FREE: [&str; 2] = ["cpu", MEMORY];
-/// How the names of huge pages of any size begin.
+/// Prefix of the resource names of huge pages of any size.
 const HUGE_PAGES: &str = "hugepages-";
 
 /// The largest quantity that Kubernetes knows.
@@ -21,17 +21,17 @@ const LARGEST: Amount = Amount::whole(i64::MAX);
 /// Amounts by resource name. Sorted, so that equal sums print equally.
 pub type Amounts = BTreeMap<String, Amount>;
 
-/// Requests and limits of the work container: task over type over template, key by key; memory grown by what
-/// earlier attempts ran out of; a request above its limit lowered to it.
-pub fn of_work(task: &Task, kind: &ParsedType, template: &Container, settings: &Settings) -> Resources {
+/// Requests and limits of the work's container: by resource, the task's, else the type's, else the template's. Memory grows
+/// after attempts that ran out of it, and a request above its limit is lowered to the limit.
+pub fn of_work(task: &Task, task_type: &ParsedType, template: &Container, settings: &Settings) -> Resources {
     let mut work = from_template(template.resources.as_ref());
-    for layer in [kind.spec.defaults.resources.as_ref(), task.spec.resources.as_ref()].into_iter().flatten() {
+    for layer in [task_type.spec.defaults.resources.as_ref(), task.spec.resources.as_ref()].into_iter().flatten() {
         work.requests.extend(layer.requests.clone());
         work.limits.extend(layer.limits.clone());
     }
     work.limits.entry(MEMORY.into()).or_insert_with(|| settings.default_memory_limit.clone());
-    grow_memory(&mut work, task, &kind.spec);
-    keep_within(&mut work, &kind.spec);
+    grow_memory(&mut work, task, &task_type.spec);
+    keep_within(&mut work, &task_type.spec);
     for (resource, limit) in &work.limits {
         let request = work.requests.entry(resource.clone()).or_insert_with(|| limit.clone());
         if amount(request) > amount(limit) {
@@ -51,9 +51,9 @@ fn from_template(resources: Option<&ResourceRequirements>) -> Resources {
     }
 }
 
-/// The type's maximum bounds what defaults and template set, too.
-fn keep_within(work: &mut Resources, kind: &TaskTypeSpec) {
-    for (name, most) in &kind.maximum.resources {
+/// The type's maximum also bounds values from defaults and template.
+fn keep_within(work: &mut Resources, task_type: &TaskTypeSpec) {
+    for (name, most) in &task_type.maximum.resources {
         for quantities in [&mut work.requests, &mut work.limits] {
             if let Some(quantity) = quantities.get_mut(name).filter(|quantity| amount(quantity) > amount(most)) {
                 *quantity = most.clone();
@@ -62,14 +62,14 @@ fn keep_within(work: &mut Resources, kind: &TaskTypeSpec) {
     }
 }
 
-/// After an attempt that ran out of memory, request and limit grow by `oomMemoryFactor`, up to the maximum.
-fn grow_memory(work: &mut Resources, task: &Task, kind: &TaskTypeSpec) {
+/// Multiplies memory request and limit by `oomMemoryFactor` for each attempt that ran out of memory, up to the maximum.
+fn grow_memory(work: &mut Resources, task: &Task, task_type: &TaskTypeSpec) {
     let times = task.status.as_ref().map(|status| status.oom_kills).unwrap_or_default();
-    let factor = Policy::of(&task.spec, Some(kind)).retry.oom_memory_factor.powi(times);
+    let factor = Policy::of(&task.spec, Some(task_type)).retry.oom_memory_factor.powi(times);
     if factor <= 1.0 {
         return;
     }
-    let most = kind.maximum.resources.get(MEMORY).map_or(LARGEST, amount);
+    let most = task_type.maximum.resources.get(MEMORY).map_or(LARGEST, amount);
     for quantities in [&mut work.requests, &mut work.limits] {
         if let Some(quantity) = quantities.get_mut(MEMORY) {
             let plain = amount(quantity);
@@ -79,11 +79,11 @@ fn grow_memory(work: &mut Resources, task: &Task, kind: &TaskTypeSpec) {
     }
 }
 
-/// What a whole pod requests, as the scheduler counts it: the containers together, or the largest moment of
-/// the init containers where that is more; sidecars run beside both; what the pod as a whole asks for goes before that;
-/// overhead on top.
+/// The requests of a whole pod as the scheduler counts them: the containers' sum, or the largest step of the init
+/// containers where that is more. Sidecars count in both. Pod-level resources replace that sum, and overhead is added.
+/// The rule is Kubernetes' `PodRequests` in `k8s.io/component-helpers/resource`.
 ///
-/// `work` stands in for the resources of the first container.
+/// `work` replaces the resources of the first container.
 pub fn of_pod(spec: &PodSpec, work: Option<&Resources>) -> Amounts {
     let of_work =
         work.map(|work| work.requests.iter().map(|(name, quantity)| (name.clone(), amount(quantity))).collect());
@@ -105,8 +105,8 @@ pub fn of_pod(spec: &PodSpec, work: Option<&Resources>) -> Amounts {
     sum([together, amounts(spec.overhead.as_ref())])
 }
 
-/// What a pod asks for as a whole. Its limit stands for a request that neither it nor a container makes; of huge pages
-/// always.
+/// The pod-level requests. A pod-level limit counts as the request where neither pod nor container sets one, and for huge
+/// pages always.
 fn of_the_whole(spec: &PodSpec, of_containers: &Amounts) -> Amounts {
     let Some(resources) = &spec.resources else { return Amounts::new() };
     let mut limits = amounts(resources.limits.as_ref());
@@ -145,7 +145,7 @@ fn largest(mut one: Amounts, other: Amounts) -> Amounts {
     one
 }
 
-/// What cannot be read counts as more than anything: nothing slips under a bound for being unreadable.
+/// The amount of a quantity. An unreadable one counts as more than any bound, so that it never passes for being unreadable.
 pub fn amount(quantity: &Quantity) -> Amount {
     quantity.amount().unwrap_or(MOST)
 }
@@ -154,12 +154,12 @@ fn pod_amount(quantity: &PodQuantity) -> Amount {
     amount(&Quantity(quantity.0.clone()))
 }
 
-/// Why a task's resources are more than its type allows, in a sentence.
-pub fn above_maximum(task: &TaskSpec, kind: &TaskTypeSpec) -> Option<String> {
+/// Why a task's resources exceed its type's maximum, in a sentence.
+pub fn exceeding(task: &TaskSpec, task_type: &TaskTypeSpec) -> Option<String> {
     let resources = task.resources.as_ref()?;
     let asked = [("requests", &resources.requests), ("limits", &resources.limits)];
     asked.into_iter().flat_map(|(field, map)| map.iter().map(move |entry| (field, entry))).find_map(
-        |(field, (name, quantity))| match kind.maximum.resources.get(name) {
+        |(field, (name, quantity))| match task_type.maximum.resources.get(name) {
             Some(most) if amount(quantity) > amount(most) => Some(format!(
                 "spec.resources.{field}.{name} is {}, above {}, the most that type {} allows",
                 quantity.0, most.0, task.type_
@@ -183,20 +183,20 @@ mod tests {
         entries.iter().map(|(name, text)| ((*name).to_owned(), Quantity((*text).to_owned()))).collect()
     }
 
-    fn kind(spec: TaskTypeSpec) -> ParsedType {
+    fn task_type(spec: TaskTypeSpec) -> ParsedType {
         let template = json!({"spec": {"containers": [{"name": "work", "image": "busybox",
             "resources": {"requests": {"cpu": "100m"}, "limits": {"memory": "64Mi"}}}]}});
         ParsedType::read(&TaskTypeSpec { template, ..spec })
     }
 
-    fn work(task: &Task, kind: &ParsedType) -> Resources {
-        let template = kind.template.as_ref().expect("a template").spec.as_ref().expect("a spec");
-        of_work(task, kind, &template.containers[0], &Settings::default())
+    fn work(task: &Task, task_type: &ParsedType) -> Resources {
+        let template = task_type.template.as_ref().expect("a template").spec.as_ref().expect("a spec");
+        of_work(task, task_type, &template.containers[0], &Settings::default())
     }
 
     #[test]
     fn task_goes_over_type_over_template_key_by_key() {
-        let kind = kind(TaskTypeSpec {
+        let task_type = task_type(TaskTypeSpec {
             defaults: Defaults {
                 resources: Some(Resources {
                     requests: quantities(&[("cpu", "200m")]),
@@ -208,7 +208,7 @@ mod tests {
         });
         let resources = Some(Resources { requests: quantities(&[("memory", "32Mi")]), ..Resources::default() });
         let task = Task::new("t", TaskSpec { resources, ..TaskSpec::default() });
-        let work = work(&task, &kind);
+        let work = work(&task, &task_type);
         assert_eq!(work.requests, quantities(&[("cpu", "200m"), ("memory", "32Mi")]));
         assert_eq!(work.limits, quantities(&[("cpu", "2"), ("memory", "64Mi")]));
     }
@@ -217,12 +217,12 @@ mod tests {
     fn a_request_above_its_limit_is_lowered_to_it() {
         let resources = Some(Resources { requests: quantities(&[("memory", "1Gi")]), ..Resources::default() });
         let task = Task::new("t", TaskSpec { resources, ..TaskSpec::default() });
-        assert_eq!(work(&task, &kind(TaskTypeSpec::default())).requests["memory"].0, "64Mi");
+        assert_eq!(work(&task, &task_type(TaskTypeSpec::default())).requests["memory"].0, "64Mi");
     }
 
     #[test]
     fn memory_grows_with_each_time_out_of_memory_up_to_the_maximum() {
-        let kind = kind(TaskTypeSpec {
+        let task_type = task_type(TaskTypeSpec {
             maximum: Maximum { resources: quantities(&[("memory", "200Mi")]), ..Maximum::default() },
             ..TaskTypeSpec::default()
         });
@@ -231,7 +231,7 @@ mod tests {
             let mut task = Task::new("t", TaskSpec { retry, ..TaskSpec::default() });
             task.status = Some(TaskStatus { oom_kills: times, ..TaskStatus::default() });
             let mib = 1024 * 1024 * 1000;
-            amount(&work(&task, &kind).limits["memory"]).0 / mib
+            amount(&work(&task, &task_type).limits["memory"]).0 / mib
         };
         assert_eq!([after(0), after(1), after(2)], [64, 128, 200]);
     }
@@ -241,7 +241,7 @@ mod tests {
         let retry = Some(Retry { oom_memory_factor: Some(4.0), ..Retry::default() });
         let mut task = Task::new("t", TaskSpec { retry, ..TaskSpec::default() });
         task.status = Some(TaskStatus { oom_kills: i32::MAX, ..TaskStatus::default() });
-        assert_eq!(work(&task, &kind(TaskTypeSpec::default())).limits["memory"].0, i64::MAX.to_string());
+        assert_eq!(work(&task, &task_type(TaskTypeSpec::default())).limits["memory"].0, i64::MAX.to_string());
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! The candidates of one queue and one type: those whose time has come, in order, and those who still wait for it.
+//! The pending tasks of one queue and one type, in order: those that are ready, and those whose time has not come.
 //! Never asks whether there is room.
 
 use std::collections::{BTreeMap, btree_map};
@@ -7,73 +7,73 @@ use std::sync::Arc;
 use jiff::Timestamp;
 
 use super::order::{Key, Order};
-use super::standing::Candidate;
+use super::state::PendingTask;
 use crate::launch::resources::Amounts;
 
-/// What a line is of: a queue and a type.
-pub type Row = Arc<(Key, Key)>;
+/// The queue and the type whose pending tasks a line holds.
+pub type LineKey = Arc<(Key, Key)>;
 
 #[derive(Debug, Default)]
 pub struct Line {
-    due: BTreeMap<Order, Candidate>,
-    later: BTreeMap<(Timestamp, Order), Candidate>,
-    /// What the candidate that came last asks for: the next one mostly asks for the same.
-    asked: Arc<Amounts>,
+    ready: BTreeMap<Order, PendingTask>,
+    delayed: BTreeMap<(Timestamp, Order), PendingTask>,
+    /// The requests of the task that came last. The next one mostly requests the same and then shares them.
+    last_requests: Arc<Amounts>,
 }
 
-/// Where in a line a candidate stands.
+/// Finds a pending task in its line.
 #[derive(Debug)]
-pub struct Spot {
+pub struct PendingKey {
     pub order: Order,
     ready_at: Option<Timestamp>,
 }
 
 impl Line {
-    pub fn insert(&mut self, mut candidate: Candidate) -> Spot {
-        if self.asked == candidate.asks {
-            candidate.asks = self.asked.clone();
+    pub fn insert(&mut self, mut pending: PendingTask) -> PendingKey {
+        if self.last_requests == pending.requests {
+            pending.requests = self.last_requests.clone();
         } else {
-            self.asked = candidate.asks.clone();
+            self.last_requests = pending.requests.clone();
         }
-        let spot = Spot { order: candidate.order.clone(), ready_at: candidate.ready_at };
-        match candidate.ready_at {
-            Some(ready) => self.later.insert((ready, spot.order.clone()), candidate),
-            None => self.due.insert(spot.order.clone(), candidate),
+        let key = PendingKey { order: pending.order.clone(), ready_at: pending.ready_at };
+        match pending.ready_at {
+            Some(ready) => self.delayed.insert((ready, key.order.clone()), pending),
+            None => self.ready.insert(key.order.clone(), pending),
         };
-        spot
+        key
     }
 
-    pub fn get(&self, spot: &Spot) -> Option<&Candidate> {
-        self.due.get(&spot.order).or_else(|| self.later.get(&(spot.ready_at?, spot.order.clone())))
+    pub fn get(&self, key: &PendingKey) -> Option<&PendingTask> {
+        self.ready.get(&key.order).or_else(|| self.delayed.get(&(key.ready_at?, key.order.clone())))
     }
 
-    pub fn remove(&mut self, spot: &Spot) {
-        if self.due.remove(&spot.order).is_none()
-            && let Some(ready) = spot.ready_at
+    pub fn remove(&mut self, key: &PendingKey) {
+        if self.ready.remove(&key.order).is_none()
+            && let Some(ready) = key.ready_at
         {
-            self.later.remove(&(ready, spot.order.clone()));
+            self.delayed.remove(&(ready, key.order.clone()));
         }
     }
 
-    /// Takes in whose time has come; returns when that of the next one comes.
-    pub fn ripen(&mut self, now: Timestamp) -> Option<Timestamp> {
-        while let Some(first) = self.later.first_entry() {
+    /// Moves the delayed tasks whose time has come among the ready ones; returns when the next one becomes ready.
+    pub fn promote(&mut self, now: Timestamp) -> Option<Timestamp> {
+        while let Some(first) = self.delayed.first_entry() {
             let (ready, _) = first.key();
             if *ready > now {
                 return Some(*ready);
             }
-            let candidate = first.remove();
-            self.due.insert(candidate.order.clone(), candidate);
+            let pending = first.remove();
+            self.ready.insert(pending.order.clone(), pending);
         }
         None
     }
 
-    /// Whose time has come, in order.
-    pub fn due(&self) -> btree_map::Values<'_, Order, Candidate> {
-        self.due.values()
+    /// The tasks whose time has come, in order.
+    pub fn ready(&self) -> btree_map::Values<'_, Order, PendingTask> {
+        self.ready.values()
     }
 
     pub fn is_empty(&self) -> bool {
-        self.due.is_empty() && self.later.is_empty()
+        self.ready.is_empty() && self.delayed.is_empty()
     }
 }

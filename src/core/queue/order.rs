@@ -1,4 +1,4 @@
-//! The one order in which tasks get their slots, everywhere: here, and in the position that REST shows.
+//! The order in which tasks get their slots. Admission and the position that REST shows compare by it alone.
 
 use std::cmp::Reverse;
 use std::sync::Arc;
@@ -8,7 +8,7 @@ use task_manager_api::Priority;
 /// A namespace and a name in it.
 pub type Key = (Arc<str>, Arc<str>);
 
-/// The one order of tasks: priority, then arrival, then uid, so that no two tasks tie. Least is first.
+/// Compares by priority, then arrival, then uid, so that no two tasks tie. The least is first.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Order {
     priority: Reverse<Priority>,
@@ -21,8 +21,8 @@ impl Order {
         Self { priority: Reverse(priority), arrival, uid }
     }
 
-    /// The same of a task that is known by this copy of its uid.
-    pub fn of(self, uid: Arc<str>) -> Self {
+    /// The same order with this copy of the uid, so that it is in memory once.
+    pub fn with_uid(self, uid: Arc<str>) -> Self {
         Self { uid, ..self }
     }
 

@@ -5,7 +5,7 @@
 
 use super::{Action, Decision, View};
 use crate::telling::conditions;
-use crate::telling::conditions::Said;
+use crate::telling::conditions::Explanation;
 use task_manager_api::{State, Task, TaskStatus};
 
 /// A run whose record is to be in the archive before anything more is written.
@@ -87,8 +87,11 @@ impl View<'_> {
     fn waits_for_the_record(&self, ended: &TaskStatus) -> TaskStatus {
         let (new, old) = (&self.task.spec.run_id, ended.run_id.as_deref().unwrap_or_default());
         let message = format!("runId {new} begins once the archive has the record of runId {old}");
-        let said =
-            Said { state: ended.state, reason: ended.reason, message: ended.message.as_deref().unwrap_or_default() };
+        let said = Explanation {
+            state: ended.state,
+            reason: ended.reason,
+            message: ended.message.as_deref().unwrap_or_default(),
+        };
         TaskStatus {
             conditions: conditions::of_rerun(
                 &said,
@@ -104,8 +107,11 @@ impl View<'_> {
     /// The same end, as the present generation of the task is told it.
     pub(super) fn retold(&self) -> TaskStatus {
         let status = &self.status;
-        let said =
-            Said { state: status.state, reason: status.reason, message: status.message.as_deref().unwrap_or_default() };
+        let said = Explanation {
+            state: status.state,
+            reason: status.reason,
+            message: status.message.as_deref().unwrap_or_default(),
+        };
         TaskStatus {
             conditions: conditions::of_task(&said, &status.conditions, self.now),
             observed_generation: self.task.metadata.generation.unwrap_or_default(),

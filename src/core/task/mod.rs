@@ -19,7 +19,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::attempt::facts::{JobFacts, Observed, Why};
 use super::launch::names;
-use super::queue::Capacity;
+use super::queue::Quota;
 use super::time::after;
 use super::{ParsedType, Policy, Reason, Settings};
 use task_manager_api::{State, Task, TaskStatus};
@@ -34,7 +34,7 @@ pub struct Surroundings<'a> {
     /// The TaskType that the task names; `None` while there is no such type.
     pub task_type: Option<&'a ParsedType>,
     /// The TaskQueue that the task names; `None` while there is no such queue.
-    pub queue: Option<&'a Capacity>,
+    pub queue: Option<&'a Quota>,
     pub observed: &'a Observed,
     /// The resourceVersion with which the task was first seen in the run that it asks for: its arrival.
     pub first_seen: u64,

@@ -166,7 +166,7 @@ fn with_what_happened(view: &View, why: Why) -> Why {
 
 fn too_large(view: &View) -> Option<Why> {
     let kind: &ParsedType = view.around.task_type?;
-    let amounts = crate::launch::job::counted(view.task, kind, view.around.settings).ok()?;
+    let amounts = crate::launch::holds::counted(view.task, kind, view.around.settings).ok()?;
     let bound = view.around.queue?.never_fits(view.policy.priority, &amounts)?;
     Some(because(Reason::TooLargeForQueue, format!("queue {}: {bound}", view.task.spec.queue)))
 }

@@ -15,7 +15,7 @@ use crate::Reason;
 use crate::attempt::ended;
 use crate::attempt::ended::{Ended, LOST_AFTER};
 use crate::attempt::facts::{GIVEN_BACK_AFTER, JobFacts, Observed, PodFacts, TOLD_AFTER, Why};
-use crate::launch::job;
+use crate::launch::holds;
 use crate::time::after;
 use task_manager_api::{FailureRule, State, Task, TaskStatus};
 
@@ -239,8 +239,8 @@ fn launch(view: &View) -> Decision {
     let Some(kind) = view.around.task_type else {
         return Decision::write(view.readmitted(&queued::no_type(view)));
     };
-    let counted = match job::counted(view.task, kind, view.around.settings) {
-        Ok(counted) => job::shown(&counted),
+    let counted = match holds::counted(view.task, kind, view.around.settings) {
+        Ok(counted) => holds::to_quantities(&counted),
         Err(error) => return Decision::write(view.readmitted(&queued::not_ready(view, &error))),
     };
     // What runs is what was admitted: a change in between goes through admission again.

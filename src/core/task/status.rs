@@ -9,7 +9,7 @@ use crate::attempt::ended;
 use crate::attempt::ended::{Ended, Verdict};
 use crate::attempt::facts::{PodFacts, Why};
 use crate::telling::conditions;
-use crate::telling::conditions::Said;
+use crate::telling::conditions::Explanation;
 use crate::{ParsedType, Policy, Reason};
 use task_manager_api::{Admitted, AttemptOutcome, AttemptRecord, State, Task, TaskStatus};
 
@@ -28,7 +28,7 @@ pub struct Admission {
 /// Puts state, reason, message and conditions into `status`: the end of every transition.
 fn saying(mut status: TaskStatus, task: &Task, state: State, why: &Why, now: Timestamp) -> TaskStatus {
     let message = conditions::shortened(&why.message);
-    let said = Said { state, reason: why.reason, message: &message };
+    let said = Explanation { state, reason: why.reason, message: &message };
     status.conditions = conditions::of_task(&said, &status.conditions, now);
     status.observed_generation = task.metadata.generation.unwrap_or_default();
     status.run_id.get_or_insert_with(|| task.spec.run_id.clone());

@@ -1,4 +1,5 @@
-//! State and reason as conditions: ours for `kubectl wait`, and kstatus' for Argo CD and Flux.
+//! The conditions of a task: its own for `kubectl wait`, and those of kstatus (`sigs.k8s.io/cli-utils`) for Argo CD and
+//! Flux.
 
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
@@ -10,36 +11,37 @@ use task_manager_api::{Condition, State};
 /// The longest message that a status keeps, in characters.
 const LONGEST_MESSAGE: usize = 1024;
 
-/// What of a message a status keeps: others wrote it, and it may be of any length.
+/// A message as a status keeps it: others wrote it, and it may have any length.
 pub fn shortened(message: &str) -> String {
     text::cut(message, LONGEST_MESSAGE)
 }
 
-/// A message of others with what follows from it, which is kept however long that message is.
+/// A message of others followed by `by`, which is kept in full: only the message is shortened.
 pub fn followed(message: &str, by: &str) -> String {
     let room = LONGEST_MESSAGE.saturating_sub(by.chars().count() + "; ".len());
     format!("{}; {by}", text::cut(message, room))
 }
 
-/// What the conditions are to say.
-pub struct Said<'a> {
+/// State, reason and message that conditions show.
+pub struct Explanation<'a> {
     pub state: State,
     pub reason: Reason,
     pub message: &'a str,
 }
 
-/// The conditions of a task. `lastTransitionTime` moves only when a condition's status does, so that saying
-/// the same again changes nothing.
-pub fn of_task(said: &Said, before: &[Condition], now: Timestamp) -> Vec<Condition> {
-    table(said.state, said.reason)
+/// The conditions of a task. `lastTransitionTime` changes only with a condition's status, so that the same explanation again
+/// changes nothing.
+pub fn of_task(explanation: &Explanation, before: &[Condition], now: Timestamp) -> Vec<Condition> {
+    table(explanation.state, explanation.reason)
         .into_iter()
-        .map(|(type_, status)| condition(type_, status, said.reason, said.message, before, now))
+        .map(|(type_, status)| condition(type_, status, explanation.reason, explanation.message, before, now))
         .collect()
 }
 
-/// The conditions of a task whose run is over, and whose next one cannot begin before the archive has its record.
-pub fn of_rerun(ended: &Said, waits: &str, before: &[Condition], now: Timestamp) -> Vec<Condition> {
-    let waiting = Said { state: State::Queued, reason: Reason::WaitingForArchive, message: waits };
+/// The conditions of a task whose run has ended and whose next run cannot begin before the archive has the record:
+/// `ended` as the task's own conditions, and kstatus' conditions say that it waits.
+pub fn of_rerun(ended: &Explanation, waits: &str, before: &[Condition], now: Timestamp) -> Vec<Condition> {
+    let waiting = Explanation { state: State::Queued, reason: Reason::WaitingForArchive, message: waits };
     let of_end = table(ended.state, ended.reason).into_iter().filter(|(type_, _)| !KSTATUS.contains(type_));
     let of_wait = table(waiting.state, waiting.reason).into_iter().filter(|(type_, _)| KSTATUS.contains(type_));
     of_end
@@ -48,10 +50,10 @@ pub fn of_rerun(ended: &Said, waits: &str, before: &[Condition], now: Timestamp)
         .collect()
 }
 
-/// The conditions that say whether anything is going on.
+/// The conditions that kstatus reads.
 const KSTATUS: [&str; 3] = ["Ready", "Reconciling", "Stalled"];
 
-/// Which conditions are present, and with which status. Reconciling and Stalled are present only when true.
+/// The conditions of a state with their statuses. Reconciling and Stalled are present only when true.
 fn table(state: State, reason: Reason) -> Vec<(&'static str, &'static str)> {
     match state {
         State::Queued if reason == Reason::TooLargeForQueue => {
@@ -90,7 +92,7 @@ fn condition(
     }
 }
 
-/// Times of conditions are written in whole seconds; one read back must equal one just made.
+/// Kubernetes writes times of conditions in whole seconds. One that is read back must equal the one that was written.
 fn whole_seconds(now: Timestamp) -> Timestamp {
     Timestamp::from_second(now.as_second()).unwrap_or(now)
 }
@@ -101,7 +103,7 @@ mod tests {
 
     fn say(state: State, reason: Reason, before: &[Condition], second: i64) -> Vec<Condition> {
         let now = Timestamp::from_second(second).expect("a time");
-        of_task(&Said { state, reason, message: "" }, before, now)
+        of_task(&Explanation { state, reason, message: "" }, before, now)
     }
 
     fn status<'a>(conditions: &'a [Condition], type_: &str) -> Option<&'a str> {
@@ -109,7 +111,7 @@ mod tests {
     }
 
     #[test]
-    fn kstatus_reads_each_state_rightly() {
+    fn kstatus_reads_each_state_correctly() {
         for (state, reason, ready, reconciling, stalled) in [
             (State::Queued, Reason::Queued, "False", Some("True"), None),
             (State::Queued, Reason::TooLargeForQueue, "False", None, Some("True")),

@@ -1,4 +1,4 @@
-//! What people are told: conditions, events, and texts cut to size.
+//! Texts for people: conditions, events, and shortening. Never decides what happens.
 
 pub mod conditions;
 pub mod text;

@@ -1,8 +1,8 @@
-//! Texts that others wrote, cut to what may be kept of them. Never says what they mean.
+//! Shortens texts that others wrote. Never reads their meaning.
 
 const ELLIPSIS: &str = "…";
 
-/// `text` in at most so many characters: what is longer ends with a word, and an ellipsis.
+/// `text` in at most `most` characters. A longer one is cut at the end of a word, with an ellipsis.
 pub fn cut(text: &str, most: usize) -> String {
     if text.char_indices().nth(most).is_none() {
         return text.into();
@@ -11,7 +11,7 @@ pub fn cut(text: &str, most: usize) -> String {
     ended_at(text, end)
 }
 
-/// The same in at most so many bytes.
+/// `text` in at most `most` bytes, cut in the same way.
 pub fn cut_bytes(text: &str, most: usize) -> String {
     if text.len() <= most {
         return text.into();
@@ -19,7 +19,7 @@ pub fn cut_bytes(text: &str, most: usize) -> String {
     ended_at(text, text.floor_char_boundary(most.saturating_sub(ELLIPSIS.len())))
 }
 
-/// A word that is very long, or text that has none, is cut all the same.
+/// Cuts at the last gap before `end`, or within a word where that gap is less than half way.
 fn ended_at(text: &str, end: usize) -> String {
     let (head, rest) = text.split_at(end);
     let ends_a_word = rest.starts_with(char::is_whitespace);
@@ -34,7 +34,7 @@ mod tests {
     use proptest::prelude::*;
 
     #[test]
-    fn what_is_too_long_ends_with_a_word_and_an_ellipsis() {
+    fn a_long_text_ends_with_a_word_and_an_ellipsis() {
         for (text, most, kept) in [
             ("no page seven", 13, "no page seven"),
             ("no page seven", 12, "no page…"),
@@ -54,7 +54,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn whatever_is_cut_fits_and_is_not_cut_again(text in "(?s).{0,300}", most in 1..200usize) {
+        fn a_cut_text_fits_and_is_not_cut_again(text in "(?s).{0,300}", most in 1..200usize) {
             let kept = cut(&text, most);
             prop_assert!(kept.chars().count() <= most);
             prop_assert_eq!(&cut(&kept, most), &kept);

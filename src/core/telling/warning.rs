@@ -1,17 +1,17 @@
-//! What of a status change is worth an event: what went wrong, and what is stuck. Each event is a write to the
-//! API server, so what goes well is told by the status alone.
+//! Chooses the status changes that deserve a warning event: failures, and tasks that are stuck. Each event is a write to
+//! the API server, so success is visible in the status alone.
 
 use super::text;
 use crate::Reason;
 use task_manager_api::{AttemptOutcome, State, TaskStatus};
 
-/// A warning for whoever looks at the task.
+/// A warning event on a task.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Warning {
     pub reason: Reason,
     pub message: String,
-    /// What it is about, in a word: an attempt, the end, or waiting.
-    pub about: String,
+    /// The `action` of the event: `Attempt<number>`, `Finish` or `Wait`.
+    pub action: String,
 }
 
 /// The longest note of an event that the API server takes, in bytes.
@@ -19,22 +19,22 @@ const LONGEST_NOTE: usize = 1024;
 
 /// The warning that goes with a status that was just written, if any.
 pub fn warning(was: &TaskStatus, is: &TaskStatus) -> Option<Warning> {
-    let told = |reason, about: String| {
+    let warn = |reason, action: String| {
         let message = text::cut_bytes(is.message.as_deref().unwrap_or(is.reason.sentence()), LONGEST_NOTE);
-        Some(Warning { reason, message, about })
+        Some(Warning { reason, message, action })
     };
     if is.state == State::Failed && was.state != State::Failed {
-        return told(is.reason, "Finish".into());
+        return warn(is.reason, "Finish".into());
     }
     let ended = is.attempts.last().filter(|attempt| was.attempts.last() != Some(*attempt));
     match ended.filter(|attempt| matches!(attempt.outcome, AttemptOutcome::Failed | AttemptOutcome::Disrupted)) {
-        Some(attempt) => told(attempt.reason, format!("Attempt{}", attempt.number)),
-        None if is_stuck(is) && was.reason != is.reason => told(is.reason, "Wait".into()),
+        Some(attempt) => warn(attempt.reason, format!("Attempt{}", attempt.number)),
+        None if is_stuck(is) && was.reason != is.reason => warn(is.reason, "Wait".into()),
         None => None,
     }
 }
 
-/// It does not go on by itself.
+/// Whether the task waits for something that somebody must change.
 fn is_stuck(status: &TaskStatus) -> bool {
     !status.state.is_final()
         && matches!(
@@ -67,7 +67,7 @@ mod tests {
     }
 
     #[test]
-    fn what_goes_well_is_no_event() {
+    fn success_is_no_event() {
         let queued = status(State::Queued, Reason::Queued);
         let processing = status(State::Processing, Reason::Admitted);
         assert_eq!(reason(&queued, &processing), None);
@@ -76,7 +76,7 @@ mod tests {
     }
 
     #[test]
-    fn a_failed_attempt_is_told_once_with_its_own_reason() {
+    fn a_failed_attempt_is_warned_of_once_with_its_own_reason() {
         let processing = status(State::Processing, Reason::Running);
         let attempt =
             AttemptRecord { reason: Reason::OOMKilled, outcome: AttemptOutcome::Failed, ..AttemptRecord::default() };
@@ -94,7 +94,7 @@ mod tests {
     }
 
     #[test]
-    fn being_stuck_is_told_when_it_begins() {
+    fn a_stuck_task_is_warned_of_once() {
         let queued = status(State::Queued, Reason::Queued);
         let stuck = status(State::Queued, Reason::TypeMissing);
         assert_eq!(reason(&queued, &stuck), Some(Reason::TypeMissing));

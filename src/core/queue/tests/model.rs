@@ -75,49 +75,49 @@ struct Model {
     most_running: Option<i32>,
     queues: BTreeMap<Key, QueueBounds>,
     types: BTreeMap<Key, (Option<i32>, Option<i32>)>,
-    waiting: Vec<Candidate>,
-    held: Vec<(Arc<str>, Holding)>,
+    waiting: Vec<PendingTask>,
+    held: Vec<(Arc<str>, Reservation)>,
 }
 
 impl Model {
     fn remove(&mut self, uid: &Arc<str>) {
-        self.waiting.retain(|candidate| candidate.order.uid() != uid);
+        self.waiting.retain(|pending| pending.order.uid() != uid);
         self.held.retain(|(held, _)| held != uid);
     }
 
-    fn place(&mut self, uid: &Arc<str>, standing: Standing) {
+    fn place(&mut self, uid: &Arc<str>, state: QueueState) {
         self.remove(uid);
-        match standing {
-            Standing::Candidate(candidate) => self.waiting.push(candidate),
-            Standing::Holder(holding) => self.held.push((uid.clone(), holding)),
-            Standing::Neither => {}
+        match state {
+            QueueState::Pending(pending) => self.waiting.push(pending),
+            QueueState::Admitted(reservation) => self.held.push((uid.clone(), reservation)),
+            QueueState::Inactive => {}
         }
     }
 
     /// Who gets a slot, in order; and when somebody else becomes ready.
-    fn admit(&mut self, now: Timestamp) -> (Vec<Candidate>, Option<Timestamp>) {
+    fn admit(&mut self, now: Timestamp) -> (Vec<PendingTask>, Option<Timestamp>) {
         let mut everybody = self.waiting.clone();
-        everybody.sort_by_key(|candidate| candidate.order.clone());
-        let is_early = |candidate: &Candidate| candidate.ready_at.is_some_and(|ready| ready > now);
-        let wake = everybody.iter().filter(|candidate| is_early(candidate)).filter_map(|early| early.ready_at).min();
+        everybody.sort_by_key(|pending| pending.order.clone());
+        let is_early = |pending: &PendingTask| pending.ready_at.is_some_and(|ready| ready > now);
+        let wake = everybody.iter().filter(|pending| is_early(pending)).filter_map(|early| early.ready_at).min();
         let (mut chosen, mut blocked) = (Vec::new(), BTreeSet::new());
-        for candidate in everybody.into_iter().filter(|candidate| !is_early(candidate)) {
-            if blocked.contains(&candidate.queue) {
+        for pending in everybody.into_iter().filter(|pending| !is_early(pending)) {
+            if blocked.contains(&pending.queue) {
                 continue;
             }
             if self.most_running.is_some_and(|most| self.held.len() >= most as usize) {
                 break;
             }
-            let Some(queue) = self.queues.get(&candidate.queue).filter(|queue| !queue.suspend) else { continue };
-            let newcomer = (candidate.order.priority(), (*candidate.asks).clone());
-            if self.type_is_full(&candidate) || !queue.has_room(&[], &newcomer) {
+            let Some(queue) = self.queues.get(&pending.queue).filter(|queue| !queue.suspend) else { continue };
+            let newcomer = (pending.order.priority(), (*pending.requests).clone());
+            if self.type_is_full(&pending) || !queue.has_room(&[], &newcomer) {
                 continue;
             }
-            if queue.has_room(&self.held_in(&candidate.queue), &newcomer) {
-                self.place(&candidate.order.uid().clone(), Standing::Holder(candidate.holding()));
-                chosen.push(candidate);
+            if queue.has_room(&self.held_in(&pending.queue), &newcomer) {
+                self.place(&pending.order.uid().clone(), QueueState::Admitted(pending.reservation()));
+                chosen.push(pending);
             } else {
-                blocked.insert(candidate.queue);
+                blocked.insert(pending.queue);
             }
         }
         (chosen, wake)
@@ -127,24 +127,24 @@ impl Model {
         self.held
             .iter()
             .filter(|(_, held)| held.queue == *queue)
-            .map(|(_, held)| (held.priority, held.holds.clone()))
+            .map(|(_, held)| (held.priority, held.resources.clone()))
             .collect()
     }
 
-    fn type_is_full(&self, candidate: &Candidate) -> bool {
-        let Some((most, most_per_key)) = self.types.get(&candidate.kind) else { return false };
-        let of_type = || self.held.iter().filter(|(_, held)| held.kind == candidate.kind);
-        let of_key = of_type().filter(|(_, held)| held.kb_id == candidate.kb_id).count();
+    fn type_is_full(&self, pending: &PendingTask) -> bool {
+        let Some((most, most_per_key)) = self.types.get(&pending.task_type) else { return false };
+        let of_type = || self.held.iter().filter(|(_, held)| held.task_type == pending.task_type);
+        let of_key = of_type().filter(|(_, held)| held.kb_id == pending.kb_id).count();
         most.is_some_and(|most| of_type().count() >= most as usize)
-            || (candidate.kb_id.is_some() && most_per_key.is_some_and(|most| of_key >= most as usize))
+            || (pending.kb_id.is_some() && most_per_key.is_some_and(|most| of_key >= most as usize))
     }
 }
 
 #[derive(Clone, Debug)]
 enum Step {
-    Arrive(Candidate),
+    Arrive(PendingTask),
     /// It stands as a holder, as after a restart or a write of another leader.
-    Hold(Candidate),
+    Hold(PendingTask),
     Finish(u8),
     Remove(u8),
     Queue(&'static str, Bounds),
@@ -157,7 +157,7 @@ fn uid(number: u8) -> Arc<str> {
     format!("uid-{number:02}").into()
 }
 
-fn some_candidate() -> impl Strategy<Value = Candidate> {
+fn some_pending_task() -> impl Strategy<Value = PendingTask> {
     let place = (
         0..PEOPLE,
         0..6u64,
@@ -170,14 +170,14 @@ fn some_candidate() -> impl Strategy<Value = Candidate> {
         vec(0..5i128, RESOURCES.len()),
         prop::option::weighted(0.2, 0..60i64),
     );
-    (place, rest).prop_map(|((number, arrival, priority, queue, kind), (kb_id, asked, ready))| {
+    (place, rest).prop_map(|((number, arrival, priority, queue, task_type), (kb_id, asked, ready))| {
         let priority = Priority::iter().nth(priority).expect("one of four");
-        Candidate {
+        PendingTask {
             queue: key(queue),
-            kind: key(kind),
+            task_type: key(task_type),
             kb_id: kb_id.map(Into::into),
             order: Order::new(priority, arrival, uid(number)),
-            asks: Arc::new(
+            requests: Arc::new(
                 RESOURCES
                     .into_iter()
                     .map(str::to_owned)
@@ -203,18 +203,18 @@ fn some_queue() -> impl Strategy<Value = QueueBounds> {
 fn some_step() -> impl Strategy<Value = Step> {
     let bounds = prop::option::weighted(0.9, some_queue()).prop_map(|queue| Bounds { queue });
     prop_oneof![
-        8 => some_candidate().prop_map(Step::Arrive),
-        1 => some_candidate().prop_map(Step::Hold),
+        8 => some_pending_task().prop_map(Step::Arrive),
+        1 => some_pending_task().prop_map(Step::Hold),
         3 => (0..PEOPLE).prop_map(Step::Finish),
         1 => (0..PEOPLE).prop_map(Step::Remove),
         1 => (prop::sample::select(QUEUES.as_slice()), bounds).prop_map(|(queue, bounds)| Step::Queue(queue, bounds)),
-        1 => (prop::sample::select(TYPES.as_slice()), prop::option::of(1..4i32), prop::option::of(1..3i32)).prop_map(|(kind, most, per_key)| Step::Type(kind, most, per_key)),
+        1 => (prop::sample::select(TYPES.as_slice()), prop::option::of(1..4i32), prop::option::of(1..3i32)).prop_map(|(task_type, most, per_key)| Step::Type(task_type, most, per_key)),
         5 => (0..20i64).prop_map(Step::Admit),
     ]
 }
 
 struct Both {
-    board: Board,
+    admission: AdmissionQueue,
     model: Model,
     second: i64,
 }
@@ -222,43 +222,45 @@ struct Both {
 impl Both {
     fn new(most_running: Option<i32>, queues: Vec<QueueBounds>) -> Self {
         let model = Model { most_running, ..Model::default() };
-        let mut both = Self { board: Board::new(most_running), model, second: 0 };
+        let mut both = Self { admission: AdmissionQueue::new(most_running), model, second: 0 };
         for (name, queue) in QUEUES.into_iter().zip(queues) {
-            both.bound_queue(name, Some(queue));
+            both.set_quota(name, Some(queue));
         }
         both
     }
 
-    fn bound_queue(&mut self, name: &str, bounds: Option<QueueBounds>) {
-        self.board.bound_queue(key(name), bounds.as_ref().map(|bounds| queue(bounds.spec())));
+    fn set_quota(&mut self, name: &str, bounds: Option<QueueBounds>) {
+        self.admission.set_quota(key(name), bounds.as_ref().map(|bounds| queue(bounds.spec())));
         match bounds {
             Some(bounds) => self.model.queues.insert(key(name), bounds),
             None => self.model.queues.remove(&key(name)),
         };
     }
 
-    fn place(&mut self, uid: &Arc<str>, standing: Standing) {
-        self.board.place(uid, standing.clone());
-        self.model.place(uid, standing);
+    fn place(&mut self, uid: &Arc<str>, state: QueueState) {
+        self.admission.set(uid, state.clone());
+        self.model.place(uid, state);
     }
 
     fn take(&mut self, step: Step) -> Result<(), TestCaseError> {
         match step {
-            Step::Arrive(candidate) => self.place(&candidate.order.uid().clone(), Standing::Candidate(candidate)),
-            Step::Hold(candidate) => self.place(&candidate.order.uid().clone(), Standing::Holder(candidate.holding())),
-            Step::Finish(number) => self.place(&uid(number), Standing::Neither),
+            Step::Arrive(pending) => self.place(&pending.order.uid().clone(), QueueState::Pending(pending)),
+            Step::Hold(pending) => {
+                self.place(&pending.order.uid().clone(), QueueState::Admitted(pending.reservation()))
+            }
+            Step::Finish(number) => self.place(&uid(number), QueueState::Inactive),
             Step::Remove(number) => {
-                self.board.remove(&uid(number));
+                self.admission.remove(&uid(number));
                 self.model.remove(&uid(number));
             }
-            Step::Queue(name, bounds) => self.bound_queue(name, bounds.queue),
+            Step::Queue(name, bounds) => self.set_quota(name, bounds.queue),
             Step::Type(name, most, per_key) => {
-                self.board.bound_type(key(name), most, per_key);
+                self.admission.set_type_limits(key(name), most, per_key);
                 self.model.types.insert(key(name), (most, per_key));
             }
             Step::Admit(seconds) => {
                 self.second += seconds;
-                let pass = self.board.admit(at(self.second));
+                let pass = self.admission.admit(at(self.second));
                 let expected = self.model.admit(at(self.second));
                 prop_assert_eq!((pass.admitted, pass.wake), expected);
             }
@@ -268,12 +270,12 @@ impl Both {
 
     fn agree(&self) -> Result<(), TestCaseError> {
         let waiting = |priority: Priority| {
-            self.model.waiting.iter().filter(|candidate| candidate.order.priority() == priority).count()
+            self.model.waiting.iter().filter(|pending| pending.order.priority() == priority).count()
         };
         let depth: Vec<usize> = Priority::iter().map(waiting).collect();
-        prop_assert_eq!(self.board.depth().to_vec(), depth);
-        prop_assert_eq!(self.board.running(), self.model.held.len());
-        prop_assert!(self.model.held.iter().all(|(uid, _)| self.board.holds(uid)));
+        prop_assert_eq!(self.admission.depth().to_vec(), depth);
+        prop_assert_eq!(self.admission.running(), self.model.held.len());
+        prop_assert!(self.model.held.iter().all(|(uid, _)| self.admission.is_admitted(uid)));
         Ok(())
     }
 }
@@ -296,19 +298,19 @@ proptest! {
     #[test]
     fn no_queue_ever_holds_more_than_its_capacity(
         queues in vec(some_queue(), QUEUES.len()),
-        arrivals in vec(some_candidate(), 1..40),
+        arrivals in vec(some_pending_task(), 1..40),
         ends in vec(0..PEOPLE, 0..40),
     ) {
         let mut both = Both::new(None, queues.clone());
         let mut ends = ends.into_iter();
-        for (second, candidate) in arrivals.into_iter().enumerate() {
-            let standing = Standing::Candidate(candidate.clone());
-            if !both.board.holds(candidate.order.uid()) {
-                both.board.place(candidate.order.uid(), standing.clone());
-                both.model.place(candidate.order.uid(), standing);
+        for (second, pending) in arrivals.into_iter().enumerate() {
+            let state = QueueState::Pending(pending.clone());
+            if !both.admission.is_admitted(pending.order.uid()) {
+                both.admission.set(pending.order.uid(), state.clone());
+                both.model.place(pending.order.uid(), state);
             }
-            for admitted in both.board.admit(at(second as i64)).admitted {
-                both.model.place(admitted.order.uid(), Standing::Holder(admitted.holding()));
+            for admitted in both.admission.admit(at(second as i64)).admitted {
+                both.model.place(admitted.order.uid(), QueueState::Admitted(admitted.reservation()));
             }
             for (name, bounds) in QUEUES.iter().zip(&queues) {
                 let held = both.model.held_in(&key(name));
@@ -322,22 +324,22 @@ proptest! {
                 }
             }
             if let Some(ended) = ends.next() {
-                both.place(&uid(ended), Standing::Neither);
+                both.place(&uid(ended), QueueState::Inactive);
             }
         }
     }
 
     #[test]
-    fn within_one_queue_nobody_overtakes(mut arrivals in vec(some_candidate(), 1..40), tasks in 1..10i64) {
-        for candidate in &mut arrivals {
-            *candidate = Candidate { queue: key("q"), ready_at: None, ..candidate.clone() };
+    fn within_one_queue_nobody_overtakes(mut arrivals in vec(some_pending_task(), 1..40), tasks in 1..10i64) {
+        for pending in &mut arrivals {
+            *pending = PendingTask { queue: key("q"), ready_at: None, ..pending.clone() };
         }
         let mut both = Both::new(None, vec![QueueBounds { tasks: Some(tasks), ..QueueBounds::default() }]);
-        place(&mut both.board, arrivals.clone());
-        let pass = both.board.admit(at(0));
+        add(&mut both.admission, arrivals.clone());
+        let pass = both.admission.admit(at(0));
         prop_assert!(pass.admitted.is_sorted_by(|one, other| one.order < other.order));
-        let last: BTreeMap<_, _> = arrivals.into_iter().map(|candidate| (candidate.order.uid().clone(), candidate.order)).collect();
-        let passed_over = last.values().filter(|order| !both.board.holds(order.uid()));
+        let last: BTreeMap<_, _> = arrivals.into_iter().map(|pending| (pending.order.uid().clone(), pending.order)).collect();
+        let passed_over = last.values().filter(|order| !both.admission.is_admitted(order.uid()));
         prop_assert!(passed_over.clone().all(|order| pass.admitted.iter().all(|admitted| admitted.order < *order)));
         prop_assert_eq!(pass.admitted.len(), last.len().min(tasks as usize));
     }

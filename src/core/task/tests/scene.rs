@@ -7,7 +7,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use serde_json::{Value, json};
 
 use crate::attempt::facts::{JobEnd, JobFacts, JobSeen, Phase, PodFacts, PodSeen, Why, Work};
-use crate::launch::job;
+use crate::launch::holds;
 use crate::task::*;
 use task_manager_api::{Admitted, AttemptOutcome, TaskTypeSpec};
 
@@ -36,7 +36,7 @@ pub fn kind(fields: Value) -> ParsedType {
 pub struct Scene {
     pub task: Task,
     pub kind: Option<ParsedType>,
-    pub queue: Option<Capacity>,
+    pub queue: Option<Quota>,
     pub observed: Observed,
     pub first_seen: u64,
     pub settings: Settings,
@@ -57,7 +57,7 @@ pub fn queued(spec: Value) -> Scene {
     Scene {
         task,
         kind: Some(kind(json!({}))),
-        queue: Some(Capacity::of_tasks(50)),
+        queue: Some(Quota::of_tasks(50)),
         observed: Observed::default(),
         first_seen: 100,
         settings: Settings::default(),
@@ -182,13 +182,13 @@ impl Scene {
 
     pub fn admit(mut self, second: i64) -> Self {
         let kind = self.kind.as_ref().expect("a type");
-        let counted = job::counted(&self.task, kind, &self.settings).expect("a usable template");
+        let counted = holds::counted(&self.task, kind, &self.settings).expect("a usable template");
         let spec = &self.task.spec;
         let holds = Admitted {
             queue: spec.queue.clone(),
             type_: Some(spec.type_.clone()),
             kb_id: spec.kb_id.clone(),
-            resources: job::shown(&counted),
+            resources: holds::to_quantities(&counted),
         };
         let admission = Admission { arrival: self.first_seen, holds };
         let status = crate::task::admitted(&self.task, kind, &admission, at(second));

@@ -15,7 +15,7 @@ use crate::attempt::ended;
 use crate::attempt::facts::{JobEnd, JobFacts, Phase, PodFacts, Unanswered, Why, Work};
 use crate::attempt::reports;
 use crate::attempt::reports::{Said, Word};
-use crate::queue::{Standing, standing};
+use crate::queue::{QueueState, queue_state};
 use crate::task::*;
 use task_manager_api::AttemptOutcome;
 
@@ -250,7 +250,7 @@ impl World {
             Move::TypeGoes => self.scene.kind = None,
             Move::TypeComes => self.scene.kind = Some(kind(json!({}))),
             Move::QueueGoes => self.scene.queue = None,
-            Move::QueueComes => self.scene.queue = Some(Capacity::of_tasks(1)),
+            Move::QueueComes => self.scene.queue = Some(Quota::of_tasks(1)),
             Move::ArchiveGoes => self.archive_takes = false,
             Move::ArchiveComes => self.archive_takes = true,
         }
@@ -354,8 +354,8 @@ impl World {
 
     fn admit(&mut self) -> Checked {
         let Some(kind) = self.scene.kind.clone() else { return Ok(()) };
-        let Standing::Candidate(candidate) =
-            standing(&self.scene.task, Some(&kind), self.scene.first_seen, &self.scene.settings)
+        let QueueState::Pending(pending) =
+            queue_state(&self.scene.task, Some(&kind), self.scene.first_seen, &self.scene.settings)
         else {
             return Ok(());
         };
@@ -363,10 +363,10 @@ impl World {
         if is_forestalled(&self.scene.task, &self.observed(), self.scene.first_seen) {
             return Ok(());
         }
-        if self.scene.queue.is_none() || candidate.ready_at.is_some_and(|ready| ready > at(self.clock())) {
+        if self.scene.queue.is_none() || pending.ready_at.is_some_and(|ready| ready > at(self.clock())) {
             return Ok(());
         }
-        let admission = Admission { arrival: candidate.order.arrival(), holds: candidate.admitted() };
+        let admission = Admission { arrival: pending.order.arrival(), holds: pending.admitted() };
         self.write(admitted(&self.scene.task, &kind, &admission, at(self.clock())))
     }
 
@@ -840,7 +840,7 @@ proptest! {
         }
         world.edit(|spec| spec.suspend = false);
         world.scene.kind = Some(kind(json!({})));
-        world.scene.queue = Some(Capacity::of_tasks(1));
+        world.scene.queue = Some(Quota::of_tasks(1));
         prop_assert!(world.calm()?);
         prop_assert!(world.scene.status().state.is_final());
         let version = world.scene.task.metadata.resource_version.clone();

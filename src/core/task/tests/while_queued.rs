@@ -67,7 +67,7 @@ fn what_a_task_waits_for_is_told_once_and_untold_when_it_is_over() {
     let in_a_small_queue = |scene: &mut Scene| {
         let spec: TaskQueueSpec =
             serde_json::from_value(json!({"capacity": {"resources": {"cpu": "500m"}}})).expect("a queue");
-        scene.queue = Some(Capacity::of(&spec));
+        scene.queue = Some(Quota::of(&spec));
     };
     let suspended = |scene: &mut Scene| scene.task.spec.suspend = true;
     type Change<'a> = (Reason, &'a str, &'a dyn Fn(&mut Scene));
