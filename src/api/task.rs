@@ -332,8 +332,8 @@ pub struct TaskStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reported_error: Option<ReportedError>,
 
-    /// The result that the work uploaded with PUT /worker/v1/result. It is kept in the archive; GET
-    /// /v1/tasks/{uid}/result returns it.
+    /// The result that the work uploaded with PUT /worker/v1/result. The archive keeps it, and REST returns it at
+    /// /api/v1/tasks/{uid}/result.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub result_ref: Option<ResultRef>,
 

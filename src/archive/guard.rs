@@ -1,6 +1,6 @@
-//! An archive, and whether it takes what it is given: one that does not is asked by nobody but a probe, so that it
-//! costs no task its deadline. One that takes some of what it is given is busy, and not down. Says once that it is down,
-//! and once that it is back.
+//! Guards an archive that may be down: while it takes no records only a probe calls it, so that no task waits for its
+//! deadline. An archive that takes some records is busy, not down. Logs once that it is down and once that it is
+//! back.
 
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -10,18 +10,18 @@ use tokio::time::{Instant, sleep, timeout};
 
 use super::{Archive, Error, Record};
 
-/// How often an archive that takes what it is given is probed.
+/// The interval of probes while the archive takes records.
 const LOOK: Duration = Duration::from_secs(15);
-/// How long after a failure it is, first …
+/// The first pause between probes after a failure.
 const FIRST_PROBE: Duration = Duration::from_secs(1);
-/// … and at most: each pause is twice the one before, until it has taken what it is given for as long as between two
-/// looks. So one that comes and goes is not believed at once each time.
+/// The longest pause. Each pause is twice the one before, until the archive has taken records for one interval of
+/// probes, so that one that comes and goes is not trusted at once each time.
 const LAST_PROBE: Duration = Duration::from_secs(30);
 
-/// An archive that is known to take what it is given, or not to.
+/// An archive with the knowledge whether it takes records.
 pub struct Guard {
     archive: Archive,
-    /// Why it does not.
+    /// Why it takes no records; `None` while it does.
     trouble: watch::Sender<Option<String>>,
     /// When it last took a record.
     taken: Mutex<Option<Instant>>,
@@ -40,12 +40,12 @@ impl Guard {
         self.trouble.borrow().is_none()
     }
 
-    /// Why it takes nothing, in a sentence; `None` while it does.
+    /// Why it takes no records, in a sentence; `None` while it does.
     pub fn trouble(&self) -> watch::Receiver<Option<String>> {
         self.trouble.subscribe()
     }
 
-    /// Puts a record, unless the archive is known to take none.
+    /// Stores a record, and fails at once while the archive is known to take none.
     pub async fn put(&self, record: &Record) -> Result<(), Error> {
         let trouble = self.trouble.borrow().clone();
         if let Some(trouble) = trouble {
@@ -55,12 +55,12 @@ impl Guard {
         let put = self.archive.put(record).await;
         match &put {
             Ok(()) => *self.taken.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now()),
-            // It was not the turn of this record.
-            Err(error) if error.passes() && self.has_taken_since(began) => {}
-            Err(error) if error.passes() => self.found(Err(error.clone())),
-            // It is this record.
+            // Another record was stored meanwhile, so the archive is busy and not down.
+            Err(error) if error.is_temporary() && self.has_taken_since(began) => {}
+            Err(error) if error.is_temporary() => self.found(Err(error.clone())),
+            // Only this record is refused.
             Err(Error::TooLarge { .. }) => {}
-            // Is it this record, or everything?
+            // A probe tells whether only this record is refused.
             Err(_) => self.found(self.archive.probe().await),
         }
         put
@@ -70,12 +70,13 @@ impl Guard {
         self.taken.lock().unwrap_or_else(PoisonError::into_inner).is_some_and(|taken| taken >= began)
     }
 
-    /// Has it asked something else. Where there is no answer, it may only be that many ask at once.
+    /// Runs another call. Where that gets no answer, many calls at once may be the reason, so a probe decides whether
+    /// the archive is down.
     pub async fn ask<T>(&self, asked: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
         let began = Instant::now();
         let answer = asked.await;
         if let Err(error) = &answer
-            && error.passes()
+            && error.is_temporary()
             && !self.has_taken_since(began)
         {
             self.found(self.archive.probe().await);
@@ -83,7 +84,7 @@ impl Guard {
         answer
     }
 
-    /// Brings the archive up to date and looks after it; never ends.
+    /// Brings the archive up to date and probes it; never ends.
     pub async fn watch_over(&self) {
         let mut pause = FIRST_PROBE;
         self.look().await;
@@ -106,7 +107,7 @@ impl Guard {
         down.is_ok()
     }
 
-    /// What was moved is prepared anew, which may take longer than a call.
+    /// A file that was replaced is prepared again, which may take longer than a call.
     async fn look(&self) {
         let began = Instant::now();
         let prepared = self.archive.prepare().await;

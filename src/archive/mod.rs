@@ -1,9 +1,9 @@
-//! What is still known of a run when the cluster has forgotten its task: one record for each run of one task,
-//! and results too large for a status.
+//! The archive: one record for each run of one task, and results that are too large for a status. It keeps them when
+//! the cluster no longer has the task.
 //!
-//! An [`Archive`] is a file of SQLite or a database of PostgreSQL; which one shows nowhere but in its URL. Every
-//! call has a deadline, may safely be made again, and fails with an [`Error`] that says what to do. Nothing here
-//! reads a clock but for deadlines, calls the API server, or decides what becomes of a task.
+//! An [`Archive`] is a file of SQLite or a database of PostgreSQL; callers see no difference but the URL. Every call
+//! has a deadline, may be repeated safely, and fails with an [`Error`] that says what to do. Nothing here reads a
+//! clock but for deadlines, calls the API server, or decides what becomes of a task.
 
 pub mod database;
 mod guard;
@@ -19,29 +19,29 @@ use tokio::sync::Mutex;
 use tokio::time::timeout;
 
 pub use database::error::Error;
-pub use database::place::UrlError;
+pub use database::location::UrlError;
 pub use guard::Guard;
 pub use records::Page;
 pub use records::filter::{Cursor, CursorError, Filter};
-pub use records::record::{Details, LOG_BYTES, LOG_LINES, Record, Summary, tail};
+pub use records::record::{LOG_BYTES, LOG_LINES, Record, RecordDetails, RecordSummary, tail};
 pub use records::results::{LARGEST_RESULT, LONGEST_TYPE, LargeResult};
-pub use records::retention::Retention;
+pub use records::retention::PruneLimits;
 
 use database::connections::Connections;
-use database::place::{Backend, Place, Present};
+use database::location::{Backend, FileIdentity, Location};
 use database::statement::{Answer, Statement};
 
-/// How long bringing the tables up to date may take.
+/// The longest time that bringing the tables up to date may take.
 const MIGRATED_WITHIN: Duration = Duration::from_secs(60);
-/// So many read beside those that write, so that nobody who reads much keeps a record waiting.
-const READERS: u32 = 4;
+/// Connections that only read. They are apart from those that write, so that many readers never delay a record.
+const READ_CONNECTIONS: u32 = 4;
 
-/// How an archive is used.
+/// Options of an archive.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Options {
-    /// How long any call may take.
+    /// The deadline of a call.
     pub deadline: Duration,
-    /// Connections to PostgreSQL that write at once; SQLite has one writer at a time.
+    /// Connections to PostgreSQL that write at once; SQLite has one read_write at a time.
     pub connections: u32,
 }
 
@@ -51,60 +51,61 @@ impl Default for Options {
     }
 }
 
-/// An archive. Clones are the same one.
+/// An archive. Clones share its connections.
 #[derive(Clone)]
 pub struct Archive(Arc<Inner>);
 
 struct Inner {
-    place: Place,
+    location: Location,
     deadline: Duration,
-    writer: Connections,
-    reader: Connections,
-    /// What was opened, once its tables are up to date.
-    opened: Mutex<Option<Present>>,
-    /// Something was opened since this program began.
+    read_write: Connections,
+    read_only: Connections,
+    /// The file that was opened, once its tables are up to date.
+    opened: Mutex<Option<FileIdentity>>,
+    /// Whether an archive has been opened since this program began.
     was_opened: AtomicBool,
 }
 
 impl fmt::Debug for Archive {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(out, "Archive({})", self.0.place)
+        write!(out, "Archive({})", self.0.location)
     }
 }
 
-/// Where it is, without user and password.
+/// The URL without user and password.
 impl fmt::Display for Archive {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.place.fmt(out)
+        self.0.location.fmt(out)
     }
 }
 
 impl Archive {
-    /// The archive at `url`. Nothing is connected to yet, so it may well be down: the first call that gets through
+    /// The archive at `url`. It does not connect yet, so the database may be down: the first call that reaches it
     /// brings its tables up to date, or [`Archive::prepare`] does.
     pub fn at(url: &str, options: &Options) -> Result<Self, UrlError> {
         sqlx::any::install_default_drivers();
-        let place: Place = url.parse()?;
-        // Less than the deadline, so that what was waited for in vain can still be told.
+        let location: Location = url.parse()?;
+        // Less than the deadline, so that the reason can still be reported.
         let patience = options.deadline.mul_f64(0.75);
-        let connections = |setup, most| Connections::new(place.options.clone(), setup, most, patience);
-        let (writer, reader) = match &place.backend {
+        let connections = |setup, most| Connections::new(location.options.clone(), setup, most, patience);
+        let (read_write, read_only) = match &location.backend {
             Backend::Sqlite { .. } => {
                 let waits = format!("PRAGMA busy_timeout = {}; ", patience.as_millis());
-                let reader = connections(waits.clone() + "PRAGMA query_only = ON", READERS);
-                (connections(waits + SQLITE_WRITER, 1), reader)
+                let read_only = connections(waits.clone() + "PRAGMA query_only = ON", READ_CONNECTIONS);
+                (connections(waits + SQLITE_WRITER, 1), read_only)
             }
             Backend::Postgres => {
                 let setup = postgres_setup(options.deadline);
-                let reader = connections(setup.clone() + "; SET default_transaction_read_only = on", READERS);
-                (connections(setup, options.connections.max(1)), reader)
+                let read_only =
+                    connections(setup.clone() + "; SET default_transaction_read_only = on", READ_CONNECTIONS);
+                (connections(setup, options.connections.max(1)), read_only)
             }
         };
         Ok(Self(Arc::new(Inner {
-            place,
+            location,
             deadline: options.deadline,
-            writer,
-            reader,
+            read_write,
+            read_only,
             opened: Mutex::default(),
             was_opened: AtomicBool::default(),
         })))
@@ -117,48 +118,48 @@ impl Archive {
         Ok(archive)
     }
 
-    /// Brings the tables up to date, unless that was done. It may take longer than a call may, so a program calls
-    /// this when it starts; where the archive is down then, the first call that gets through does it.
+    /// Brings the tables up to date, unless that was done. It may take longer than a call, so a program calls this
+    /// when it starts. Where the database is down then, the first call that reaches it does the same.
     pub async fn prepare(&self) -> Result<(), Error> {
         within(MIGRATED_WITHIN, self.0.prepared()).await.map(drop)
     }
 
-    /// Whether it takes what it is given: stores a record and a result that nobody asked for, and deletes them. Less
-    /// would not tell: what has no right to write, or no room, still answers.
+    /// Stores and deletes a record and a result of nobody. A smaller probe would prove less: a database without room,
+    /// or without the right to write, still answers.
     pub async fn probe(&self) -> Result<(), Error> {
         self.store_and_delete_a_record().await?;
         self.store_and_delete_a_result().await
     }
 
     async fn write(&self, statement: Statement) -> Result<Answer, Error> {
-        self.run(&self.0.writer, statement).await
+        self.run(&self.0.read_write, statement).await
     }
 
     async fn read(&self, statement: Statement) -> Result<Answer, Error> {
-        self.run(&self.0.reader, statement).await
+        self.run(&self.0.read_only, statement).await
     }
 
     async fn run(&self, connections: &Connections, statement: Statement) -> Result<Answer, Error> {
         let work = async {
             let opened = self.0.prepared().await?;
             let answer = connections.run(&statement).await;
-            // What was written to a file that was no more at its place then is not kept.
-            self.0.place.must_have(opened).await?;
+            // A write to a file that was no longer in its place is lost, so it must fail.
+            self.0.location.must_still_be(opened).await?;
             answer
         };
         within(self.0.deadline, work).await
     }
 }
 
-/// WAL lets readers go on while it writes; FULL means that what was acknowledged survives a power cut.
+/// WAL lets readers work during a write; FULL means that an acknowledged write survives a power cut.
 const SQLITE_WRITER: &str =
     "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA journal_size_limit = 67108864";
 
-/// What was written last may be in a file beside the database alone, which does not go where that is moved to, and must
-/// not be taken for a part of the next one.
+/// Moves the write-ahead log into the database file. Otherwise the log would stay behind when the file is moved, and
+/// be taken for a part of the next file.
 const SQLITE_LAST: &str = "PRAGMA wal_checkpoint(TRUNCATE)";
 
-/// The server ends what we have given up, or it would pile up there.
+/// statement_timeout lets the server end statements whose call was abandoned; they would pile up there.
 fn postgres_setup(deadline: Duration) -> String {
     let millis = deadline.as_millis();
     format!("SET application_name = 'task-manager'; SET statement_timeout = {millis}")
@@ -169,17 +170,17 @@ async fn within<T>(deadline: Duration, work: impl Future<Output = Result<T, Erro
 }
 
 impl Inner {
-    /// What is at its place, with its tables up to date. Fails where that is not what it was: whoever did this may not
-    /// be ready, so the next call begins with what is there then.
-    async fn prepared(&self) -> Result<Present, Error> {
+    /// The file in place, with its tables up to date. Fails where it is not the one that was opened; whoever replaces
+    /// it may not be ready, so only the next call uses the new one.
+    async fn prepared(&self) -> Result<FileIdentity, Error> {
         let mut opened = self.opened.lock().await;
         let present = match *opened {
-            Some(present) => self.place.must_have(present).await.map(|()| present),
+            Some(present) => self.location.must_still_be(present).await.map(|()| present),
             None => {
                 self.close().await;
-                // A new file would know nothing of what has run: keys and `once` would be forgotten with it.
+                // A new file would know nothing of earlier runs: idempotency keys and `once` would be forgotten.
                 if self.was_opened.load(Ordering::Relaxed) {
-                    self.place.must_be_there().await?;
+                    self.location.must_exist().await?;
                 }
                 self.migrated().await.map_err(|error| self.explained(error))
             }
@@ -189,26 +190,26 @@ impl Inner {
         present
     }
 
-    async fn migrated(&self) -> Result<Present, Error> {
-        let before = self.place.present().await;
-        let mut connection = self.writer.connect().await?;
-        database::migrations::migrate(&mut connection, &self.place.backend).await?;
-        // A file that is not there is made.
-        Ok(if before.is_nothing() { self.place.present().await } else { before })
+    async fn migrated(&self) -> Result<FileIdentity, Error> {
+        let before = self.location.identity().await;
+        let mut connection = self.read_write.connect().await?;
+        database::migrations::migrate(&mut connection, &self.location.backend).await?;
+        // Migrating creates a missing file.
+        Ok(if before.is_absent() { self.location.identity().await } else { before })
     }
 
-    /// No two files may be open at once: those beside them have the same names.
+    /// Closes all connections. Two files must never be open at once: the files beside them have the same names.
     async fn close(&self) {
-        if let Backend::Sqlite { .. } = &self.place.backend {
-            self.reader.close(SQLITE_LAST).await;
-            self.writer.close(SQLITE_LAST).await;
+        if let Backend::Sqlite { .. } = &self.location.backend {
+            self.read_only.close(SQLITE_LAST).await;
+            self.read_write.close(SQLITE_LAST).await;
         }
     }
 
-    /// SQLite does not say why it cannot open a file.
+    /// Replaces the error by the reason why the file cannot be opened, which SQLite does not tell.
     fn explained(&self, error: Error) -> Error {
-        let trouble = match &self.place.backend {
-            Backend::Sqlite { file } => database::place::trouble_with(Path::new(file)),
+        let trouble = match &self.location.backend {
+            Backend::Sqlite { file } => database::location::why_unwritable(Path::new(file)),
             Backend::Postgres => None,
         };
         trouble.map_or(error, Error::Refused)

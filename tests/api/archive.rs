@@ -386,7 +386,7 @@ async fn records_beyond_the_number_that_is_kept_are_forgotten() {
         let _operator = ns.operator(&["--archive-keep-records", "1"]).await;
         let archive = archive_at(&ns.archive());
         let left = eventually("one record is left", SOON, async || {
-            let left = archive.list(&Filter::everywhere(), None, 10).await.ok()?.items;
+            let left = archive.list(&Filter::default(), None, 10).await.ok()?.items;
             (left.len() == 1).then_some(left)
         })
         .await;

@@ -274,11 +274,11 @@ async fn kubectl_explains_the_fields_in_sentences() {
     in_namespace("explain", async |ns| {
         for (field, words) in [
             ("task", "One piece of work"),
-            ("task.spec.retry", "How failures are tried again"),
+            ("task.spec.retry", "How failed attempts are retried"),
             ("task.spec.retry.limit", "Default: 3"),
             ("task.spec.timeoutSeconds", "Seconds that one attempt may run"),
             ("task.status.state", "final for this run"),
-            ("tasktype.spec.failureRules", "first match wins"),
+            ("tasktype.spec.failureRules", "first rule that matches decides"),
             ("taskqueue.spec.ceilings", "percentage of the capacity"),
         ] {
             let said = ns.kubectl(&["explain", field]).await;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use sqlx::{AnyConnection, Connection, Executor};
-use task_manager::archive::{Archive, Filter, LargeResult, Retention};
+use task_manager::archive::{Archive, Filter, LargeResult, PruneLimits};
 
 use crate::stage::{Store, completed, put_all, second, unfinished};
 
@@ -16,7 +16,7 @@ on_both!(
     a_result_whose_record_never_came_is_forgotten_when_it_is_old,
 );
 
-const FOR_EVER: Retention = Retention { older_than: jiff::Timestamp::MIN, keep_at_most: u64::MAX };
+const FOR_EVER: PruneLimits = PruneLimits { older_than: jiff::Timestamp::MIN, keep_at_most: u64::MAX };
 
 async fn with_records(store: &Store, many: i64) -> Archive {
     let archive = store.open().await;
@@ -26,11 +26,11 @@ async fn with_records(store: &Store, many: i64) -> Archive {
 }
 
 async fn left(archive: &Archive) -> Vec<String> {
-    let page = archive.list(&Filter::everywhere(), None, 1000).await.expect("a list");
+    let page = archive.list(&Filter::default(), None, 1000).await.expect("a list");
     page.items.into_iter().map(|item| item.uid).collect()
 }
 
-async fn forgotten(archive: &Archive, retention: Retention) -> u64 {
+async fn forgotten(archive: &Archive, retention: PruneLimits) -> u64 {
     archive.prune(&retention).await.expect("it is pruned")
 }
 
@@ -38,24 +38,24 @@ async fn records_that_are_too_old_are_forgotten(store: Store) {
     let archive = with_records(&store, 10).await;
     archive.put(&unfinished("running", 2)).await.expect("it is put");
     assert_eq!(forgotten(&archive, FOR_EVER).await, 0);
-    assert_eq!(forgotten(&archive, Retention { older_than: second(7), ..FOR_EVER }).await, 8);
+    assert_eq!(forgotten(&archive, PruneLimits { older_than: second(7), ..FOR_EVER }).await, 8);
     assert_eq!(left(&archive).await, ["u-9", "u-8", "u-7"]);
-    assert_eq!(forgotten(&archive, Retention { older_than: second(7), ..FOR_EVER }).await, 0);
+    assert_eq!(forgotten(&archive, PruneLimits { older_than: second(7), ..FOR_EVER }).await, 0);
 }
 
 async fn of_too_many_records_the_oldest_are_forgotten(store: Store) {
     let archive = with_records(&store, 10).await;
-    assert_eq!(forgotten(&archive, Retention { keep_at_most: 10, ..FOR_EVER }).await, 0);
-    assert_eq!(forgotten(&archive, Retention { keep_at_most: 2, ..FOR_EVER }).await, 8);
+    assert_eq!(forgotten(&archive, PruneLimits { keep_at_most: 10, ..FOR_EVER }).await, 0);
+    assert_eq!(forgotten(&archive, PruneLimits { keep_at_most: 2, ..FOR_EVER }).await, 8);
     assert_eq!(left(&archive).await, ["u-9", "u-8"]);
-    assert_eq!(forgotten(&archive, Retention { older_than: second(9), keep_at_most: 2 }).await, 1);
-    assert_eq!(forgotten(&archive, Retention { keep_at_most: 0, ..FOR_EVER }).await, 1);
+    assert_eq!(forgotten(&archive, PruneLimits { older_than: second(9), keep_at_most: 2 }).await, 1);
+    assert_eq!(forgotten(&archive, PruneLimits { keep_at_most: 0, ..FOR_EVER }).await, 1);
     assert!(left(&archive).await.is_empty());
 }
 
 async fn more_than_a_batch_is_forgotten_at_once(store: Store) {
     let archive = with_records(&store, 1203).await;
-    assert_eq!(forgotten(&archive, Retention { keep_at_most: 1, ..FOR_EVER }).await, 1202);
+    assert_eq!(forgotten(&archive, PruneLimits { keep_at_most: 1, ..FOR_EVER }).await, 1202);
     assert_eq!(left(&archive).await, ["u-1202"]);
 }
 
@@ -74,7 +74,7 @@ async fn results_are_forgotten_with_their_records(store: Store) {
     let archive = with_records(&store, 2).await;
     put_result(&archive, "u-0", 50).await;
     put_result(&archive, "u-1", 50).await;
-    assert_eq!(forgotten(&archive, Retention { keep_at_most: 1, ..FOR_EVER }).await, 1);
+    assert_eq!(forgotten(&archive, PruneLimits { keep_at_most: 1, ..FOR_EVER }).await, 1);
     assert!(!has_result(&archive, "u-0").await && has_result(&archive, "u-1").await);
 }
 
@@ -85,7 +85,7 @@ async fn a_result_whose_record_never_came_is_forgotten_when_it_is_old(store: Sto
     put_result(&archive, "running", 30).await;
     let kept = completed("u-0", 30);
     archive.put(&kept).await.expect("it is put");
-    assert_eq!(forgotten(&archive, Retention { older_than: second(20), ..FOR_EVER }).await, 0);
+    assert_eq!(forgotten(&archive, PruneLimits { older_than: second(20), ..FOR_EVER }).await, 0);
     assert!(!has_result(&archive, "lost").await);
     assert!(has_result(&archive, "u-0").await && has_result(&archive, "running").await);
 }
@@ -107,6 +107,6 @@ async fn what_cannot_be_forgotten_within_the_deadline_is_forgotten_in_smaller_pa
     owner.execute(sqlx::raw_sql(SLOW)).await.expect("it is slow");
     // Twelve of them take longer.
     let hasty = store.open_with(Duration::from_secs(2)).await;
-    assert_eq!(forgotten(&hasty, Retention { keep_at_most: 0, ..FOR_EVER }).await, 12);
+    assert_eq!(forgotten(&hasty, PruneLimits { keep_at_most: 0, ..FOR_EVER }).await, 12);
     assert!(left(&archive).await.is_empty() && !has_result(&archive, "u-0").await);
 }

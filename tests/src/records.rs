@@ -3,7 +3,7 @@
 use jiff::{SignedDuration, Timestamp};
 use serde_json::json;
 use task_manager::api::{Priority, Reason, State};
-use task_manager::archive::{Details, Record, Summary};
+use task_manager::archive::{Record, RecordDetails, RecordSummary};
 
 /// So many seconds into the year.
 pub fn second(seconds: i64) -> Timestamp {
@@ -13,7 +13,7 @@ pub fn second(seconds: i64) -> Timestamp {
 /// A completed run 1 of the task `uid`, finished at that second.
 pub fn completed(uid: &str, finished: i64) -> Record {
     Record {
-        summary: Summary {
+        summary: RecordSummary {
             uid: uid.into(),
             run_id: "1".into(),
             namespace: "docs".into(),
@@ -36,11 +36,11 @@ pub fn completed(uid: &str, finished: i64) -> Record {
             replayed_by: None,
             archived_at: second(finished),
         },
-        details: Details {
+        details: RecordDetails {
             spec: json!({"type": "document-processing", "payload": {"uri": "s3://in/7.pdf"}}),
             result: Some(json!({"pages": 10})),
             log: Some("page 9\npage 10".into()),
-            ..Details::default()
+            ..RecordDetails::default()
         },
     }
 }

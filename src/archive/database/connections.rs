@@ -1,8 +1,8 @@
 //! A few connections to one database, kept open between calls.
 //!
-//! It is smaller than sqlx's pool, for the sake of what must hold here: a connection whose call was given up is
-//! closed and never used again; no call waits for a server that was just seen not to answer; and an error says
-//! what the server said. Knows nothing of what is stored.
+//! It replaces sqlx's pool because of three rules that the pool does not keep: a connection whose call was abandoned
+//! is closed and never used again; no call waits for a server that has just not answered; and an error contains the
+//! server's own message. Knows nothing of records.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -15,18 +15,18 @@ use tokio::time::timeout;
 use super::error::Error;
 use super::statement::{Answer, Statement};
 
-/// A connection that nobody used for so long is not used again: what lies between may have dropped it.
+/// The longest time that an idle connection is used again after: a firewall between may have dropped it.
 const IDLE: Duration = Duration::from_secs(60);
-/// So long is a database that could not be reached left alone; calls meanwhile fail at once.
+/// The pause after a failed connection; calls in that time fail at once with the same error.
 const LEFT_ALONE: Duration = Duration::from_secs(1);
 
 pub(crate) struct Connections {
     options: AnyConnectOptions,
-    /// What is run on each new connection.
+    /// SQL that is run on each new connection.
     setup: String,
-    /// How long connecting may take.
+    /// The longest time that connecting may take.
     patience: Duration,
-    /// How many there are at most.
+    /// The most connections.
     most: u32,
     permits: Semaphore,
     idle: Mutex<Vec<(AnyConnection, Instant)>>,
@@ -43,7 +43,8 @@ impl Connections {
         Self { options, setup, patience, most, permits, idle: Mutex::default(), unreachable: Mutex::default() }
     }
 
-    /// Runs a statement that may be run twice: once more, where its connection turns out to have died idle.
+    /// Runs a statement, and runs it a second time where an idle connection turns out to be dead. So the statement
+    /// must be one that may run twice.
     pub async fn run(&self, statement: &Statement) -> Result<Answer, Error> {
         let _permit = self.permits.acquire().await.map_err(|closed| Error::Down(closed.to_string()))?;
         if let Some(connection) = self.take_idle() {
@@ -55,7 +56,7 @@ impl Connections {
         Ok(self.run_on(self.connect().await?, statement).await?)
     }
 
-    /// Keeps the connection only when all went well: one that was given up is in the middle of something.
+    /// Keeps the connection only after success: an abandoned one may be in the middle of a statement.
     async fn run_on(&self, mut connection: AnyConnection, statement: &Statement) -> Result<Answer, Cause> {
         let answer = statement.run(&mut connection).await?;
         locked(&self.idle).push((connection, Instant::now()));
@@ -68,7 +69,7 @@ impl Connections {
         idle.pop().map(|(connection, _)| connection)
     }
 
-    /// A new connection, which is the caller's alone.
+    /// Opens a connection for the caller alone.
     pub async fn connect(&self) -> Result<AnyConnection, Error> {
         let seen = locked(&self.unreachable).clone();
         if let Some((error, _)) = seen.filter(|(_, since)| since.elapsed() < LEFT_ALONE) {
@@ -83,7 +84,7 @@ impl Connections {
         connected
     }
 
-    /// Closes all of them, those in use when that is done; on each it runs `last` before, as far as that can be.
+    /// Closes all connections, those in use when their call ends. Each runs `last` before, where it can.
     pub async fn close(&self, last: &'static str) {
         let all = self.permits.acquire_many(self.most).await;
         let idle = std::mem::take(&mut *locked(&self.idle));
@@ -101,10 +102,10 @@ impl Connections {
     }
 }
 
-/// Whether it was the connection that failed, and not what was asked.
+/// Whether the connection failed, and not the statement.
 fn is_lost(cause: &Cause) -> bool {
     match cause {
-        // The server was stopped, and said so.
+        // Class 57P: the server was stopped, and said so.
         Cause::Database(told) => told.code().is_some_and(|code| code.starts_with("57P")),
         Cause::Io(_) | Cause::Tls(_) | Cause::Protocol(_) | Cause::WorkerCrashed => true,
         _ => false,

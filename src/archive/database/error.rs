@@ -1,4 +1,4 @@
-//! What went wrong with the archive, by what the caller should do about it.
+//! Errors of the archive, sorted by what the caller should do.
 
 use std::borrow::Cow;
 
@@ -6,38 +6,38 @@ use sqlx::Error as Cause;
 use sqlx::error::DatabaseError;
 use strum::IntoStaticStr;
 
-/// Why the archive did not do what it was asked. Nothing was done, or it may safely be done again.
+/// Why a call failed. Nothing was done, or the call may be repeated safely.
 #[derive(Clone, Debug, thiserror::Error, IntoStaticStr)]
 #[strum(serialize_all = "snake_case")]
 pub enum Error {
-    /// Try again later: it cannot be reached, or is too busy to answer in time.
+    /// Try again later: the database cannot be reached, or is too busy to answer in time.
     #[error("the archive does not answer: {0}")]
     Down(String),
     /// Try again when somebody has made room.
     #[error("the archive has no room left: {0}")]
     Full(String),
-    /// Never try this again: it will not fit.
+    /// Never try this again: it does not fit.
     #[error("{what} of {bytes} bytes is too large for the archive, which takes at most {limit}")]
     TooLarge { what: &'static str, bytes: usize, limit: usize },
-    /// Never try this again: what came later is there.
+    /// Never try this again: the archive already has something newer.
     #[error("the archive has what came later: {0}")]
     Outdated(&'static str),
-    /// Somebody must look: what is stored cannot be read.
+    /// Somebody must look: stored data cannot be read.
     #[error("the archive is damaged: {0}")]
     Corrupt(String),
-    /// Somebody must look: it is set up wrongly, or was asked for something it never does.
+    /// Somebody must look: the database is set up wrongly, or the statement is not allowed.
     #[error("the archive refuses: {0}")]
     Refused(String),
 }
 
 impl Error {
-    /// A label for metrics.
-    pub fn kind(&self) -> &'static str {
+    /// The label in metrics.
+    pub fn label(&self) -> &'static str {
         self.into()
     }
 
-    /// Whether the same call may succeed later without a change to what is asked.
-    pub fn passes(&self) -> bool {
+    /// Whether the same call may succeed later.
+    pub fn is_temporary(&self) -> bool {
         matches!(self, Self::Down(_) | Self::Full(_))
     }
 }
@@ -58,19 +58,19 @@ impl From<Cause> for Error {
 impl Error {
     fn of_database(told: &dyn DatabaseError) -> Self {
         let code = told.code().unwrap_or_default();
-        let kind = if code.len() == SQLSTATE { of_postgres(&code) } else { of_sqlite(&code) };
+        let make = if code.len() == SQLSTATE { of_postgres(&code) } else { of_sqlite(&code) };
         let message: Cow<str> = told.message().into();
-        kind(format!("{message} ({code})"))
+        make(format!("{message} ({code})"))
     }
 }
 
-/// So many characters has a code of PostgreSQL.
+/// The length of an SQLSTATE, the code of a PostgreSQL error.
 const SQLSTATE: usize = 5;
 
-type MakeError = fn(String) -> Error;
+type Constructor = fn(String) -> Error;
 
 /// <https://www.postgresql.org/docs/current/errcodes-appendix.html>
-fn of_postgres(code: &str) -> MakeError {
+fn of_postgres(code: &str) -> Constructor {
     match code {
         // The disk is full.
         "53100" => Error::Full,
@@ -85,7 +85,7 @@ fn of_postgres(code: &str) -> MakeError {
 }
 
 /// <https://www.sqlite.org/rescode.html>; the lower byte is the primary code.
-fn of_sqlite(code: &str) -> MakeError {
+fn of_sqlite(code: &str) -> Constructor {
     match code.parse::<i32>().map(|code| code & 0xff) {
         // FULL
         Ok(13) => Error::Full,
@@ -103,7 +103,7 @@ mod tests {
 
     #[test]
     fn codes_of_postgres_say_what_to_do() {
-        for (code, kind) in [
+        for (code, label) in [
             ("53100", "full"),
             ("53300", "down"),
             ("57P01", "down"),
@@ -115,13 +115,13 @@ mod tests {
             ("42P01", "refused"),
             ("22021", "refused"),
         ] {
-            assert_eq!(of_postgres(code)(String::new()).kind(), kind, "{code}");
+            assert_eq!(of_postgres(code)(String::new()).label(), label, "{code}");
         }
     }
 
     #[test]
     fn codes_of_sqlite_say_what_to_do_in_their_extended_forms_too() {
-        for (code, kind) in [
+        for (code, label) in [
             ("13", "full"),
             ("5", "down"),
             ("517", "down"),
@@ -133,14 +133,14 @@ mod tests {
             ("1", "refused"),
             ("", "refused"),
         ] {
-            assert_eq!(of_sqlite(code)(String::new()).kind(), kind, "{code}");
+            assert_eq!(of_sqlite(code)(String::new()).label(), label, "{code}");
         }
     }
 
     #[test]
     fn only_what_passes_by_itself_or_with_room_is_worth_another_try() {
-        assert!(Error::Down(String::new()).passes() && Error::Full(String::new()).passes());
-        assert!(!Error::Refused(String::new()).passes() && !Error::Corrupt(String::new()).passes());
-        assert!(!Error::TooLarge { what: "a result", bytes: 2, limit: 1 }.passes());
+        assert!(Error::Down(String::new()).is_temporary() && Error::Full(String::new()).is_temporary());
+        assert!(!Error::Refused(String::new()).is_temporary() && !Error::Corrupt(String::new()).is_temporary());
+        assert!(!Error::TooLarge { what: "a result", bytes: 2, limit: 1 }.is_temporary());
     }
 }

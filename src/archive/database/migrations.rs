@@ -1,24 +1,24 @@
-//! Brings the tables of a database up to date, all or nothing, however many do it at once.
+//! Brings the tables of a database up to date in one transaction, also when several replicas do it at once.
 //!
-//! A migration only ever adds, so that the version before can go on beside this one: two versions run at once
-//! during an update, and a rollback meets the tables of the newer one.
+//! A migration only adds, so that the version before can work beside this one: two versions run at once during an
+//! update, and a rollback finds the tables of the newer one.
 
 use sqlx::{AnyConnection, AssertSqlSafe, Connection, Executor, Row};
 
 use super::error::Error;
-use super::place::Backend;
+use super::location::Backend;
 use super::statement::Statement;
 use crate::core::digest::sha256_hex;
 
-/// In order; one that was released never changes.
+/// The migrations in order. A released one never changes.
 const MIGRATIONS: [&str; 3] =
     [include_str!("migrations/1.sql"), include_str!("migrations/2.sql"), include_str!("migrations/3.sql")];
 
-/// The lock is held by whoever migrates a database of PostgreSQL, until its transaction ends. Waiting for it, and
-/// migrating, may take longer than a call.
+/// Held by the replica that migrates a database of PostgreSQL, until its transaction ends. Waiting for it and
+/// migrating may take longer than the deadline of a call, hence no statement_timeout.
 const LOCK: &str = "SET LOCAL statement_timeout = 0; SELECT pg_advisory_xact_lock(7521096415)";
 const BOOKS: &str = "CREATE TABLE IF NOT EXISTS archive_migrations (version BIGINT PRIMARY KEY, digest TEXT NOT NULL)";
-/// PostgreSQL reads nothing out of a JSON text in which a NUL stands anywhere.
+/// PostgreSQL cannot read a JSON text that contains a NUL, so it is replaced.
 const ATTEMPT_ON_POSTGRES: &str = r"((replace(summary, '\u0000', '\u0001')::json->>'attempt')::bigint) STORED";
 
 pub(crate) async fn migrate(connection: &mut AnyConnection, backend: &Backend) -> Result<(), Error> {
@@ -51,7 +51,7 @@ async fn applied(connection: &mut AnyConnection) -> Result<Vec<(i64, String)>, E
 async fn apply(connection: &mut AnyConnection, version: i64, sql: &str, backend: &Backend) -> Result<(), Error> {
     let (text, bytes, attempt) = match backend {
         Backend::Sqlite { .. } => ("TEXT", "BLOB", "(json_extract(summary, '$.attempt')) VIRTUAL"),
-        // In the order of bytes, as SQLite does: an index must not depend on the machine's locales.
+        // Collation "C" sorts by bytes, as SQLite does: an index must not depend on the machine's locales.
         Backend::Postgres => ("TEXT COLLATE \"C\"", "BYTEA", ATTEMPT_ON_POSTGRES),
     };
     let script = sql.replace("{text}", text).replace("{bytes}", bytes).replace("{attempt}", attempt);

@@ -1,7 +1,7 @@
-//! How records reach a database: its URL, connections, statements, migrations and errors.
+//! Access to a database: its URL, connections, statements, migrations and errors. Knows nothing of records.
 
 pub mod connections;
 pub mod error;
+pub mod location;
 pub mod migrations;
-pub mod place;
 pub mod statement;

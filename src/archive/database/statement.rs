@@ -1,7 +1,7 @@
-//! SQL that both databases understand, with the values that go into it.
+//! SQL that both databases understand, with the values of its placeholders.
 //!
-//! Placeholders are `$1`, `$2` …, numbers are BIGINT, all else is TEXT or bytes. What others wrote is never
-//! part of the SQL.
+//! Placeholders are `$1`, `$2` …, numbers are BIGINT, everything else is TEXT or bytes. Text that others wrote is
+//! never part of the SQL.
 
 use std::sync::Arc;
 
@@ -42,7 +42,7 @@ impl From<i64> for Value {
     }
 }
 
-/// `text` as a column holds it. PostgreSQL takes no NUL in a text; no two texts become the same.
+/// `text` as a column holds it: PostgreSQL takes no NUL in a text, so NUL is escaped. Different texts stay different.
 pub(crate) fn column(text: &str) -> String {
     text.replace('\\', "\\\\").replace('\0', "\\0")
 }
@@ -53,7 +53,7 @@ pub(crate) struct Statement {
     values: Vec<Value>,
 }
 
-/// What a statement brought.
+/// The outcome of a statement.
 #[derive(Default)]
 pub(crate) struct Answer {
     pub rows: Vec<AnyRow>,
@@ -66,7 +66,7 @@ impl Statement {
         Self { sql: sql.into(), values: vec![] }
     }
 
-    /// The value of the next placeholder that `new` was given.
+    /// Adds the value of the next placeholder of the SQL given to `new`.
     pub fn with(mut self, value: impl Into<Value>) -> Self {
         self.values.push(value.into());
         self
@@ -78,7 +78,7 @@ impl Statement {
         self
     }
 
-    /// Appends `(a, b, …)` with these values.
+    /// Appends `(a, b, …)` with these values as placeholders.
     pub fn list<V: Into<Value>>(mut self, values: impl IntoIterator<Item = V>) -> Self {
         let mut before = '(';
         for value in values {

@@ -1,4 +1,4 @@
-//! Which records are meant, and where in the list of them somebody has come to.
+//! Selects records, and a position in their list.
 
 use std::fmt;
 use std::str::FromStr;
@@ -10,14 +10,12 @@ use jiff::Timestamp;
 use crate::api::{Priority, Reason, State};
 use crate::archive::database::statement::{Statement, column};
 
-/// Which records are meant: those for which all of this is true.
-///
-/// `Filter { kb_id: Some("kb-42".into()), ..Filter::within(["docs"]) }`
-#[derive(Clone, Debug, PartialEq)]
+/// Conditions on records, all of which must hold. The default selects all records of all namespaces.
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Filter {
-    /// Of these namespaces alone, so of none where the list is empty; `None` is all.
+    /// The namespaces; `None` is all, and an empty list selects nothing.
     pub namespaces: Option<Vec<String>>,
-    /// In one of these states; an empty list is any.
+    /// The states; an empty list is any.
     pub states: Vec<State>,
     pub type_: Option<String>,
     pub reason: Option<Reason>,
@@ -28,43 +26,26 @@ pub struct Filter {
     pub finished_from: Option<Timestamp>,
     /// Finished before this time.
     pub finished_before: Option<Timestamp>,
-    /// Whether it was replayed.
+    /// Whether the run was replayed; `None` is both.
     pub replayed: Option<bool>,
-    /// Of each task only the last run that is on record.
+    /// Selects only the last archived run of each task.
     pub last_run: bool,
 }
 
 impl Filter {
-    /// All records of these namespaces.
+    /// Selects all records of these namespaces.
     pub fn within<N: Into<String>>(namespaces: impl IntoIterator<Item = N>) -> Self {
-        Self { namespaces: Some(namespaces.into_iter().map(Into::into).collect()), ..Self::everywhere() }
+        Self { namespaces: Some(namespaces.into_iter().map(Into::into).collect()), ..Self::default() }
     }
 
-    /// All records of all namespaces.
-    pub fn everywhere() -> Self {
-        Self {
-            namespaces: None,
-            states: vec![],
-            type_: None,
-            reason: None,
-            kb_id: None,
-            priority: None,
-            queue: None,
-            finished_from: None,
-            finished_before: None,
-            replayed: None,
-            last_run: false,
-        }
-    }
-
-    /// Of these, the dead letters: those whose retries were used up, or that failed for good.
+    /// Selects dead letters only: tasks that failed for good, or whose retries were used up.
     pub fn dead_letters(self) -> Self {
         Self { states: vec![State::Failed], ..self }
     }
 
-    /// `SELECT <columns>` of what is meant, to which more conditions may be appended.
+    /// `SELECT <columns>` of the selected records, to which conditions may be appended.
     pub(crate) fn select(&self, columns: &str) -> Statement {
-        // One without uid is a probe.
+        // Records without a uid are probes.
         let start = Statement::new(format!("SELECT {columns} FROM archive_records WHERE uid <> ''"));
         let texts = [
             (" AND type = ", self.type_.as_deref().map(column)),
@@ -119,7 +100,7 @@ fn one_of(statement: Statement, name: &str, values: Vec<String>) -> Statement {
     }
 }
 
-/// A place in the list, after one record. Records that come later do not move it.
+/// A position in the list: after one record. New records do not move it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Cursor {
     pub(crate) at: i64,
@@ -127,7 +108,7 @@ pub struct Cursor {
     pub(crate) run_id: String,
 }
 
-/// A text that is no cursor.
+/// The text is not a cursor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("this is no cursor: give back the one that came with the page before, as it is")]
 pub struct CursorError;

@@ -1,4 +1,4 @@
-//! Records, in and out.
+//! Stores and finds records. Never decides whether a run is recorded.
 
 pub mod filter;
 pub mod record;
@@ -13,34 +13,34 @@ use sqlx::any::AnyRow;
 
 use super::database::error::Error;
 use super::database::statement::{Statement, Value, column};
-use super::{Archive, Details};
+use super::{Archive, RecordDetails};
 use crate::api::{Reason, Task, TaskSpec, TaskStatus};
 use filter::{Cursor, Filter};
-use record::{Record, Summary};
+use record::{Record, RecordSummary};
 use results::BYTES_OF_A_PROBE;
 
-/// A spec is bounded by what the API server takes, and the rest is small.
+/// The most bytes of a record. The API server bounds the spec, and the rest is small.
 const LARGEST_RECORD: usize = 4 << 20;
 const MOST_LISTED: u32 = 1000;
 
-/// A part of the list, newest first.
+/// A page of the list, newest first.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Page {
-    pub items: Vec<Summary>,
-    /// Where the list goes on; `None` at its end.
+    pub items: Vec<RecordSummary>,
+    /// The position of the next page; `None` on the last one.
     pub next: Option<Cursor>,
 }
 
 impl Archive {
-    /// Stores a record. Putting the same again changes nothing, and what remains of several that speak of the same
-    /// run does not depend on the order in which they come: one that is final goes before one that is not, a later
-    /// run before an earlier one under the same runId, an end before a mere deletion, and else the newest stays. By
-    /// whom it was replayed is told by [`Archive::link_replay`] alone.
+    /// Stores a record. Storing the same again changes nothing. Of several records of one run, one remains whatever
+    /// the order of calls: final before not final, then a later run under the same runId before an earlier one, then
+    /// an end before a mere deletion, then the newest. Only [`Archive::link_replay`] sets by which task it was
+    /// replayed.
     pub async fn put(&self, record: &Record) -> Result<(), Error> {
         self.write(upsert(record)?).await.map(drop)
     }
 
-    /// Under a uid that no task has, and that no list shows.
+    /// Uses a uid that no task has and no list shows.
     pub(crate) async fn store_and_delete_a_record(&self) -> Result<(), Error> {
         let log = "0".repeat(BYTES_OF_A_PROBE);
         let nobody = Task::new("", TaskSpec::default());
@@ -59,8 +59,8 @@ impl Archive {
         self.one(whole(" uid = $1 AND run_id = $2").with(column(uid)).with(column(run_id))).await
     }
 
-    /// The newest run with this name and runId, of whichever task: tasks may be created again under the same name. One
-    /// that only found its idempotency key used is not what the key stands for.
+    /// The newest run with this name and runId, of any task, since tasks may be created again under the same name.
+    /// Tasks that ended with KeyReused are left out: the idempotency key does not stand for them.
     pub async fn by_name(&self, namespace: &str, name: &str, run_id: &str) -> Result<Option<Record>, Error> {
         let named = whole(" name = $1 AND namespace = $2 AND run_id = $3 AND reason <> $4")
             .with(column(name))
@@ -69,8 +69,8 @@ impl Archive {
         self.one(named.with(Reason::KeyReused.to_string())).await
     }
 
-    /// How the newest task of this name ended this run, of those that were launched, or ended as one that was. One
-    /// that came to an end of its own goes before one that was deleted.
+    /// The end of the newest task of this name in this run, among those that were launched or ended as one that was.
+    /// A run that ended by itself goes before one that was deleted.
     pub async fn outcome(&self, namespace: &str, name: &str, run_id: &str) -> Result<Option<Record>, Error> {
         let ended = "SELECT summary, details, replayed_by FROM archive_records WHERE name = $1 AND namespace = $2 \
             AND run_id = $3 AND final = 1 AND (reason = $4 OR attempt > 0) \
@@ -79,8 +79,8 @@ impl Archive {
         self.one(asked.with(Reason::RanBefore.to_string())).await
     }
 
-    /// What the filter means, newest first, after the cursor: at least 1 and at most 1,000 records. Following the
-    /// cursors meets each record once, also while others are put.
+    /// The selected records, newest first, after the cursor: 1 to 1,000 of them. Following the cursors returns each
+    /// record once, also while others are stored.
     pub async fn list(&self, filter: &Filter, after: Option<&Cursor>, limit: u32) -> Result<Page, Error> {
         let limit = limit.clamp(1, MOST_LISTED);
         let mut asked = filter.select("at, uid, run_id, summary, replayed_by");
@@ -88,7 +88,7 @@ impl Archive {
             let key: [Value; 3] = [(*at).into(), uid.as_str().into(), run_id.as_str().into()];
             asked = asked.and(" AND (at, uid, run_id) < ").list(key);
         }
-        // One more than asked for tells whether there are more.
+        // One more than the limit tells whether there is another page.
         asked = asked.and(" ORDER BY at DESC, uid DESC, run_id DESC LIMIT ").list([i64::from(limit) + 1]);
         let mut rows = self.read(asked).await?.rows;
         let more = rows.len() > limit as usize;
@@ -97,15 +97,15 @@ impl Archive {
         Ok(Page { items: rows.iter().map(summary).collect::<Result<_, _>>()?, next })
     }
 
-    /// How many records the filter means.
+    /// The number of selected records.
     pub async fn count(&self, filter: &Filter) -> Result<u64, Error> {
         let rows = self.read(filter.select("count(*) AS many")).await?.rows;
         let many: i64 = rows.first().map_or(Ok(0), |row| row.try_get("many"))?;
         Ok(many.try_into().unwrap_or_default())
     }
 
-    /// Notes on the newest run of `uid` that the task `by` repeats it, unless another was noted before. Returns what
-    /// is noted now; `None` when there is no such record.
+    /// Notes at the newest run of `uid` that the task `by` repeats it, unless another was noted before. Returns the
+    /// noted task; `None` where there is no such record.
     pub async fn link_replay(&self, uid: &str, by: &str) -> Result<Option<String>, Error> {
         let linked = "UPDATE archive_records SET replayed_by = COALESCE(replayed_by, $2) WHERE uid = $1 AND run_id = \
             (SELECT run_id FROM archive_records WHERE uid = $1 ORDER BY began DESC, run_id DESC LIMIT 1) RETURNING replayed_by";
@@ -118,7 +118,7 @@ impl Archive {
     }
 }
 
-/// What `put` writes, in this order.
+/// The columns that `put` writes, in this order.
 const COLUMNS: [&str; 17] = [
     "uid",
     "run_id",
@@ -138,7 +138,8 @@ const COLUMNS: [&str; 17] = [
     "summary",
     "details",
 ];
-/// Which of two records of one run remains: the greater by these. The texts are there so that no two are equal.
+/// Decides between two records of one run: the greater by these columns remains. The texts are included so that no
+/// two are equal.
 const PRECEDENCE: [&str; 6] = ["final", "began", "genuine", "archived", "summary", "details"];
 
 static UPSERT: LazyLock<String> = LazyLock::new(|| {
@@ -158,8 +159,7 @@ static UPSERT: LazyLock<String> = LazyLock::new(|| {
 fn upsert(record: &Record) -> Result<Statement, Error> {
     let Record { summary, details } = record;
     let unwritable = |error: serde_json::Error| Error::Refused(error.to_string());
-    // That it was replayed stands in its own column, which this does not touch.
-    let told = serde_json::to_string(&Summary { replayed_by: None, ..summary.clone() }).map_err(unwritable)?;
+    let told = serde_json::to_string(summary).map_err(unwritable)?;
     let rest = serde_json::to_string(details).map_err(unwritable)?;
     let bytes = told.len() + rest.len();
     if bytes > LARGEST_RECORD {
@@ -193,12 +193,12 @@ fn whole(condition: &str) -> Statement {
 
 fn record(row: &AnyRow) -> Result<Record, Error> {
     let summary = summary(row)?;
-    let details: Details = json(row, "details")?;
+    let details: RecordDetails = json(row, "details")?;
     Ok(Record { summary, details })
 }
 
-fn summary(row: &AnyRow) -> Result<Summary, Error> {
-    Ok(Summary { replayed_by: row.try_get("replayed_by")?, ..json(row, "summary")? })
+fn summary(row: &AnyRow) -> Result<RecordSummary, Error> {
+    Ok(RecordSummary { replayed_by: row.try_get("replayed_by")?, ..json(row, "summary")? })
 }
 
 fn cursor(row: &AnyRow) -> Result<Cursor, Error> {

@@ -1,4 +1,4 @@
-//! What is kept of one run of one task. Built from the task and its status alone; reads no clock.
+//! The record of one run of one task. Built from the task and its status alone; reads no clock.
 
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{MicroTime, Time};
@@ -9,23 +9,23 @@ use serde_json::Value;
 use crate::api::{AttemptRecord, Payload, Priority, Progress, Reason, ResultRef, State, Task, TaskSpec, TaskStatus};
 use crate::core::launch::names::{ANNOTATION_BODY_DIGEST, ANNOTATION_REPLAY_OF};
 
-/// Of a log, the last lines are kept, up to so many …
+/// The most lines of a log that are kept: its last ones.
 pub const LOG_LINES: usize = 200;
-/// … and up to so many bytes.
+/// The most bytes of a log that are kept.
 pub const LOG_BYTES: usize = 64 * 1024;
 
-/// One run of one task: everything that somebody wants to know weeks later.
+/// One run of one task: all that the archive keeps of it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Record {
-    pub summary: Summary,
-    pub details: Details,
+    pub summary: RecordSummary,
+    pub details: RecordDetails,
 }
 
-/// What a list shows of a record.
+/// The part of a record that lists show.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Summary {
-    /// The uid of the task. Together with `run_id` it names the record.
+pub struct RecordSummary {
+    /// The uid of the task. With `run_id` it identifies the record.
     pub uid: String,
     pub run_id: String,
     pub namespace: String,
@@ -38,7 +38,7 @@ pub struct Summary {
     pub state: State,
     pub reason: Reason,
     pub message: Option<String>,
-    /// How often this run was launched.
+    /// Launches of this run.
     pub attempt: i32,
     pub failures: i32,
     pub disruptions: i32,
@@ -49,35 +49,37 @@ pub struct Summary {
     pub finished_at: Option<Timestamp>,
     /// The uid of the task that this one repeats.
     pub replay_of: Option<String>,
-    /// The uid of the task that repeats this one, if the archive was told so.
+    /// The uid of the task that repeats this one, where the archive has been told of it.
     pub replayed_by: Option<String>,
     pub archived_at: Timestamp,
 }
 
-/// What only one who asks for this one record is shown.
+/// The part of a record that only a request for this record returns.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
-pub struct Details {
+pub struct RecordDetails {
     /// The whole spec, payload included.
     pub spec: Value,
-    /// The payload was not known any more when the record was written: `spec` has none, and cannot be run again.
+    /// Whether the payload was no longer known when the record was written. Then `spec` has none, and the task cannot
+    /// be run again.
     #[serde(skip_serializing_if = "is_false")]
     pub payload_lost: bool,
     /// The attempts that the status kept, newest last.
     pub attempts: Vec<AttemptRecord>,
     pub result: Option<Value>,
     pub result_truncated: bool,
-    /// The result is beside the record.
+    /// Points to the result where it is stored beside the record.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub result_ref: Option<ResultRef>,
-    /// The last lines that the last attempt's container wrote.
+    /// The last lines that the last attempt's container logged.
     pub log: Option<String>,
     /// The pod and the node of the last attempt.
     pub worker: Option<String>,
     pub node: Option<String>,
-    /// The last that the work said of how far it was.
+    /// The last progress that the work reported.
     pub progress: Option<Progress>,
-    /// Of the request that made the task, where that had an idempotency key; the task's name holds the key.
+    /// The digest of the request that submitted the task with an idempotency key. The key itself is in the task's
+    /// name.
     pub body_digest: Option<String>,
 }
 
@@ -87,12 +89,13 @@ fn is_false(flag: &bool) -> bool {
 }
 
 impl Record {
-    /// The record of the run that `status` speaks of. Where a cache has left the payload of `task` out, it is lost.
+    /// The record of the run that `status` describes. Where a cache dropped the payload of `task`, the record has
+    /// none.
     pub fn of(task: &Task, status: &TaskStatus, log: Option<&str>, now: Timestamp) -> Self {
         Self { summary: summary(task, status, now), details: details(task, status, log) }
     }
 
-    /// The record of a task that is deleted: Cancelled, unless its run was final already.
+    /// The record of a deleted task: Cancelled, unless its run was final already.
     pub fn of_deleted(task: &Task, log: Option<&str>, now: Timestamp) -> Self {
         let before = task.status.clone().unwrap_or_default();
         if before.state.is_final() {
@@ -108,13 +111,13 @@ impl Record {
         Self::of(task, &status, log, now)
     }
 
-    /// How much it is, as it is stored.
+    /// The size of the record in bytes as it is stored.
     pub fn bytes(&self) -> usize {
         let told = serde_json::to_vec(&self.summary).map_or(0, |told| told.len());
         told + serde_json::to_vec(&self.details).map_or(0, |rest| rest.len())
     }
 
-    /// The task as it was at the end of this run: what [`Record::of`] was given, as far as it is kept.
+    /// The task at the end of this run: the input of [`Record::of`], as far as the record keeps it.
     pub fn task(&self) -> Task {
         let spec = serde_json::from_value(self.details.spec.clone()).unwrap_or_default();
         let mut task = Task::new(&self.summary.name, spec);
@@ -153,21 +156,21 @@ impl Record {
         }
     }
 
-    /// When the run began: what tells an earlier run from a later one.
+    /// The start of the run, by which an earlier run is told from a later one.
     pub fn began(&self) -> Timestamp {
         self.summary.queued_at.or(self.summary.created_at).unwrap_or_default()
     }
 
-    /// Its place in time: when it was finished, or last written.
+    /// The time by which records are listed: the end of the run, or when the record was last written.
     pub(crate) fn at(&self) -> Timestamp {
         self.summary.finished_at.unwrap_or(self.summary.archived_at)
     }
 }
 
-fn summary(task: &Task, status: &TaskStatus, now: Timestamp) -> Summary {
+fn summary(task: &Task, status: &TaskStatus, now: Timestamp) -> RecordSummary {
     let time = |time: &Option<MicroTime>| time.as_ref().map(|time| time.0);
     let queue = status.admitted.as_ref().map_or(&task.spec.queue, |admitted| &admitted.queue);
-    Summary {
+    RecordSummary {
         uid: task.uid().unwrap_or_default(),
         run_id: status.run_id.clone().unwrap_or_else(|| task.spec.run_id.clone()),
         namespace: task.namespace().unwrap_or_default(),
@@ -192,9 +195,9 @@ fn summary(task: &Task, status: &TaskStatus, now: Timestamp) -> Summary {
     }
 }
 
-fn details(task: &Task, status: &TaskStatus, log: Option<&str>) -> Details {
+fn details(task: &Task, status: &TaskStatus, log: Option<&str>) -> RecordDetails {
     let (spec, payload_lost) = spec(task);
-    Details {
+    RecordDetails {
         spec,
         payload_lost,
         attempts: status.attempts.clone(),
@@ -218,7 +221,7 @@ fn spec(task: &Task) -> (Value, bool) {
     }
 }
 
-/// What a record keeps of a log.
+/// The end of a log that a record keeps.
 pub fn tail(log: &str) -> &str {
     let log = log.trim_end_matches('\n');
     let of_lines = log.rmatch_indices('\n').nth(LOG_LINES - 1).map_or(0, |(before, _)| before + 1);
@@ -292,7 +295,7 @@ mod tests {
         let again = Record::of(&task, &status, None, at("2026-01-01T00:02:01Z")).task();
         assert_eq!(again.metadata, task.metadata);
         assert_eq!(again.spec, task.spec);
-        // What an attempt held of its queue is over.
+        // The slot of an ended attempt is not archived.
         assert_eq!(again.status, Some(TaskStatus { admitted: None, ..status }));
     }
 

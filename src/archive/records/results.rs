@@ -1,4 +1,4 @@
-//! Results too large for a status: kept beside the record of their run, and deleted with it.
+//! Results that are too large for a status: stored beside the record of their run, and deleted with it.
 
 use std::sync::Arc;
 
@@ -11,26 +11,27 @@ use crate::archive::database::error::Error;
 use crate::archive::database::statement::{Statement, Value, column};
 
 pub const LARGEST_RESULT: usize = 16 << 20;
-/// More than one page of either database.
+/// Larger than one page of either database.
 pub(crate) const BYTES_OF_A_PROBE: usize = 16 << 10;
 pub const LONGEST_TYPE: usize = 255;
 
-/// A result as one attempt left it.
+/// The result of one attempt.
 #[derive(Clone, Debug, PartialEq)]
 pub struct LargeResult {
-    /// When its run began: a runId may be used again, and then attempts are counted anew.
+    /// The start of its run: a runId may be used again, and attempts are then counted anew.
     pub began: Timestamp,
     pub attempt: i32,
-    /// As in HTTP. Example: application/json.
+    /// The media type, as in HTTP. Example: application/json.
     pub content_type: String,
-    /// At most 16 MiB of anything.
+    /// Any bytes, at most 16 MiB.
     pub content: Arc<Vec<u8>>,
     pub stored_at: Timestamp,
 }
 
 impl Archive {
-    /// Stores the result of a run, before or after its record. It takes the place of one that the same attempt or an
-    /// earlier one left; one of a later attempt, or run under the same runId, stays, and this one is refused.
+    /// Stores the result of a run, before or after its record. It replaces the result of the same or an earlier
+    /// attempt. Where a later attempt, or a later run under the same runId, has stored one, that one stays and this
+    /// one is refused.
     pub async fn put_result(&self, uid: &str, run_id: &str, result: &LargeResult) -> Result<(), Error> {
         let stored = self.write(upsert(uid, run_id, result)?).await?.rows;
         if stored.is_empty() {
@@ -39,7 +40,7 @@ impl Archive {
         Ok(())
     }
 
-    /// Under a uid that no task has.
+    /// Uses a uid that no task has.
     pub(crate) async fn store_and_delete_a_result(&self) -> Result<(), Error> {
         let content = Arc::new(vec![0; BYTES_OF_A_PROBE]);
         let (began, stored_at) = (Timestamp::UNIX_EPOCH, Timestamp::UNIX_EPOCH);
@@ -48,7 +49,7 @@ impl Archive {
         self.write(Statement::new("DELETE FROM archive_results WHERE uid = ''")).await.map(drop)
     }
 
-    /// The result of a run, as its last attempt that stored one left it.
+    /// The result of a run that its last attempt with a result stored.
     pub async fn result(&self, uid: &str, run_id: &str) -> Result<Option<LargeResult>, Error> {
         let asked =
             "SELECT began, attempt, content_type, content, stored FROM archive_results WHERE uid = $1 AND run_id = $2";

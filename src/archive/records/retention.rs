@@ -1,4 +1,4 @@
-//! Forgets what is too old or too much: in batches, so that nobody else waits for long.
+//! Deletes records that are too old or too many: in batches, so that no other call waits long.
 
 use jiff::Timestamp;
 use sqlx::Row;
@@ -8,36 +8,37 @@ use crate::archive::Archive;
 use crate::archive::database::error::Error;
 use crate::archive::database::statement::{Statement, Value};
 
-/// So many records are deleted by one statement, …
+/// The most records that one statement deletes.
 const BATCH: i64 = 500;
-/// … and so many results, which may be large; fewer where that takes too long.
+/// The most results that one statement deletes. They may be large; where a batch takes too long, a smaller one is
+/// tried.
 const BATCH_OF_RESULTS: i64 = 16;
 
-/// What is kept.
+/// The records that pruning deletes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Retention {
-    /// Records that were finished before this time are deleted …
+pub struct PruneLimits {
+    /// Records that ended before this time are deleted.
     pub older_than: Timestamp,
-    /// … and of the others the oldest, when there are more than so many.
+    /// The most records that stay; the oldest beyond that number are deleted.
     pub keep_at_most: u64,
 }
 
-/// The oldest records up to a place in time, as many as a batch has.
+/// The oldest records up to a cursor, at most one batch.
 const OLDEST: &str = "(SELECT uid, run_id FROM archive_records WHERE (at, uid, run_id) <= ($1, $2, $3) \
     ORDER BY at, uid, run_id LIMIT $4)";
-/// Results of the oldest $4 records.
+/// Results of the oldest $4 records up to a cursor.
 const THEIRS: &str = "(SELECT uid, run_id FROM archive_results WHERE (uid, run_id) IN (SELECT uid, run_id FROM \
     archive_records WHERE (at, uid, run_id) <= ($1, $2, $3) ORDER BY at, uid, run_id LIMIT $4) LIMIT $5)";
-/// Results whose record is gone, or never came.
+/// Results whose record is gone or was never stored.
 const ORPHANS: &str = "(SELECT uid, run_id FROM archive_results WHERE stored < $1 AND NOT EXISTS (SELECT 1 FROM \
     archive_records WHERE archive_records.uid = archive_results.uid AND archive_records.run_id = archive_results.run_id) \
     LIMIT $2)";
 
 impl Archive {
-    /// Deletes what is not to be kept, with its results, and says how many records that were. When it fails, what was
-    /// deleted so far stays deleted, and the next call goes on.
-    pub async fn prune(&self, retention: &Retention) -> Result<u64, Error> {
-        // The empty texts sort before all others.
+    /// Deletes records beyond the limits with their results, and returns the number of records. After a failure the
+    /// next call goes on.
+    pub async fn prune(&self, retention: &PruneLimits) -> Result<u64, Error> {
+        // Empty texts sort before all others.
         let too_old = Cursor { at: retention.older_than.as_microsecond(), uid: "".into(), run_id: "".into() };
         let mut deleted = self.delete_up_to(&too_old).await?;
         if let Some(newest) = self.newest_too_many(retention.keep_at_most).await? {
@@ -62,7 +63,7 @@ impl Archive {
         let (mut records, mut results) = (BATCH, BATCH_OF_RESULTS);
         let mut deleted = 0;
         loop {
-            // Results first: a record that is left without one says so, a result without a record is found by nobody.
+            // Results first: a record without its result says so, and a result without a record is found by nobody.
             let of_records = [&key[..], &[records.into()]].concat();
             while self.delete("archive_results", THEIRS, &of_records, &mut results).await? > 0 {}
             match self.delete("archive_records", OLDEST, &key, &mut records).await? {
@@ -78,8 +79,8 @@ impl Archive {
         Ok(())
     }
 
-    /// Deletes a batch of what is meant. Where that takes too long, it may be for the size of it: then half of it is
-    /// tried, down to one alone, so that no size stops this for ever.
+    /// Deletes a batch. Where that takes too long, the batch may be too large: half of it is tried, down to a single
+    /// row, so that no size blocks pruning for ever.
     async fn delete(&self, table: &str, which: &str, values: &[Value], batch: &mut i64) -> Result<u64, Error> {
         loop {
             let statement = Statement::new(format!("DELETE FROM {table} WHERE (uid, run_id) IN {which}"));

@@ -128,7 +128,7 @@ impl DeletedTasks {
 
     /// What follows from how the first one was put; false when it is still to be put.
     fn settle(&self, put: Result<(), Error>) -> bool {
-        let (taken, refused) = (put.is_ok(), put.is_err_and(|error| !error.passes()) && self.guard.is_up());
+        let (taken, refused) = (put.is_ok(), put.is_err_and(|error| !error.is_temporary()) && self.guard.is_up());
         let mut inner = self.lock();
         let Some(mut first) = inner.waiting.pop_front() else { return true };
         let given_up = refused && first.tries + 1 >= TRIES;

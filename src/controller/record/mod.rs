@@ -254,9 +254,9 @@ impl Drop for Records {
 pub async fn put(guard: &Guard, record: &Record, metrics: &Metrics) -> Result<(), Error> {
     let began = Instant::now();
     let put = guard.put(record).await;
-    metrics.archived(began.elapsed(), put.as_ref().err().map_or("ok", |error| error.kind()));
+    metrics.archived(began.elapsed(), put.as_ref().err().map_or("ok", |error| error.label()));
     if let Err(error) = &put
-        && !error.passes()
+        && !error.is_temporary()
     {
         let summary = &record.summary;
         tracing::error!(namespace = summary.namespace, task = summary.name, uid = summary.uid, %error, "a record could not be written");

@@ -21,9 +21,9 @@ pub struct Retention {
 }
 
 impl Retention {
-    fn at(self, now: Timestamp) -> archive::Retention {
+    fn at(self, now: Timestamp) -> archive::PruneLimits {
         let kept = SignedDuration::from_hours(24 * i64::from(self.days));
-        archive::Retention { older_than: now.checked_sub(kept).unwrap_or(Timestamp::MIN), keep_at_most: self.records }
+        archive::PruneLimits { older_than: now.checked_sub(kept).unwrap_or(Timestamp::MIN), keep_at_most: self.records }
     }
 }
 

@@ -18,7 +18,7 @@ use super::problem::{Problem, ProblemType, Problems};
 use super::request::extract::Params;
 use super::request::page;
 use crate::api::Reason;
-use crate::archive::{Cursor, Filter, Summary};
+use crate::archive::{Cursor, Filter, RecordSummary};
 use filter::{Word, filtered};
 
 const LIMIT: u32 = 100;
@@ -76,8 +76,8 @@ pub struct DeadLetter {
     replayed_by: Option<String>,
 }
 
-impl From<Summary> for DeadLetter {
-    fn from(summary: Summary) -> Self {
+impl From<RecordSummary> for DeadLetter {
+    fn from(summary: RecordSummary) -> Self {
         Self {
             task_id: summary.uid,
             status: summary.state.into(),

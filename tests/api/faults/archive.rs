@@ -29,7 +29,7 @@ async fn a_life_that_ends_in_deletion(wire: &Arc<Wire>) -> Vec<Passed> {
         let is_there = || walk.tasks.look_at_present(|tasks| tasks.iter().any(|task| task.name_any() == "one"));
         walk.becomes("it is gone", || !is_there()).await;
         passed = wire.passed();
-        let records = walk.archive.list(&Filter::everywhere(), None, 100).await.expect("the archive answers").items;
+        let records = walk.archive.list(&Filter::default(), None, 100).await.expect("the archive answers").items;
         let last = walk.tasks.seen().into_iter().rfind(|seen| seen.object.name_any() == "one").expect("it was there");
         assert_eq!((status(&last.object).state, status(&last.object).archived), (State::Completed, Some(true)));
         checks::is_told_of(&last.object, &records);

@@ -6,7 +6,7 @@ use k8s_openapi::api::core::v1::Pod;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
 use kube::ResourceExt;
 use task_manager::api::{Amount, Quantity, Reason, State, Task, TaskStatus};
-use task_manager::archive::{Record, Summary};
+use task_manager::archive::{Record, RecordSummary};
 
 use super::lives::{End, Life};
 use super::walk::Walk;
@@ -29,7 +29,7 @@ pub fn all(walk: &Walk, life: &Life) {
 }
 
 /// The archive has every run that was, as the task's status tells of it, and no other.
-pub fn archive(walk: &Walk, life: &Life, records: &[Summary]) {
+pub fn archive(walk: &Walk, life: &Life, records: &[RecordSummary]) {
     let mut expected: Vec<(String, String)> = ["one", "rival"].map(|name| (name.to_owned(), "1".to_owned())).into();
     if life.end.run_id != "1" {
         expected.push(("one".into(), life.end.run_id.into()));
@@ -43,9 +43,9 @@ pub fn archive(walk: &Walk, life: &Life, records: &[Summary]) {
 }
 
 /// The record says what the status says.
-pub fn is_told_of(task: &Task, records: &[Summary]) {
+pub fn is_told_of(task: &Task, records: &[RecordSummary]) {
     let is = status(task);
-    let same = |record: &&Summary| {
+    let same = |record: &&RecordSummary| {
         Some(&record.uid) == task.metadata.uid.as_ref() && Some(&record.run_id) == is.run_id.as_ref()
     };
     let record = records.iter().find(same).expect("a record");

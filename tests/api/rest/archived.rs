@@ -6,7 +6,7 @@ use kube::ResourceExt;
 use kube::api::DeleteParams;
 use serde_json::{Value, json};
 use task_manager::api::TaskStatus;
-use task_manager::archive::{Archive, Options, Retention};
+use task_manager::archive::{Archive, Options, PruneLimits};
 
 use super::{body, body_with, served, served_and_held, status_when};
 
@@ -219,7 +219,7 @@ async fn a_task_whose_record_is_forgotten_is_not_said_to_be_recorded_soon() {
         let id = rest.submit(&body_with(json!({"name": "old"}))).await;
         archived(&ns, "old").await;
         let archive = Archive::at(&ns.archive(), &Options { deadline: SOON, ..Options::default() }).expect("a URL");
-        let all = Retention { older_than: Timestamp::MAX, keep_at_most: 0 };
+        let all = PruneLimits { older_than: Timestamp::MAX, keep_at_most: 0 };
         assert_eq!(archive.prune(&all).await.expect("an answer"), 1);
         let answer = rest.post(&format!("/api/v1/tasks/{id}/replay"), &json!({})).await;
         assert_eq!((answer.status, answer.problem().0.as_str()), (410, "record-gone"), "{}", answer.text);

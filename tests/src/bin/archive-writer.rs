@@ -18,7 +18,7 @@ async fn main() {
     for number in 0.. {
         let record = completed(&format!("{name}-{number}"), number);
         while let Err(error) = archive.put(&record).await {
-            println!("{}: {error}", error.kind());
+            println!("{}: {error}", error.label());
             tokio::time::sleep(PAUSE).await;
         }
         println!("put {}", record.summary.uid);

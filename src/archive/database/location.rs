@@ -1,5 +1,5 @@
-//! Where an archive is: a URL, read once, with a sentence for each way in which it can be wrong; and whether what is there
-//! is still what was opened.
+//! Parses the URL of an archive, with a sentence for each way in which it can be wrong, and notices when the file of
+//! SQLite is no longer the one that was opened.
 
 use std::fmt;
 use std::os::unix::fs::MetadataExt;
@@ -19,8 +19,8 @@ use super::error::Error;
 )]
 pub struct UrlError(String);
 
-/// What a URL of PostgreSQL may say besides. The driver passes over all else, so that a slip in `sslmode` would
-/// send passwords in the clear.
+/// The parameters that a URL of PostgreSQL may have. The driver ignores all others, so that a typing error in
+/// `sslmode` would send passwords unencrypted.
 const PARAMETERS: [&str; 12] = [
     "dbname",
     "host",
@@ -42,40 +42,41 @@ pub(crate) enum Backend {
     Postgres,
 }
 
-/// What is at a place: of SQLite, which file, whatever it is called.
+/// Device and inode of the file of SQLite; `None` where it does not exist, and for PostgreSQL.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Present(Option<(u64, u64)>);
+pub(crate) struct FileIdentity(Option<(u64, u64)>);
 
 #[derive(Clone, Debug)]
-pub(crate) struct Place {
+pub(crate) struct Location {
     pub backend: Backend,
     pub options: AnyConnectOptions,
     /// The URL without user, password and parameters.
     shown: String,
 }
 
-impl fmt::Display for Place {
+impl fmt::Display for Location {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         out.write_str(&self.shown)
     }
 }
 
-impl Present {
-    pub fn is_nothing(self) -> bool {
+impl FileIdentity {
+    pub fn is_absent(self) -> bool {
         self.0.is_none()
     }
 }
 
-impl Place {
-    /// A server says itself when it is another one.
-    pub async fn present(&self) -> Present {
-        let Backend::Sqlite { file } = &self.backend else { return Present(None) };
-        Present(tokio::fs::metadata(file).await.ok().map(|file| (file.dev(), file.ino())))
+impl Location {
+    /// The identity of the file. A PostgreSQL server needs none: it fails by itself when it is another one.
+    pub async fn identity(&self) -> FileIdentity {
+        let Backend::Sqlite { file } = &self.backend else { return FileIdentity(None) };
+        FileIdentity(tokio::fs::metadata(file).await.ok().map(|file| (file.dev(), file.ino())))
     }
 
-    /// Only whoever starts this program may want an empty archive; one whose file went away wants it back.
-    pub async fn must_be_there(&self) -> Result<(), Error> {
-        if matches!(self.backend, Backend::Postgres) || !self.present().await.is_nothing() {
+    /// Fails where the file is gone. A new empty archive is wanted only when the operator starts; afterwards a
+    /// missing file is to be put back.
+    pub async fn must_exist(&self) -> Result<(), Error> {
+        if matches!(self.backend, Backend::Postgres) || !self.identity().await.is_absent() {
             return Ok(());
         }
         Err(Error::Down(format!(
@@ -83,9 +84,10 @@ impl Place {
         )))
     }
 
-    /// SQLite notices nothing of it when its file goes elsewhere, and would go on with that.
-    pub async fn must_have(&self, opened: Present) -> Result<(), Error> {
-        if self.present().await == opened {
+    /// Fails where the file is no longer the one that was opened. SQLite does not notice and would go on with the old
+    /// one.
+    pub async fn must_still_be(&self, opened: FileIdentity) -> Result<(), Error> {
+        if self.identity().await == opened {
             return Ok(());
         }
         let gone = format!("the file of {self} is not the one that was opened; somebody moved, removed or replaced it");
@@ -93,7 +95,7 @@ impl Place {
     }
 }
 
-impl FromStr for Place {
+impl FromStr for Location {
     type Err = UrlError;
 
     fn from_str(url: &str) -> Result<Self, UrlError> {
@@ -106,7 +108,7 @@ impl FromStr for Place {
     }
 }
 
-fn sqlite(path: &str) -> Result<Place, UrlError> {
+fn sqlite(path: &str) -> Result<Location, UrlError> {
     if path.is_empty() || path.ends_with('/') {
         return Err(UrlError("it names no file".into()));
     }
@@ -114,10 +116,10 @@ fn sqlite(path: &str) -> Result<Place, UrlError> {
         return Err(UrlError("SQLite takes a file here, and no parameters".into()));
     }
     let options = options(&format!("sqlite://{path}?mode=rwc"))?;
-    Ok(Place { backend: Backend::Sqlite { file: Path::new(path).into() }, options, shown: format!("sqlite:{path}") })
+    Ok(Location { backend: Backend::Sqlite { file: Path::new(path).into() }, options, shown: format!("sqlite:{path}") })
 }
 
-fn postgres(url: &str) -> Result<Place, UrlError> {
+fn postgres(url: &str) -> Result<Location, UrlError> {
     let options = options(url)?;
     let url = &options.database_url;
     if let Some((unknown, _)) = url.query_pairs().find(|(name, _)| !PARAMETERS.contains(&name.as_ref())) {
@@ -126,17 +128,17 @@ fn postgres(url: &str) -> Result<Place, UrlError> {
     PgConnectOptions::from_url(url).map_err(|error| UrlError(error.to_string()))?;
     let port = url.port().map(|port| format!(":{port}")).unwrap_or_default();
     let shown = format!("postgres://{}{port}{}", url.host_str().unwrap_or_default(), url.path());
-    Ok(Place { backend: Backend::Postgres, options, shown })
+    Ok(Location { backend: Backend::Postgres, options, shown })
 }
 
 fn options(url: &str) -> Result<AnyConnectOptions, UrlError> {
     let options = AnyConnectOptions::from_str(url).map_err(|error| UrlError(error.to_string()))?;
-    // Statements are ours and always the same; what they carry is logged nowhere.
+    // Statements are constant, and their values must not be logged.
     Ok(options.disable_statement_logging())
 }
 
-/// Why a file of SQLite cannot be used, found out by trying; `None` when it can.
-pub(crate) fn trouble_with(file: &Path) -> Option<String> {
+/// The reason why a file of SQLite cannot be used, found by writing beside it and to it; `None` where it can.
+pub(crate) fn why_unwritable(file: &Path) -> Option<String> {
     let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let probe = file.with_extension("probe");
     let in_folder = std::fs::write(&probe, b"").and_then(|()| std::fs::remove_file(&probe));
@@ -157,8 +159,8 @@ mod tests {
             ("postgres://me:secret@db:5433/tasks?sslmode=require", "postgres://db:5433/tasks"),
             ("postgresql://db/tasks", "postgres://db/tasks"),
         ] {
-            let place: Place = url.parse().expect(url);
-            assert_eq!(place.to_string(), shown);
+            let location: Location = url.parse().expect(url);
+            assert_eq!(location.to_string(), shown);
         }
     }
 
@@ -176,7 +178,7 @@ mod tests {
             ("postgres://me:secret@db/tasks?sslmode=sometimes", "unknown value"),
             ("postgres://me:secret@db/tasks?ssl_mode=require", "parameter \"ssl_mode\""),
         ] {
-            let told = url.parse::<Place>().expect_err(url).to_string();
+            let told = url.parse::<Location>().expect_err(url).to_string();
             assert!(told.contains(why) && told.contains("write sqlite:///"), "{url}: {told}");
             assert!(!told.contains("secret"), "{told}");
         }
