@@ -1,5 +1,5 @@
-//! One admission pass over a full admission. The target: below 10 ms with 10,000 queued tasks, and no step whose
-//! time grows faster than the number of tasks.
+//! The time of one admission pass. The target: below 10 ms with 10,000 queued tasks, and no step whose time grows
+//! faster than the number of tasks.
 #![allow(clippy::expect_used, reason = "a scene that cannot be set up is to stop the measurement")]
 
 use std::hint::black_box;
@@ -30,7 +30,7 @@ fn pending(number: u64, task_type: &str) -> PendingTask {
         queue: key("default"),
         task_type: key(task_type),
         kb_id: Some(format!("kb-{}", number % 100).into()),
-        // Arrivals come in no order at all, as after a restart.
+        // Arrivals have no order, as after a restart.
         order: Order::new(
             PRIORITIES[number as usize % PRIORITIES.len()],
             number.wrapping_mul(0x9e37_79b9) % 1_000_003,
@@ -117,7 +117,7 @@ fn passes(criterion: &mut Criterion) {
     }
 }
 
-/// Hands the admission back, so that dropping it is not measured.
+/// Returns the queue too, so that dropping it is not measured.
 fn admit(mut admission: AdmissionQueue) -> (AdmissionQueue, Pass) {
     let pass = admission.admit(black_box(Timestamp::UNIX_EPOCH));
     (admission, pass)

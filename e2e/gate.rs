@@ -24,7 +24,7 @@ impl Gate {
         Self { folder }
     }
 
-    /// Has the containers of this type see the gate.
+    /// Mounts the gate into the containers of this type.
     pub fn on(&self, kind: &mut TaskTypeSpec) {
         let pod = &mut kind.template["spec"];
         pod["volumes"] = json!([{"name": "gate", "hostPath": {"path": self.folder, "type": "Directory"}}]);

@@ -1,4 +1,4 @@
-//! What tests on a real node share. Nothing here decides what is right: that is said by the tests.
+//! Shared parts of tests on a real node. The tests decide what is right.
 
 pub mod gate;
 pub mod parts;

@@ -16,7 +16,7 @@ pub fn stop(part: &str) -> Broken {
     Broken::until(&["start", part])
 }
 
-/// Lets a part stand still: it keeps its connections and answers nobody.
+/// Freezes a part: it keeps its connections and answers nobody.
 pub fn freeze(part: &str) -> Broken {
     cluster(&["freeze", part]);
     Broken::until(&["start", part])
@@ -29,7 +29,7 @@ pub fn drain(node: &str) -> Broken {
     broken
 }
 
-/// What is to be deleted when this is dropped.
+/// The object to delete when this is dropped.
 pub fn until_deleted(kind: &str, name: &str) -> Broken {
     Broken::until(&["delete", kind, name])
 }

@@ -1,4 +1,4 @@
-//! What every test has to itself: a namespace, an operator that looks after it, and a record of its pods.
+//! The surroundings of a test: a namespace, an operator for it, and a record of its pods.
 
 use std::time::Duration;
 
@@ -14,10 +14,10 @@ use task_manager::api::{Retry, State, Task, TaskSpec, TaskStatus, TaskType, Task
 pub const A_TASK: Duration = Duration::from_secs(300);
 /// For what needs no container to start.
 pub const A_CHANGE: Duration = Duration::from_secs(120);
-/// How long something is watched that must not happen.
+/// The time for which something is watched that must not happen.
 pub const A_WHILE: Duration = Duration::from_secs(3);
 
-/// What a script says once it is ready for whatever a test is about to do to it.
+/// A script's message that it is ready for the test to act.
 const UP: &str = "up";
 /// Work that goes on until the test lets it go.
 pub const WAITS: &str = "until [ -e /tmp/go ]; do sleep 1; done";
@@ -76,12 +76,12 @@ pub fn shell(name: &str, script: &str) -> TaskType {
 }
 
 /// A failure of its own ends a task of this type.
-pub fn never_again(kind: &mut TaskTypeSpec) {
-    retry(kind).limit = Some(0);
+pub fn never_again(task_type: &mut TaskTypeSpec) {
+    retry(task_type).limit = Some(0);
 }
 
-pub fn retry(kind: &mut TaskTypeSpec) -> &mut Retry {
-    kind.defaults.retry.get_or_insert_default()
+pub fn retry(task_type: &mut TaskTypeSpec) -> &mut Retry {
+    task_type.defaults.retry.get_or_insert_default()
 }
 
 impl World {
@@ -245,7 +245,7 @@ impl World {
     }
 }
 
-/// Something of it may still run.
+/// Whether something of the pod may still run.
 pub fn is_live(pod: &Pod) -> bool {
     !matches!(phase(pod), "Succeeded" | "Failed")
 }
@@ -259,7 +259,7 @@ pub fn is_running(pod: &Pod) -> bool {
     is_live(pod) && containers.filter_map(|container| container.state.as_ref()).any(|state| state.running.is_some())
 }
 
-/// How its first container ended.
+/// The end of its first container.
 pub fn end(pod: &Pod) -> &ContainerStateTerminated {
     let first = pod.status.as_ref().and_then(|status| status.container_statuses.as_ref()).and_then(|all| all.first());
     let state = first.and_then(|container| container.state.as_ref()).and_then(|state| state.terminated.as_ref());

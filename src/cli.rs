@@ -27,7 +27,7 @@ pub enum Command {
     Run(RunOptions),
     /// Print the CustomResourceDefinitions as YAML documents, for kubectl apply -f -.
     Crd(CrdOptions),
-    /// Print what each reason means and what to do about it, as Markdown.
+    /// Print the meaning of each reason, and the advice for it, as Markdown.
     Reasons,
     /// Follow the tasks of a namespace in a live table until all are final.
     Follow(FollowOptions),
@@ -42,36 +42,36 @@ pub struct CrdOptions {
 
 #[derive(Clone, Debug, Args)]
 pub struct RunOptions {
-    /// Where /healthz, /readyz and /metrics are served.
+    /// Address on which /healthz, /readyz and /metrics are served.
     #[arg(long, env = "TASK_MANAGER_HEALTH_ADDR", default_value = "0.0.0.0:8081")]
     pub health_addr: SocketAddr,
 
-    /// Where /api/v1/tasks is served, such as 0.0.0.0:8080 [default: nowhere]. Whoever reaches it can make tasks,
-    /// for it authenticates nobody: let only your gateway in.
+    /// Address on which /api/v1/tasks is served, such as 0.0.0.0:8080 [default: not served]. It authenticates nobody,
+    /// so whoever reaches it can create tasks: let only your gateway in.
     #[arg(long, env = "TASK_MANAGER_HTTP_ADDR", value_name = "ADDRESS")]
     pub http_addr: Option<SocketAddr>,
 
-    /// Where work reports its progress, its errors and its results (/worker/v1), such as 0.0.0.0:8082 [default:
-    /// nowhere]. Who reports must show the token of the pod that runs the task.
+    /// Address on which work reports progress, errors and results (/worker/v1), such as 0.0.0.0:8082 [default: not
+    /// served]. A report must carry the token of the pod that runs the task.
     #[arg(long, env = "TASK_MANAGER_WORKER_ADDR", value_name = "ADDRESS")]
     pub worker_addr: Option<SocketAddr>,
 
-    /// The address at which pods reach --worker-addr, such as http://task-manager-worker.task-manager:8082. With it
-    /// every attempt gets TASK_API_URL, and a token in TASK_TOKEN_FILE [default: they are told of none].
+    /// URL at which pods reach --worker-addr, such as http://task-manager-worker.task-manager:8082. With it every
+    /// attempt gets TASK_API_URL, and a token in TASK_TOKEN_FILE [default: attempts get neither].
     #[arg(long, env = "TASK_MANAGER_WORKER_URL", value_name = "URL", value_parser = worker_url)]
     pub worker_url: Option<String>,
 
-    /// The address at which the other replicas reach this one's --worker-addr, by plain HTTP [default: http://, POD_IP
-    /// or the address listened on, and its port].
+    /// URL at which the other replicas reach this one's --worker-addr, by plain HTTP [default: http:// with POD_IP or
+    /// the listening address, and its port].
     #[arg(long, env = "TASK_MANAGER_ADVERTISE_URL", value_name = "URL", value_parser = advertise_url)]
     pub advertise_url: Option<String>,
 
-    /// The namespaces that REST serves, the usual one first; it sees no other [default: the watched namespace, else
-    /// the operator's own].
+    /// The namespaces that REST serves, the default one first; it reads no others [default: the watched namespace,
+    /// else the operator's own].
     #[arg(long, env = "TASK_MANAGER_REST_NAMESPACES", value_name = "NAMESPACES", value_delimiter = ',')]
     pub rest_namespaces: Vec<String>,
 
-    /// Where the record of every finished task is kept: a file of SQLite, or for several operators a PostgreSQL
+    /// Archive of finished tasks: a file of SQLite, or for several replicas a PostgreSQL
     /// (postgres://user:password@host:5432/database).
     #[arg(
         long,
@@ -86,37 +86,37 @@ pub struct RunOptions {
     #[arg(long, env = "TASK_MANAGER_ARCHIVE_KEEP_DAYS", value_name = "DAYS", default_value_t = 30, value_parser = clap::value_parser!(u32).range(1..=36500))]
     pub archive_keep_days: u32,
 
-    /// How many records are kept; of more, the oldest go first.
+    /// The most records that are kept; the oldest beyond that number are deleted.
     #[arg(long, env = "TASK_MANAGER_ARCHIVE_KEEP_RECORDS", value_name = "NUMBER", default_value_t = 1_000_000, value_parser = clap::value_parser!(u64).range(1..))]
     pub archive_keep_records: u64,
 
-    /// Look after this namespace alone [default: all namespaces].
+    /// Run the tasks of this namespace alone [default: all namespaces].
     #[arg(long, env = "TASK_MANAGER_WATCH_NAMESPACE", value_name = "NAMESPACE")]
     pub watch_namespace: Option<String>,
 
-    /// Name of the Lease by which one of several operators is elected.
+    /// Name of the Lease by which one of several replicas is elected.
     #[arg(long, env = "TASK_MANAGER_LEASE", value_name = "NAME", default_value = "task-manager")]
     pub lease: String,
 
-    /// Where that Lease is. Operators that look after the same tasks must agree on it [default: the watched namespace,
+    /// Namespace of that Lease. Replicas that run the same tasks must agree on it [default: the watched namespace,
     /// else the operator's own in a cluster, else "default"].
     #[arg(long, env = "TASK_MANAGER_LEASE_NAMESPACE", value_name = "NAMESPACE")]
     pub lease_namespace: Option<String>,
 
-    /// Who this operator is in the election. Must differ between operators that run at the same time; one that
+    /// Identity of this replica in the election. It must differ between replicas that run at the same time; one that
     /// is started again under the same name need not wait for its own lease [default: host name and process id].
     #[arg(long, env = "TASK_MANAGER_IDENTITY", value_name = "NAME")]
     pub identity: Option<String>,
 
-    /// How many tasks may run at once in a queue named "default" that nobody created.
+    /// Capacity in tasks of a queue named "default" that nobody created.
     #[arg(long, env = "TASK_MANAGER_DEFAULT_QUEUE_TASKS", default_value_t = 50, value_parser = clap::value_parser!(i32).range(0..))]
     pub default_queue_tasks: i32,
 
-    /// How many tasks of all queues together may run at once [default: no limit].
+    /// The most tasks of all queues together that run at once [default: no limit].
     #[arg(long, env = "TASK_MANAGER_MAX_RUNNING_TASKS", value_parser = clap::value_parser!(i32).range(1..))]
     pub max_running_tasks: Option<i32>,
 
-    /// Memory limit of a work container for which neither task, type nor template set one.
+    /// Memory limit of a work's container for which neither task, type nor template sets one.
     #[arg(long, env = "TASK_MANAGER_DEFAULT_MEMORY_LIMIT", default_value = "1Gi", value_parser = quantity)]
     pub default_memory_limit: Quantity,
 
@@ -124,16 +124,16 @@ pub struct RunOptions {
     #[arg(long, env = "TASK_MANAGER_KEEP_FINISHED_SECONDS", default_value_t = 3600, value_parser = clap::value_parser!(i64).range(0..))]
     pub keep_finished_seconds: i64,
 
-    /// A task's pod gets the PriorityClass of this prefix and the task's priority (task-manager-critical, for
-    /// example), where the cluster has one by that name.
+    /// Prefix of PriorityClass names: a task's pod gets the class with this prefix and the task's priority
+    /// (task-manager-critical, for example), where the cluster has it.
     #[arg(long, env = "TASK_MANAGER_PRIORITY_CLASS_PREFIX", value_name = "PREFIX", default_value = "task-manager-")]
     pub priority_class_prefix: String,
 
-    /// How the log is written.
+    /// Format of the log.
     #[arg(long, env = "TASK_MANAGER_LOG_FORMAT", value_enum, default_value_t = LogFormat::Text)]
     pub log_format: LogFormat,
 
-    /// What is logged, such as "info", "debug" or "task_manager=debug,kube=info".
+    /// Filter of the log, such as "info", "debug" or "task_manager=debug,kube=info".
     #[arg(long, env = "TASK_MANAGER_LOG", default_value = "info,kube_client=off,kube_runtime=warn")]
     pub log: String,
 }
@@ -155,14 +155,14 @@ fn quantity(text: &str) -> Result<Quantity, String> {
     }
 }
 
-/// Paths are put behind it.
+/// The start of a URL, to which paths are appended.
 fn worker_url(text: &str) -> Result<String, String> {
     let uri: axum::http::Uri = text.parse().map_err(|_| "it is no URL".to_owned())?;
     let plain = matches!(uri.scheme_str(), Some("http" | "https")) && uri.host().is_some() && uri.query().is_none();
     if plain { Ok(text.trim_end_matches('/').into()) } else { Err("write it as http://host:port".into()) }
 }
 
-/// What one replica says to another is not encrypted.
+/// The URL for other replicas, which speak plain HTTP to each other.
 fn advertise_url(text: &str) -> Result<String, String> {
     let url = worker_url(text)?;
     let is_plain = url.get(..7).is_some_and(|scheme| scheme.eq_ignore_ascii_case("http://"));
@@ -174,7 +174,7 @@ fn advertise_url(text: &str) -> Result<String, String> {
 }
 
 impl RunOptions {
-    /// Where the other replicas reach this one, if that is known. `pod_ip` is this pod's own address.
+    /// The URL at which the other replicas reach this one, where it is known. `pod_ip` is this pod's own address.
     pub fn advertised(&self, pod_ip: Option<IpAddr>) -> Option<String> {
         let addr = self.worker_addr?;
         let ip = pod_ip.or_else(|| Some(addr.ip()).filter(|ip| !ip.is_unspecified()));

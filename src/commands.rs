@@ -7,7 +7,7 @@ use crate::cli::Command;
 use crate::errors::chain;
 use crate::{api, follow, operator, telemetry};
 
-/// Runs a subcommand to its end. What goes wrong is told in a sentence.
+/// Runs a subcommand to its end. Prints an error as a sentence.
 pub fn run(command: Command) -> ExitCode {
     choose(command).unwrap_or_else(|error| {
         eprintln!("task-manager: {}", chain(error.as_ref()));

@@ -2,8 +2,8 @@
 
 use std::error::Error;
 
-/// An error with its causes: "failed to connect: connection refused". Many errors name their cause already;
-/// it is not said twice.
+/// An error with its causes: "failed to connect: connection refused". A cause that the error's own text contains
+/// already is not repeated.
 pub fn chain(error: &dyn Error) -> String {
     let mut told = error.to_string();
     let mut next = error.source();

@@ -1,4 +1,4 @@
-//! Hands over to the library, so that what is compiled there is not compiled again here.
+//! Calls the library, so that nothing is compiled twice.
 
 use std::process::ExitCode;
 

@@ -1,4 +1,4 @@
-//! Which runs there are, in which order, and on what.
+//! Runs each case in a process of its own on a fresh control plane, and reports.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -6,9 +6,9 @@ use std::process::Stdio;
 
 use clap::ValueEnum;
 use harness::target;
-use serde::{Deserialize, Serialize};
 use tokio::process::Command;
 
+use crate::measurements::Measurements;
 use crate::{Size, http, paced, queue, queued, report};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, ValueEnum)]
@@ -20,21 +20,11 @@ pub enum Case {
     Http,
 }
 
-/// What a run found, by name.
-#[derive(Debug, Default, Serialize, Deserialize)]
-pub struct Found {
-    pub figures: BTreeMap<String, f64>,
-    /// CPU milliseconds, of a task or Job, by process.
-    pub cpu: BTreeMap<String, f64>,
-    /// Mutating requests, of a task or Job, by verb and resource.
-    pub requests: BTreeMap<String, f64>,
-}
-
 const NAME: &str = "bench";
 
 /// The runs of each case, in turns.
-async fn take_turns(cases: &[Case], count: usize, rounds: usize) -> BTreeMap<Case, Vec<Found>> {
-    let mut found: BTreeMap<Case, Vec<Found>> = BTreeMap::new();
+async fn take_turns(cases: &[Case], count: usize, rounds: usize) -> BTreeMap<Case, Vec<Measurements>> {
+    let mut found: BTreeMap<Case, Vec<Measurements>> = BTreeMap::new();
     for round in 1..=rounds {
         for case in cases {
             eprintln!("round {round} of {rounds}: {case:?} …");
@@ -66,7 +56,7 @@ pub async fn http(size: Size) {
 }
 
 /// Starts a control plane, runs the case in a process of its own, and takes the control plane down.
-async fn on_a_fresh_control_plane(case: Case, count: usize) -> Found {
+async fn on_a_fresh_control_plane(case: Case, count: usize) -> Measurements {
     cluster(&["down"]).await;
     let with = if case == Case::Queued { &[][..] } else { &["--with", "kcm,scheduler,kwok"][..] };
     cluster(&[&["up", "--control-plane"], with].concat()).await;
@@ -79,7 +69,7 @@ async fn on_a_fresh_control_plane(case: Case, count: usize) -> Found {
         .kill_on_drop(true)
         .spawn()
         .expect("it starts")
-        // Not `output`, which would take what it says on the way for itself.
+        // Not `output`, which would also capture standard error.
         .wait_with_output()
         .await
         .expect("it runs");
@@ -88,7 +78,7 @@ async fn on_a_fresh_control_plane(case: Case, count: usize) -> Found {
     serde_json::from_slice(&run.stdout).expect("a run tells what it found")
 }
 
-/// One that is named, to compare it with this checkout's, or this checkout's.
+/// The program that TASK_MANAGER_BIN names, else the release build of this checkout.
 fn binary() -> PathBuf {
     std::env::var_os("TASK_MANAGER_BIN").map_or_else(|| target().join("release/task-manager"), PathBuf::from)
 }
@@ -100,7 +90,7 @@ async fn cluster(arguments: &[&str]) {
     assert!(done.status.success(), "cluster {arguments:?}: {done:?}");
 }
 
-/// One run; prints what it found.
+/// Runs one case and prints its measurements as JSON.
 pub async fn run(case: Case, count: usize) {
     let found = match case {
         Case::Jobs => queue::jobs(count).await,

@@ -1,4 +1,4 @@
-//! Creates Jobs or Tasks and sees when they are done.
+//! Creates Jobs or Tasks and waits until they are done.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -18,12 +18,12 @@ use task_manager::api::Task;
 use tokio::sync::{Semaphore, mpsc};
 use tokio::time::{timeout, timeout_at};
 
-/// More requests at once gain little and make each one slower.
+/// The most requests at once. More gain little and make each one slower.
 const IN_FLIGHT: usize = 32;
-/// Nothing measured here takes so long.
+/// A bound on every wait; nothing measured takes so long.
 const DEADLINE: Duration = Duration::from_secs(600);
 
-/// What can be generated.
+/// A resource that can be generated.
 pub trait Load:
     Resource<Scope = NamespaceResourceScope, DynamicType = ()>
     + Clone
@@ -59,7 +59,7 @@ impl Load for Task {
     }
 }
 
-/// A Task with a payload of so many bytes.
+/// A Task with a payload of `bytes` bytes.
 pub fn with_payload(name: &str, bytes: usize) -> Task {
     let payload = serde_json::from_value(json!({"text": "x".repeat(bytes)})).expect("an object");
     task(name).with(|spec| spec.payload = Some(payload))
@@ -96,8 +96,8 @@ impl<K: Load> Generator<K> {
         Self { api: namespace.api(), created: HashMap::new(), done: BTreeMap::new(), news, in_flight }
     }
 
-    /// Creates `count`, as fast as it goes, but never more than `at_once` that are not done; returns how long it
-    /// took until all were.
+    /// Creates `count` as fast as possible, with at most `at_once` unfinished ones; returns the time until all were
+    /// done.
     pub async fn run(&mut self, prefix: &str, count: usize, at_once: usize) -> Duration {
         let began = Instant::now();
         let (first, mut made) = (self.done.len(), 0);
@@ -119,7 +119,8 @@ impl<K: Load> Generator<K> {
         let until = self.done.len() + count;
         let mut due = tokio::time::Instant::now();
         for number in 0..count {
-            // Seen when it happens: what is only counted at the next turn would all have taken a whole pause.
+            // Completions are noted when the watch shows them: noted at the next turn, each would seem to take a
+            // whole pause.
             while let Ok(news) = timeout_at(due, self.news.recv()).await {
                 self.is_done(&news.expect("the watch goes on"));
             }
@@ -131,7 +132,7 @@ impl<K: Load> Generator<K> {
         }
     }
 
-    /// From before each one was sent until it was seen to be done, in milliseconds, shortest first.
+    /// Milliseconds from before each was sent until it was seen done, shortest first.
     pub fn latencies(&self, prefix: &str) -> Vec<f64> {
         let of_run = self.done.iter().filter(|(name, _)| name.starts_with(prefix));
         let mut latencies: Vec<f64> = of_run.map(|(_, took)| took.as_secs_f64() * 1000.0).collect();

@@ -11,21 +11,21 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use tokio::process::Command;
 
-use crate::driver::Found;
+use crate::measurements::Measurements;
 use crate::plane::{REST, memory_of};
 use crate::queue;
 
-/// Requests at once where as many are sent as can be answered.
+/// Concurrent requests where as many are sent as can be answered.
 const CLIENTS: u32 = 16;
 const ATTACK: Duration = Duration::from_secs(10);
-/// Status requests a second: what a busy gateway asks, and far from what can be answered.
+/// Status requests a second: a busy gateway sends as many, and far more can be answered.
 const STATUS_RATE: u32 = 500;
 const BULK: usize = 1000;
-/// 1,000 take half a minute.
+/// Tasks that run during the measurement; 1,000 take half a minute.
 const ALL_DONE: Duration = Duration::from_secs(300);
 const TASKS: &str = "/api/v1/tasks";
 
-/// What vegeta reports. Latencies are in nanoseconds.
+/// The report of vegeta. Latencies are in nanoseconds.
 #[derive(Deserialize)]
 struct Report {
     latencies: Latencies,
@@ -41,7 +41,7 @@ struct Latencies {
     p99: f64,
 }
 
-/// Targets that vegeta goes through in turn, and how it is to reach them.
+/// Targets that vegeta requests in turn, with its options for them.
 struct Attack {
     targets: Vec<Value>,
     /// 0: as fast as they are answered.
@@ -49,12 +49,12 @@ struct Attack {
     flags: Vec<String>,
 }
 
-pub async fn run(held: usize) -> Found {
-    let mut found = Found::default();
+pub async fn run(held: usize) -> Measurements {
+    let mut found = Measurements::default();
     let namespace = Namespace::make(Cluster::ControlPlane, "http").await;
     namespace.create(&task_queue("held", 0)).await;
     let (_leader, _) = queue::operator(&namespace, 50).await;
-    // Not the leader, so it holds what REST holds and nothing else.
+    // This replica is not the leader, so it holds REST's memory and nothing else.
     let replica = Operator::with_rest(&namespace, &["--identity", "replica"]).await;
     let pid = replica.pid().expect("it runs");
     let rest = replica.rest();
@@ -68,8 +68,8 @@ pub async fn run(held: usize) -> Found {
     found
 }
 
-/// Single submissions, and the same Tasks created without us in between; first the one, then the other.
-async fn submitting(namespace: &Namespace, rest: &Rest, found: &mut Found) {
+/// Single submissions, and in alternation the same Tasks created at the API server.
+async fn submitting(namespace: &Namespace, rest: &Rest, found: &mut Measurements) {
     let body = json!({"task_type": "work", "queue": "held", "payload": {"uri": "s3://in/7.pdf"}});
     let over_rest = Attack { targets: vec![post(&url(rest, TASKS), &body)], rate: 0, flags: vec![] };
     let manifest = json!({"apiVersion": "taskmanager.dev/v1alpha1", "kind": "Task", "metadata": {"generateName": "direct-"},
@@ -83,8 +83,8 @@ async fn submitting(namespace: &Namespace, rest: &Rest, found: &mut Found) {
     }
 }
 
-/// Submits so many in bulk, to a queue that holds them; returns the ids that REST knows then.
-async fn hold(rest: &Rest, count: usize, found: &mut Found) -> Vec<String> {
+/// Submits `count` tasks in bulk, to a queue that starts none; returns the ids that REST knows then.
+async fn hold(rest: &Rest, count: usize, found: &mut Measurements) -> Vec<String> {
     let item = json!({"task_type": "work", "queue": "held", "payload": {"uri": "s3://in/7.pdf"}});
     let mut ids = vec![];
     let mut took = vec![];
@@ -115,7 +115,7 @@ fn submitted(answer: &Answer) -> Vec<String> {
 
 /// Statuses at a steady rate, at rest and while 1,000 tasks go through their lives; and the same for an answer that
 /// costs nothing (`/healthz`, of the same process): what that takes longer under load is the machine's.
-async fn asking(replica: &Operator, ids: &[String], found: &mut Found) {
+async fn asking(replica: &Operator, ids: &[String], found: &mut Measurements) {
     let rest = replica.rest();
     let status = |id: &String| json!({"method": "GET", "url": url(&rest, &format!("{TASKS}/{id}/status"))});
     let plain = json!({"method": "GET", "url": format!("http://{}/healthz", replica.health)});
@@ -139,7 +139,7 @@ async fn completed(rest: &Rest, ids: &[String]) -> usize {
     all.iter().filter(|status| status["status"] == "completed").count()
 }
 
-fn tell(found: &mut Found, name: &str, report: &Report) {
+fn tell(found: &mut Measurements, name: &str, report: &Report) {
     assert!(report.success > 0.999, "{name}: only {:.3} were answered well", report.success);
     let mut put = |what: &str, value: f64| found.figures.insert(format!("{name} {what}"), value);
     put("rate", report.throughput);
@@ -194,7 +194,7 @@ fn scratch() -> PathBuf {
     folder
 }
 
-/// Where the API server is, and with which files vegeta may talk to it.
+/// The API server's address, and the files by which vegeta authenticates.
 fn api_server() -> (String, Vec<String>) {
     let kubeconfig = Kubeconfig::read_from(Cluster::ControlPlane.kubeconfig()).expect("a kubeconfig");
     let cluster = kubeconfig.clusters[0].cluster.clone().expect("a cluster");

@@ -19,6 +19,7 @@
 mod driver;
 mod generator;
 mod http;
+mod measurements;
 mod paced;
 mod plane;
 mod queue;

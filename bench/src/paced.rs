@@ -1,4 +1,4 @@
-//! A few a second on a machine with nothing else to do: latency, and requests of each.
+//! Latency and requests of each, at a few a second on a machine with nothing else to do.
 
 use std::time::Duration;
 
@@ -6,23 +6,23 @@ use harness::{Cluster, Namespace};
 use k8s_openapi::api::batch::v1::Job;
 use task_manager::api::Task;
 
-use crate::driver::Found;
 use crate::generator::{Generator, Load};
+use crate::measurements::Measurements;
 use crate::{plane, queue};
 
-/// Five a second; not in step with anything that happens once a second.
+/// Five a second, and never in step with anything that happens once a second.
 const PAUSE: Duration = Duration::from_millis(207);
 const BLOCKS: usize = 2;
 const WARM_UP: usize = 20;
 
-pub async fn run(count: usize) -> Found {
+pub async fn run(count: usize) -> Measurements {
     let namespace = Namespace::make(Cluster::ControlPlane, "paced").await;
     let (operator, account) = queue::operator(&namespace, 50).await;
     let mut jobs = Generator::<Job>::start(&namespace).await;
     let mut tasks = Generator::<Task>::start(&namespace).await;
     jobs.run("warm-up-job", WARM_UP, 5).await;
     tasks.run("warm-up-task", WARM_UP, 5).await;
-    let (mut found, block) = (Found::default(), count / BLOCKS);
+    let (mut found, block) = (Measurements::default(), count / BLOCKS);
     let before = account.requests().await;
     for number in 0..BLOCKS {
         add(&mut found, "Job", measured(&mut jobs, &format!("job-{number}"), block, &namespace, None).await);
@@ -48,13 +48,13 @@ async fn measured<K: Load>(
     count: usize,
     namespace: &Namespace,
     operator: Option<u32>,
-) -> Found {
+) -> Measurements {
     let before = plane::before(namespace, operator).await;
     generator.paced(prefix, count, PAUSE).await;
     before.used(count).await
 }
 
-fn add(found: &mut Found, kind: &str, block: Found) {
+fn add(found: &mut Measurements, kind: &str, block: Measurements) {
     let share = 1.0 / BLOCKS as f64;
     for (name, value) in block.cpu {
         *found.cpu.entry(format!("{kind} {name}")).or_default() += value * share;

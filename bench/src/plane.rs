@@ -1,4 +1,4 @@
-//! What the control plane has used up: CPU time from /proc, requests from the API server's own metrics.
+//! Measures the control plane: CPU time from /proc, requests from the API server's metrics.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -7,17 +7,17 @@ use std::time::Duration;
 use harness::{Cluster, Metrics, Namespace};
 use tokio::time::sleep;
 
-use crate::driver::Found;
+use crate::measurements::Measurements;
 
-/// Written to /proc by the kernel in ticks of this length, whatever the kernel's own are.
+/// The kernel writes times to /proc in ticks of this length (USER_HZ), whatever its own ticks are.
 const TICK_MS: f64 = 10.0;
 const PARTS: [&str; 5] = ["kube-apiserver", "etcd", "kube-controller-manager", "kube-scheduler", "kwok"];
 const MUTATING: [&str; 5] = ["POST", "PUT", "PATCH", "APPLY", "DELETE"];
-/// So long the machine is left alone before a run, and so long what a run has left behind still counts.
+/// The pause before a run, and the time after it in which its last work still counts.
 pub const REST: Duration = Duration::from_secs(4);
 pub const SETTLING: Duration = Duration::from_secs(2);
 
-/// What there was before a run.
+/// The counters before a run.
 pub struct Before {
     namespace: Namespace,
     operator: Option<u32>,
@@ -25,7 +25,7 @@ pub struct Before {
     requests: BTreeMap<String, f64>,
 }
 
-/// Lets the machine rest and notes what was used so far.
+/// Waits for the machine to rest, and reads the counters.
 pub async fn before(namespace: &Namespace, operator: Option<u32>) -> Before {
     sleep(REST).await;
     let requests = requests(&namespace.cluster_metrics().await);
@@ -33,12 +33,12 @@ pub async fn before(namespace: &Namespace, operator: Option<u32>) -> Before {
 }
 
 impl Before {
-    /// What was used since then, of each of `count`.
-    pub async fn used(self, count: usize) -> Found {
+    /// The use since then, divided by `count`.
+    pub async fn used(self, count: usize) -> Measurements {
         sleep(SETTLING).await;
         let cpu = since(&self.cpu, &cpu(self.operator), count);
         let requests = since(&self.requests, &requests(&self.namespace.cluster_metrics().await), count);
-        Found { cpu, requests, ..Found::default() }
+        Measurements { cpu, requests, ..Measurements::default() }
     }
 }
 
@@ -62,7 +62,8 @@ fn pid_of(folder: &Path, part: &str) -> Option<u32> {
 /// Milliseconds of CPU time that a process has used.
 pub fn cpu_of(pid: u32) -> Option<f64> {
     let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-    // What follows the command's name, which may hold anything: state is the first, utime and stime 12 and 13.
+    // Fields after the command's name, which may contain anything: state is the first, utime and stime are 12 and 13
+    // (proc(5)).
     let fields: Vec<&str> = stat.rsplit_once(')')?.1.split_whitespace().collect();
     let ticks = |place: usize| fields.get(place)?.parse::<f64>().ok();
     Some((ticks(11)? + ticks(12)?) * TICK_MS)

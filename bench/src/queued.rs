@@ -1,26 +1,26 @@
-//! Many that wait: memory and CPU of the operator. There is no Job controller here, so the 50 that are admitted
-//! never end.
+//! Memory and CPU of the operator while many tasks wait. No Job controller runs here, so the 50 admitted tasks never
+//! end.
 
 use std::time::Duration;
 
 use harness::{Cluster, Namespace, Operator, SOON, eventually};
 use task_manager::api::Task;
 
-use crate::driver::Found;
 use crate::generator::{Generator, with_payload};
+use crate::measurements::Measurements;
 use crate::plane::{cpu_of, memory_of};
 use crate::queue;
 
 const PAYLOAD_BYTES: usize = 1000;
 const CAPACITY: usize = 50;
-/// How long the operator is watched at rest. Long enough for what it does now and then.
+/// The time for which the operator is watched at rest: long enough for its periodic work.
 const AT_REST: Duration = Duration::from_secs(20);
 
-pub async fn run(count: usize) -> Found {
+pub async fn run(count: usize) -> Measurements {
     let namespace = Namespace::make(Cluster::ControlPlane, "queued").await;
     let (mut operator, _) = queue::operator(&namespace, CAPACITY as i32).await;
     let mut generator = Generator::<Task>::start(&namespace).await;
-    let mut found = Found::default();
+    let mut found = Measurements::default();
     let mut tell = |name: &str, value: f64| {
         found.figures.insert(name.into(), value);
     };

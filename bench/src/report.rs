@@ -1,14 +1,14 @@
-//! What was found, as tables for people. Figures are medians, with the least and the most in brackets.
+//! Prints measurements as tables. Figures are medians, with least and greatest in brackets.
 
 use std::collections::BTreeSet;
 
 use harness::target;
 use serde_json::Value;
 
-use crate::driver::Found;
+use crate::measurements::Measurements;
 
-/// Everything but the load generator, which no user has.
-fn all_cpu(run: &Found) -> f64 {
+/// CPU time of all processes but the load generator, which no user has.
+fn all_cpu(run: &Measurements) -> f64 {
     run.cpu.iter().filter(|(name, _)| *name != "generator").map(|(_, value)| value).sum()
 }
 
@@ -49,9 +49,9 @@ fn heads(names: &[&str]) -> Vec<String> {
     names.iter().map(ToString::to_string).collect()
 }
 
-pub fn queue(jobs: &[Found], tasks: &[Found], count: usize) {
+pub fn queue(jobs: &[Measurements], tasks: &[Measurements], count: usize) {
     let mut rows = vec![heads(&["", "plain Jobs, 50 kept going", "Tasks, capacity 50"])];
-    let mut both = |name: &str, figure: &dyn Fn(&Found) -> f64, digits: usize| {
+    let mut both = |name: &str, figure: &dyn Fn(&Measurements) -> f64, digits: usize| {
         rows.push(row(name, [jobs, tasks].map(|runs| spread(runs.iter().map(figure), digits))));
     };
     both("done a second", &|run| run.figures["rate"], 1);
@@ -68,7 +68,7 @@ pub fn queue(jobs: &[Found], tasks: &[Found], count: usize) {
     println!("  the same by CPU time: {}", spread(ratios, 2));
 }
 
-pub fn paced(runs: &[Found], count: usize) {
+pub fn paced(runs: &[Measurements], count: usize) {
     let figure = |name: String| spread(runs.iter().map(|run| run.figures[&name]), 0);
     let rows = [
         heads(&["create to Complete", "plain Job", "Task"]),
@@ -91,8 +91,8 @@ pub fn paced(runs: &[Found], count: usize) {
 }
 
 fn by_kind(
-    runs: &[Found],
-    of: impl Fn(&Found) -> &std::collections::BTreeMap<String, f64>,
+    runs: &[Measurements],
+    of: impl Fn(&Measurements) -> &std::collections::BTreeMap<String, f64>,
     digits: usize,
 ) -> Vec<Vec<String>> {
     let without_kind = |name: &String| name.split_once(' ').map(|(_, name)| name.to_owned());
@@ -102,7 +102,9 @@ fn by_kind(
         spread(runs.iter().map(|run| of(run).get(&name).copied().unwrap_or_default()), digits)
     };
     let all = |kind: &str| {
-        let sum = |run: &Found| of(run).iter().filter(|(name, _)| name.starts_with(kind)).map(|(_, value)| value).sum();
+        let sum = |run: &Measurements| {
+            of(run).iter().filter(|(name, _)| name.starts_with(kind)).map(|(_, value)| value).sum()
+        };
         spread(runs.iter().map(sum), digits)
     };
     let mut rows = vec![heads(&["", "plain Job", "Task"])];
@@ -111,7 +113,7 @@ fn by_kind(
     rows
 }
 
-pub fn queued(runs: &[Found], count: usize) {
+pub fn queued(runs: &[Measurements], count: usize) {
     for run in runs {
         let figure = |name: &str| run.figures.get(name).copied().unwrap_or_default();
         let mib = |name: &str| format!("{:.1} MiB", figure(name) / 1024.0);
@@ -134,7 +136,7 @@ pub fn queued(runs: &[Found], count: usize) {
     }
 }
 
-pub fn http(runs: &[Found], held: usize) {
+pub fn http(runs: &[Measurements], held: usize) {
     let figure = |name: String, digits: usize| spread(runs.iter().map(|run| run.figures[&name]), digits);
     let cells = |name: &str| {
         [("rate", 0), ("p50 ms", 2), ("p99 ms", 2)].map(|(what, digits)| figure(format!("{name} {what}"), digits))
@@ -149,7 +151,7 @@ pub fn http(runs: &[Found], held: usize) {
         row("an answer that costs nothing, while 1,000 tasks are run", cells("healthz under load")),
     ];
     table(&format!("REST: 16 clients submit as fast as it goes; 500 statuses a second of {held}"), &rows);
-    let ratio = |run: &Found, above: &str, below: &str| run.figures[above] / run.figures[below];
+    let ratio = |run: &Measurements, above: &str, below: &str| run.figures[above] / run.figures[below];
     let ratios = |above: &str, below: &str| spread(runs.iter().map(|run| ratio(run, above, below)), 2);
     println!("  submissions to creations: {}", ratios("submit rate", "create rate"));
     println!(
@@ -168,7 +170,7 @@ pub fn http(runs: &[Found], held: usize) {
     println!("  memory of one status: {} bytes", figure("bytes a status".into(), 0));
 }
 
-/// The medians that Criterion has left behind.
+/// The medians that Criterion has written.
 pub fn admission() {
     let folder = target().join("criterion");
     let mut rows = vec![heads(&["", "1,000 queued", "10,000", "100,000"])];

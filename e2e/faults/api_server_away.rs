@@ -99,7 +99,7 @@ async fn tasks_that_run_fail_and_wait_while_the_api_server_is_away_are_all_judge
     .await;
 }
 
-/// What REST has in memory it tells. What it would have to ask the API server for, or tell it, is to be sent again.
+/// REST answers from memory. A request for which it needs the API server is refused, to be sent again.
 async fn reads_go_on_and_all_else_is_put_off(rest: &Rest, id: &str) {
     assert_eq!(rest.status(id).await["status"], "processing");
     let listed = rest.get("/api/v1/tasks").await;

@@ -1,7 +1,4 @@
-//! What breaks under a running operator: the node, the API server, etcd.
-//!
-//! Each test breaks the whole cluster for a while, so they have one of their own, and run one at a time
-//! (`RUST_TEST_THREADS=1`).
+//! Parts that break under a running operator: the node, the API server, etcd.
 
 mod api_server_away;
 mod drained_node;

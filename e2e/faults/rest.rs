@@ -1,4 +1,4 @@
-//! What a client of REST may expect while the cluster breaks, and after.
+//! REST as its clients see it while the cluster breaks, and after.
 
 use std::collections::BTreeMap;
 

@@ -14,7 +14,7 @@ use super::rest::{beside, submission, tells_all_of, tells_the_truth};
 const SLOTS: usize = 2;
 
 #[tokio::test]
-async fn after_a_restore_all_tasks_that_are_there_again_end_in_order_and_within_their_slots() {
+async fn after_a_restore_all_tasks_that_exist_again_end_in_order_and_within_their_slots() {
     on_a_fragile_node("restored", async |world| {
         world.namespace.create(&task_queue("default", SLOTS as i32)).await;
         let gate = Gate::new(&world.namespace);

@@ -29,7 +29,7 @@ fn leaves_soon(kind: &mut TaskTypeSpec) {
 }
 
 #[tokio::test]
-async fn tasks_of_a_node_that_vanished_are_tried_again_uncounted_and_their_old_pods_say_nothing_more() {
+async fn tasks_of_a_vanished_node_are_retried_uncounted_and_their_old_pods_are_ignored() {
     on_a_fragile_node("vanished", async |world| {
         let _spare = SpareNode::new(&world.namespace.client).await;
         let gate = Gate::new(&world.namespace);

@@ -1,4 +1,4 @@
-//! What people and the cluster do to running work: it is tried again, and that counts as no failure.
+//! Disturbances of running work by people and the cluster: the work is retried, and no failure is counted.
 
 use std::time::Duration;
 

@@ -29,7 +29,7 @@ fn finished(tasks: &[Task]) -> usize {
     tasks.iter().filter(|task| task.status.as_ref().is_some_and(|status| status.state.is_final())).count()
 }
 
-/// What becomes of the task of this number: its type, state, attempts and failures.
+/// The end of the task of this number: its type, state, attempts and failures.
 fn fate(number: usize) -> (&'static str, State, i32, i32) {
     match number % 10 {
         digit if digit < SUCCEED => ("succeeds", State::Completed, 1, 0),

@@ -1,4 +1,4 @@
-//! Who runs first, and how many at once.
+//! The order of tasks, and how many run at once.
 
 use harness::{With, eventually, task_queue};
 use jiff::Timestamp;

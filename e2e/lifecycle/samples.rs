@@ -12,7 +12,7 @@ use task_manager::api::{Reason, State, Task, TaskStatus};
 
 use e2e::world::{World, on_a_node};
 
-/// What the comments in the manifests promise: task, state, reason, attempts.
+/// The promises of the comments in the manifests: task, state, reason, attempts.
 const PROMISED: &[(&str, State, Reason, i32)] = &[
     ("document-gettysburg", State::Completed, Reason::Succeeded, 1),
     ("index-kitchen", State::Completed, Reason::Succeeded, 1),

@@ -47,7 +47,7 @@ async fn an_image_that_does_not_exist_fails_for_good_after_the_start_deadline() 
 }
 
 #[tokio::test]
-async fn work_that_starts_just_when_its_time_to_start_is_over_is_not_taken_for_somebodys_deletion() {
+async fn work_that_starts_just_at_its_start_deadline_is_not_taken_for_a_deletion() {
     on_a_node("just-late", async |world| {
         let mut tasks = vec![];
         for number in 0..6 {
@@ -143,7 +143,7 @@ async fn a_task_that_no_node_has_room_for_gives_its_slot_back_and_waits() {
 }
 
 #[tokio::test]
-async fn a_task_that_the_quota_refuses_gives_its_slot_back_and_runs_once_the_quota_is_raised() {
+async fn a_task_that_the_quota_refuses_gives_back_its_slot_and_runs_once_there_is_room() {
     on_a_node("quota", async |world| {
         world.namespace.create(&task_queue("default", 1)).await;
         bound_cpu(world, "50m").await;

@@ -1,4 +1,4 @@
-//! What a container says over HTTP, with the token that the kubelet put there and nothing but busybox.
+//! Reports of a container over HTTP, with the kubelet's token and nothing but busybox.
 
 use harness::{Cluster, Operator, SOON, eventually, in_namespace_of, task};
 use kube::ResourceExt;
@@ -30,7 +30,7 @@ put | nc "${at%:*}" "${at##*:}" | head -n 1 | grep ' 204 '
 "#;
 
 #[tokio::test]
-async fn a_container_says_how_far_it_is_and_hands_over_a_large_result_with_what_busybox_has() {
+async fn a_container_reports_progress_and_a_large_result_with_busybox_alone() {
     in_namespace_of(Cluster::Node, "says", async |namespace| {
         pods_can_be_made(&namespace).await;
         let operator = Operator::with_worker(&namespace, &[]).await;

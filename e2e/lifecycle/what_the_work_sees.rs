@@ -1,4 +1,4 @@
-//! What a container finds when it starts, and what becomes of what it leaves.
+//! The environment of a container when it starts, and the results that it leaves.
 
 use std::collections::BTreeMap;
 

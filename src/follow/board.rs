@@ -8,7 +8,7 @@ use kube::runtime::watcher::Event;
 use super::view::{self, Stage};
 use crate::api::Task;
 
-/// What an event has changed for somebody who reads along.
+/// The change that an event made, for a reader of the stream.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Change {
     Moved { name: String, stage: Stage },

@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use crate::api::{AttemptOutcome, AttemptRecord, Priority, Reason, State, Task, TaskSpec, TaskStatus};
 
-/// So many seconds after the beginning of the story.
+/// This many seconds after the beginning of the story.
 pub fn at(seconds: i64) -> Timestamp {
     Timestamp::from_second(1_800_000_000 + seconds).expect("a time in range")
 }
@@ -25,7 +25,7 @@ fn micro(seconds: i64) -> Option<MicroTime> {
     Some(MicroTime(at(seconds)))
 }
 
-/// What has happened to a task so far, one step a word.
+/// The history of a task, one step a word.
 pub trait Story: Sized {
     fn with(self, change: impl FnOnce(&mut TaskStatus)) -> Self;
 

@@ -33,9 +33,9 @@ pub use view::Counts;
 
 /// The picture is drawn at most five times a second.
 const BETWEEN_PICTURES: Duration = Duration::from_millis(200);
-/// How long an API server that has never answered is waited for.
+/// The time for which an API server is waited for that has never answered.
 const PATIENCE: Duration = Duration::from_secs(20);
-/// How long a trouble with the connection is shown after it last occurred.
+/// The time for which a connection problem is shown after it last occurred.
 const TROUBLE_SHOWN: Duration = Duration::from_secs(10);
 
 /// Shows tasks live until all of them are final, then reports.
@@ -62,7 +62,7 @@ pub struct FollowOptions {
     pub timeout_seconds: Option<u64>,
 }
 
-/// How following ended.
+/// The end of following.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {
     /// All tasks are final, failed ones included.
@@ -78,7 +78,7 @@ pub enum Outcome {
 }
 
 impl Outcome {
-    /// What a shell should see.
+    /// The exit code.
     pub fn exit_code(&self) -> u8 {
         match self {
             Self::AllFinal(_) | Self::Nothing => 0,

@@ -1,4 +1,4 @@
-//! Where the tasks come from: a watch on one namespace, with what is not shown dropped at once.
+//! Watches the tasks of one namespace, and drops at once what is not shown.
 
 use futures::Stream;
 use kube::{
@@ -33,7 +33,7 @@ fn slim(task: &mut Task) {
     task.annotations_mut().clear();
 }
 
-/// What the API server will say again, however often it is asked: its code, when it refused the list.
+/// The code of a list that the API server refused and will refuse again.
 pub fn refusal(error: &watcher::Error) -> Option<u16> {
     match error {
         watcher::Error::InitialListFailed(kube::Error::Api(status)) if (400..429).contains(&status.code) => {
@@ -43,7 +43,7 @@ pub fn refusal(error: &watcher::Error) -> Option<u16> {
     }
 }
 
-/// What is wrong, for a person: the API server's own sentence, else the innermost cause.
+/// The error for a person: the API server's own sentence, else the innermost cause.
 pub fn told(error: &watcher::Error) -> String {
     let mut cause: &dyn std::error::Error = error;
     loop {

@@ -1,10 +1,10 @@
-//! How a task spent its time: waiting and running, from arrival to its end. Pure.
+//! The times in which a task waited and ran, from arrival to its end. Pure.
 
 use jiff::{SignedDuration, Timestamp};
 
 use crate::api::{AttemptOutcome, Reason, State, Task, TaskStatus};
 
-/// From when to when a task ran.
+/// The start and end of a run of a task.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Run {
     pub from: Timestamp,
@@ -62,7 +62,7 @@ impl Spans {
     }
 }
 
-/// What then passes until the final state is written is no waiting: the task has nothing more to wait for.
+/// The time until the final state is written is no waiting: the task has ended.
 fn ended_with_its_last_run(status: &TaskStatus) -> bool {
     let last = status.attempts.last().map(|attempt| attempt.reason);
     status.state == State::Completed || status.state == State::Failed && last == Some(status.reason)

@@ -64,7 +64,7 @@ fn finished_at(task: &Task) -> Option<Timestamp> {
     task.status.as_ref()?.finished_at.as_ref().map(|time| time.0)
 }
 
-/// What a column shows, how wide it may become, and how readily a narrow terminal does without it.
+/// A column: its content, its greatest width, and how early a narrow terminal drops it.
 struct Column {
     title: &'static str,
     cell: fn(&Row) -> (Tone, String),

@@ -9,7 +9,7 @@ use super::{
     text::{Line, Tone},
 };
 
-/// What a line may measure where no terminal limits it.
+/// The width of a line where no terminal limits it.
 const STREAM_COLUMNS: usize = 160;
 
 pub struct Screen {

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use jiff::SignedDuration;
 
-/// How a piece of text is meant; the terminal chooses the colour.
+/// The meaning of a piece of text; the terminal chooses the colour.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Tone {
     #[default]
@@ -124,8 +124,8 @@ fn break_at(text: &str, columns: usize) -> usize {
     text.len()
 }
 
-/// What somebody else wrote, made harmless for a terminal: no control characters (they would move the cursor
-/// or change colours), none that turn the direction of writing, and everything on one line.
+/// A text of others made harmless for a terminal: no control characters (they would move the cursor or change
+/// colours), none that turn the direction of writing, and everything on one line.
 pub fn clean(text: &str) -> String {
     let harmless = text.chars().map(|letter| if letter.is_control() || turns_direction(letter) { ' ' } else { letter });
     harmless.collect::<String>().split_whitespace().collect::<Vec<_>>().join(" ")

@@ -1,4 +1,4 @@
-//! What is to be seen of a task, in words: state, place in life, counts. Pure.
+//! A task as words of the table: state, position in its life, counts. Pure.
 
 use jiff::{SignedDuration, Timestamp};
 
@@ -145,7 +145,7 @@ fn next_try(status: &TaskStatus, now: Timestamp) -> Option<String> {
     Some(if left.is_positive() { format!("again in {}", text::duration(left)) } else { "again now".into() })
 }
 
-/// How many tasks are where.
+/// The number of tasks in each stage.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counts {
     pub queued: usize,

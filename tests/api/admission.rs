@@ -1,4 +1,4 @@
-//! How many run at once, and who is held back.
+//! Bounds on how many tasks run at once, and the tasks that wait for them.
 
 use std::time::Duration;
 

@@ -67,7 +67,7 @@ async fn the_record_of_a_run_tells_all_of_it() {
 }
 
 #[tokio::test]
-async fn while_the_archive_is_down_tasks_end_in_time_and_stay_and_when_it_is_back_all_are_recorded() {
+async fn while_the_archive_is_down_tasks_end_and_stay_and_later_all_are_recorded() {
     in_namespace("archive-down", async |ns| {
         let (_node, operator) = set(&ns, &["--keep-finished-seconds", "0"]).await;
         let held = Held::hold(&ns).await;
@@ -144,7 +144,7 @@ async fn an_archive_whose_folder_is_made_later_is_used_then() {
 }
 
 #[tokio::test]
-async fn while_the_file_of_the_archive_is_moved_away_all_is_owed_and_no_empty_one_takes_its_place() {
+async fn while_the_archives_file_is_moved_away_no_empty_one_replaces_it() {
     in_namespace("archive-moved", async |ns| {
         let (_node, operator) = set(&ns, &[]).await;
         ns.create(&task("before")).await;
@@ -170,7 +170,7 @@ async fn while_the_file_of_the_archive_is_moved_away_all_is_owed_and_no_empty_on
 }
 
 #[tokio::test]
-async fn a_task_that_is_deleted_unfinished_is_recorded_as_deleted_also_while_the_archive_is_down() {
+async fn a_task_deleted_unfinished_is_recorded_as_deleted_even_if_the_archive_is_down() {
     in_namespace("deleted", async |ns| {
         let (node, operator) = set(&ns, &[]).await;
         node.otherwise(Outcome::Hold);
@@ -293,7 +293,7 @@ async fn of_a_superseded_run_of_which_nothing_is_left_the_payload_is_said_to_be_
     .await;
 }
 
-/// How the task of this name ends that is created now.
+/// The end of a new task of this name.
 async fn created_again(ns: &Namespace, name: &str, run_id: &str) -> Task {
     ns.create(&task(name).with(|spec| (spec.once, spec.run_id) = (true, run_id.into()))).await;
     recorded(ns, name).await

@@ -1,5 +1,5 @@
-//! What somebody should not have written: each gets a clear sentence at the right place, stops nothing else and
-//! loses nothing. (What a schema refuses is in `schema`; what a type's maximum refuses is in `waiting`.)
+//! Wrong input: each gets a clear sentence at the right place, stops nothing else and loses nothing. (Refusals of the
+//! schema are in `schema`; those of a type's maximum are in `waiting`.)
 
 use harness::*;
 use kube::ResourceExt;

@@ -1,4 +1,4 @@
-//! What people do to a task that exists: cancel it, hold it, give it a deadline.
+//! Changes to a task that exists: cancel, suspend, deadline.
 
 use harness::*;
 use jiff::{SignedDuration, Timestamp};

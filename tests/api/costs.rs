@@ -1,5 +1,5 @@
-//! What the operator asks of the API server, by the API server's own count: it runs as a user of its own, whose
-//! requests nobody else's disturb.
+//! The operator's requests, by the API server's own count: the operator has a service account of its own, so that no
+//! other requests disturb the count.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use task_manager::api::{Reason, State};
 use crate::stage::{a_checked_type, started};
 
 const TASKS: u64 = 20;
-/// How long a converged system is watched.
+/// The time for which a converged system is watched.
 const WATCHED_FOR: Duration = Duration::from_secs(60);
 
 #[tokio::test]
@@ -21,7 +21,8 @@ async fn a_successful_task_costs_the_api_server_three_requests_that_change_somet
         let account = ns.account().await;
         let operator = ns.operator_as(&account, &[]).await;
         a_checked_type(&ns).await;
-        // What takes longer than ten seconds to start or to run is told meanwhile, and a machine may be that slow.
+        // Work that takes longer than ten seconds to start or run is reported meanwhile, and a machine may be that
+        // slow.
         let mut rounds = vec![];
         while rounds.last().is_none_or(|costs: &Requests| costs.statuses > 2 * TASKS) && rounds.len() < 3 {
             let before = account.requests().await;

@@ -12,7 +12,7 @@ use task_manager::core::launch::names;
 
 use crate::stage::status;
 
-/// What forged pods leave as their result.
+/// The result of forged pods.
 const FORGED: &str = "forged";
 /// A slot that was given back is given again after half a minute.
 const PATIENCE: Duration = Duration::from_secs(120);
@@ -76,7 +76,7 @@ async fn a_pod_that_somebody_made_before_its_tasks_admission_is_not_believed() {
 }
 
 #[tokio::test]
-async fn a_job_that_somebody_made_and_that_ended_before_its_tasks_admission_goes_and_is_not_believed() {
+async fn a_forged_job_that_ended_before_its_tasks_admission_is_deleted_and_not_believed() {
     in_namespace("forged-job", async |ns| {
         ns.create(&task_type("work")).await;
         let node = ns.fake_node();

@@ -1,6 +1,6 @@
-//! Whatever the schema lets in, and whatever else somebody may send: it is read, decided on and carried, and it
-//! stops nobody else. `FUZZ_OBJECTS` sets how many objects are made (default 20,000). Each test prints the seed that they
-//! are drawn with; `FUZZ_SEED` draws the same again.
+//! Arbitrary objects that the schema accepts, and arbitrary bytes: each is read, decided on and carried out, and none
+//! stops the others. `FUZZ_OBJECTS` sets the number of objects (default 20,000). Each test prints its random seed;
+//! `FUZZ_SEED` repeats it.
 
 use std::collections::BTreeSet;
 use std::hash::{BuildHasher, RandomState};
@@ -33,7 +33,7 @@ use task_manager::core::{ParsedType, Settings, Surroundings, decide};
 
 use crate::stage::seconds;
 
-/// How many objects, where nobody says.
+/// The number of objects by default.
 const OBJECTS: u32 = 20_000;
 /// A task, a type and a queue.
 const OBJECTS_OF_A_CASE: u32 = 3;
@@ -41,11 +41,11 @@ const OBJECTS_OF_A_CASE: u32 = 3;
 const ONE_IN: u32 = 40;
 /// Of the generator of random numbers.
 const SEED_BYTES: usize = 32;
-/// So often is a task looked at, a minute apart.
+/// The times that a task is reconciled, a minute apart.
 const MOMENTS: usize = 6;
 /// At one moment, in a world in which nothing else happens, fewer decisions than this leave nothing to do.
 const DECISIONS: usize = 100;
-/// So often is a case that fails made smaller, at most.
+/// The most attempts at shrinking a failed case.
 const SHRINKS: u32 = 500;
 const ALL_WRITTEN: Duration = Duration::from_secs(240);
 
@@ -112,7 +112,7 @@ fn manifest(kind: &str) -> impl Strategy<Value = Value> + use<> {
     })
 }
 
-/// What the schema lets in can be read: else one object of it would stop the watch.
+/// Every object that the schema accepts can be read: one that could not would stop the watch.
 fn read<K: DeserializeOwned>(manifest: Value) -> K {
     let text = manifest.to_string();
     serde_json::from_value(manifest).unwrap_or_else(|error| panic!("the schema lets it in and {error}: {text}"))
@@ -152,7 +152,7 @@ fn a_job() -> Value {
 /// A task, and all that surrounds it.
 struct Case {
     task: Task,
-    kind: ParsedType,
+    task_type: ParsedType,
     capacity: Quota,
     observed: Observed,
     settings: Settings,
@@ -160,21 +160,21 @@ struct Case {
 }
 
 impl Case {
-    fn new(task: Value, kind: Value, queue: Value, job: Value, pods: [Value; 2], second: i64) -> Self {
-        let kind: TaskType = read(kind);
+    fn new(task: Value, task_type: Value, queue: Value, job: Value, pods: [Value; 2], second: i64) -> Self {
+        let task_type: TaskType = read(task_type);
         let queue: TaskQueue = read(queue);
         let now = Timestamp::from_second(second).expect("a time");
         let task: Task = read(task);
         let mut summary = QueueCounts::default();
         summary.count(&task, task.status.as_ref().and_then(|status| status.priority).unwrap_or_default());
         queue_status(&queue, &summary, now);
-        task_type::status(&kind, &task_type::Usable::No("é".repeat(3000)), now);
+        task_type::status(&task_type, &task_type::Usable::No("é".repeat(3000)), now);
         let jobs = serde_json::from_value::<Job>(job).iter().map(JobFacts::of).collect();
         let pods = pods.into_iter().filter_map(|pod| serde_json::from_value::<Pod>(pod).ok());
         let pods: Vec<_> = pods.map(|pod| PodFacts::of(&pod)).collect();
         let observed = Observed::of(&task, jobs, pods);
         let capacity = Quota::of(&queue.spec);
-        Self { task, kind: ParsedType::of(&kind), capacity, observed, settings: Settings::default(), now }
+        Self { task, task_type: ParsedType::of(&task_type), capacity, observed, settings: Settings::default(), now }
     }
 
     /// Does what is decided, time after time; each decision is decided twice alike, and at no moment does one
@@ -208,7 +208,7 @@ impl Case {
 
     fn decide(&self) -> Action {
         let around = Surroundings {
-            task_type: Some(&self.kind),
+            task_type: Some(&self.task_type),
             queue: Some(&self.capacity),
             observed: &self.observed,
             first_seen: 7,
@@ -222,12 +222,14 @@ impl Case {
 
     fn admit(&mut self) {
         let mut admission = AdmissionQueue::new(None);
-        let QueueState::Pending(pending) = queue_state(&self.task, Some(&self.kind), 7, &self.settings) else { return };
+        let QueueState::Pending(pending) = queue_state(&self.task, Some(&self.task_type), 7, &self.settings) else {
+            return;
+        };
         admission.set_quota(pending.queue.clone(), Some(self.capacity.clone()));
         admission.set(&"uid-of-one".into(), QueueState::Pending(pending));
         for pending in admission.admit(self.now).admitted {
             let admission = Admission { arrival: pending.order.arrival(), holds: pending.admitted() };
-            self.write(lifecycle::admitted(&self.task, &self.kind, &admission, self.now));
+            self.write(lifecycle::admitted(&self.task, &self.task_type, &admission, self.now));
         }
     }
 
@@ -241,7 +243,7 @@ impl Case {
 
     fn launch(&mut self) {
         let status = self.task.status.clone().unwrap_or_default();
-        let Ok(job) = job::job(&self.task, &status, &self.kind, &self.settings, &BTreeSet::new()) else { return };
+        let Ok(job) = job::job(&self.task, &status, &self.task_type, &self.settings, &BTreeSet::new()) else { return };
         let name = job.metadata.name.as_deref().unwrap_or_default();
         assert!(!name.is_empty() && name.len() <= 63, "{name}");
         self.observed.jobs.push(JobFacts { uid: name.into(), ..JobFacts::of(&job) });
@@ -261,8 +263,8 @@ fn whatever_the_schema_lets_in_is_read_and_decided_on() {
     let cases = (objects_of_ours, child(a_job()), pods, seconds);
     let launched = AtomicU32::new(0);
     let count = objects() / OBJECTS_OF_A_CASE + 1;
-    for_all(count, cases, |((task, kind, queue), job, pods, second)| {
-        if Case::new(task, kind, queue, job, pods, second).goes_on() {
+    for_all(count, cases, |((task, task_type, queue), job, pods, second)| {
+        if Case::new(task, task_type, queue, job, pods, second).goes_on() {
             launched.fetch_add(1, Ordering::Relaxed);
         }
     });
@@ -274,7 +276,7 @@ fn whatever_the_schema_lets_in_is_read_and_decided_on() {
 fn any_json_and_any_text_goes_through_every_decoder() {
     for_all(objects() / 10, (any_json(), arbitrary::text()), |(json, text)| {
         let _ = serde_json::from_value::<Task>(json.clone());
-        let _ = serde_json::from_value::<TaskType>(json.clone()).map(|kind| ParsedType::of(&kind));
+        let _ = serde_json::from_value::<TaskType>(json.clone()).map(|task_type| ParsedType::of(&task_type));
         let _ = serde_json::from_value::<TaskQueue>(json.clone()).map(|queue| Quota::of(&queue.spec));
         let _ = serde_json::from_value::<TaskStatus>(json.clone());
         let _ = serde_json::from_value::<Job>(json.clone()).map(|job| JobFacts::of(&job));

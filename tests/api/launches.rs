@@ -37,7 +37,7 @@ fn broken_webhook(ns: &Namespace) -> ValidatingWebhookConfiguration {
 }
 
 #[tokio::test]
-async fn a_launch_that_a_broken_webhook_prevents_is_told_given_back_uncounted_and_goes_on_when_that_is_mended() {
+async fn a_launch_that_a_broken_webhook_prevents_is_reported_uncounted_and_tried_again() {
     in_namespace("webhook", async |ns| {
         let webhooks = Api::<ValidatingWebhookConfiguration>::all(ns.client.clone());
         webhooks.create(&PostParams::default(), &broken_webhook(&ns)).await.expect("accepted");
@@ -84,7 +84,7 @@ async fn a_quota_of_one_job(ns: &Namespace) {
 }
 
 #[tokio::test]
-async fn a_launch_that_was_carried_out_though_its_answer_was_lost_keeps_its_slot_when_the_second_try_is_refused() {
+async fn a_launch_whose_answer_was_lost_keeps_its_slot_when_the_second_try_is_refused() {
     in_namespace("quota", async |ns| {
         a_quota_of_one_job(&ns).await;
         ns.create(&task_type("work")).await;
@@ -111,7 +111,7 @@ async fn a_launch_that_was_carried_out_though_its_answer_was_lost_keeps_its_slot
 }
 
 #[tokio::test]
-async fn a_task_that_is_cancelled_before_its_launch_is_answered_is_cancelled_only_when_its_pod_has_ended() {
+async fn a_task_cancelled_before_its_launch_is_answered_is_final_only_after_its_pod() {
     in_namespace("cancel-launch", async |ns| {
         ns.create(&task_type("work")).await;
         let node = ns.fake_node();
@@ -156,7 +156,7 @@ async fn the_first_launch_waits_until_it_is_known_which_priority_classes_there_a
 }
 
 #[tokio::test]
-async fn a_deleted_task_that_somebody_elses_finalizer_keeps_holds_its_slot_only_until_its_pod_has_ended() {
+async fn a_deleted_task_kept_by_a_finalizer_holds_its_slot_until_its_pod_has_ended() {
     in_namespace("finalizer", async |ns| {
         let (node, _operator) = set(&ns, &["--default-queue-tasks", "1"]).await;
         node.script("kept", [Outcome::Hold]);

@@ -1,4 +1,4 @@
-//! How attempts end, and what becomes of their tasks.
+//! The ends of attempts, and the effect on their tasks.
 
 use harness::*;
 use jiff::SignedDuration;

@@ -58,7 +58,7 @@ async fn through_crashes(tasks: &Recorder<Task>, operator: &mut Operator, every:
     crashes
 }
 
-/// How many tasks were passed over by each admission, in the order of the admissions.
+/// The number of tasks that each admission passed over, in the order of admissions.
 fn passed_over(mut tasks: Vec<Task>) -> Vec<usize> {
     let arrival = |task: &Task| status(task).arrival.and_then(|text| text.parse::<u64>().ok()).expect("an arrival");
     tasks.sort_by_key(|task| status(task).admitted_at.expect("a time").0);

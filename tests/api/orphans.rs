@@ -1,4 +1,4 @@
-//! What is left of a task that was deleted with its children spared.
+//! Children of a task that was deleted with `--cascade=orphan`.
 
 use harness::*;
 use k8s_openapi::NamespaceResourceScope;
@@ -67,7 +67,7 @@ fn pod_of(job: &Value, uid: &str) -> Value {
 }
 
 #[tokio::test]
-async fn the_pods_of_a_job_that_is_none_of_ours_stay_and_hold_nobodys_slot_whatever_they_are_called() {
+async fn pods_of_a_foreign_job_stay_and_hold_no_slot_whatever_their_names() {
     in_namespace("forged", async |ns| {
         ns.create(&task_queue("default", 2)).await;
         for (name, own) in [("plain", json!({})), ("labelled", json!({"taskmanager.dev/task-uid": "task-of-labelled"}))]

@@ -28,7 +28,7 @@ async fn a_person(ns: &Namespace) {
         .expect("accepted");
 }
 
-/// What the API server says to this, done by that person: nothing when it is let in.
+/// The API server's answer to this request of that person; empty where it accepts.
 async fn refused(ns: &Namespace, arguments: &[&str]) -> Option<String> {
     let said = ns.kubectl(&[&["--as", USER], arguments].concat()).await;
     (!said.status.success()).then(|| String::from_utf8_lossy(&said.stderr).into_owned())
@@ -49,7 +49,7 @@ fn written(ns: &Namespace, kind: &str, labels: Value) -> String {
 }
 
 #[tokio::test]
-async fn only_who_may_write_a_tasks_status_makes_jobs_and_pods_that_call_themselves_a_tasks() {
+async fn only_who_may_write_a_tasks_status_may_create_jobs_and_pods_of_tasks() {
     in_namespace("children-policy", async |ns| {
         install(&ns, "task-children.yaml").await;
         a_person(&ns).await;

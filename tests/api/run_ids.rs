@@ -67,7 +67,7 @@ async fn a_new_run_id_ends_the_running_attempt_before_the_new_one_starts() {
 }
 
 #[tokio::test]
-async fn a_new_run_of_another_type_gives_up_its_place_in_the_old_one_only_when_the_old_pod_has_ended() {
+async fn a_new_run_of_another_type_keeps_the_old_types_slot_until_the_old_pod_ends() {
     in_namespace("moves", async |ns| {
         let (node, _operator) = set(&ns, &[]).await;
         ns.create(&task_type("narrow").with(|spec| spec.max_concurrent = Some(1))).await;
@@ -91,7 +91,7 @@ async fn a_new_run_of_another_type_gives_up_its_place_in_the_old_one_only_when_t
 }
 
 #[tokio::test]
-async fn a_new_run_id_of_a_queued_task_goes_to_the_end_of_the_line_though_it_was_written_to() {
+async fn a_new_run_id_sends_a_queued_task_to_the_end_of_the_line() {
     in_namespace("requeue", async |ns| {
         ns.create(&task_queue("default", 0)).await;
         let (_node, _operator) = set(&ns, &[]).await;

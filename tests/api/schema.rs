@@ -1,4 +1,4 @@
-//! What the API server accepts, refuses and fills in by itself: no operator runs here.
+//! Objects that the API server accepts, refuses and completes by itself: no operator runs here.
 
 use std::process::Stdio;
 

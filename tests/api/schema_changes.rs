@@ -1,4 +1,4 @@
-//! Which changes of a task the API server lets through.
+//! The changes of a task that the API server accepts.
 
 use harness::*;
 use kube::api::{Patch, PatchParams};

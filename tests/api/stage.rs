@@ -1,4 +1,4 @@
-//! What most stories begin with.
+//! Common beginnings of stories.
 
 use std::time::Duration;
 
@@ -37,7 +37,7 @@ pub fn manifest(kind: &str, name: &str, spec: Value) -> Value {
     json!({"apiVersion": "taskmanager.dev/v1alpha1", "kind": kind, "metadata": {"name": name}, "spec": spec})
 }
 
-/// What the API server says to a manifest or change that it refuses.
+/// The API server's refusal of a manifest or change.
 pub fn refusal<T>(answer: kube::Result<T>, what: &str) -> String {
     match answer {
         Err(kube::Error::Api(status)) => status.message,

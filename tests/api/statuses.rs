@@ -1,4 +1,4 @@
-//! What the operator says of types and queues, and which events it writes.
+//! The statuses of types and queues, and the events.
 
 use harness::*;
 use k8s_openapi::api::core::v1::Event;
@@ -10,8 +10,9 @@ use crate::stage::{manifest, set, started};
 
 async fn type_ready(ns: &Namespace, name: &str, what: &str, is_so: impl Fn(&Condition) -> bool) -> Condition {
     eventually(&format!("type {name}: {what}"), SOON, async || {
-        let kind: TaskType = ns.types().get(name).await.ok()?;
-        let status = kind.status.filter(|status| Some(status.observed_generation) == kind.metadata.generation)?;
+        let task_type: TaskType = ns.types().get(name).await.ok()?;
+        let status =
+            task_type.status.filter(|status| Some(status.observed_generation) == task_type.metadata.generation)?;
         status.conditions.into_iter().find(|seen| seen.type_ == "Ready" && is_so(seen))
     })
     .await

@@ -1,4 +1,4 @@
-//! What the operator writes: as little as possible, and in a converged system nothing.
+//! The operator's writes: as few as possible, and in a converged system none.
 
 use std::fmt::Debug;
 use std::time::Duration;
@@ -11,7 +11,7 @@ use task_manager::api::{Reason, State, Task, TaskQueue, TaskType};
 
 use crate::stage::{a_checked_type, set, started, status};
 
-/// How long a converged system is watched.
+/// The time for which a converged system is watched.
 const WATCHED_FOR: Duration = Duration::from_secs(5);
 
 #[tokio::test]
@@ -19,7 +19,8 @@ async fn a_successful_task_costs_three_writes() {
     in_namespace("three", async |ns| {
         let (_node, operator) = set(&ns, &[]).await;
         a_checked_type(&ns).await;
-        // What takes longer than ten seconds to start or to run is told meanwhile, and a machine may be that slow.
+        // Work that takes longer than ten seconds to start or run is reported meanwhile, and a machine may be that
+        // slow.
         let mut writes = vec![];
         while writes.last() != Some(&60) && writes.len() < 3 {
             let before = operator.writes().await;

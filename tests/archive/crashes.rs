@@ -1,4 +1,4 @@
-//! Whoever writes may die at any moment: what was acknowledged is there, and the next one goes on.
+//! A writer may be killed at any moment: every acknowledged record is there, and the next writer continues.
 
 use harness::records::completed;
 use task_manager::archive::{Archive, Filter};

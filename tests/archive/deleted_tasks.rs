@@ -18,7 +18,7 @@ const SLOW: &str = "CREATE FUNCTION slow() RETURNS trigger AS $$ BEGIN PERFORM p
 const MANY: usize = 320;
 
 #[tokio::test(flavor = "multi_thread")]
-async fn many_deleted_tasks_are_recorded_before_the_operator_has_ended_also_where_that_is_slow() {
+async fn many_deleted_tasks_are_recorded_before_the_operator_ends_even_if_that_is_slow() {
     let store = Store::postgres().await;
     let archive = store.open().await;
     let mut owner = AnyConnection::connect(&store.url).await.expect("a connection");

@@ -14,7 +14,7 @@ use crate::stage::{PATIENT, Store, completed};
 on_both!(
     an_archive_that_refuses_every_record_is_down_until_it_takes_them,
     an_archive_that_refuses_one_record_is_up,
-    one_that_comes_and_goes_is_believed_later_each_time_however_many_it_fails_at_once,
+    an_archive_that_comes_and_goes_is_trusted_later_each_time,
     a_probe_leaves_nothing_behind_and_is_on_no_list,
 );
 
@@ -58,7 +58,7 @@ const DOUBLED: Duration = Duration::from_secs(2);
 /// Far less than the longest pause.
 const NOT_LONG: Duration = Duration::from_secs(20);
 
-async fn one_that_comes_and_goes_is_believed_later_each_time_however_many_it_fails_at_once(store: Store) {
+async fn an_archive_that_comes_and_goes_is_trusted_later_each_time(store: Store) {
     let guard = Arc::new(Guard::of(store.open().await));
     let mut owner = AnyConnection::connect(&store.url).await.expect("a connection");
     owner.execute(LOSE).await.expect("it is renamed");
@@ -84,7 +84,7 @@ async fn one_that_comes_and_goes_is_believed_later_each_time_however_many_it_fai
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_record_whose_turn_does_not_come_while_others_are_taken_does_not_mean_that_the_archive_is_down() {
+async fn an_archive_that_is_too_busy_for_one_record_is_not_down() {
     let store = Store::postgres().await;
     let guard = Guard::of(store.open_with(Duration::from_secs(2)).await);
     guard.put(&completed("held-1", 1)).await.expect("it is put");
@@ -98,14 +98,14 @@ async fn a_record_whose_turn_does_not_come_while_others_are_taken_does_not_mean_
     assert!(guard.is_up(), "it takes records");
 }
 
-/// So many wait for the archive, more than can be put within its deadline.
+/// Records that wait for the archive at once: more than can be stored within its deadline.
 const WAITING: i64 = 400;
-/// What another has of the file, again and again, and what it leaves.
+/// The times for which another process holds the file and leaves it, again and again.
 const HELD: Duration = Duration::from_millis(400);
 const LEFT: Duration = Duration::from_millis(150);
 
 #[tokio::test(flavor = "multi_thread")]
-async fn after_another_has_held_a_file_for_long_it_is_up_once_though_the_other_keeps_writing() {
+async fn a_file_that_another_held_for_long_is_up_again_while_the_other_keeps_writing() {
     let store = Store::sqlite();
     let guard = Guard::of(store.open_with(Duration::from_secs(2)).await);
     let mut other = AnyConnection::connect(&store.url).await.expect("a connection");

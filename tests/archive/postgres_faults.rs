@@ -1,4 +1,4 @@
-//! What can go wrong with a server.
+//! Faults of a database server.
 
 use std::time::{Duration, Instant};
 

@@ -1,4 +1,4 @@
-//! What is too old or too much is forgotten, and nothing else.
+//! Records that are too old or too many are deleted, and no others.
 
 use std::sync::Arc;
 use std::time::Duration;

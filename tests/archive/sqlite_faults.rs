@@ -1,4 +1,4 @@
-//! What can go wrong with a file.
+//! Faults of a database file.
 
 use std::path::Path;
 use std::pin::pin;
@@ -46,7 +46,7 @@ async fn knows(archive: &Archive, uid: &str) -> bool {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_file_that_was_moved_away_has_all_that_was_put_and_is_gone_on_with_when_it_is_back() {
+async fn a_file_that_was_moved_away_is_complete_and_is_used_again_when_it_is_back() {
     let store = Store::sqlite();
     let archive = store.open().await;
     archive.put(&completed("old-1", 1)).await.expect("it is put");

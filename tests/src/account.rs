@@ -1,5 +1,5 @@
-//! An identity of an operator's own, instead of the administrator's: a service account with a kubeconfig, and
-//! what the API server itself counts of its requests. Other users of that API server are never counted.
+//! A service account for an operator, instead of the administrator, and the API server's own count of its requests.
+//! Other users of that API server are not counted.
 
 use std::ops::Sub;
 use std::path::PathBuf;
@@ -20,17 +20,17 @@ use crate::patience::{SOON, eventually};
 
 const NAME: &str = "operator";
 const WRITES: [&str; 5] = ["create", "update", "patch", "delete", "deletecollection"];
-/// Ours come before all of the API server's own, save the one for administrators.
+/// Precedence of the test's FlowSchemas: before all of the API server's own but the one for administrators.
 const PRECEDENCE: u32 = 100;
 
-/// What is counted by itself: a name, the verbs, the group and the resources. A request counts for the first
-/// that it matches.
+/// Requests that are counted separately: a name, the verbs, the group and the resources. A request counts for the
+/// first entry that it matches.
 const COUNTED: [(&str, &[&str], &str, &str); 5] = [
     ("leases", &["*"], "coordination.k8s.io", "leases"),
     ("statuses", &["update"], "taskmanager.dev", "tasks/status"),
     ("jobs", &["create"], "batch", "jobs"),
     ("writes", &WRITES, "*", "*"),
-    // The last one, for what comes last shows that all are in force.
+    // The last one shows that all are in force, since it was created last.
     ("reads", &["get", "list"], "*", "*"),
 ];
 
@@ -100,7 +100,7 @@ impl Account {
         }
     }
 
-    /// Removes what lies outside of the namespace. Where that is not called nothing is harmed.
+    /// Removes the objects outside the namespace. A missed call harms nothing.
     pub async fn remove(self) {
         let how = DeleteParams::default();
         for (name, ..) in COUNTED {

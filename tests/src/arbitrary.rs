@@ -1,5 +1,5 @@
-//! Makes whatever a schema lets in: the odd, the extreme and the rude, as somebody would write it who has read
-//! nothing but the definition. Rules that are no schema (CEL) are not known here.
+//! Generates objects that a schema accepts, extreme and odd ones included, as if written by somebody who read only
+//! the definition. It does not know rules in CEL.
 
 use std::sync::Arc;
 
@@ -10,14 +10,14 @@ use proptest::sample::select;
 use proptest::string::string_regex;
 use serde_json::{Map, Value, json};
 
-/// So long are lists and maps, and so deep is free JSON, at most.
+/// The most items of lists and maps, and the greatest depth of free JSON.
 const MOST_ITEMS: usize = 4;
 const DEPTH: u32 = 4;
 
-/// What stands in some fields instead of just anything, by the field's name.
+/// Values for some fields, by the field's name, instead of arbitrary ones.
 pub type Instead = Arc<dyn Fn(&str) -> Option<BoxedStrategy<Value>>>;
 
-/// Values for which `schema`, of a CustomResourceDefinition, has room.
+/// Values that `schema`, of a CustomResourceDefinition, accepts.
 pub fn of_schema(schema: &Value, instead: &Instead) -> BoxedStrategy<Value> {
     let value = not_null(schema, instead);
     if schema["nullable"] == true { prop_oneof![9 => value, 1 => Just(Value::Null)].boxed() } else { value }
@@ -143,7 +143,7 @@ fn quantity() -> BoxedStrategy<Value> {
     .boxed()
 }
 
-/// Texts that have hurt somebody before.
+/// Texts that have broken programs before.
 const TEXTS: [&str; 12] = [
     "",
     " ",
@@ -192,7 +192,7 @@ pub fn any_object() -> BoxedStrategy<Value> {
     btree_map(text(), any_json(), 0..6).prop_map(|fields| Value::Object(fields.into_iter().collect())).boxed()
 }
 
-/// `whole`, in which some things may be missing or something else.
+/// `whole` with some parts missing or replaced.
 pub fn damaged(whole: Value) -> BoxedStrategy<Value> {
     let scars = vec((any::<prop::sample::Index>(), option::of(any_json())), 0..4);
     scars

@@ -1,10 +1,10 @@
-//! The archive of a namespace's operators, held so that it answers nobody else.
+//! Locks the archive of a namespace's operators, so that it answers nobody else.
 
 use sqlx::{Connection, SqliteConnection};
 
 use crate::namespace::Namespace;
 
-/// While this is held, every call of the operators fails.
+/// While this lock is held, every call of the operators fails.
 pub struct Held(SqliteConnection);
 
 impl Held {

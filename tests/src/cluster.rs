@@ -1,4 +1,4 @@
-//! Which cluster the tests use, and how they reach it. The resource definitions are installed once.
+//! The cluster that the tests use, and its kubeconfig. The resource definitions are installed once.
 
 use std::path::{Path, PathBuf};
 
@@ -14,7 +14,7 @@ use crate::patience::{SOON, eventually};
 /// A cluster that tests run against.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Cluster {
-    /// etcd and the API server alone: the tests play everybody else.
+    /// etcd and the API server alone; the tests play all other components.
     ControlPlane,
     /// A whole node.
     Node,
@@ -28,7 +28,7 @@ pub fn target() -> PathBuf {
 }
 
 impl Cluster {
-    /// The file that tells how to reach it. Panics with what to run when there is none.
+    /// The kubeconfig. Panics with the command that creates the cluster when there is none.
     pub fn kubeconfig(self) -> PathBuf {
         let (variable, name, command) = match self {
             Self::ControlPlane => ("TASK_MANAGER_TEST_KUBECONFIG", "api", "make test-api"),
@@ -41,13 +41,13 @@ impl Cluster {
         file
     }
 
-    /// Where its pods reach this machine, if it has any.
+    /// The address at which its pods reach this machine, where it has pods.
     pub fn host_address(self) -> Option<String> {
         let file = self.kubeconfig().with_file_name("host-address");
         std::fs::read_to_string(file).ok().map(|address| address.trim().to_owned())
     }
 
-    /// How an administrator reaches it.
+    /// The client configuration of an administrator.
     pub async fn config(self) -> Config {
         config_of(&self.kubeconfig()).await
     }
@@ -68,7 +68,7 @@ impl Cluster {
     }
 }
 
-/// How whoever this kubeconfig speaks for reaches the cluster.
+/// The client configuration of this kubeconfig.
 pub(crate) async fn config_of(kubeconfig: &Path) -> Config {
     let kubeconfig = Kubeconfig::read_from(kubeconfig).expect("a kubeconfig");
     let config = Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await;

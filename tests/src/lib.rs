@@ -1,13 +1,4 @@
-//! What tests against a real API server share.
-//!
-//! A test tells its story inside [`in_namespace`]: it creates objects, starts an [`Operator`] for its own
-//! namespace, and awaits what should follow with [`eventually`], or shows with [`stays`] that something does
-//! not happen. Where there is no node, a [`FakeNode`] plays the Job controller, the kubelet and the garbage
-//! collector by a script that the test gives. A [`Recorder`] keeps every version of some objects, for what
-//! must hold at every moment. An operator with an [`Account`] of its own is not the administrator, and the API
-//! server counts its requests. A [`Postgres`] is a database server that a test may stop and freeze. A [`Worker`] speaks for a pod.
-//!
-//! Nothing here decides what is right: that is said by the tests.
+//! Shared parts of tests against a real API server.
 
 mod account;
 pub mod arbitrary;

@@ -1,4 +1,4 @@
-//! Small objects to begin with; a test changes what its story is about.
+//! Small objects; a test changes the fields that it is about.
 
 use serde_json::json;
 use task_manager::api::{
@@ -31,7 +31,7 @@ pub fn task_type(name: &str) -> TaskType {
     TaskType::new(name, spec)
 }
 
-/// A queue in which so many tasks may run at once.
+/// A queue of this capacity in tasks.
 pub fn task_queue(name: &str, tasks: i32) -> TaskQueue {
     let capacity = Capacity { tasks: Some(tasks), ..Capacity::default() };
     TaskQueue::new(name, TaskQueueSpec { capacity, ..TaskQueueSpec::default() })

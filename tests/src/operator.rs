@@ -18,7 +18,7 @@ use crate::namespace::{Namespace, archive_of};
 use crate::patience::{SOON, eventually};
 use crate::rest::Rest;
 
-/// How long the operator may take to end after SIGTERM.
+/// The deadline of the operator's end after SIGTERM.
 const ENDS_WITHIN: Duration = Duration::from_secs(12);
 const FREE_PORTS: std::ops::Range<u16> = 20_000..29_000;
 const ANSWERS_WITHIN: Duration = Duration::from_secs(5);
@@ -29,12 +29,12 @@ pub struct Operator {
     kubeconfig: PathBuf,
     child: Child,
     pub health: SocketAddr,
-    /// Where REST is served, if it is.
+    /// The address of REST, where it is served.
     rest: Option<SocketAddr>,
     pub log: PathBuf,
 }
 
-/// How an operator ended that was asked to.
+/// The end of an operator after SIGTERM.
 #[derive(Debug)]
 pub struct Ended {
     pub status: ExitStatus,
@@ -90,13 +90,13 @@ impl Operator {
         Self::with_rest(namespace, &flags).await
     }
 
-    /// The way to where it listens to work.
+    /// A client of its worker API.
     pub fn worker(&self) -> Rest {
         let at = self.flags.iter().position(|flag| flag == "--worker-addr").expect("it listens to work");
         Rest::at(self.flags[at + 1].parse().expect("an address"))
     }
 
-    /// The way to its REST. It is the same after it was started again.
+    /// A client of its REST, which stays the same over restarts.
     pub fn rest(&self) -> Rest {
         let rest = Rest::at(self.rest.expect("it was started with REST"));
         if self.flags.iter().any(|flag| flag == "--archive") { rest } else { rest.patient() }
@@ -143,7 +143,7 @@ impl Operator {
         assert!(sent.success(), "{signal} could not be sent");
     }
 
-    /// Lets it stand still (SIGSTOP), as a machine that is paused does.
+    /// Freezes it (SIGSTOP), like a paused machine.
     pub async fn freeze(&self) {
         self.signal("-STOP").await;
     }
@@ -161,7 +161,7 @@ impl Operator {
         Ended { status: status.expect("an exit status"), took: began.elapsed() }
     }
 
-    /// Ends it in the middle of whatever it does (SIGKILL).
+    /// Kills it (SIGKILL).
     pub async fn kill(&mut self) {
         self.child.kill().await.expect("the operator can be killed");
     }
@@ -189,7 +189,7 @@ impl Operator {
         self.metrics().await.count("task_manager_api_writes_total", &[("result", "ok")])
     }
 
-    /// What it has logged so far.
+    /// The log so far.
     pub fn logged(&self) -> String {
         std::fs::read_to_string(&self.log).unwrap_or_default()
     }

@@ -2,15 +2,14 @@
 
 use std::time::{Duration, Instant};
 
-/// How long something may take that a person would expect to happen at once, on a machine that has much else
-/// to do.
+/// The deadline for things that happen at once on an idle machine; the test machine may be busy.
 pub const SOON: Duration = Duration::from_secs(90);
-/// How long something is watched to show that it does not happen.
+/// The time for which something is watched to show that it does not happen.
 pub const A_MOMENT: Duration = Duration::from_secs(2);
 
 const BETWEEN_LOOKS: Duration = Duration::from_millis(50);
 
-/// Looks until `look` finds something and returns it; panics with `what` when `deadline` is over.
+/// Calls `look` until it returns something, and returns that; panics with `what` after `deadline`.
 pub async fn eventually<T>(what: &str, deadline: Duration, mut look: impl AsyncFnMut() -> Option<T>) -> T {
     let until = Instant::now() + deadline;
     loop {

@@ -17,7 +17,8 @@ use crate::cluster::target;
 use crate::operator::free_address;
 use crate::patience::{SOON, eventually};
 
-/// Lives as long as whoever started it: when the pipe to it closes, in whatever way, the server is ended at once.
+/// Runs the server as long as its parent lives: when the pipe to it closes, in whatever way, it ends the server at
+/// once.
 const KEEPER: &str = r#""$@" & server=$!; cat >/dev/null; kill -QUIT "$server" 2>/dev/null; wait "$server""#;
 
 const SETTINGS: [&str; 6] = [
@@ -36,7 +37,7 @@ pub struct Postgres {
 }
 
 impl Postgres {
-    /// A server that only this test has, to be stopped and frozen at will.
+    /// A server for this test alone, which may stop and freeze it.
     pub async fn start() -> Self {
         let folder = new_folder().await;
         let postgres = Self { folder, address: free_address(), keeper: Mutex::default() };
@@ -52,7 +53,7 @@ impl Postgres {
         postgres
     }
 
-    /// The one that tests share which leave it alone.
+    /// The server that tests share which never stop it.
     pub async fn shared() -> &'static Self {
         static SHARED: OnceCell<Postgres> = OnceCell::const_new();
         SHARED.get_or_init(Self::start).await
@@ -82,7 +83,7 @@ impl Postgres {
         done.unwrap_or_else(|error| panic!("{sql}: {error}"));
     }
 
-    /// Ends it in the middle of whatever it does. Its port stays its own for `start_again`.
+    /// Kills the server. Its port stays reserved for `start_again`.
     pub async fn stop(&self) {
         let mut keeper = self.keeper.lock().await.take().expect("it runs");
         drop(keeper.stdin.take());
@@ -111,8 +112,7 @@ impl Postgres {
         .await;
     }
 
-    /// Lets all of it stand still, as a machine that is gone from the network does: it refuses nothing, and says
-    /// nothing.
+    /// Freezes all its processes: it refuses nothing and answers nothing, like a machine that has lost its network.
     pub async fn freeze(&self) {
         self.signal("-STOP").await;
     }
@@ -138,14 +138,14 @@ impl Drop for Postgres {
     }
 }
 
-/// Where Debian keeps them: not on the PATH, one folder for each version.
+/// The folder of PostgreSQL's programs: Debian keeps one for each version, none on the PATH.
 fn programs() -> PathBuf {
     let versions = std::fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten();
     let programs = versions.map(|version| version.path().join("bin")).filter(|bin| bin.join("initdb").exists());
     programs.max().unwrap_or_else(|| panic!("there is no PostgreSQL in /usr/lib/postgresql: run `tests/packages`"))
 }
 
-/// Who the server is to run as: nobody else where we are not root.
+/// The user that runs the server: Debian's where the test is root, else the test's own.
 fn server_user() -> Option<(u32, u32)> {
     let me = std::fs::metadata("/proc/self").expect("/proc").uid();
     let users = std::fs::read_to_string("/etc/passwd").expect("/etc/passwd");
@@ -166,7 +166,7 @@ fn as_server(program: &Path) -> Command {
     command
 }
 
-/// In target/, unless that lies in a folder into which the server's user cannot go, such as /root.
+/// The folder of the data: in target/, unless the server's user cannot enter that, as under /root.
 async fn new_folder() -> PathBuf {
     static MADE: AtomicU32 = AtomicU32::new(0);
     let name = format!("{}-{}", std::process::id(), MADE.fetch_add(1, Ordering::Relaxed));

@@ -26,7 +26,7 @@ pub struct Seen<K> {
     pub object: K,
     /// The version with which it was deleted.
     pub deleted: bool,
-    /// When the watch showed it.
+    /// When the watch delivered it.
     pub at: Timestamp,
 }
 
@@ -38,7 +38,7 @@ impl<K> Seen<K> {
 
 /// The longest that a watch may last.
 const LONGEST: u32 = 290;
-/// The status of a watch that begins where the API server remembers nothing any more.
+/// The status 410 of a watch that starts at a version the API server no longer knows.
 const EXPIRED: u16 = 410;
 const BETWEEN_WATCHES: Duration = Duration::from_millis(100);
 
@@ -83,13 +83,14 @@ where
         })
     }
 
-    /// Looks at all versions so far where they lie.
+    /// Looks at all versions so far without copying them.
     pub fn look<T>(&self, look: impl FnOnce(&[Seen<K>]) -> T) -> T {
         look(&self.seen.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
 
-/// Keeps all that is there and was not seen so, and the end of what is there no more; returns the list's version.
+/// Records all objects of a list that were not seen in this version, and the end of those that are gone; returns the
+/// list's version.
 async fn list<K>(api: &Api<K>, record: &Record<K>) -> kube::Result<String>
 where
     K: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned,
@@ -150,7 +151,7 @@ impl<K> Drop for Recorder<K> {
     }
 }
 
-/// How many objects at most were there at one moment for which `is_so`.
+/// The most objects at one moment for which `is_so` holds.
 pub fn most_at_once<K: ResourceExt>(seen: &[Seen<K>], is_so: impl Fn(&K) -> bool) -> usize {
     let mut now = HashSet::new();
     let mut most = 0;

@@ -5,7 +5,7 @@ use serde_json::json;
 use task_manager::api::{Priority, Reason, State};
 use task_manager::archive::{Record, RecordDetails, RecordSummary};
 
-/// So many seconds into the year.
+/// This second of the year.
 pub fn second(seconds: i64) -> Timestamp {
     "2026-01-01T00:00:00Z".parse::<Timestamp>().expect("a time") + SignedDuration::from_secs(seconds)
 }

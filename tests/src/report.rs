@@ -1,4 +1,4 @@
-//! What is in a namespace, in words: printed when its test has failed.
+//! Describes the objects of a namespace: printed when its test has failed.
 
 use std::fmt::{Debug, Write};
 use std::path::Path;
@@ -15,7 +15,7 @@ use task_manager::api::{Task, TaskQueue, TaskType};
 
 use crate::namespace::Namespace;
 
-/// Of so many objects of a kind the whole is told.
+/// The most objects of a kind that are printed whole.
 const MOST_TOLD: usize = 20;
 const LINES_OF_A_LOG: usize = 60;
 

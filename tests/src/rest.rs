@@ -1,4 +1,4 @@
-//! A client of the REST shim, as a service has one.
+//! A client of REST, as a service has one.
 
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
@@ -56,7 +56,7 @@ impl Rest {
         .await
     }
 
-    /// As a client should, it asks again where the archive had much else to do.
+    /// Sends a request, and repeats it where the archive was busy, as a client should.
     pub async fn send(&self, method: Method, path: &str, headers: &[(&str, &str)], body: Option<String>) -> Answer {
         let began = Instant::now();
         loop {
@@ -136,7 +136,7 @@ impl Answer {
         self.json()["task_id"].as_str().unwrap_or_else(|| panic!("no task_id: {}", self.text)).to_owned()
     }
 
-    /// What is wrong, as a problem of RFC 9457 must tell it: its type's last word, and the field.
+    /// The error as a problem of RFC 9457: the last word of its type, and the field.
     pub fn problem(&self) -> (String, Option<String>) {
         assert_eq!(self.header("content-type"), Some("application/problem+json"), "{self:?}");
         let problem = self.json();
@@ -199,7 +199,7 @@ impl Events {
     }
 }
 
-/// A block that is no event (a comment) is none.
+/// An event, or `None` for a block that is only a comment.
 fn told(block: &str) -> Option<Told> {
     let field = |name: &str| {
         let lines = block.lines().filter_map(|line| line.strip_prefix(name)?.strip_prefix(':'));

@@ -1,4 +1,4 @@
-//! Tokens that the API server would not give out, signed as it signs: so all that is wrong with one is what it says.
+//! Tokens that the API server would not issue, signed with its key: only their claims are wrong.
 
 use std::process::Stdio;
 
@@ -22,7 +22,7 @@ impl Cluster {
         format!("{signed}.{}", BASE64.encode(signature))
     }
 
-    /// By the key of the cluster's service accounts.
+    /// Signs with the key of the cluster's service accounts.
     async fn signature(self, text: &str) -> Vec<u8> {
         let key = self.kubeconfig().with_file_name("pki").join("service-accounts.key");
         let mut openssl = Command::new("openssl")

@@ -12,7 +12,7 @@ use crate::namespace::Namespace;
 use crate::patience::{SOON, eventually};
 use crate::rest::{Answer, Rest};
 
-/// Whom a pod's token is meant for.
+/// Audience of a pod's token.
 const AUDIENCE: &str = "task-manager";
 const ACCOUNT: &str = "default";
 
@@ -66,7 +66,7 @@ impl Worker {
 }
 
 impl Namespace {
-    /// The account that pods speak for. On a whole cluster it is there by itself.
+    /// The service account of pods. On a whole cluster it exists already.
     pub async fn account_for_pods(&self) {
         let account: ServiceAccount =
             serde_json::from_value(json!({"metadata": {"name": ACCOUNT}})).expect("an account");

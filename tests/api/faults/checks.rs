@@ -1,4 +1,4 @@
-//! What must hold at the end of every walk, and at every moment of it.
+//! Invariants at the end of every walk and at every moment of it.
 
 use harness::{Recorder, Seen, most_at_once};
 use k8s_openapi::api::batch::v1::Job;
@@ -110,7 +110,7 @@ fn steps(seen: &[Seen<Task>]) -> Vec<[TaskStatus; 2]> {
     pairs.filter(|[before, after]| before.run_id == after.run_id).collect()
 }
 
-/// What is counted and what is on the list only grow, by one at a time, and never beyond the attempts made.
+/// Counters and the list of attempts only grow, by one at a time, and never beyond the attempts made.
 fn each_end_is_counted_once(seen: &[Seen<Task>]) {
     for step in steps(seen) {
         let [before, after] = step

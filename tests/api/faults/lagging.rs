@@ -12,7 +12,7 @@ use task_manager::api::{Reason, State, Task};
 use super::walk::PATIENCE;
 use crate::stage::{started, status};
 
-/// How late it comes what happened since.
+/// The delay of events.
 const LAG: Duration = Duration::from_secs(3);
 /// Longer ago than two watches may lie apart.
 const LONG_AGO: SignedDuration = SignedDuration::from_secs(8);

@@ -8,17 +8,17 @@ use task_manager::api::{AttemptOutcome, Reason, State, Task};
 #[derive(Clone)]
 pub struct Life {
     pub name: &'static str,
-    /// What becomes of its attempts.
+    /// The fates of its attempts.
     pub outcomes: Vec<Outcome>,
     pub retry: Value,
-    /// What somebody changes in its spec while its first attempt runs.
+    /// The change of its spec while its first attempt runs.
     pub changed: Option<Value>,
     pub end: End,
     /// The memory limit of each attempt, in MiB.
     pub memory: Vec<i64>,
 }
 
-/// How a life ends.
+/// The end of a life.
 #[derive(Clone, Debug, PartialEq)]
 pub struct End {
     pub state: State,
@@ -97,7 +97,7 @@ impl End {
         }
     }
 
-    /// How `task` ended, or where it stands.
+    /// The end of `task`, or its present state.
     pub fn of(task: &Task) -> Self {
         let status = crate::stage::status(task);
         let run_id = ["1", "2"].into_iter().find(|known| status.run_id.as_deref() == Some(known));

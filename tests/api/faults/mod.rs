@@ -1,5 +1,5 @@
-//! What must hold whatever happens between operator and API server: each life of a task is walked once for each
-//! of its requests and each fault that can strike there.
+//! Invariants under faults between operator and API server: each life of a task is walked once for each of its
+//! requests and each fault that can strike there.
 
 mod archive;
 mod checks;
@@ -61,7 +61,7 @@ fn is_of_the_lease(point: &Point) -> bool {
     matches!(point.kind, Kind::LeaseRead | Kind::LeaseWrite)
 }
 
-/// What is not about the task is the same in every life, and struck in one of them.
+/// Requests that are not about the task are the same in every life, and struck in one of them.
 fn is_of_the_task(point: &Point) -> bool {
     point.label.contains("one")
 }
@@ -77,9 +77,9 @@ fn every_fault(point: &Point) -> Vec<Plan> {
     faults.into_iter().map(|fault| Plan::At(point.clone(), fault)).collect()
 }
 
-/// What the API server, or what stands before it, may say to a write; or not say.
+/// Answers of the API server or a proxy before it to a write, or none.
 fn refusals(point: &Point) -> Vec<Fault> {
-    // What is there already has changed, or is said to have; what is new may meet a quota that has.
+    // An existing object may have changed, or be said to have; a new one may exceed a quota.
     let overtaken = (!point.label.starts_with("POST")).then_some(Fault::Overtaken);
     let answers = [409, 429, 500, 503].map(Fault::Answer);
     let others = [Fault::CarriedOutBut(504), Fault::AnswerHeld, Fault::NeverSent];

@@ -9,10 +9,10 @@ use futures::stream::{self, StreamExt};
 use harness::faults::{EventFault, Fault, Passed, Plan, Wire};
 use tokio::sync::Semaphore;
 
-/// How many stories are told at once, those of all tests together.
+/// The most stories at once, over all tests.
 const AT_ONCE: usize = 8;
 static BUSY: Semaphore = Semaphore::const_new(AT_ONCE);
-/// How many more, of those that do little but wait for a time-out.
+/// The most further stories that mostly wait for time-outs.
 const WAITING_AT_ONCE: usize = 24;
 static WAITING: Semaphore = Semaphore::const_new(WAITING_AT_ONCE);
 /// Not everything comes each time: now and then one answer is faster than another.
@@ -35,7 +35,7 @@ pub async fn sweep(name: &str, story: impl AsyncFn(&Arc<Wire>) -> Vec<Passed>, p
     println!("{name}: {} faults, and each struck", planned.len());
 }
 
-/// What passes without a fault in the first life, and not only now and then.
+/// The points that pass in every first life without a fault.
 async fn always_passes(name: &str, story: &impl AsyncFn(&Arc<Wire>) -> Vec<Passed>) -> Vec<Passed> {
     let (once, again) = futures::join!(told(name, story, &Plan::Faultless), told(name, story, &Plan::Faultless));
     let [once, again] = [once, again].map(|told| told.expect("it goes well without a fault").passed);

@@ -44,7 +44,7 @@ async fn upkeep(wire: &Arc<Wire>) -> Vec<Passed> {
         };
         tells(1, 1).await;
         eventually("the type says that it can be used", PATIENCE, async || {
-            types.look_at_present(|types| types.iter().any(|kind| is_ready(kind))).then_some(())
+            types.look_at_present(|types| types.iter().any(|task_type| is_ready(task_type))).then_some(())
         })
         .await;
         passed = wire.passed();
@@ -55,7 +55,7 @@ async fn upkeep(wire: &Arc<Wire>) -> Vec<Passed> {
     passed
 }
 
-fn is_ready(kind: &TaskType) -> bool {
-    let conditions = kind.status.iter().flat_map(|status| &status.conditions);
+fn is_ready(task_type: &TaskType) -> bool {
+    let conditions = task_type.status.iter().flat_map(|status| &status.conditions);
     conditions.into_iter().any(|seen| seen.type_ == "Ready" && seen.status == "True")
 }

@@ -14,7 +14,7 @@ use task_manager::archive::{Archive, Filter, Options};
 use super::checks;
 use super::lives::Life;
 
-/// How long a step may take. Time-outs of ten seconds and pauses of thirty are among what is waited for.
+/// The deadline of a step, which may include time-outs of ten seconds and pauses of thirty.
 pub const PATIENCE: Duration = Duration::from_secs(120);
 /// A system that has not written anything for so long has come to rest.
 const REST: Duration = Duration::from_millis(500);

@@ -24,7 +24,7 @@ async fn watch_events_that_come_twice_change_nothing() {
     }
 }
 
-/// What the API server does not answer in time is asked again.
+/// A request that the API server does not answer in time is repeated.
 fn all_writes_are_answered(passed: &[Passed]) -> bool {
     passed.iter().all(|passed| passed.point.kind != Kind::Write || !passed.fate.is_empty())
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use harness::records::completed;
 use task_manager::archive::{Archive, Options};
 
-/// So long is an archive left alone that said no.
+/// The pause after the archive refused a record.
 const PAUSE: Duration = Duration::from_millis(20);
 
 #[tokio::main]

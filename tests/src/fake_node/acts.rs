@@ -1,4 +1,4 @@
-//! What the players do: each reacts to one kind of change.
+//! The actions of the fake components: each reacts to one kind of change.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -40,7 +40,7 @@ pub async fn play(stage: Arc<Stage>) {
     }
 }
 
-/// Those who act, and what they have taken up already.
+/// The running actions, and the objects that they have handled already.
 struct Players {
     stage: Arc<Stage>,
     acts: JoinSet<()>,
@@ -112,7 +112,7 @@ async fn run(stage: Arc<Stage>, job: Job) {
     }
 }
 
-/// Plays what comes before the end; returns the end.
+/// Plays everything before the end; returns the end.
 async fn perform(stage: &Stage, task: &str, pod: &Pod, outcome: Outcome) -> Outcome {
     match outcome {
         Outcome::Hold => {

@@ -17,7 +17,7 @@ use tokio::task::JoinHandle;
 
 use crate::namespace::Namespace;
 
-/// What becomes of an attempt.
+/// The fate of an attempt.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Outcome {
     /// Exit code 0, with this in the result file.
@@ -34,7 +34,7 @@ pub enum Outcome {
     DiskPressure,
     /// It runs until [`FakeNode::end`] says how it ends.
     Hold,
-    /// It runs so long, and then this becomes of it.
+    /// It runs for this time, and then this happens.
     After(Duration, Box<Outcome>),
     /// Its container does not start, for this reason of the kubelet's; until [`FakeNode::end`].
     Waiting(String),
@@ -76,11 +76,11 @@ pub struct FakeNode {
     actor: JoinHandle<()>,
 }
 
-/// What the actors share.
+/// State shared by the fake components.
 struct Stage {
     namespace: Namespace,
     script: Mutex<Script>,
-    /// Rung when the test has told something new.
+    /// Notified when the test has said something new.
     told: Notify,
 }
 
@@ -100,17 +100,17 @@ impl FakeNode {
         Self { stage, actor }
     }
 
-    /// What becomes of this task's attempts, one after another.
+    /// Sets the fates of this task's attempts, one after another.
     pub fn script(&self, task: &str, outcomes: impl IntoIterator<Item = Outcome>) {
         self.stage.script().outcomes.entry(task.into()).or_default().extend(outcomes);
     }
 
-    /// What becomes of every attempt that no script speaks of. Default: it succeeds at once.
+    /// Sets the fate of every attempt without a script. Default: it succeeds at once.
     pub fn otherwise(&self, outcome: Outcome) {
         self.stage.script().otherwise = Some(outcome);
     }
 
-    /// Lets the attempt of this task end that is held.
+    /// Ends the held attempt of this task.
     pub fn end(&self, task: &str, outcome: Outcome) {
         self.stage.script().told.insert(task.into(), outcome);
         self.stage.told.notify_waiters();

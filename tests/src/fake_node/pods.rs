@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use super::Outcome;
 
-/// Where the players note whose pod it is.
+/// The label by which the fake components note the task of a pod.
 pub const TASK_NAME: &str = "fake-node/task";
 const NODE: &str = "fake-node";
 
@@ -64,7 +64,7 @@ pub fn unschedulable() -> Value {
         "message": "0/1 nodes are available: 1 Insufficient cpu."}]})
 }
 
-/// The last status of a pod that ended so.
+/// The final status of a pod with this end.
 pub fn ended(pod: &Pod, outcome: &Outcome) -> Value {
     match outcome {
         Outcome::Succeed(left) => exited(pod, 0, "Completed", left.as_deref()),

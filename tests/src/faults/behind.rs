@@ -1,5 +1,5 @@
-//! A watch as an API server answers it whose own caches lag: what comes, comes later. What asks for the newest state,
-//! as a list does, gets it all the same.
+//! A watch of an API server whose caches lag: events arrive late. Requests for the newest state, such as lists, are
+//! not delayed.
 
 use futures::future::BoxFuture;
 use futures::stream::{self, StreamExt, TryStreamExt};
@@ -11,7 +11,7 @@ use tower::BoxError;
 use super::events::of_chunks;
 use super::layer::{Answer, Sender, send};
 
-/// Answers `request`, a watch, at once; and tells what there is to tell only when `caught_up` is over.
+/// Answers the watch `request` at once, and delivers its events only when `caught_up` is over.
 pub(super) fn watch(sender: &Sender, request: Request<Body>, caught_up: BoxFuture<'static, ()>) -> Answer {
     let sender = sender.clone();
     let later = stream::once(async move {

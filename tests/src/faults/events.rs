@@ -18,7 +18,7 @@ use super::wire::{EventFault, Wire};
 
 pub(super) type Chunk = Result<Bytes, BoxError>;
 
-/// The same body, with what the wire does to its lines.
+/// A body with the wire's faults on its lines.
 pub(super) fn pass(wire: Arc<Wire>, life: usize, resource: &str, body: Box<DynBody>) -> Box<DynBody> {
     let lines = Lines { body: body.into_data_stream().boxed(), rest: vec![] };
     let tap = Tap { wire, life, resource: resource.to_owned(), lines, due: VecDeque::new(), over: false };
@@ -31,7 +31,7 @@ pub(super) fn of_chunks(chunks: BoxStream<'static, Chunk>) -> Box<DynBody> {
 
 struct Lines {
     body: BoxStream<'static, Chunk>,
-    /// What has arrived of a line that is not yet complete, and of those behind it.
+    /// Bytes of an incomplete line and of the lines behind it.
     rest: Vec<u8>,
 }
 
@@ -55,7 +55,7 @@ struct Tap {
     life: usize,
     resource: String,
     lines: Lines,
-    /// What the operator is to get next.
+    /// Bytes to be delivered next.
     due: VecDeque<Chunk>,
     over: bool,
 }
@@ -106,7 +106,7 @@ impl Tap {
     }
 }
 
-/// What the API server says when it knows no more what came after the version that was asked for.
+/// The event of a watch whose start version the API server no longer knows.
 fn expired() -> Bytes {
     let status = json!({"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure", "code": 410,
         "reason": "Expired", "message": "too old resource version"});

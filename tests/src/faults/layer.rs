@@ -35,7 +35,7 @@ const WAITING: usize = 1024;
 
 /// The client that kube makes of `config`, with the wire in it, for one life of an operator.
 pub fn client(mut config: Config, wire: Arc<Wire>, life: usize) -> kube::Result<Client> {
-    // What the client does about 429, 503 and 504 belongs above the wire.
+    // The client's retries of 429, 503 and 504 belong above the wire.
     config.default_retry = false;
     let builder = ClientBuilder::try_from(config)?.with_layer(&BufferLayer::new(WAITING));
     let wired = builder.with_layer(&Wiring { wire, life });

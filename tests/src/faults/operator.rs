@@ -31,7 +31,7 @@ pub struct WiredOperator {
     shutdown: CancellationToken,
     /// Ends it without asking.
     killed: CancellationToken,
-    /// It has ended, by itself or by our hand.
+    /// Whether the operator has ended, by itself or because the test ended it.
     ended: CancellationToken,
     log: PathBuf,
 }
@@ -90,7 +90,7 @@ impl WiredOperator {
         self.ended.is_cancelled()
     }
 
-    /// What it has logged so far, in all its lives.
+    /// The log so far, of all its lives.
     pub fn logged(&self) -> String {
         std::fs::read_to_string(&self.log).unwrap_or_default()
     }
@@ -134,7 +134,7 @@ struct Lives {
 }
 
 impl Lives {
-    /// One life after another, until one ends that the wire did not end.
+    /// Runs one life after another, until one ends that the wire did not end.
     fn live(&self) {
         let mut life = self.wire.life();
         loop {

@@ -1,5 +1,5 @@
-//! What passes the wire, by name: each request and each watch event has a label that is the same whenever the
-//! same story is told, and a number among those of its label. So a fault can be told where to strike.
+//! Names for all that passes the wire: each request and watch event has a label that is the same in every run of a
+//! story, and a number among those with its label. A fault names the point at which it strikes.
 
 use std::fmt::{Display, Formatter};
 
@@ -42,13 +42,13 @@ impl Display for Point {
     }
 }
 
-/// What a request is about.
+/// The verb, resource and object of a request.
 pub(super) struct Asked {
     pub kind: Kind,
     pub label: String,
     /// Such as "tasks".
     pub resource: String,
-    /// It asks for what there is, not only for what changes.
+    /// Whether the watch also delivers present objects, not only changes.
     pub is_list: bool,
 }
 
@@ -106,7 +106,7 @@ impl<'a> Path<'a> {
     }
 }
 
-/// What a body says: the state that a status is to have, or the name of what is to be made.
+/// The part of a body in a label: the state of a status, or the name of a new object.
 fn about(request: &Request<Body>) -> Option<String> {
     // It is there already: nothing is waited for.
     let bytes = request.body().try_clone()?.collect_bytes().now_or_never()?.ok()?;
@@ -123,7 +123,7 @@ fn stem(name: &str) -> &str {
     name.split(['-', '.']).next().unwrap_or(name)
 }
 
-/// What a line of a watch says, such as "MODIFIED Pod one".
+/// The label of a line of a watch, such as "MODIFIED Pod one".
 pub(super) fn label_of_event(line: &[u8]) -> String {
     let event: Value = serde_json::from_slice(line).unwrap_or_default();
     let word = |pointer: &str| event.pointer(pointer).and_then(Value::as_str).unwrap_or_default();

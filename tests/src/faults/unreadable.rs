@@ -1,4 +1,4 @@
-//! Objects as no type of the operator's reads them: what their schema promises does not hold.
+//! Makes objects unreadable for the operator's types, contrary to their schema.
 
 use bytes::Bytes;
 use http::Response;
@@ -32,7 +32,7 @@ pub(super) fn spoiled(text: &[u8], name: &str) -> Bytes {
 
 fn spoil_object(object: &mut Value, name: &str) {
     let is_it = object.pointer("/metadata/name").and_then(Value::as_str) == Some(name);
-    // What speaks of metadata alone has no spec.
+    // Requests for metadata alone have no spec.
     if let Some(kind) = object.pointer_mut("/spec/type").filter(|_| is_it) {
         *kind = 7.into();
     }

@@ -1,4 +1,4 @@
-//! The way between an operator and the API server: what has passed, and where which fault strikes.
+//! The connection between an operator and the API server: what has passed, and which faults strike where.
 
 use std::collections::{HashMap, HashSet};
 use std::fmt::{Display, Formatter};
@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::point::{Asked, Kind, Point};
 
-/// What can happen to a request.
+/// A fault of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fault {
     /// The operator is gone before the request is sent.
@@ -33,10 +33,10 @@ pub enum Fault {
     Overtaken,
 }
 
-/// What can happen to a line of a watch.
+/// A fault of a line of a watch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum EventFault {
-    /// It arrives so much later, and those behind it wait.
+    /// The line and those behind it are delayed.
     Late(Duration),
     Twice,
     /// The connection breaks in the middle of it.
@@ -49,7 +49,7 @@ pub enum EventFault {
     EndThenGone,
 }
 
-/// Which faults strike, and where.
+/// The faults of a story and where they strike.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Plan {
     Faultless,
@@ -58,22 +58,22 @@ pub enum Plan {
     /// Once, at this line of a watch.
     AtEvent(Point, EventFault),
     EveryEvent(EventFault),
-    /// The API server lags: the first watch of each of these resources shows what is new so late.
+    /// The API server lags: the first watch of each of these resources is delayed by this time.
     Behind {
         resources: Vec<&'static str>,
         lag: Duration,
     },
     /// The same until [`Wire::catches_up`].
     BehindUntilTold(&'static str),
-    /// A task of this name is nothing that the operator can read.
+    /// A task of this name is unreadable for the operator.
     Unreadable(&'static str),
 }
 
-/// What has passed.
+/// A request or a line that has passed.
 #[derive(Clone, Debug)]
 pub struct Passed {
     pub point: Point,
-    /// Which life of the operator it belongs to; 0 is the first.
+    /// The life of the operator in which it passed; 0 is the first.
     pub life: usize,
     pub at: Duration,
     pub fate: String,
@@ -82,9 +82,9 @@ pub struct Passed {
 pub struct Wire {
     began: Instant,
     inner: Mutex<Inner>,
-    /// The operator's present life. What belongs to an earlier one passes no more.
+    /// The operator's present life. Requests of earlier lives no longer pass.
     life: watch::Sender<usize>,
-    /// While it is, nothing passes.
+    /// While this is set, nothing passes.
     cut: watch::Sender<bool>,
     caught_up: CancellationToken,
 }
@@ -105,7 +105,7 @@ impl Wire {
         Self::of([plan])
     }
 
-    /// One on which several things go wrong.
+    /// A wire with several faults.
     pub fn of(plans: impl IntoIterator<Item = Plan>) -> Arc<Self> {
         let inner = Inner {
             plans: plans.into_iter().collect(),
@@ -120,7 +120,7 @@ impl Wire {
         Arc::new(Self { began: Instant::now(), inner: Mutex::new(inner), life, cut, caught_up })
     }
 
-    /// From here on each request fails, and each watch breaks off, until it is mended.
+    /// From here on each request fails and each watch breaks off, until `mend`.
     pub fn cut(&self) {
         self.cut.send_replace(true);
     }
@@ -142,7 +142,7 @@ impl Wire {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// What was behind lags no longer.
+    /// Ends the lag of watches.
     pub fn catches_up(&self) {
         self.caught_up.cancel();
     }
@@ -152,18 +152,18 @@ impl Wire {
         self.lock().passed.clone()
     }
 
-    /// How many requests have passed that change something, the Lease apart.
+    /// The number of requests so far that change something, but those about the Lease.
     pub fn writes(&self) -> usize {
         self.lock().passed.iter().filter(|passed| passed.point.kind == Kind::Write).count()
     }
 
-    /// How many of this label have passed in the operator's present life.
+    /// The number of passes with this label in the operator's present life.
     pub fn passed_of(&self, label: &str) -> usize {
         let life = *self.life.borrow();
         self.lock().passed.iter().filter(|passed| passed.life == life && passed.point.label == label).count()
     }
 
-    /// The planned fault has struck.
+    /// Whether the planned fault has struck.
     pub fn has_struck(&self) -> bool {
         self.lock().struck
     }
@@ -200,14 +200,14 @@ impl Wire {
         (place, fault)
     }
 
-    /// What became of a request.
+    /// Notes the outcome of a request.
     pub(super) fn fate(&self, place: usize, fate: &str) {
         let mut inner = self.lock();
         let told = &mut inner.passed[place].fate;
         *told = format!("{told} → {fate}").trim_start().to_owned();
     }
 
-    /// A line of a watch is about to pass: what is to happen to it.
+    /// The fault of a line of a watch that is about to pass.
     pub(super) fn event(&self, life: usize, label: &str) -> Option<EventFault> {
         let mut inner = self.lock();
         let point = inner.count(Kind::Event, label);
@@ -225,7 +225,7 @@ impl Wire {
         self.lock().gone.insert(resource.to_owned());
     }
 
-    /// If this watch is to be late: what it waits for.
+    /// The signal that this watch waits for, where it is to be delayed.
     pub(super) fn begins_behind(&self, resource: &str) -> Option<BoxFuture<'static, ()>> {
         let mut inner = self.lock();
         let behind = inner.planned(|plan| match plan {
@@ -239,7 +239,7 @@ impl Wire {
 }
 
 impl Wire {
-    /// The name of which no object of this resource can be read.
+    /// The name of the task that is unreadable, where this resource is tasks.
     pub(super) fn unreadable_name(&self, resource: &str) -> Option<&'static str> {
         self.lock().planned(|plan| match plan {
             Plan::Unreadable(name) if resource == "tasks" => Some(*name),
