@@ -4,6 +4,7 @@
 //! default, limits, example. Nothing in this module decides anything.
 
 mod crds;
+mod payload;
 mod priority;
 mod quantity;
 mod reason;
@@ -14,10 +15,10 @@ mod task_queue;
 mod task_type;
 
 pub use crds::{crd_files, crds};
+pub use payload::Payload;
 pub use priority::Priority;
 pub use quantity::{Amount, MOST, ParseQuantityError, Quantity};
 pub use reason::{Reason, reasons_as_markdown};
-pub use schema::Payload;
 pub use task::{
     Admitted, AttemptOutcome, AttemptRecord, Condition, FIRST_RUN, Progress, ReportedError, Resources, ResultRef,
     Retry, State, Task, TaskSpec, TaskStatus,

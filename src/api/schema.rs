@@ -1,77 +1,17 @@
-//! Schemas and decoders that several resources share, and the type of the payload.
+//! Schemas and decoders that several resources share.
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{MicroTime, Time};
-use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
-use serde_json::{Map, Value};
+use schemars::{Schema, SchemaGenerator, json_schema};
+use serde::{Deserialize, Deserializer};
+use serde_json::Value;
 
-/// The payload of a task: any JSON object.
-///
-/// The operator's caches keep only its size. The content is read again from the API server for a launch or a request.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Payload {
-    Whole(Map<String, Value>),
-    /// The content was dropped; `bytes` is its size as compact JSON.
-    Measured {
-        bytes: usize,
-    },
-}
-
-impl Payload {
-    /// The size in bytes as compact JSON, which is the unit of limits on payloads.
-    pub fn bytes(&self) -> usize {
-        match self {
-            Self::Whole(content) => serde_json::to_string(content).map_or(0, |json| json.len()),
-            Self::Measured { bytes } => *bytes,
-        }
-    }
-
-    pub fn measured(&self) -> Self {
-        Self::Measured { bytes: self.bytes() }
-    }
-}
-
-impl Serialize for Payload {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        match self {
-            Self::Whole(content) => content.serialize(serializer),
-            Self::Measured { .. } => {
-                Err(serde::ser::Error::custom("a payload whose content was dropped cannot be written"))
-            }
-        }
-    }
-}
-
-impl<'de> Deserialize<'de> for Payload {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        Map::deserialize(deserializer).map(Self::Whole)
-    }
-}
-
-impl JsonSchema for Payload {
-    fn schema_name() -> std::borrow::Cow<'static, str> {
-        "Payload".into()
-    }
-
-    fn inline_schema() -> bool {
-        true
-    }
-
-    fn json_schema(_: &mut SchemaGenerator) -> Schema {
-        any_object_schema()
-    }
-}
-
-fn any_object_schema() -> Schema {
+/// Any object, which the API server stores as it is and replaces as a whole.
+pub(super) fn any_object(_: &mut SchemaGenerator) -> Schema {
     json_schema!({
         "type": "object",
         "x-kubernetes-preserve-unknown-fields": true,
         "x-kubernetes-map-type": "atomic",
     })
-}
-
-pub(super) fn any_object(_: &mut SchemaGenerator) -> Schema {
-    any_object_schema()
 }
 
 pub(super) fn any_value(_: &mut SchemaGenerator) -> Schema {
@@ -80,7 +20,7 @@ pub(super) fn any_value(_: &mut SchemaGenerator) -> Schema {
 
 /// The schema of a word from a list that may grow: an operator newer than the installed definitions may write a new
 /// one.
-pub(super) fn word(_: &mut SchemaGenerator) -> Schema {
+pub(super) fn open_enum(_: &mut SchemaGenerator) -> Schema {
     json_schema!({ "type": "string", "maxLength": 64, "pattern": "^[A-Za-z]*$" })
 }
 

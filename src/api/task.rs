@@ -246,7 +246,7 @@ pub struct TaskStatus {
 
     /// Why the task is in this state, in one word. `docs/reasons.md` lists the words with advice for each.
     #[serde(default)]
-    #[schemars(schema_with = "schema::word")]
+    #[schemars(schema_with = "schema::open_enum")]
     pub reason: crate::Reason,
 
     /// The reason in a sentence.
@@ -435,7 +435,7 @@ pub struct AttemptRecord {
     pub finished_at: Option<MicroTime>,
     pub outcome: AttemptOutcome,
     /// Why the attempt ended, in one word.
-    #[schemars(schema_with = "schema::word")]
+    #[schemars(schema_with = "schema::open_enum")]
     pub reason: crate::Reason,
     /// The reason in a sentence.
     #[serde(default, skip_serializing_if = "Option::is_none")]

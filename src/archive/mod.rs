@@ -111,13 +111,6 @@ impl Archive {
         })))
     }
 
-    /// The archive at `url`, with its tables up to date.
-    pub async fn open(url: &str, options: &Options) -> Result<Self, Error> {
-        let archive = Self::at(url, options).map_err(|error| Error::Refused(error.to_string()))?;
-        archive.prepare().await?;
-        Ok(archive)
-    }
-
     /// Brings the tables up to date, unless that was done. It may take longer than a call, so a program calls this
     /// when it starts. Where the database is down then, the first call that reaches it does the same.
     pub async fn prepare(&self) -> Result<(), Error> {

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use futures::future::join_all;
-use harness::Postgres;
+use harness::{Postgres, open_archive};
 use sqlx::{AnyConnection, AssertSqlSafe, Connection};
 use task_manager::archive::{Archive, Error, Options};
 
@@ -61,7 +61,7 @@ pub async fn meddle(store: &Store, sql: &str) {
 async fn tables_of_another_make_are_refused(store: Store) {
     drop(store.open().await);
     meddle(&store, "UPDATE archive_migrations SET digest = 'another'").await;
-    let refused = Archive::open(&store.url, &Options::default()).await.expect_err("it is refused");
+    let refused = open_archive(&store.url, &Options::default()).await.expect_err("it is refused");
     assert!(matches!(&refused, Error::Refused(told) if told.contains("version 1")), "{refused}");
 }
 
@@ -72,7 +72,7 @@ async fn tables_of_a_newer_version_are_used(store: Store) {
 }
 
 async fn refused(url: &str) -> Error {
-    Archive::open(url, &Options { deadline: Duration::from_secs(20), ..Options::default() }).await.expect_err(url)
+    open_archive(url, &Options { deadline: Duration::from_secs(20), ..Options::default() }).await.expect_err(url)
 }
 
 #[tokio::test(flavor = "multi_thread")]

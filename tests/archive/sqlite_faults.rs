@@ -5,7 +5,7 @@ use std::pin::pin;
 use std::process::Stdio;
 use std::time::Duration;
 
-use harness::{A_MOMENT, SOON, eventually};
+use harness::{A_MOMENT, SOON, eventually, open_archive};
 use sqlx::{AnyConnection, AssertSqlSafe, Connection};
 use task_manager::archive::{Archive, Error, Options};
 use tokio::process::Command;
@@ -59,7 +59,7 @@ async fn a_file_that_was_moved_away_is_complete_and_is_used_again_when_it_is_bac
     let copy = store.folder().join("copy.db");
     std::fs::copy(&moved, &copy).expect("a copy");
     let options = Options { deadline: PATIENT, ..Options::default() };
-    let copy = Archive::open(&format!("sqlite://{}", copy.display()), &options).await.expect("it opens");
+    let copy = open_archive(&format!("sqlite://{}", copy.display()), &options).await.expect("it opens");
     are_there(&copy, &["old-1".into()]).await;
     assert!(!knows(&copy, "new-1").await);
     std::fs::rename(&moved, store.file()).expect("it is back");

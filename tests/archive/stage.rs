@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 pub use harness::records::{completed, second};
-use harness::{Postgres, target};
+use harness::{Postgres, open_archive, target};
 use task_manager::api::{Reason, State};
 use task_manager::archive::{Archive, Options, Record};
 
@@ -47,7 +47,7 @@ impl Store {
     }
 
     pub async fn open_with(&self, deadline: Duration) -> Archive {
-        Archive::open(&self.url, &Options { deadline, ..Options::default() }).await.expect("the archive opens")
+        open_archive(&self.url, &Options { deadline, ..Options::default() }).await.expect("the archive opens")
     }
 
     /// A process that puts records without end and says on each line which one was acknowledged.

@@ -1,8 +1,16 @@
-//! Locks the archive of a namespace's operators, so that it answers nobody else.
+//! Opens an archive, and locks that of a namespace's operators.
 
 use sqlx::{Connection, SqliteConnection};
+use task_manager::archive::{Archive, Error, Options};
 
 use crate::namespace::Namespace;
+
+/// The archive at `url`, with its tables up to date.
+pub async fn open_archive(url: &str, options: &Options) -> Result<Archive, Error> {
+    let archive = Archive::at(url, options).map_err(|error| Error::Refused(error.to_string()))?;
+    archive.prepare().await?;
+    Ok(archive)
+}
 
 /// While this lock is held, every call of the operators fails.
 pub struct Held(SqliteConnection);

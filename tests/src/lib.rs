@@ -20,7 +20,7 @@ mod tokens;
 mod worker;
 
 pub use account::{Account, Requests};
-pub use archive::Held;
+pub use archive::{Held, open_archive};
 pub use cluster::{Cluster, target};
 pub use fake_node::{FakeNode, Outcome, Start};
 pub use manifests::{With, condition, task, task_queue, task_type};

@@ -7,11 +7,12 @@ use std::process::{ExitStatus, Stdio};
 use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::{Duration, Instant};
 
-use task_manager::archive::{self, Archive};
+use task_manager::archive;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::process::{Child, Command};
 
+use crate::archive::open_archive;
 use crate::cluster::target;
 use crate::metrics::Metrics;
 use crate::namespace::{Namespace, archive_of};
@@ -62,7 +63,7 @@ impl Operator {
         let flags: Vec<String> = flags.iter().map(ToString::to_string).collect();
         if !flags.iter().any(|flag| flag == "--archive") {
             // On a disk that has much else to do, making its tables may take longer than a call waits.
-            Archive::open(&namespace.archive(), &archive::Options::default()).await.expect("an archive");
+            open_archive(&namespace.archive(), &archive::Options::default()).await.expect("an archive");
         }
         let operator = Self::spawn(namespace.clone(), kubeconfig, flags, free_address());
         operator.is_ready().await;

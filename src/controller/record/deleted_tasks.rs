@@ -183,7 +183,8 @@ mod tests {
         std::fs::create_dir_all(&folder).expect("a folder");
         let options = Options { deadline: Duration::from_secs(60), ..Options::default() };
         let url = format!("sqlite://{}/archive.db", folder.display());
-        let archive = Archive::open(&url, &options).await.expect("it opens");
+        let archive = Archive::at(&url, &options).expect("a URL");
+        archive.prepare().await.expect("it opens");
         let deleted_tasks = DeletedTasks::new(Arc::new(Guard::of(archive.clone())), Arc::default());
         let too_large = 5 << 20;
         for (name, bytes) in [("one", too_large), ("two", 1), ("three", too_large), ("four", 1)] {

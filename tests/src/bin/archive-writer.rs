@@ -3,8 +3,9 @@
 
 use std::time::Duration;
 
+use harness::open_archive;
 use harness::records::completed;
-use task_manager::archive::{Archive, Options};
+use task_manager::archive::Options;
 
 /// The pause after the archive refused a record.
 const PAUSE: Duration = Duration::from_millis(20);
@@ -14,7 +15,7 @@ async fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let [url, name] = &arguments[..] else { panic!("usage: archive-writer URL NAME") };
     let options = Options { deadline: Duration::from_secs(20), ..Options::default() };
-    let archive = Archive::open(url, &options).await.unwrap_or_else(|error| panic!("{error}"));
+    let archive = open_archive(url, &options).await.unwrap_or_else(|error| panic!("{error}"));
     for number in 0.. {
         let record = completed(&format!("{name}-{number}"), number);
         while let Err(error) = archive.put(&record).await {
