@@ -1,117 +1,80 @@
-//! What the work that runs says of itself, while it runs. The controller of the operator that leads listens and
-//! keeps it here, and REST shows it from here; so the two meet without knowing each other.
+//! Reports of the work that runs. The controller of the operator that leads takes reports and keeps them
+//! here, and REST shows them from here; so the two meet without knowing each other.
 //!
-//! Nothing here decides what a word is worth, and nothing is lost with it: what must outlive us is written to the
-//! task by the controller before its speaker is answered.
+//! Nothing here decides what a report is worth, and nothing is lost with it: the controller writes what must outlive us to
+//! the task before the reporter is answered.
 
-use std::collections::{BTreeMap, HashMap};
+use std::num::NonZeroUsize;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use futures::future::BoxFuture;
 use jiff::Timestamp;
-use serde::{Deserialize, Serialize};
+use lru::LruCache;
 use tokio::sync::broadcast;
 
-use crate::api::{Progress, Task};
-use crate::core::attempt::reports::{Said, Word};
+use crate::api::Progress;
+use crate::core::attempt::id::AttemptId;
+use crate::core::attempt::reports::{Report, Reports};
 
-/// Of so many tasks the latest words are kept; beyond that, those are forgotten that were silent longest.
-const MOST: usize = 10_000;
-/// News that may wait for one who looks; whoever is slower is told to look at everything.
+/// The reports of so many tasks are kept; beyond that, those go that came first.
+const MOST: NonZeroUsize = NonZeroUsize::MIN.saturating_add(9_999);
+/// How many uids of tasks with news may wait for one who follows; whoever is slower is told to look at everything.
 const NEWS: usize = 1024;
 
 pub type Uid = String;
 
-/// A pod that says something, as the API server knows it by its token.
+/// A pod that reports, as the API server knows it by its token.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Speaker {
+pub struct Reporter {
     pub namespace: String,
     pub pod: String,
     pub uid: String,
+    /// The number of the attempt that it says it reports for, if it says any.
+    pub attempt: Option<i32>,
 }
 
-/// Which attempt of which run of which task.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Spot {
-    pub uid: Uid,
-    pub run_id: String,
-    /// When the run began: its runId may be used again.
-    #[serde(default)]
-    pub began: Timestamp,
-    pub attempt: i32,
-}
-
-impl Spot {
-    /// The present one.
-    pub fn of(task: &Task) -> Self {
-        let status = task.status.as_ref();
-        let run_id = status.and_then(|status| status.run_id.as_ref()).unwrap_or(&task.spec.run_id);
-        let queued_at = status.and_then(|status| status.queued_at.as_ref()).map(|at| at.0);
-        let created_at = task.metadata.creation_timestamp.as_ref().map(|at| at.0);
-        Self {
-            uid: task.metadata.uid.as_deref().unwrap_or_default().into(),
-            run_id: run_id.clone(),
-            began: queued_at.or(created_at).unwrap_or_default(),
-            attempt: status.map(|status| status.attempt).unwrap_or_default(),
-        }
-    }
-}
-
-/// Why a word was not taken.
+/// Why a report was not taken.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Deaf {
+pub enum NotTaken {
     #[error("this replica does not lead, and knows of none that does; say it again in a moment")]
     NobodyLeads,
     #[error("{0}; say it again in a moment")]
     NotNow(&'static str),
     #[error("this token's pod does not work on a task of ours")]
     Stranger,
-    #[error("the attempt that this pod worked on is over; what it says changes nothing any more")]
+    #[error("the attempt that this pod worked on is over; what it says no longer changes anything")]
     Over,
 }
 
-/// One who knows the pods, and takes what they say.
-pub trait Listener: Send + Sync {
-    /// Which attempt this pod is at work on.
-    fn whose<'a>(&'a self, speaker: &'a Speaker) -> BoxFuture<'a, Result<Spot, Deaf>>;
+/// Knows which pod works on which attempt, and takes its reports.
+pub trait ReportTaker: Send + Sync {
+    /// The attempt that this pod is at work on.
+    fn attempt_of<'a>(&'a self, reporter: &'a Reporter) -> BoxFuture<'a, Result<AttemptId, NotTaken>>;
 
-    /// Takes a word. What must outlive us is written when this returns.
-    fn hear<'a>(&'a self, speaker: &'a Speaker, word: Word) -> BoxFuture<'a, Result<(), Deaf>>;
-}
-
-/// What is known of one task.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Entry {
-    pub spot: Spot,
-    pub said: Said,
+    /// Takes a report. What must outlive us is written when this returns.
+    fn take<'a>(&'a self, reporter: &'a Reporter, report: Report) -> BoxFuture<'a, Result<(), NotTaken>>;
 }
 
 pub struct Live {
-    board: Mutex<Board>,
+    /// By the task's uid.
+    reports: Mutex<LruCache<Uid, Reports>>,
     news: broadcast::Sender<Uid>,
-    listener: Mutex<Option<Arc<dyn Listener>>>,
-}
-
-#[derive(Default)]
-struct Board {
-    entries: HashMap<Uid, (u64, Entry)>,
-    /// By when they were last changed.
-    ages: BTreeMap<u64, Uid>,
-    changes: u64,
+    taker: Mutex<Option<Arc<dyn ReportTaker>>>,
 }
 
 impl Default for Live {
     fn default() -> Self {
-        Self { board: Mutex::default(), news: broadcast::Sender::new(NEWS), listener: Mutex::default() }
+        let (reports, news) = (Mutex::new(LruCache::new(MOST)), broadcast::Sender::new(NEWS));
+        Self { reports, news, taker: Mutex::default() }
     }
 }
 
-/// Somebody listens as long as this lives.
-pub struct Listening(Arc<Live>);
+/// Reports are taken as long as this lives.
+pub struct Taking(Arc<Live>);
 
-impl Drop for Listening {
+impl Drop for Taking {
     fn drop(&mut self) {
-        *lock(&self.0.listener) = None;
+        *lock(&self.0.taker) = None;
     }
 }
 
@@ -120,99 +83,77 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl Live {
-    /// From now on `listener` takes what is said. What was said to others before does not count.
-    pub fn listens(self: &Arc<Self>, listener: Arc<dyn Listener>) -> Listening {
-        *lock(&self.board) = Board::default();
-        *lock(&self.listener) = Some(listener);
-        Listening(self.clone())
+    /// From now on `taker` takes reports. Those that others took before do not count.
+    pub fn take_with(self: &Arc<Self>, taker: Arc<dyn ReportTaker>) -> Taking {
+        lock(&self.reports).clear();
+        *lock(&self.taker) = Some(taker);
+        Taking(self.clone())
     }
 
-    /// Somebody here takes what is said.
-    pub fn is_listening(&self) -> bool {
-        lock(&self.listener).is_some()
+    /// Reports are taken here.
+    pub fn is_taking(&self) -> bool {
+        lock(&self.taker).is_some()
     }
 
-    fn listener(&self) -> Result<Arc<dyn Listener>, Deaf> {
-        lock(&self.listener).clone().ok_or(Deaf::NobodyLeads)
+    fn taker(&self) -> Result<Arc<dyn ReportTaker>, NotTaken> {
+        lock(&self.taker).clone().ok_or(NotTaken::NobodyLeads)
     }
 
-    pub async fn whose(&self, speaker: &Speaker) -> Result<Spot, Deaf> {
-        self.listener()?.whose(speaker).await
+    pub async fn attempt_of(&self, reporter: &Reporter) -> Result<AttemptId, NotTaken> {
+        self.taker()?.attempt_of(reporter).await
     }
 
-    pub async fn hear(&self, speaker: &Speaker, word: Word) -> Result<(), Deaf> {
-        self.listener()?.hear(speaker, word).await
+    pub async fn take(&self, reporter: &Reporter, report: Report) -> Result<(), NotTaken> {
+        self.taker()?.take(reporter, report).await
     }
 
-    /// Keeps a word of this pod; returns what it had said before.
-    pub fn keep(&self, spot: &Spot, pod: &str, word: Word) -> Said {
-        let mut board = lock(&self.board);
-        let before = board.entries.get(&spot.uid).map(|(_, entry)| entry);
-        let before = before.filter(|entry| entry.spot == *spot && entry.said.pod == pod);
-        let before = before.map_or_else(|| Said::of(pod), |entry| entry.said.clone());
-        let mut said = before.clone();
-        said.hear(word);
-        board.put(Entry { spot: spot.clone(), said });
-        drop(board);
-        self.tell(&spot.uid);
+    /// Keeps a report from this pod; returns what it had reported of the same attempt before.
+    pub fn keep(&self, attempt: &AttemptId, pod: &str, report: Report) -> Reports {
+        let mut kept = lock(&self.reports);
+        let before = kept.peek(&attempt.uid).filter(|before| before.attempt == *attempt && before.pod == pod);
+        let before = before.cloned().unwrap_or_else(|| Reports::none(attempt.clone(), pod));
+        let mut reports = before.clone();
+        reports.take(report);
+        kept.put(attempt.uid.clone(), reports);
+        drop(kept);
+        self.tell(&attempt.uid);
         before
     }
 
-    /// What was said of this task.
-    pub fn said(&self, uid: &str) -> Option<Said> {
-        lock(&self.board).entries.get(uid).map(|(_, entry)| entry.said.clone())
+    /// The latest reports of this task.
+    pub fn reports(&self, uid: &str) -> Option<Reports> {
+        lock(&self.reports).peek(uid).cloned()
     }
 
-    /// What another replica, who leads, was told.
-    pub fn retell(&self, entry: Entry) {
-        let uid = entry.spot.uid.clone();
-        // One who listens knows better.
-        if !self.is_listening() {
-            lock(&self.board).put(entry);
+    pub fn all_reports(&self) -> Vec<Reports> {
+        lock(&self.reports).iter().map(|(_, reports)| reports.clone()).collect()
+    }
+
+    /// Keeps what another replica, which leads, has taken.
+    pub fn copy(&self, reports: Reports) {
+        let uid = reports.attempt.uid.clone();
+        // One who takes reports knows better.
+        if !self.is_taking() {
+            lock(&self.reports).put(uid.clone(), reports);
             self.tell(&uid);
         }
     }
 
-    pub fn entry(&self, uid: &str) -> Option<Entry> {
-        lock(&self.board).entries.get(uid).map(|(_, entry)| entry.clone())
-    }
-
-    pub fn entries(&self) -> Vec<Entry> {
-        lock(&self.board).entries.values().map(|(_, entry)| entry.clone()).collect()
-    }
-
     /// How far this attempt is.
     pub fn progress(&self, uid: &str, run_id: &str, began: Timestamp, attempt: i32) -> Option<Progress> {
-        let board = lock(&self.board);
-        let (_, Entry { spot, said }) = board.entries.get(uid)?;
-        let is_meant = spot.run_id == run_id && spot.began == began && spot.attempt == attempt;
-        said.progress.clone().filter(|_| is_meant)
+        let asked = AttemptId { uid: uid.into(), run_id: run_id.into(), began, attempt };
+        let kept = lock(&self.reports);
+        kept.peek(uid).filter(|reports| reports.attempt == asked)?.progress.clone()
     }
 
-    /// Whom something was said of.
+    /// The tasks of which something was reported.
     pub fn news(&self) -> broadcast::Receiver<Uid> {
         self.news.subscribe()
     }
 
     fn tell(&self, uid: &Uid) {
-        // Where nobody looks, nobody is told.
+        // Where nobody follows, nobody is told.
         let _ = self.news.send(uid.clone());
-    }
-}
-
-impl Board {
-    fn put(&mut self, entry: Entry) {
-        self.changes += 1;
-        let uid = entry.spot.uid.clone();
-        if let Some((before, _)) = self.entries.insert(uid.clone(), (self.changes, entry)) {
-            self.ages.remove(&before);
-        }
-        self.ages.insert(self.changes, uid);
-        if self.entries.len() > MOST
-            && let Some((_, silent)) = self.ages.pop_first()
-        {
-            self.entries.remove(&silent);
-        }
     }
 }
 
@@ -220,42 +161,42 @@ impl Board {
 mod tests {
     use super::*;
 
-    fn spot(uid: &str, attempt: i32) -> Spot {
-        Spot { uid: uid.into(), run_id: "1".into(), began: Timestamp::UNIX_EPOCH, attempt }
+    fn attempt(uid: &str, attempt: i32) -> AttemptId {
+        AttemptId { uid: uid.into(), run_id: "1".into(), began: Timestamp::UNIX_EPOCH, attempt }
     }
 
-    fn percent(percent: i32) -> Word {
-        Word::Progress(Progress { percent: Some(percent), ..Progress::default() })
+    fn percent(percent: i32) -> Report {
+        Report::Progress(Progress { percent: Some(percent), ..Progress::default() })
     }
 
     #[test]
-    fn another_attempt_begins_with_nothing_said() {
+    fn another_attempt_begins_with_no_reports_also_in_the_same_pod() {
         let live = Live::default();
-        live.keep(&spot("a", 1), "p1", percent(40));
-        assert_eq!(live.keep(&spot("a", 1), "p1", percent(50)).progress.and_then(|said| said.percent), Some(40));
+        live.keep(&attempt("a", 1), "p1", percent(40));
+        assert_eq!(live.keep(&attempt("a", 1), "p1", percent(50)).progress.and_then(|said| said.percent), Some(40));
         let began = Timestamp::UNIX_EPOCH;
         assert_eq!(live.progress("a", "1", began, 1).and_then(|said| said.percent), Some(50));
         assert_eq!((live.progress("a", "1", began, 2), live.progress("a", "2", began, 1)), (None, None));
         assert_eq!(live.progress("a", "1", Timestamp::MAX, 1), None, "a later run of the same runId");
-        assert_eq!(live.keep(&spot("a", 2), "p2", percent(1)), Said::of("p2"));
+        assert_eq!(live.keep(&attempt("a", 2), "p1", percent(1)), Reports::none(attempt("a", 2), "p1"));
         assert_eq!(live.progress("a", "1", began, 1), None);
     }
 
     #[test]
-    fn those_are_forgotten_that_were_silent_longest() {
+    fn the_reports_that_came_first_go_first() {
         let live = Live::default();
-        for number in 0..MOST {
-            live.keep(&spot(&number.to_string(), 1), "p", percent(1));
+        for number in 0..MOST.get() {
+            live.keep(&attempt(&number.to_string(), 1), "p", percent(1));
         }
-        live.keep(&spot("0", 1), "p", percent(2));
-        live.keep(&spot("one more", 1), "p", percent(1));
-        assert!(live.said("0").is_some() && live.said("1").is_none() && live.said("2").is_some());
-        assert_eq!(lock(&live.board).ages.len(), MOST);
+        live.keep(&attempt("0", 1), "p", percent(2));
+        live.keep(&attempt("one more", 1), "p", percent(1));
+        assert!(live.reports("0").is_some() && live.reports("1").is_none() && live.reports("2").is_some());
+        assert_eq!(live.all_reports().len(), MOST.get());
     }
 
     #[tokio::test]
-    async fn where_nobody_leads_nobody_listens() {
-        let speaker = Speaker { namespace: "docs".into(), pod: "p".into(), uid: "u".into() };
-        assert_eq!(Live::default().hear(&speaker, percent(1)).await, Err(Deaf::NobodyLeads));
+    async fn where_nobody_leads_no_report_is_taken() {
+        let reporter = Reporter { namespace: "docs".into(), pod: "p".into(), uid: "u".into(), attempt: None };
+        assert_eq!(Live::default().take(&reporter, percent(1)).await, Err(NotTaken::NobodyLeads));
     }
 }

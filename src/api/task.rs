@@ -1,4 +1,5 @@
 use std::collections::BTreeMap;
+use std::sync::LazyLock;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{MicroTime, Time};
 
@@ -225,6 +226,14 @@ impl State {
     }
 }
 
+impl Task {
+    /// The status, or the one of a task that nobody has written to yet.
+    pub fn status_or_default(&self) -> &TaskStatus {
+        static UNTOUCHED: LazyLock<TaskStatus> = LazyLock::new(TaskStatus::default);
+        self.status.as_ref().unwrap_or(&UNTOUCHED)
+    }
+}
+
 /// The state of a task. Only the operator writes it.
 // Atomic for the API server, which would otherwise record who wrote each field: half a kilobyte for each task.
 #[derive(KubeSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -395,6 +404,14 @@ pub struct Admitted {
     #[serde(default, rename = "type", skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 253))]
     pub type_: Option<String>,
+
+    /// The executor that runs the attempt. Absent: a Job, which is all that this version of the operator knows. It leaves
+    /// a task alone that a later version admitted to another executor: until that version is back, such a task is neither
+    /// ended nor cancelled, and keeps its slot.
+    // A string, so that the name of a later version's executor can be read.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 63))]
+    pub executor: Option<String>,
 
     /// The kbId for which the type's maxConcurrentPerKbId counts the attempt.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -1,5 +1,5 @@
-//! Takes what the work says over HTTP: finds the attempt that its pod is at work on, and keeps the word for the next
-//! decision about the task. What must outlive us is in the task's status before the speaker is answered.
+//! Takes what the work reports over HTTP: finds the attempt that its pod is at work on, and keeps the report for the next
+//! decision about the task. What must outlive us is in the task's status before the reporter is answered.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,126 +14,134 @@ use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
 use super::Context;
-use super::cache::Heard;
+use super::cache::ReportOf;
 use crate::api::{Task, TaskStatus};
-use crate::core::attempt::reports::{Said, Word, same};
-use crate::live::{Deaf, Listener, Speaker, Spot};
+use crate::core::attempt::id::AttemptId;
+use crate::core::attempt::reports::{Report, Reports, same};
+use crate::live::{NotTaken, ReportTaker, Reporter};
 
-/// How long a speaker waits until the watches have shown what its attempt is.
+/// How long a reporter waits until the watches have shown what its attempt is.
 const KNOWN_WITHIN: Duration = Duration::from_secs(3);
-/// How long a speaker waits until its word is written.
+/// How long a reporter waits until its report is written.
 const WRITTEN_WITHIN: Duration = Duration::from_secs(8);
 const BETWEEN_LOOKS: Duration = Duration::from_millis(20);
 
 type Wake = mpsc::Sender<ObjectRef<Task>>;
 
-/// Listens until it is dropped.
+/// Takes reports until it is dropped.
 pub async fn run(context: Arc<Context>, wake: Wake, stop: CancellationToken) {
     if !context.is_ready().await {
         return;
     }
     let live = context.live.clone();
-    let _listening = live.listens(Arc::new(Ear { context, wake, stop }));
+    let _taking = live.take_with(Arc::new(Taker { context, wake, stop }));
     future::pending::<()>().await;
 }
 
-struct Ear {
+struct Taker {
     context: Arc<Context>,
     wake: Wake,
     stop: CancellationToken,
 }
 
-impl Listener for Ear {
-    fn whose<'a>(&'a self, speaker: &'a Speaker) -> BoxFuture<'a, Result<Spot, Deaf>> {
-        self.until_stopped(async { self.task_of(speaker).await.map(|task| Spot::of(&task)) })
+impl ReportTaker for Taker {
+    fn attempt_of<'a>(&'a self, reporter: &'a Reporter) -> BoxFuture<'a, Result<AttemptId, NotTaken>> {
+        self.until_stopped(async { self.task_of(reporter).await.map(|task| AttemptId::of(&task)) })
     }
 
-    fn hear<'a>(&'a self, speaker: &'a Speaker, word: Word) -> BoxFuture<'a, Result<(), Deaf>> {
+    fn take<'a>(&'a self, reporter: &'a Reporter, report: Report) -> BoxFuture<'a, Result<(), NotTaken>> {
         self.until_stopped(async move {
-            let task = self.task_of(speaker).await?;
-            let before = self.context.live.keep(&Spot::of(&task), &speaker.uid, word.clone());
-            if !is_awaited(&task, &before, &word) {
+            let task = self.task_of(reporter).await?;
+            let attempt = AttemptId::of(&task);
+            let before = self.context.live.keep(&attempt, &reporter.uid, report.clone());
+            if !is_awaited(&task, &before, &report) {
                 self.look_at(&task).await?;
             }
-            match word {
-                Word::Progress(_) => Ok(()),
-                Word::Error(_) | Word::Result(_) => self.written(speaker, &word).await,
+            match report {
+                Report::Progress(_) => Ok(()),
+                Report::Error(_) | Report::Result(_) => self.written(reporter, &attempt, &report).await,
             }
         })
     }
 }
 
-impl Ear {
-    /// The reconciler ends when nobody can wake it any more, so nobody is heard out when the term is over.
+impl Taker {
+    /// The reconciler ends when nobody can wake it any longer, so no report is waited for when the term is over.
     fn until_stopped<'a, T: Send + 'a>(
         &'a self,
-        hearing: impl Future<Output = Result<T, Deaf>> + Send + 'a,
-    ) -> BoxFuture<'a, Result<T, Deaf>> {
-        let heard = self.stop.run_until_cancelled(hearing);
-        heard.map(|heard| heard.unwrap_or(Err(Deaf::NobodyLeads))).boxed()
+        taking: impl Future<Output = Result<T, NotTaken>> + Send + 'a,
+    ) -> BoxFuture<'a, Result<T, NotTaken>> {
+        let taken = self.stop.run_until_cancelled(taking);
+        taken.map(|taken| taken.unwrap_or(Err(NotTaken::NobodyLeads))).boxed()
     }
 
     /// The task on whose present attempt this pod is at work.
-    async fn task_of(&self, speaker: &Speaker) -> Result<Arc<Task>, Deaf> {
-        if self.context.namespace.as_ref().is_some_and(|ours| *ours != speaker.namespace) {
-            return Err(Deaf::Stranger);
+    async fn task_of(&self, reporter: &Reporter) -> Result<Arc<Task>, NotTaken> {
+        if self.context.namespace.as_ref().is_some_and(|ours| *ours != reporter.namespace) {
+            return Err(NotTaken::Stranger);
         }
         let known = timeout(KNOWN_WITHIN, async {
             loop {
-                match self.context.cache.heard(speaker) {
-                    Heard::Present(task) => return Ok(task),
-                    Heard::Over => return Err(Deaf::Over),
-                    Heard::Stranger => return Err(Deaf::Stranger),
-                    Heard::Unknown => self.find(speaker).await?,
-                    Heard::TooSoon => sleep(BETWEEN_LOOKS).await,
+                match self.context.cache.report_of(reporter) {
+                    ReportOf::Present(task) => return Ok(task),
+                    ReportOf::Over => return Err(NotTaken::Over),
+                    ReportOf::Stranger => return Err(NotTaken::Stranger),
+                    ReportOf::Unknown => self.find(reporter).await?,
+                    ReportOf::TooSoon => sleep(BETWEEN_LOOKS).await,
                 }
             }
         });
-        known.await.unwrap_or(Err(Deaf::NotNow("its task is not known well enough yet")))
+        known.await.unwrap_or(Err(NotTaken::NotNow("its task is not known well enough yet")))
     }
 
-    /// A pod may speak before the watch shows it.
-    async fn find(&self, speaker: &Speaker) -> Result<(), Deaf> {
-        let pods = Api::<Pod>::namespaced(self.context.client.clone(), &speaker.namespace);
-        let found = self.context.calls.read(pods.get_opt(&speaker.pod)).await;
-        let found = found.map_err(|_| Deaf::NotNow("the API server does not answer"))?;
-        match found.filter(|pod| pod.uid().as_ref() == Some(&speaker.uid)) {
+    /// A pod may report before the watch shows it.
+    async fn find(&self, reporter: &Reporter) -> Result<(), NotTaken> {
+        let pods = Api::<Pod>::namespaced(self.context.client.clone(), &reporter.namespace);
+        let found = self.context.calls.read(pods.get_opt(&reporter.pod)).await;
+        let found = found.map_err(|_| NotTaken::NotNow("the API server does not answer"))?;
+        match found.filter(|pod| pod.uid().as_ref() == Some(&reporter.uid)) {
             Some(pod) if self.context.cache.pod_found(&pod) => Ok(()),
-            Some(_) => Err(Deaf::Stranger),
+            Some(_) => Err(NotTaken::Stranger),
             // Its token outlives it by a few seconds.
-            None => Err(Deaf::Over),
+            None => Err(NotTaken::Over),
         }
     }
 
-    async fn look_at(&self, task: &Task) -> Result<(), Deaf> {
+    async fn look_at(&self, task: &Task) -> Result<(), NotTaken> {
         let sent = timeout(KNOWN_WITHIN, self.wake.clone().send(ObjectRef::from_obj(task))).await;
-        if matches!(sent, Ok(Ok(()))) { Ok(()) } else { Err(Deaf::NotNow("too much else is going on")) }
+        if matches!(sent, Ok(Ok(()))) { Ok(()) } else { Err(NotTaken::NotNow("too much else is going on")) }
     }
 
-    /// Waits until the watch shows that the word is written.
-    async fn written(&self, speaker: &Speaker, word: &Word) -> Result<(), Deaf> {
+    /// Waits until the watch shows that the report is written.
+    async fn written(&self, reporter: &Reporter, attempt: &AttemptId, report: &Report) -> Result<(), NotTaken> {
         let written = timeout(WRITTEN_WITHIN, async {
-            while !self.task_of(speaker).await?.status.as_ref().is_some_and(|status| says(status, word)) {
+            loop {
+                let task = self.task_of(reporter).await?;
+                if AttemptId::of(&task) != *attempt {
+                    return Err(NotTaken::Over);
+                }
+                if says(task.status_or_default(), report) {
+                    return Ok(());
+                }
                 sleep(BETWEEN_LOOKS).await;
             }
-            Ok(())
         });
-        written.await.unwrap_or(Err(Deaf::NotNow("it could not be written to the task yet")))
+        written.await.unwrap_or(Err(NotTaken::NotNow("it could not be written to the task yet")))
     }
 }
 
 /// It says this already.
-fn says(status: &TaskStatus, word: &Word) -> bool {
-    match word {
-        Word::Progress(progress) => status.progress.as_ref().is_some_and(|written| same(written, progress)),
-        Word::Error(error) => status.reported_error.as_ref() == Some(error),
-        Word::Result(result) => status.result_ref.as_ref() == Some(result),
+fn says(status: &TaskStatus, report: &Report) -> bool {
+    match report {
+        Report::Progress(progress) => status.progress.as_ref().is_some_and(|written| same(written, progress)),
+        Report::Error(error) => status.reported_error.as_ref() == Some(error),
+        Report::Result(result) => status.result_ref.as_ref() == Some(result),
     }
 }
 
 /// Somebody will look at the task anyway: a progress before this one waits for its time to be written.
-fn is_awaited(task: &Task, before: &Said, word: &Word) -> bool {
-    let status = task.status.clone().unwrap_or_default();
-    let unwritten = before.progress.clone().map(Word::Progress).is_some_and(|before| !says(&status, &before));
-    matches!(word, Word::Progress(_)) && unwritten
+fn is_awaited(task: &Task, before: &Reports, report: &Report) -> bool {
+    let status = task.status_or_default();
+    let unwritten = before.progress.clone().map(Report::Progress).is_some_and(|before| !says(status, &before));
+    matches!(report, Report::Progress(_)) && unwritten
 }

@@ -16,5 +16,5 @@ pub use launch::TemplateError;
 pub use launch::policy::Policy;
 pub use launch::task_type::ParsedType;
 pub use settings::Settings;
-pub use task::{Action, Decision, Surroundings, decide};
+pub use task::{Action, Decision, Input, decide, needs};
 pub use task_manager_api::Reason;

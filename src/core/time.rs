@@ -8,6 +8,11 @@ pub fn after(time: Timestamp, pause: SignedDuration) -> Timestamp {
     time.checked_add(pause).unwrap_or(Timestamp::MAX)
 }
 
+/// The first of these times.
+pub fn earliest(times: impl IntoIterator<Item = Option<Timestamp>>) -> Option<Timestamp> {
+    times.into_iter().flatten().min()
+}
+
 /// The start of the age of something that another clock stamped: the later of its stamp and of when we first saw it. So
 /// nothing counts as old too early because our clock is ahead, and counts late only where it is behind.
 pub fn since(stamp: Timestamp, first_seen: Option<Timestamp>) -> Timestamp {

@@ -1,4 +1,4 @@
-//! What a replica that does not lead does with what the work says: hands it on to the one that leads, as it is, and
+//! A replica that does not lead hands reports on to the one that leads, as they are, and
 //! the answer back. It verifies nothing: the one that leads does.
 
 use std::sync::Arc;
@@ -50,10 +50,10 @@ pub fn client() -> HttpClient {
 pub async fn or_here(State(desk): State<Arc<Desk>>, request: Request, next: Next) -> Response {
     let peer = desk.peers.borrow().clone();
     match peer {
-        Some(peer) if !desk.live.is_listening() && !request.headers().contains_key(FORWARDED) => {
+        Some(peer) if !desk.live.is_taking() && !request.headers().contains_key(FORWARDED) => {
             forward(&desk.client, &peer, request).await.unwrap_or_else(IntoResponse::into_response)
         }
-        // Here it is heard, or told that nobody leads.
+        // Here it is taken, or answered that nobody leads.
         _ => next.run(request).await,
     }
 }

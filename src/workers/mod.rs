@@ -1,6 +1,7 @@
-//! What the work in a pod calls, on a port of its own: /worker/v1. Who calls is known by the token of the pod.
+//! The HTTP API that the work in a pod calls, on a port of its own: /worker/v1. The token of the pod says who calls.
 //!
-//! What is said is handed to whoever listens, who knows which attempt the pod is at work on; nothing is decided here.
+//! Reports are handed to the controller of the replica that leads, which knows which attempt the pod is at work on; nothing
+//! is decided here.
 
 mod forward;
 mod peer;
@@ -14,8 +15,8 @@ use std::sync::{Arc, Mutex};
 
 use axum::Router;
 use axum::extract::{DefaultBodyLimit, FromRequestParts, Request, State};
-use axum::http::header;
 use axum::http::request::Parts;
+use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
 use axum::middleware::{self, Next};
 use axum::response::Response;
 use axum::routing::{get, post, put};
@@ -23,7 +24,7 @@ use tokio::sync::{Semaphore, watch};
 use tokio_util::sync::CancellationToken;
 
 use crate::archive::Archive;
-use crate::live::{Deaf, Live, Speaker};
+use crate::live::{Live, NotTaken, Reporter};
 use crate::rest::Shared;
 use crate::rest::problem::{Problem, ProblemType};
 use crate::rest::router::{not_served, run_within};
@@ -40,10 +41,13 @@ const REQUESTS: usize = 256;
 const UPLOADS: usize = 4;
 /// Replicas that follow at once.
 const FOLLOWERS: usize = 16;
-/// The largest word that is no result.
-const WORD: usize = 16 << 10;
+/// The largest report that is no result.
+const REPORT: usize = 16 << 10;
 
-/// What all handlers share.
+/// Names the attempt that a report is of. Without it the attempt counts that the pod is at work on.
+const ATTEMPT: HeaderName = HeaderName::from_static("task-attempt");
+
+/// State that all handlers share.
 struct Desk {
     live: Arc<Live>,
     archive: Archive,
@@ -87,7 +91,7 @@ pub fn router(shared: &Shared) -> Router {
         })
         .method_not_allowed_fallback(not_served)
         .layer(middleware::from_fn_with_state(desk.clone(), bounded))
-        .layer(DefaultBodyLimit::max(WORD))
+        .layer(DefaultBodyLimit::max(REPORT))
         .with_state(desk)
 }
 
@@ -96,7 +100,7 @@ async fn bounded(State(desk): State<Arc<Desk>>, request: Request, next: Next) ->
 }
 
 /// Who calls, by its token.
-impl FromRequestParts<Arc<Desk>> for Speaker {
+impl FromRequestParts<Arc<Desk>> for Reporter {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, desk: &Arc<Desk>) -> Result<Self, Problem> {
@@ -111,16 +115,28 @@ impl FromRequestParts<Arc<Desk>> for Speaker {
         let token = token.filter(|token| !token.is_empty());
         let token =
             token.ok_or_else(|| ProblemType::NoToken.because("the Authorization header is not a bearer token"))?;
-        desk.reviews.speaker(token).await
+        let attempt = named_attempt(&parts.headers)?;
+        Ok(Self { attempt, ..desk.reviews.reporter(token).await? })
     }
 }
 
-impl From<Deaf> for Problem {
-    fn from(deaf: Deaf) -> Self {
+/// The attempt that the caller says it reports for, in the header Task-Attempt.
+fn named_attempt(headers: &HeaderMap) -> Result<Option<i32>, Problem> {
+    let mut given = headers.get_all(ATTEMPT).iter();
+    let (first, None) = (given.next(), given.next()) else {
+        return Err(ProblemType::Header.because("send it once, or not at all").at("Task-Attempt"));
+    };
+    let read = |value: &HeaderValue| value.to_str().ok()?.parse().ok();
+    let wrong = || ProblemType::Header.because("the attempt's number: what TASK_ATTEMPT holds").at("Task-Attempt");
+    first.map(|value| read(value).ok_or_else(wrong)).transpose()
+}
+
+impl From<NotTaken> for Problem {
+    fn from(deaf: NotTaken) -> Self {
         let kind = match deaf {
-            Deaf::NobodyLeads | Deaf::NotNow(_) => ProblemType::NotTaken,
-            Deaf::Stranger => ProblemType::NotYourTask,
-            Deaf::Over => ProblemType::AttemptOver,
+            NotTaken::NobodyLeads | NotTaken::NotNow(_) => ProblemType::NotTaken,
+            NotTaken::Stranger => ProblemType::NotYourTask,
+            NotTaken::Over => ProblemType::AttemptOver,
         };
         kind.because(deaf.to_string())
     }

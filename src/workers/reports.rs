@@ -1,4 +1,4 @@
-//! POST /worker/v1/progress and /worker/v1/error: short words.
+//! POST /worker/v1/progress and /worker/v1/error: progress and error reports.
 
 use std::sync::Arc;
 
@@ -8,8 +8,8 @@ use serde::Deserialize;
 
 use super::Desk;
 use crate::core::attempt::reports;
-use crate::core::attempt::reports::{Unclear, Word};
-use crate::live::Speaker;
+use crate::core::attempt::reports::{InvalidReport, Report};
+use crate::live::Reporter;
 use crate::rest::problem::{Problem, ProblemType};
 use crate::rest::request::extract::Body;
 
@@ -34,28 +34,28 @@ pub(super) struct Error {
 }
 
 pub(super) async fn progress(
-    speaker: Speaker,
+    reporter: Reporter,
     State(desk): State<Arc<Desk>>,
-    Body(said): Body<Progress>,
+    Body(body): Body<Progress>,
 ) -> Result<StatusCode, Problem> {
-    let progress = reports::progress(said.percent, said.done, said.total, said.message.as_deref())?;
-    desk.live.hear(&speaker, Word::Progress(progress)).await?;
+    let progress = reports::progress(body.percent, body.done, body.total, body.message.as_deref())?;
+    desk.live.take(&reporter, Report::Progress(progress)).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
 pub(super) async fn error(
-    speaker: Speaker,
+    reporter: Reporter,
     State(desk): State<Arc<Desk>>,
-    Body(said): Body<Error>,
+    Body(body): Body<Error>,
 ) -> Result<StatusCode, Problem> {
-    let error = reports::error(said.type_.as_deref(), said.message.as_deref(), said.retryable)?;
-    desk.live.hear(&speaker, Word::Error(error)).await?;
+    let error = reports::error(body.type_.as_deref(), body.message.as_deref(), body.retryable)?;
+    desk.live.take(&reporter, Report::Error(error)).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
-impl From<Unclear> for Problem {
-    fn from(unclear: Unclear) -> Self {
-        let problem = ProblemType::Invalid.because(unclear.why);
-        unclear.field.map_or(problem.clone(), |field| problem.at(field))
+impl From<InvalidReport> for Problem {
+    fn from(invalid: InvalidReport) -> Self {
+        let problem = ProblemType::Invalid.because(invalid.why);
+        invalid.field.map_or(problem.clone(), |field| problem.at(field))
     }
 }

@@ -1,5 +1,5 @@
-//! What the work says, from the replica that leads to the others: one line of JSON for each task that something was
-//! said of, all that is known first, and an empty line now and then.
+//! Reports, from the replica that leads to the others: one line of JSON for each task of which something was reported,
+//! all that is known first, and an empty line now and then.
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -19,7 +19,8 @@ use tokio::time::{sleep, timeout};
 use super::Desk;
 use super::forward::{HttpClient, client};
 use super::peer::Peer;
-use crate::live::{Entry, Live, Uid};
+use crate::core::attempt::reports::Reports;
+use crate::live::{Live, Uid};
 use crate::rest::problem::{Problem, ProblemType};
 
 pub const PATH: &str = "/internal/v1/live";
@@ -39,7 +40,7 @@ pub(super) async fn tell(State(desk): State<Arc<Desk>>, headers: HeaderMap) -> R
     if !desk.me.as_ref().is_some_and(|me| me.is_opened_by(key)) {
         return Err(ProblemType::NoToken.because("this is for the other replicas of the operator"));
     }
-    if !desk.live.is_listening() {
+    if !desk.live.is_taking() {
         return Err(ProblemType::NotTaken.because("this replica does not lead"));
     }
     let permit = desk.followers.clone().try_acquire_owned();
@@ -61,17 +62,17 @@ struct Teller {
 }
 
 impl Teller {
-    /// `None` when this replica leads no more, or stops.
+    /// `None` when this replica no longer leads, or stops.
     async fn next(&mut self) -> Option<String> {
         if !std::mem::replace(&mut self.begun, true) {
             return Some(self.all());
         }
         let news = self.desk.over.run_until_cancelled(timeout(HEARTBEAT, self.news.recv())).await?;
-        if !self.live.is_listening() {
+        if !self.live.is_taking() {
             return None;
         }
         match news {
-            Ok(Ok(uid)) => Some(self.live.entry(&uid).map(|entry| line(&entry)).unwrap_or_default() + "\n"),
+            Ok(Ok(uid)) => Some(self.live.reports(&uid).map(|reports| line(&reports)).unwrap_or_default() + "\n"),
             Ok(Err(RecvError::Lagged(_))) => Some(self.all()),
             Ok(Err(RecvError::Closed)) => None,
             Err(_) => Some("\n".into()),
@@ -79,12 +80,12 @@ impl Teller {
     }
 
     fn all(&self) -> String {
-        self.live.entries().iter().map(|entry| line(entry) + "\n").collect::<String>() + "\n"
+        self.live.all_reports().iter().map(|reports| line(reports) + "\n").collect::<String>() + "\n"
     }
 }
 
-fn line(entry: &Entry) -> String {
-    serde_json::to_string(entry).unwrap_or_default()
+fn line(reports: &Reports) -> String {
+    serde_json::to_string(reports).unwrap_or_default()
 }
 
 /// Follows whoever leads, while that is somebody else. Runs for ever.
@@ -124,8 +125,8 @@ async fn listen(client: &HttpClient, peer: &Peer, live: &Live) -> &'static str {
         rest.extend_from_slice(frame.data_ref().map(Bytes::as_ref).unwrap_or_default());
         let whole = rest.iter().rposition(|byte| *byte == b'\n').map_or(0, |end| end + 1);
         for line in rest[..whole].split(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {
-            let Ok(entry) = serde_json::from_slice::<Entry>(line) else { return "it is not understood" };
-            live.retell(entry);
+            let Ok(reports) = serde_json::from_slice::<Reports>(line) else { return "it is not understood" };
+            live.copy(reports);
         }
         rest.drain(..whole);
         if rest.len() > LINE {

@@ -1,4 +1,4 @@
-//! Which pod a token speaks for: the API server's review of it, remembered for a few seconds.
+//! Finds the pod that a token belongs to: by the API server's review of it, remembered for a few seconds.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
@@ -12,7 +12,7 @@ use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
 use crate::core::launch::work_inputs::AUDIENCE;
-use crate::live::Speaker;
+use crate::live::Reporter;
 use crate::rest::problem::{Problem, ProblemType};
 
 /// So long a review is remembered. A pod's end shows in other ways, sooner.
@@ -28,7 +28,7 @@ const ACCOUNT: &str = "system:serviceaccount:";
 const POD_NAME: &str = "authentication.kubernetes.io/pod-name";
 const POD_UID: &str = "authentication.kubernetes.io/pod-uid";
 
-type Verdict = Result<Speaker, Problem>;
+type Verdict = Result<Reporter, Problem>;
 
 pub struct Reviews {
     reviews: Api<TokenReview>,
@@ -42,7 +42,7 @@ impl Reviews {
         Self { reviews: Api::all(client), turns: Semaphore::new(AT_ONCE), known: Mutex::default() }
     }
 
-    pub async fn speaker(&self, token: &str) -> Verdict {
+    pub async fn reporter(&self, token: &str) -> Verdict {
         let digest: [u8; 32] = Sha256::digest(token).into();
         if let Some(known) = self.known(&digest) {
             return known;
@@ -86,7 +86,7 @@ impl Reviews {
     }
 }
 
-/// What follows from a review.
+/// Reads a review.
 fn verdict(status: TokenReviewStatus) -> Verdict {
     // An API server that knows nothing of audiences names none.
     let for_us = status.audiences.iter().flatten().any(|audience| audience == AUDIENCE);
@@ -95,14 +95,14 @@ fn verdict(status: TokenReviewStatus) -> Verdict {
             "the API server does not take the token for one of audience {AUDIENCE}; read TASK_TOKEN_FILE anew for each call"
         )));
     }
-    let pod = status.user.as_ref().and_then(speaker);
+    let pod = status.user.as_ref().and_then(reporter);
     pod.ok_or_else(|| ProblemType::NotYourTask.because("the token is not a pod's own; send what TASK_TOKEN_FILE holds"))
 }
 
-fn speaker(user: &UserInfo) -> Option<Speaker> {
+fn reporter(user: &UserInfo) -> Option<Reporter> {
     let (namespace, _) = user.username.as_deref()?.strip_prefix(ACCOUNT)?.split_once(':')?;
     let extra = |key: &str| user.extra.as_ref()?.get(key)?.first().cloned();
-    Some(Speaker { namespace: namespace.into(), pod: extra(POD_NAME)?, uid: extra(POD_UID)? })
+    Some(Reporter { namespace: namespace.into(), pod: extra(POD_NAME)?, uid: extra(POD_UID)?, attempt: None })
 }
 
 #[cfg(test)]
@@ -121,8 +121,11 @@ mod tests {
     #[test]
     fn a_pods_own_token_for_us_says_which_pod_it_is() {
         let extra = json!({POD_NAME: ["report-x"], POD_UID: ["u-1"]});
-        let speaker = reviewed(json!({"authenticated": true, "audiences": [AUDIENCE], "user": user(&extra)}));
-        assert_eq!(speaker, Ok(Speaker { namespace: "docs".into(), pod: "report-x".into(), uid: "u-1".into() }));
+        let reporter = reviewed(json!({"authenticated": true, "audiences": [AUDIENCE], "user": user(&extra)}));
+        assert_eq!(
+            reporter,
+            Ok(Reporter { namespace: "docs".into(), pod: "report-x".into(), uid: "u-1".into(), attempt: None })
+        );
     }
 
     #[test]

@@ -14,8 +14,8 @@ use tokio::time::timeout;
 use super::Desk;
 use crate::api::ResultRef;
 use crate::archive::{Error, LARGEST_RESULT, LONGEST_TYPE, LargeResult};
-use crate::core::attempt::reports::Word;
-use crate::live::Speaker;
+use crate::core::attempt::reports::Report;
+use crate::live::Reporter;
 use crate::rest::ask::large::is_json;
 use crate::rest::problem::{Problem, ProblemType};
 
@@ -25,15 +25,15 @@ const WHOLE: Duration = Duration::from_secs(60);
 const SOMETHING: Duration = Duration::from_secs(10);
 
 pub(super) async fn result(
-    speaker: Speaker,
+    reporter: Reporter,
     State(desk): State<Arc<Desk>>,
     headers: HeaderMap,
     body: Body,
 ) -> Result<StatusCode, Problem> {
-    let spot = desk.live.whose(&speaker).await?;
+    let attempt = desk.live.attempt_of(&reporter).await?;
     let content_type = content_type(&headers)?;
     check_length(&headers)?;
-    let (Some(_turn), Ok(_permit)) = (Turn::of(&desk, &speaker), desk.uploads.try_acquire()) else {
+    let (Some(_turn), Ok(_permit)) = (Turn::of(&desk, &reporter), desk.uploads.try_acquire()) else {
         return Err(ProblemType::Busy
             .because("too many results are on their way, or one of this pod; send it again in a moment"));
     };
@@ -42,15 +42,15 @@ pub(super) async fn result(
         check_json(&content)?;
     }
     let stored = ResultRef { content_type: content_type.clone(), bytes: content.len() as i64, uid: None };
-    // What came in the meantime is not overwritten by a late word.
-    if desk.live.whose(&speaker).await? != spot {
-        return Err(crate::live::Deaf::Over.into());
+    // A late report does not overwrite what came in the meantime.
+    if desk.live.attempt_of(&reporter).await? != attempt {
+        return Err(crate::live::NotTaken::Over.into());
     }
     let content = Arc::new(content);
-    let (began, attempt) = (spot.began, spot.attempt);
-    let result = LargeResult { began, attempt, content_type, content, stored_at: Timestamp::now() };
-    desk.archive.put_result(&spot.uid, &spot.run_id, &result).await.map_err(not_stored)?;
-    desk.live.hear(&speaker, Word::Result(stored)).await?;
+    let (began, number) = (attempt.began, attempt.attempt);
+    let result = LargeResult { began, attempt: number, content_type, content, stored_at: Timestamp::now() };
+    desk.archive.put_result(&attempt.uid, &attempt.run_id, &result).await.map_err(not_stored)?;
+    desk.live.take(&reporter, Report::Result(stored)).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -61,8 +61,8 @@ struct Turn<'a> {
 }
 
 impl<'a> Turn<'a> {
-    fn of(desk: &'a Desk, speaker: &Speaker) -> Option<Self> {
-        let pod = speaker.uid.clone();
+    fn of(desk: &'a Desk, reporter: &Reporter) -> Option<Self> {
+        let pod = reporter.uid.clone();
         desk.uploading.lock().unwrap_or_else(PoisonError::into_inner).insert(pod.clone()).then(|| Self { desk, pod })
     }
 }
@@ -88,7 +88,7 @@ fn content_type(headers: &HeaderMap) -> Result<String, Problem> {
     })
 }
 
-/// What says that it is too large is not read.
+/// A body that is declared as too large is not read.
 pub(super) fn check_length(headers: &HeaderMap) -> Result<(), Problem> {
     let length = headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
     if length.is_some_and(|bytes| bytes > LARGEST_RESULT as u64) { Err(too_large()) } else { Ok(()) }
@@ -120,7 +120,7 @@ fn too_slow(limit: Duration) -> Problem {
 fn not_stored(error: Error) -> Problem {
     match error {
         Error::TooLarge { .. } => too_large(),
-        Error::Outdated(_) => crate::live::Deaf::Over.into(),
+        Error::Outdated(_) => crate::live::NotTaken::Over.into(),
         error => {
             tracing::warn!(%error, "failed to store a result");
             ProblemType::Archive.because("the result could not be stored; send it again in a moment")

@@ -24,12 +24,13 @@ use serde_json::{Value, json};
 use task_manager::api::{Quantity, State, Task, TaskQueue, TaskStatus, TaskType};
 use task_manager::core::attempt::ended as classify;
 use task_manager::core::attempt::facts::{JobFacts, Observed, PodFacts};
+use task_manager::core::attempt::needs::Answered;
 use task_manager::core::launch::resources::amount;
 use task_manager::core::launch::{holds::Holds, job, task_type};
 use task_manager::core::queue::{AdmissionQueue, QueueCounts, QueueState, Quota, queue_state, queue_status};
 use task_manager::core::task::{self as lifecycle, Action, Admission};
 use task_manager::core::telling::warning as news;
-use task_manager::core::{ParsedType, Settings, Surroundings, decide};
+use task_manager::core::{Input, ParsedType, Settings, decide, needs};
 
 use crate::stage::seconds;
 
@@ -191,7 +192,7 @@ impl Case {
                 match action {
                     Action::Write(status) => self.write(*status),
                     Action::Record(recording) => self.write(recording.then),
-                    Action::DeleteJob { uid, .. } | Action::DeletePod { uid, .. } => self.delete(&uid),
+                    Action::Delete(deletion) => self.delete(&deletion.uid),
                     Action::Launch => {
                         self.launch();
                         break;
@@ -207,17 +208,20 @@ impl Case {
     }
 
     fn decide(&self) -> Action {
-        let around = Surroundings {
-            task_type: Some(&self.task_type),
-            queue: Some(&self.capacity),
-            observed: &self.observed,
+        let input = Input {
+            task: Arc::new(self.task.clone()),
+            task_type: Some(Arc::new(self.task_type.clone())),
+            queue: Some(self.capacity.clone()),
+            observed: self.observed.clone(),
             first_seen: 7,
-            earlier: &lifecycle::Earlier::NotAsked,
+            earlier: lifecycle::Earlier::NotAsked,
             record_in_doubt: false,
             namespace_ends: false,
-            settings: &self.settings,
+            settings: Arc::new(self.settings.clone()),
+            answered: Answered::default(),
         };
-        decide(&self.task, &around, self.now).action
+        needs(&input, self.now);
+        decide(&input, self.now).action
     }
 
     fn admit(&mut self) {

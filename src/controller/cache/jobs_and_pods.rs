@@ -1,4 +1,4 @@
-//! The Jobs and pods of tasks, as the watches show them and as requests were answered; and which pod may speak for which
+//! The Jobs and pods of tasks, as the watches show them and as requests were answered; and which pod may report for which
 //! task. Never judges how one ended.
 
 use std::collections::HashSet;
@@ -14,19 +14,18 @@ use super::children::{Child, Children};
 use super::{Cache, Inner, Uid, is_processing, is_queued, namespace_of, uid_of};
 use crate::api::Task;
 use crate::core::attempt::facts::{JobFacts, PodFacts, Why};
+use crate::core::attempt::reporter::{Standing, standing};
 use crate::core::launch::names;
-use crate::core::task;
-use crate::core::task::Hearing;
-use crate::live::Speaker;
+use crate::live::Reporter;
 
-/// Whose word it is.
-pub enum Heard {
-    /// It is at work on this task.
+/// The task that a pod's report is of.
+pub enum ReportOf {
+    /// The pod is at work on this task.
     Present(Arc<Task>),
     /// Its attempt is over, or its task is gone.
     Over,
     Stranger,
-    /// It was not seen yet.
+    /// The pod was not seen yet.
     Unknown,
     /// The watch still shows the past.
     TooSoon,
@@ -66,14 +65,14 @@ impl Cache {
     pub fn pod_in_part(&self, pod: &Pod, gone: bool) -> Option<ObjectRef<Task>> {
         let facts = PodFacts { gone_at: gone.then(Timestamp::now), ..pod_facts(pod) };
         if gone {
-            self.lock().speakers.remove(&facts.uid);
+            self.lock().reporters.remove(&facts.uid);
         }
         self.child_changed(pod, |children| children.pod_in_part(facts))
     }
 
     pub fn pod_seen(&self, pod: &Pod) -> Option<ObjectRef<Task>> {
         let facts = pod_facts(pod);
-        self.may_speak(pod);
+        self.may_report(pod);
         self.child_changed(pod, |children| children.pod_seen(facts))
     }
 
@@ -81,31 +80,31 @@ impl Cache {
     pub fn pod_found(&self, pod: &Pod) -> bool {
         let facts = pod_facts(pod);
         self.child_changed(pod, |children| children.pod_found(facts));
-        self.may_speak(pod)
+        self.may_report(pod)
     }
 
-    fn may_speak(&self, pod: &Pod) -> bool {
+    fn may_report(&self, pod: &Pod) -> bool {
         let whose = pod.uid().zip(task_uid(pod));
-        whose.map(|(pod, task)| self.lock().speakers.insert(pod, task)).is_some()
+        whose.map(|(pod, task)| self.lock().reporters.insert(pod, task)).is_some()
     }
 
-    /// Whether a pod may speak, and of which task.
-    pub fn heard(&self, speaker: &Speaker) -> Heard {
+    /// Whether a pod may report, and of which task.
+    pub fn report_of(&self, reporter: &Reporter) -> ReportOf {
         let inner = self.lock();
-        let Some(uid) = inner.speakers.get(&speaker.uid) else { return Heard::Unknown };
-        let Some(known) = inner.known.get(uid) else { return Heard::Over };
+        let Some(uid) = inner.reporters.get(&reporter.uid) else { return ReportOf::Unknown };
+        let Some(known) = inner.known.get(uid) else { return ReportOf::Over };
         let task = self.task(&known.reference).filter(|task| known.is_current(task) && uid_of(task) == *uid);
-        let Some(task) = task else { return Heard::TooSoon };
+        let Some(task) = task else { return ReportOf::TooSoon };
         // Whoever may make pods elsewhere may call them ours.
-        if namespace_of(&task) != speaker.namespace {
-            return Heard::Stranger;
+        if namespace_of(&task) != reporter.namespace {
+            return ReportOf::Stranger;
         }
         let observed = inner.children.get(uid).map(|children| children.observed(&task)).unwrap_or_default();
-        match task::hearing(&task, &observed, &speaker.uid) {
-            Hearing::Present => Heard::Present(task),
-            Hearing::Over => Heard::Over,
-            Hearing::Unproven => Heard::TooSoon,
-            Hearing::Stranger => Heard::Stranger,
+        match standing(&task, &observed, &reporter.uid, reporter.attempt) {
+            Standing::Present => ReportOf::Present(task),
+            Standing::Over => ReportOf::Over,
+            Standing::Unproven => ReportOf::TooSoon,
+            Standing::Stranger => ReportOf::Stranger,
         }
     }
 
@@ -116,7 +115,7 @@ impl Cache {
 
     pub fn pod_gone(&self, pod: &Pod) -> Option<ObjectRef<Task>> {
         let facts = PodFacts { gone_at: Some(Timestamp::now()), ..pod_facts(pod) };
-        self.lock().speakers.remove(&facts.uid);
+        self.lock().reporters.remove(&facts.uid);
         self.child_changed(pod, |children| children.pod_seen(facts))
     }
 
@@ -136,7 +135,7 @@ impl Cache {
 
     pub fn pods_listed(&self, listed: &HashSet<String>) -> Vec<ObjectRef<Task>> {
         let now = Timestamp::now();
-        self.lock().speakers.retain(|pod, _| listed.contains(pod));
+        self.lock().reporters.retain(|pod, _| listed.contains(pod));
         self.children_listed(|children| children.pods_listed(listed, now))
     }
 
@@ -183,7 +182,7 @@ impl Cache {
         }
     }
 
-    /// There is no such Job of the task's any more.
+    /// There is no such Job of the task's any longer.
     pub fn job_not_there(&self, task: &Task, uid: &str) {
         let mut inner = self.lock();
         if let Some(children) = inner.children.get_mut(&uid_of(task)) {

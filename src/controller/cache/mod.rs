@@ -13,7 +13,7 @@
 //! | of these, who owns what is called ours and is not | the API server said so | nothing of it is there |
 //! | of these, Jobs that we made, and pods that we asked for, and nobody has shown | our request is answered | the watch shows it, a list that began later does not, or there is no such Job to delete |
 //! | of these, that a launch was refused or not answered | the answer, or that there is none | the slot is given back |
-//! | `speakers`: whose pods these are | a pod is shown | it is gone |
+//! | `reporters`: whose pods these are | a pod is shown | it is gone |
 //! | `ending`: namespaces that are being deleted | the watch shows it | they are gone |
 
 pub mod children;
@@ -32,21 +32,22 @@ use kube::runtime::reflector::{ObjectRef, Store};
 use tokio::sync::Notify;
 
 use crate::api::{Priority, State, Task, TaskQueue, TaskType};
-use crate::core::attempt::facts::Observed;
+use crate::core::attempt;
+use crate::core::attempt::needs::Answered;
+use crate::core::attempt::others;
 use crate::core::queue::{AdmissionQueue, Key, Pass, PendingTask, QueueState, Quota, queue_state};
-use crate::core::task;
 use crate::core::task::{Earlier, asks_the_archive};
-use crate::core::{ParsedType, Settings, Surroundings};
+use crate::core::{Input, ParsedType, Settings};
 use children::Children;
 use versions::{Known, version};
 
-pub use jobs_and_pods::Heard;
+pub use jobs_and_pods::ReportOf;
 
 pub type Uid = Arc<str>;
 
 pub struct Cache {
     tasks: Store<Task>,
-    settings: Settings,
+    settings: Arc<Settings>,
     inner: Mutex<Inner>,
     /// Rung when admission may find something to do.
     admission: Arc<Notify>,
@@ -62,38 +63,12 @@ struct Inner {
     /// Tasks that are there and cannot be read, and in which version that was found.
     passed_over: HashMap<Uid, u64>,
     /// Whose pods these are, by the pods' uids.
-    speakers: HashMap<String, Uid>,
+    reporters: HashMap<String, Uid>,
     /// Tasks whose admission is being written: until it is known what became of that, each is a holder,
     /// whatever else changes.
     assumed: HashSet<Uid>,
     /// Namespaces that are being deleted.
     ending: HashSet<String>,
-}
-
-/// What a decision about a task is based on.
-pub struct Gathered {
-    pub task_type: Option<Arc<ParsedType>>,
-    pub queue: Option<Quota>,
-    pub observed: Observed,
-    pub earlier: Earlier,
-    pub record_in_doubt: bool,
-    first_seen: u64,
-    namespace_ends: bool,
-}
-
-impl Gathered {
-    pub fn surroundings<'a>(&'a self, settings: &'a Settings) -> Surroundings<'a> {
-        Surroundings {
-            task_type: self.task_type.as_deref(),
-            queue: self.queue.as_ref(),
-            observed: &self.observed,
-            earlier: &self.earlier,
-            record_in_doubt: self.record_in_doubt,
-            first_seen: self.first_seen,
-            namespace_ends: self.namespace_ends,
-            settings,
-        }
-    }
 }
 
 fn is_processing(task: &Task) -> bool {
@@ -131,11 +106,11 @@ impl Cache {
             known: HashMap::new(),
             children: HashMap::new(),
             passed_over: HashMap::new(),
-            speakers: HashMap::new(),
+            reporters: HashMap::new(),
             assumed: HashSet::new(),
             ending: HashSet::new(),
         };
-        Self { tasks, settings, inner: Mutex::new(inner), admission: Arc::default() }
+        Self { tasks, settings: Arc::new(settings), inner: Mutex::new(inner), admission: Arc::default() }
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
@@ -203,13 +178,14 @@ impl Cache {
         }
     }
 
-    /// What a decision about `task` is based on; `None` while the watch still shows the past.
-    pub fn gather(&self, task: &Task) -> Option<Gathered> {
+    /// What the watches have shown of `task` and beside it; `None` while they still show the past.
+    pub fn gather(&self, task: &Arc<Task>) -> Option<Input> {
         let inner = self.lock();
         let uid = uid_of(task);
         let known = inner.known.get(&uid).filter(|known| known.is_current(task))?;
         let children = inner.children.get(&uid);
-        Some(Gathered {
+        Some(Input {
+            task: task.clone(),
             task_type: inner.parsed_types.get(&key_beside(task, &task.spec.type_)).cloned(),
             queue: inner.admission.quota(&key_beside(task, &task.spec.queue)).cloned(),
             observed: children.map(|children| children.observed(task)).unwrap_or_default(),
@@ -217,6 +193,8 @@ impl Cache {
             record_in_doubt: false,
             first_seen: known.first_seen(task),
             namespace_ends: inner.ending.contains(&*namespace_of(task)),
+            settings: self.settings.clone(),
+            answered: Answered::default(),
         })
     }
 
@@ -270,7 +248,8 @@ impl Inner {
         let first_seen = self.known.get(&uid_of(task)).map_or_else(|| version(task), |known| known.first_seen(task));
         let held_until = self.known.get(&uid_of(task)).and_then(Known::held_until);
         let state = queue_state(task, kind, first_seen, settings).not_before(held_until);
-        if task.metadata.deletion_timestamp.is_some() {
+        // What holds the slot of a task that is left alone is not among the children that are known here.
+        if task.metadata.deletion_timestamp.is_some() && !attempt::is_left_alone(task) {
             return state.of_deleted_task(self.children.get(&uid_of(task)).and_then(Children::reservation));
         }
         let begins = self.may_begin(task) && !self.ending.contains(&*namespace_of(task));
@@ -279,7 +258,7 @@ impl Inner {
 
     fn is_forestalled(&self, task: &Task, first_seen: u64) -> bool {
         let children = self.children.get(&uid_of(task)).filter(|_| is_queued(task));
-        children.is_some_and(|children| task::is_forestalled(task, &children.observed(task), first_seen))
+        children.is_some_and(|children| others::is_forestalled(task, &children.observed(task), first_seen))
     }
 
     fn may_begin(&self, task: &Task) -> bool {

@@ -42,6 +42,10 @@ fn cache() -> Cache {
     cache
 }
 
+fn gathered(cache: &Cache, task: &Task) -> Option<Input> {
+    cache.gather(&Arc::new(task.clone()))
+}
+
 fn admitted(cache: &Cache) -> usize {
     cache.admit(Timestamp::UNIX_EPOCH).admitted.len()
 }
@@ -52,7 +56,7 @@ fn the_default_queue_is_there_though_a_slot_of_it_was_found_held_first() {
     cache.pod_seen(&held_by_a_pod());
     let waits = task("waits", "7", json!({"state": "Queued"}));
     cache.task_seen(&waits);
-    assert!(cache.gather(&waits).expect("it is known").queue.is_some());
+    assert!(gathered(&cache, &waits).expect("it is known").queue.is_some());
     assert_eq!(admitted(&cache), 0, "the pod holds the only slot");
 }
 
@@ -112,7 +116,7 @@ fn admission_is_rung_when_somebody_stands_elsewhere_and_not_for_each_word_of_a_s
 #[test]
 fn a_new_run_arrives_when_it_is_seen_first_though_it_is_decided_on_before_it_was_taken_in() {
     let cache = cache();
-    let arrival = |task: &Task| cache.gather(task).expect("it is known").surroundings(&Settings::default()).first_seen;
+    let arrival = |task: &Task| gathered(&cache, task).expect("it is known").first_seen;
     let asks = |version: &str, run_id: &str| {
         let mut task = task("one", version, json!({"state": "Completed", "runId": "1"}));
         task.spec.run_id = run_id.into();
@@ -140,7 +144,7 @@ fn what_the_watch_has_shown_of_a_pod_is_not_undone_by_an_answer_that_comes_late(
     cache.task_seen(&runs);
     let pod = owned_pod();
     cache.pod_found(&pod);
-    let pods = || cache.gather(&runs).expect("it is known").observed.pods;
+    let pods = || gathered(&cache, &runs).expect("it is known").observed.pods;
     assert!(!pods()[0].is_gone());
     cache.pod_gone(&pod);
     cache.pod_found(&pod);
@@ -164,7 +168,7 @@ fn a_task_that_cannot_be_read_is_not_waited_for_its_children_are_no_orphans_and_
     cache.tasks_listed(std::slice::from_ref(&runs.metadata));
     assert!(cache.has_reached(&runs.metadata), "nothing more of it will be seen");
     assert!(cache.orphans().is_empty(), "it is there");
-    assert!(cache.gather(&runs).is_none(), "nothing is decided about it");
+    assert!(gathered(&cache, &runs).is_none(), "nothing is decided about it");
     cache.task_seen(&task("waits", "8", json!({"state": "Queued"})));
     assert_eq!(admitted(&cache), 0, "its pod holds the only slot");
     let later = task("runs", "9", json!({}));
@@ -190,7 +194,11 @@ fn a_task_that_can_be_read_no_more_holds_what_its_children_hold_and_one_that_can
     assert_eq!(cache.depth().1, 1);
     cache.task_seen(&processing("10"));
     cache.pod_seen(&that_pod(|pod| pod.status = read(json!({"phase": "Succeeded"}))));
-    assert_eq!((cache.depth().1, cache.gather(&processing("10")).is_some()), (1, true), "it is decided about again");
+    assert_eq!(
+        (cache.depth().1, gathered(&cache, &processing("10")).is_some()),
+        (1, true),
+        "it is decided about again"
+    );
 }
 
 #[test]
@@ -292,7 +300,7 @@ fn owned_pod() -> Pod {
 #[test]
 fn a_pod_that_was_asked_for_and_never_seen_is_gone_when_a_list_that_began_later_does_not_show_it() {
     let (cache, runs) = with_one_that_runs();
-    let is_gone = || cache.gather(&runs).expect("it is known").observed.pods[0].is_gone();
+    let is_gone = || gathered(&cache, &runs).expect("it is known").observed.pods[0].is_gone();
     cache.pods_list_begins();
     cache.pod_found(&owned_pod());
     cache.pods_listed(&HashSet::new());
@@ -309,12 +317,12 @@ fn a_pod_that_was_asked_for_and_then_seen_is_gone_when_a_list_does_not_show_it()
         cache.pod_found(&owned_pod());
         seen(&cache, &owned_pod());
         cache.pods_listed(&HashSet::new());
-        assert!(cache.gather(&runs).expect("it is known").observed.pods[0].is_gone());
+        assert!(gathered(&cache, &runs).expect("it is known").observed.pods[0].is_gone());
     }
 }
 
 fn job_is_gone(cache: &Cache, runs: &Task) -> bool {
-    cache.gather(runs).expect("it is known").observed.jobs[0].gone
+    gathered(cache, runs).expect("it is known").observed.jobs[0].gone
 }
 
 #[test]
@@ -355,7 +363,7 @@ fn of_a_job_and_a_pod_that_can_be_read_in_part_what_was_seen_before_stays() {
     cache.pod_seen(&owned_pod());
     cache.job_in_part(&job(), true);
     cache.pod_in_part(&Pod { status: None, ..owned_pod() }, true);
-    let observed = cache.gather(&runs).expect("it is known").observed;
+    let observed = gathered(&cache, &runs).expect("it is known").observed;
     assert!(observed.jobs[0].gone && observed.jobs[0].finished.is_some());
     assert!(observed.pods[0].is_gone() && observed.pods[0].phase == crate::core::attempt::facts::Phase::Running);
 }
@@ -366,7 +374,7 @@ fn it_is_remembered_when_a_job_and_a_pod_were_first_seen() {
     let seen = || {
         cache.job_seen(&job());
         cache.pod_seen(&owned_pod());
-        let observed = cache.gather(&runs).expect("it is known").observed;
+        let observed = gathered(&cache, &runs).expect("it is known").observed;
         (observed.jobs[0].age_from(), observed.pods[0].age_from())
     };
     let began = Timestamp::now();
@@ -387,7 +395,7 @@ fn looks_that_fail_are_counted_until_one_goes_well() {
 fn a_launch_that_nobody_answers_is_known_since_its_first_try_and_forgotten_with_its_slot() {
     let (cache, runs) = with_one_that_runs();
     let trouble = |message: &str| Why { reason: crate::core::Reason::LaunchFailed, message: message.into() };
-    let unanswered = |cache: &Cache, task: &Task| cache.gather(task).expect("it is known").observed.unanswered;
+    let unanswered = |cache: &Cache, task: &Task| gathered(cache, task).expect("it is known").observed.unanswered;
     cache.launch_unanswered(&runs, trouble("first"));
     let first = unanswered(&cache, &runs).expect("a launch that failed");
     cache.launch_unanswered(&runs, trouble("second"));
@@ -423,4 +431,21 @@ fn a_task_whose_admission_is_refused_lets_others_come_first_for_a_growing_while(
         cache.admission_refused(&bad, second(30));
     }
     assert_eq!((admitted(349), admitted(350)), (0, 1), "not for ever");
+}
+
+#[test]
+fn a_slot_whose_executor_is_not_known_here_stays_counted_while_its_task_is_there() {
+    let cache = cache();
+    let of_a_pool = |version: &str| {
+        task("runs", version, json!({"state": "Processing", "admitted": {"queue": "default", "executor": "Pool"}}))
+    };
+    cache.task_seen(&of_a_pool("7"));
+    cache.task_seen(&task("waits", "8", json!({"state": "Queued"})));
+    assert_eq!(admitted(&cache), 0);
+    let mut deleted = of_a_pool("9");
+    deleted.metadata.deletion_timestamp = Some(k8s_openapi::apimachinery::pkg::apis::meta::v1::Time(Timestamp::now()));
+    cache.task_seen(&deleted);
+    assert_eq!(admitted(&cache), 0, "somebody's finalizer keeps it, and nobody here knows what runs");
+    cache.task_gone(&"runs".into());
+    assert_eq!(admitted(&cache), 1);
 }

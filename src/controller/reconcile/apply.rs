@@ -21,6 +21,7 @@ use crate::controller::record::superseded;
 use crate::core::Reason;
 use crate::core::attempt::facts;
 use crate::core::attempt::facts::Why;
+use crate::core::attempt::{Child, Deletion};
 use crate::core::launch::job;
 use crate::core::task::{Action, Recording};
 
@@ -41,35 +42,41 @@ pub async fn carry_out(task: &Task, action: Action, context: &Context) -> Again 
         Action::Write(status) => write(task, *status, context).await,
         Action::Record(recording) => record(task, *recording, context).await,
         Action::Launch => launch(task, context).await.inspect_err(|error| unanswered(task, error, context)),
-        Action::DeleteJob { name, uid, why } => {
-            superseded::job_goes(task, &name, context).await?;
-            match delete::<Job>(task, &name, only(&uid), why, context).await? {
-                Removal::Asked => {
-                    context.cache.job_deleted(task, &uid);
-                    Ok(Some(TRACE_EXPECTED_WITHIN))
-                }
-                // The watch may never have shown it, and shows nothing of it now.
-                Removal::NotThere => {
-                    context.cache.job_not_there(task, &uid);
-                    Ok(Some(Duration::ZERO))
-                }
-                Removal::Refused => Ok(Some(LOOK_AGAIN)),
-            }
+        Action::Delete(Deletion { child: Child::Job, name, uid, why }) => {
+            delete_job(task, &name, &uid, why, context).await
         }
-        Action::DeletePod { name, uid, why } => match delete::<Pod>(task, &name, only(&uid), why, context).await? {
-            Removal::Asked | Removal::NotThere => Ok(Some(TRACE_EXPECTED_WITHIN)),
-            Removal::Refused => Ok(Some(LOOK_AGAIN)),
-        },
+        Action::Delete(Deletion { child: Child::Pod, name, uid, why }) => {
+            delete::<Pod>(task, &name, only(&uid), why, context).await.map(shown_by_the_watch)
+        }
         Action::DeleteTask => {
             // In the version that was decided on: somebody may just have asked for another run.
             let as_seen = Preconditions { uid: task.uid(), resource_version: task.resource_version() };
-            let why = task.status.as_ref().map(|status| status.reason).unwrap_or_default();
-            match delete::<Task>(task, &task.name_any(), as_seen, why, context).await? {
-                Removal::Asked | Removal::NotThere => Ok(Some(TRACE_EXPECTED_WITHIN)),
-                Removal::Refused => Ok(Some(LOOK_AGAIN)),
-            }
+            let why = task.status_or_default().reason;
+            delete::<Task>(task, &task.name_any(), as_seen, why, context).await.map(shown_by_the_watch)
         }
     }
+}
+
+fn shown_by_the_watch(removal: Removal) -> Option<Duration> {
+    match removal {
+        Removal::Asked | Removal::NotThere => Some(TRACE_EXPECTED_WITHIN),
+        Removal::Refused => Some(LOOK_AGAIN),
+    }
+}
+
+async fn delete_job(task: &Task, name: &str, uid: &str, why: Reason, context: &Context) -> Again {
+    superseded::job_goes(task, name, context).await?;
+    let removal = delete::<Job>(task, name, only(uid), why, context).await?;
+    match removal {
+        Removal::Asked => context.cache.job_deleted(task, uid),
+        Removal::NotThere => {
+            // The watch may never have shown it, and shows nothing of it now.
+            context.cache.job_not_there(task, uid);
+            return Ok(Some(Duration::ZERO));
+        }
+        Removal::Refused => {}
+    }
+    Ok(shown_by_the_watch(removal))
 }
 
 async fn write(task: &Task, status: TaskStatus, context: &Context) -> Again {
@@ -124,13 +131,13 @@ async fn launch(task: &Task, context: &Context) -> Again {
     // The watch will show what changed meanwhile, and it is decided anew.
     let Some(whole) = whole(task, context).await? else { return Ok(None) };
     let classes = context.priority_classes().await;
-    match job::job(&whole, &whole.status.clone().unwrap_or_default(), &kind, &context.settings, &classes) {
+    match job::job(&whole, whole.status_or_default(), &kind, &context.settings, &classes) {
         Ok(job) => create(task, &job, context).await,
         Err(error) => refused(task, Why { reason: Reason::TypeNotReady, message: error.to_string() }, context),
     }
 }
 
-/// The task with its payload, which the cache does not hold; `None` when it is not what was decided on any more.
+/// The task with its payload, which the cache does not hold; `None` when it is no longer what was decided on.
 async fn whole(task: &Task, context: &Context) -> Result<Option<Task>, CallError> {
     if let Some(whole) = context.just_admitted.take(task) {
         return Ok(Some(whole));

@@ -15,14 +15,14 @@ pub fn only(uid: &str) -> Preconditions {
     Preconditions { uid: Some(uid.into()), resource_version: None }
 }
 
-/// What came of it.
+/// The outcome of asking for a deletion.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Removal {
     /// It goes, or is gone: the watch shows it.
     Asked,
     /// There is no such object.
     NotThere,
-    /// There is another one of that name, or it changed meanwhile, or so it is said: look again.
+    /// There is another one of that name, or it changed meanwhile, or the API server says so: look again.
     Refused,
 }
 

@@ -1,4 +1,7 @@
-//! Reads everything that a decision depends on, beforehand.
+//! Reads everything that a decision depends on, beforehand, into one value. The core says what else must be asked of
+//! the API server; here it is asked.
+
+use std::sync::Arc;
 
 use jiff::Timestamp;
 use k8s_openapi::api::batch::v1::Job;
@@ -6,94 +9,113 @@ use k8s_openapi::api::core::v1::{Event, Pod};
 use kube::api::ListParams;
 use kube::{Api, ResourceExt};
 
-use crate::api::{State, Task};
+use crate::api::Task;
 use crate::cluster::calls::CallError;
 use crate::controller::Context;
-use crate::controller::cache::Gathered;
+use crate::controller::cache::Cache;
 use crate::controller::record::once;
 use crate::core::attempt::facts;
-use crate::core::attempt::facts::{Puzzle, Why};
+use crate::core::attempt::facts::{JobFacts, PodFacts, Warning};
+use crate::core::attempt::needs::Needs;
 use crate::core::launch::names;
-use crate::core::task;
-use crate::core::task::Earlier;
+use crate::core::{Input, needs};
 
 /// How many of an object's warnings are looked at for the last one.
 const EVENTS: u32 = 20;
 
 /// `None` while the watch still shows the task as it was before our own last write.
-pub async fn gather(task: &Task, context: &Context, now: Timestamp) -> Result<Option<Gathered>, CallError> {
-    let job = task::job_name(task);
-    let is_processing = task.status.as_ref().is_some_and(|status| status.state == State::Processing);
+pub async fn gather(task: &Arc<Task>, context: &Context, now: Timestamp) -> Result<Option<Input>, CallError> {
     let earlier = once::earlier(task, context).await;
-    let known = || known(task, &earlier, context);
-    if is_processing && known().is_some_and(|known| known.observed.lacks_the_pod_of(&job)) {
-        find_pods(task, &job, context).await?;
+    let Some(known) = context.cache.gather(task) else { return Ok(None) };
+    let mut input = Input { earlier, record_in_doubt: context.records.is_in_doubt(task), ..known };
+    input.observed.reports = context.live.reports(task.metadata.uid.as_deref().unwrap_or_default());
+    for _ in 0..Needs::MOST {
+        match ask(&needs(&input, now), task, context).await? {
+            Answer::Nothing => break,
+            answer => {
+                remember(&answer, &context.cache);
+                answer.fold_into(&mut input, now);
+            }
+        }
     }
-    let doubts = |known: Gathered| task::doubts_the_launch(task, &known.surroundings(&context.settings), now);
-    if is_processing && known().is_some_and(doubts) {
-        find_job(task, &job, context).await?;
-    }
-    let Some(mut gathered) = known() else { return Ok(None) };
-    gathered.observed.explained = match gathered.observed.puzzle(&job, now) {
-        Some(puzzle) => explain(task, puzzle, context).await,
-        None => None,
-    };
-    Ok(Some(gathered))
+    Ok(Some(input))
 }
 
-/// What is at hand, without asking anybody.
-fn known(task: &Task, earlier: &Earlier, context: &Context) -> Option<Gathered> {
-    let mut known = context.cache.gather(task)?;
-    known.earlier = earlier.clone();
-    known.record_in_doubt = context.records.is_in_doubt(task);
-    known.observed.said = context.live.said(task.metadata.uid.as_deref().unwrap_or_default());
-    Some(known)
+/// An answer of the API server.
+enum Answer {
+    /// It was not asked.
+    Nothing,
+    Pods(Vec<Pod>),
+    /// Nobody else's.
+    Job(Option<Box<Job>>),
+    Warnings(Vec<Warning>),
 }
 
-/// The watch of the pods may be far behind that of the Jobs, and only a pod tells how its attempt ended, or that it
-/// has not: before it is taken to be gone, the API server is asked.
-async fn find_pods(task: &Task, job: &str, context: &Context) -> Result<(), CallError> {
+impl Answer {
+    fn fold_into(self, input: &mut Input, now: Timestamp) {
+        match self {
+            Self::Nothing => {}
+            Self::Pods(pods) => input.pods_are(pods.iter().map(|pod| PodFacts::of(pod).first_seen(now)).collect()),
+            Self::Job(job) => input.job_is(job.map(|job| JobFacts::of(&job).first_seen(now))),
+            Self::Warnings(warnings) => input.warnings_are(&warnings, now),
+        }
+    }
+}
+
+async fn ask(needs: &Needs, task: &Task, context: &Context) -> Result<Answer, CallError> {
+    match needs {
+        Needs::Nothing => Ok(Answer::Nothing),
+        Needs::PodsOf(job) => pods_of(task, job, context).await.map(Answer::Pods),
+        Needs::Job(name) => job(task, name, context).await.map(Answer::Job),
+        Needs::EventsOf(uid) => Ok(Answer::Warnings(warnings(task, uid, context).await)),
+    }
+}
+
+/// The cache learns of what was found: its slot is held while it runs, also when its task is deleted before the watch
+/// shows it; and the next look need not ask again.
+fn remember(answer: &Answer, cache: &Cache) {
+    match answer {
+        Answer::Pods(pods) => {
+            for pod in pods {
+                cache.pod_found(pod);
+            }
+        }
+        Answer::Job(Some(job)) => cache.job_found(job),
+        Answer::Job(None) | Answer::Warnings(_) | Answer::Nothing => {}
+    }
+}
+
+async fn pods_of(task: &Task, job: &str, context: &Context) -> Result<Vec<Pod>, CallError> {
     let pods = Api::<Pod>::namespaced(context.client.clone(), &task.namespace().unwrap_or_default());
-    let of_job = ListParams::default().labels(&format!("{}={job}", names::LABEL_JOB_NAME));
-    for pod in context.calls.read(pods.list(&of_job)).await? {
-        context.cache.pod_found(&pod);
-    }
-    Ok(())
+    let uid = task.metadata.uid.as_deref().unwrap_or_default();
+    let of_job = format!("{}={job},{}={uid}", names::LABEL_JOB_NAME, names::LABEL_TASK_UID);
+    Ok(context.calls.read(pods.list(&ListParams::default().labels(&of_job))).await?.items)
 }
 
-/// Nobody knows of a Job, and that proves nothing: before the slot is given back, the API server is asked.
-async fn find_job(task: &Task, name: &str, context: &Context) -> Result<(), CallError> {
+/// The Job of this name. One that goes is waited for: its pod may still run. A stranger's is not this launch.
+async fn job(task: &Task, name: &str, context: &Context) -> Result<Option<Box<Job>>, CallError> {
     let jobs = Api::<Job>::namespaced(context.client.clone(), &task.namespace().unwrap_or_default());
-    match context.calls.read(jobs.get(name)).await {
-        // One that goes is waited for: its pod may still run.
-        Ok(job) if facts::belongs_to(task, &job) => context.cache.job_found(&job),
-        // A stranger's is not this launch.
-        Ok(_) | Err(CallError::NotFound) => {}
-        Err(error) => return Err(error),
-    }
-    Ok(())
+    let found = context.calls.read(jobs.get_opt(name)).await?;
+    Ok(found.filter(|job| facts::belongs_to(task, job)).map(Box::new))
 }
 
-/// Job controller and kubelet tell only in events why they cannot make a pod or a container.
 /// Where events cannot be read, the task goes on without an explanation.
-async fn explain(task: &Task, puzzle: Puzzle<'_>, context: &Context) -> Option<Why> {
+async fn warnings(task: &Task, uid: &str, context: &Context) -> Vec<Warning> {
     let namespace = task.namespace().unwrap_or_default();
     let events = Api::<Event>::namespaced(context.client.clone(), &namespace);
-    let fields = format!("involvedObject.uid={},type=Warning", puzzle.uid());
-    let warnings = ListParams::default().fields(&fields).limit(EVENTS);
-    match context.calls.read(events.list(&warnings)).await {
-        Ok(found) => {
-            let says_why = |event: &Event| event.message.as_deref().is_some_and(facts::is_a_sentence);
-            let answers = |event: &Event| puzzle.is_answered_by(event.reason.as_deref().unwrap_or_default());
-            let warnings = found.items.into_iter().filter(answers);
-            let last = warnings.max_by_key(|event| (says_why(event), last_seen(event)));
-            last.and_then(|event| event.message).map(|words| puzzle.explained(&words))
-        }
+    let of_this = ListParams::default().fields(&format!("involvedObject.uid={uid},type=Warning")).limit(EVENTS);
+    match context.calls.read(events.list(&of_this)).await {
+        Ok(found) => found.items.into_iter().filter_map(warning).collect(),
         Err(error) => {
             tracing::debug!(namespace, %error, "events could not be read");
-            None
+            vec![]
         }
     }
+}
+
+fn warning(event: Event) -> Option<Warning> {
+    let last_seen = last_seen(&event);
+    Some(Warning { reason: event.reason.unwrap_or_default(), message: event.message?, last_seen })
 }
 
 /// When an event was last seen: one that repeats itself keeps its creationTimestamp.

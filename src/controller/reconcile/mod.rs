@@ -36,12 +36,12 @@ pub async fn reconcile(task: Arc<Task>, context: Arc<Context>) -> Result<Requeue
     looked
 }
 
-async fn look(task: &Task, context: &Context) -> Result<Requeue, Error> {
+async fn look(task: &Arc<Task>, context: &Context) -> Result<Requeue, Error> {
     let now = core::time::as_written(Timestamp::now());
-    let Some(gathered) = gather::gather(task, context, now).await.map_err(Error)? else {
+    let Some(input) = gather::gather(task, context, now).await.map_err(Error)? else {
         return Ok(Requeue::await_change());
     };
-    let decision = decide(task, &gathered.surroundings(&context.settings), now);
+    let decision = decide(&input, now);
     let again = apply::carry_out(task, decision.action, context).await.map_err(Error)?;
     let wake = [again, decision.wake.map(until)].into_iter().flatten().min();
     Ok(wake.map_or_else(Requeue::await_change, Requeue::requeue))

@@ -11,7 +11,7 @@ use tokio::time::timeout;
 
 use crate::archive::{LOG_BYTES, LOG_LINES};
 use crate::controller::Context;
-use crate::core::task::LogOf;
+use crate::core::attempt::facts::LogOf;
 
 /// No log is waited for longer.
 const DEADLINE: Duration = Duration::from_secs(2);

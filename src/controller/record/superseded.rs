@@ -14,8 +14,8 @@ use crate::api::{Payload, Task, TaskSpec, TaskStatus};
 use crate::cluster::calls::CallError;
 use crate::controller::Context;
 use crate::core::attempt::facts;
+use crate::core::attempt::job_name;
 use crate::core::launch::{holds, names};
-use crate::core::task::job_name;
 
 /// The run that the status speaks of, where the task asks for another by now.
 pub fn run(task: &Task) -> Option<&String> {
@@ -27,7 +27,7 @@ pub async fn job_goes(task: &Task, job: &str, context: &Context) -> Result<(), C
     if run(task).is_none() || job != job_name(task) {
         return Ok(());
     }
-    let spec = spec(task, &task.status.clone().unwrap_or_default(), context).await?;
+    let spec = spec(task, task.status_or_default(), context).await?;
     context.records.remember(task, spec);
     Ok(())
 }

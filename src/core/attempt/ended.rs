@@ -1,5 +1,4 @@
-//! How an attempt ended, and what follows: the one place where a failure is told apart from a disruption,
-//! and an error that is worth another try from one that is not.
+//! How an attempt ended, by its pod and by its Job. `verdict` says what follows from that.
 
 use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
@@ -8,7 +7,6 @@ use super::facts::{JobEnd, JobFacts, Phase, PodFacts, Work};
 use crate::Reason;
 use crate::telling::text;
 use crate::time::after;
-use task_manager_api::{FailureAction, FailureRule};
 
 /// A pod that is still there so long after it should be gone is given up: its node does not answer.
 pub const LOST_AFTER: SignedDuration = SignedDuration::from_secs(60);
@@ -17,7 +15,7 @@ pub const RESULT_BYTES: usize = 4096;
 /// … and on those of a whole pod: the first so many bytes of each are kept, in equal shares.
 const RESULT_BYTES_OF_A_POD: usize = 3 * RESULT_BYTES;
 
-/// So long a pod that somebody deleted, and that says nothing of its end, waits for the word of its Job.
+/// A pod that somebody deleted, and that says nothing of its end, waits so long for what its Job says.
 const JOB_TELLS_WITHIN: SignedDuration = SignedDuration::from_secs(5);
 
 /// How an attempt ended, before anyone judges it.
@@ -27,26 +25,14 @@ pub struct Ended {
     pub message: String,
     pub exit_code: Option<i32>,
     pub at: Option<Timestamp>,
-    /// What the work itself said of its error.
+    /// The work's own report of its error.
     pub reported: Option<Reported>,
-    /// What stood in the result file.
+    /// The content of the result file.
     pub left: Option<String>,
 }
 
 /// `{"error": {"type": …, "message": …, "retryable": …}}` in the result file, or the same said over HTTP.
 pub use task_manager_api::ReportedError as Reported;
-
-/// What follows from an ended attempt.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Verdict {
-    Succeeded,
-    /// Try again; it counts against retry.limit.
-    Failed,
-    /// Try again; it counts against retry.disruptionLimit only.
-    Disrupted,
-    /// Do not try again.
-    FailedForGood,
-}
 
 /// How the pod ended, if it has: the same for every executor, from the pod and never from the Job's own
 /// conditions.
@@ -57,7 +43,7 @@ pub fn ended(pod: &PodFacts, job: Option<&JobFacts>, now: Timestamp) -> Option<E
     Some(says_itself(pod).unwrap_or_else(|| silent(pod, job)))
 }
 
-/// What the pod itself says of its end.
+/// The end as the pod itself tells it.
 fn says_itself(pod: &PodFacts) -> Option<Ended> {
     out_of_memory(pod)
         .or_else(|| success(pod))
@@ -99,6 +85,11 @@ impl Ended {
         Self { reason: Reason::ReportedError, message, reported: Some(reported.clone()), ..self }
     }
 
+    /// Nothing is there any longer that could say more.
+    pub(super) fn unseen(reason: Reason, message: String) -> Self {
+        Self { reason, message, exit_code: None, at: None, reported: None, left: None }
+    }
+
     fn new(pod: &PodFacts, reason: Reason, message: impl Into<String>) -> Self {
         let (exit_code, at, left) = match &pod.work {
             Work::Ended { exit_code, at, left } => (Some(*exit_code), *at, left.clone()),
@@ -133,7 +124,7 @@ fn not_startable(pod: &PodFacts) -> Option<Ended> {
 
 fn overdue(pod: &PodFacts) -> Option<Ended> {
     let by_kubelet = pod.reason.as_deref() == Some("DeadlineExceeded");
-    // Ours to end when the kubelet did not: see `lifecycle`.
+    // Ours to end when the kubelet did not: see `by_job`.
     let by_us =
         pod.deleted_at.zip(due_to_end(pod)).is_some_and(|(deleted, due)| deleted >= due) && !ended_by_itself(pod);
     let seconds = pod.timeout_seconds.unwrap_or_default();
@@ -180,7 +171,7 @@ fn refused_by_node(pod: &PodFacts) -> Option<Ended> {
     }
 }
 
-/// What a deletion leaves: the work was ended by SIGTERM or SIGKILL.
+/// Exit codes that a deletion leaves: the work was ended by SIGTERM or SIGKILL.
 const SIGNALLED: [i32; 2] = [143, 137];
 
 /// Its work ended before anybody asked for the pod's deletion. Where it is not known when that was, the exit
@@ -213,7 +204,7 @@ fn failed_init(pod: &PodFacts) -> Option<Ended> {
     Some(Ended { exit_code: Some(*code), ..Ended::new(pod, Reason::ExitCode, message) })
 }
 
-/// What is told of work that succeeded and whose pod nobody could ask.
+/// The message for work that succeeded and whose pod nobody could ask.
 pub fn result_lost(job: &str) -> String {
     format!("the Job {job} succeeded, but its pod was gone before the result could be read")
 }
@@ -253,7 +244,7 @@ fn brief(left: &str) -> String {
     text::cut(line.trim_start_matches('\u{fffd}'), BRIEF)
 }
 
-/// What the result file's content is: JSON, else text; and whether it was cut off, in a pod of so many containers.
+/// Reads the result file: JSON, else text; and whether it was cut off, in a pod of so many containers.
 pub fn result(left: &str, containers: usize) -> (Value, bool) {
     if let Ok(value) = serde_json::from_str(left) {
         return (value, false);
@@ -262,45 +253,5 @@ pub fn result(left: &str, containers: usize) -> (Value, bool) {
     (Value::String(left.trim_end_matches('\n').to_owned()), left.len() >= room)
 }
 
-/// The type's rules first; then what the work reported; then the built-in judgement.
-pub fn judge(ended: &Ended, rules: &[FailureRule]) -> Verdict {
-    if ended.has_succeeded() {
-        return Verdict::Succeeded;
-    }
-    let by_rule = rules.iter().find(|rule| matches(rule, ended)).map(|rule| match rule.action {
-        FailureAction::Fail => Verdict::FailedForGood,
-        FailureAction::Retry => Verdict::Failed,
-        FailureAction::Ignore => Verdict::Disrupted,
-    });
-    by_rule.or_else(|| by_report(ended)).unwrap_or_else(|| built_in(ended.reason))
-}
-
-fn matches(rule: &FailureRule, ended: &Ended) -> bool {
-    let type_ = ended.reported.as_ref().and_then(|reported| reported.type_.as_ref());
-    let exit_code =
-        rule.exit_codes.as_ref().is_none_or(|codes| ended.exit_code.is_some_and(|code| codes.contains(&code)));
-    let reason = rule.reasons.as_ref().is_none_or(|reasons| reasons.contains(&ended.reason));
-    let error_type = rule.error_types.as_ref().is_none_or(|types| type_.is_some_and(|type_| types.contains(type_)));
-    exit_code && reason && error_type
-}
-
-fn by_report(ended: &Ended) -> Option<Verdict> {
-    Some(if ended.reported.as_ref()?.retryable? { Verdict::Failed } else { Verdict::FailedForGood })
-}
-
-fn built_in(reason: Reason) -> Verdict {
-    match reason {
-        Reason::Evicted
-        | Reason::Preempted
-        | Reason::NodeLost
-        | Reason::PodDeleted
-        | Reason::JobDeleted
-        | Reason::WorkerLost => Verdict::Disrupted,
-        Reason::ImageUnavailable | Reason::ContainerConfig => Verdict::FailedForGood,
-        _ => Verdict::Failed,
-    }
-}
-
 #[cfg(test)]
-#[path = "ended_tests.rs"]
 mod tests;

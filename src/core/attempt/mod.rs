@@ -1,6 +1,209 @@
-//! One try at a task: what is known of its Job and its pod, how it ended, and what follows from that.
+//! One try at a task, whoever runs it: the questions that a task's life asks of it, with each executor's answers.
+//!
+//! Another executor is another arm of `Attempt` with the same answers; nothing in `task` asks which one it is.
 
 pub mod backoff;
+mod by_job;
 pub mod ended;
 pub mod facts;
+pub mod id;
+pub mod needs;
+pub mod others;
+pub mod reporter;
 pub mod reports;
+mod starting;
+pub mod verdict;
+mod without_pod;
+
+use jiff::Timestamp;
+
+use crate::Reason;
+use by_job::ByJob;
+use ended::Ended;
+use facts::{Observed, Unanswered, Why};
+use needs::{Answered, Needs};
+use reports::Reports;
+use task_manager_api::{Task, TaskStatus};
+
+pub use by_job::job_name;
+
+/// The present attempt of a task, or its last one.
+pub enum Attempt<'a> {
+    /// A Job and its pod.
+    Job(ByJob<'a>),
+}
+
+/// How far an attempt is, and what is to happen to it for that.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Stage {
+    /// Nothing of it is there: it is to be launched.
+    NotLaunched,
+    /// It is on its way or at work.
+    Live(Live),
+    /// It, or something that stands in its way, is to be ended by us.
+    ToEnd(Ending),
+    /// It will be clear later how it ended, without anything being done.
+    Unclear {
+        until: Option<Timestamp>,
+    },
+    /// The launch made nothing that could run: it was no attempt.
+    NeverLaunched(Why),
+    /// It was launched, and no node took it.
+    NotPlaced(Why),
+    Ended(Ended),
+}
+
+/// News of an attempt that has not ended.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Live {
+    pub news: Why,
+    /// From when on it is worth a write.
+    pub news_at: Option<Timestamp>,
+    /// When something else of it is due.
+    pub wake: Option<Timestamp>,
+}
+
+/// The next step of ending something.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Ending {
+    Delete(Deletion),
+    /// All that can be asked for was asked for.
+    Wait {
+        until: Option<Timestamp>,
+    },
+}
+
+/// A Job or pod of a task that is to be deleted. `why` is for people.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Deletion {
+    pub child: Child,
+    pub name: String,
+    pub uid: String,
+    pub why: Reason,
+}
+
+/// The kinds of objects that a task may own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Child {
+    /// It goes with its pod.
+    Job,
+    Pod,
+}
+
+/// Where an attempt runs or ran.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Ran {
+    pub pod: String,
+    pub node: Option<String>,
+    /// When its node took it on.
+    pub started_at: Option<Timestamp>,
+    /// Its work, or what prepares that, has begun.
+    pub has_begun: bool,
+    /// How many containers share the room that a pod has for results.
+    pub containers: usize,
+}
+
+impl<'a> Attempt<'a> {
+    /// `None` where a later version of this operator admitted the task to an executor that is not known here.
+    pub fn of(task: &'a Task, observed: &'a Observed, now: Timestamp) -> Option<Self> {
+        has_known_executor(task.status_or_default()).then(|| Self::Job(ByJob::of(task, observed, now)))
+    }
+
+    /// How far it is, given how many seconds it may take to start.
+    pub fn stage(&self, start_within: i64) -> Stage {
+        match self {
+            Self::Job(job) => job.stage(start_within),
+        }
+    }
+
+    /// How it ended, if it has.
+    pub fn ended(&self) -> Option<Ended> {
+        match self {
+            Self::Job(job) => job.ended(),
+        }
+    }
+
+    /// Nothing of it can run any longer, as far as is known.
+    pub fn can_run_no_more(&self) -> bool {
+        match self {
+            Self::Job(job) => job.can_run_no_more(),
+        }
+    }
+
+    /// The next step of ending it, for `why`.
+    pub fn stop(&self, why: Reason) -> Ending {
+        match self {
+            Self::Job(job) => job.stop(why),
+        }
+    }
+
+    /// It was launched, by what is seen of it or by what the status says.
+    pub fn was_launched(&self) -> bool {
+        match self {
+            Self::Job(job) => job.was_launched(),
+        }
+    }
+
+    pub fn ran(&self) -> Option<Ran> {
+        match self {
+            Self::Job(job) => job.ran(),
+        }
+    }
+
+    /// From when it counts how long it has been at work or on its way; `None` where nothing is there that works.
+    pub fn at_work_from(&self) -> Option<Timestamp> {
+        match self {
+            Self::Job(job) => job.at_work_from(),
+        }
+    }
+
+    /// The reports of its work. Those of another attempt, or from elsewhere, count for nothing.
+    pub fn reports(&self) -> Option<&'a Reports> {
+        match self {
+            Self::Job(job) => job.reports(),
+        }
+    }
+
+    /// Why its launch was refused for good.
+    pub fn launch_refused(&self) -> Option<&'a Why> {
+        match self {
+            Self::Job(job) => job.launch_refused(),
+        }
+    }
+
+    /// Its launch was asked for, and nobody said whether it took place.
+    pub fn launch_unanswered(&self) -> Option<&'a Unanswered> {
+        match self {
+            Self::Job(job) => job.launch_unanswered(),
+        }
+    }
+
+    /// Something that an attempt before it left to be removed, once this one is there.
+    pub fn leftover(&self, why: Reason) -> Option<Deletion> {
+        match self {
+            Self::Job(job) => job.leftover(why),
+        }
+    }
+
+    /// The next question that must be answered before anything is decided about it. `gives_slot_back` says whether the
+    /// slot would be given back if nothing more were known.
+    pub fn needs(&self, answered: Answered, gives_slot_back: impl FnOnce() -> bool) -> Needs {
+        match self {
+            Self::Job(job) => job.needs(answered, gives_slot_back),
+        }
+    }
+}
+
+/// The executor that this version of the operator knows; a status that names none means it.
+const JOB: &str = "Job";
+
+fn has_known_executor(status: &TaskStatus) -> bool {
+    let executor = status.admitted.as_ref().and_then(|admitted| admitted.executor.as_deref());
+    executor.is_none_or(|executor| executor == JOB)
+}
+
+/// A later version of this operator admitted the task to an executor that is not known here: nothing is known of what
+/// runs for it, so it is left alone, and its slot stays counted.
+pub fn is_left_alone(task: &Task) -> bool {
+    !has_known_executor(task.status_or_default())
+}

@@ -1,9 +1,9 @@
-//! What the work says of itself over HTTP: how far it is, why it will fail, and that it has handed over its result.
-//! Here its words are read with bounds; what follows from them is decided in `lifecycle`.
+//! Reports of the work over HTTP: its progress, the error for which it will fail, and that its result is stored. Here they
+//! are read with bounds; `task` decides what follows from them.
 
 use serde::{Deserialize, Serialize};
 
-use crate::telling::text;
+use super::id::AttemptId;
 use task_manager_api::{Progress, ReportedError, ResultRef};
 
 /// Characters of a progress' message.
@@ -14,56 +14,57 @@ const ERROR_TYPE: usize = 128;
 /// Floats above this are not known to the last digit.
 const EXACT: f64 = 9_007_199_254_740_992.0;
 
-/// What one pod has said so far.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct Said {
-    /// The pod's uid.
+/// Everything that one attempt has reported so far, and from which pod. Another attempt begins with nothing, also in the same pod.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Reports {
+    pub attempt: AttemptId,
+    /// The uid of the pod that reported.
     pub pod: String,
     pub progress: Option<Progress>,
     pub error: Option<ReportedError>,
     pub result: Option<ResultRef>,
 }
 
-/// One thing that a pod says.
+/// One report.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Word {
+pub enum Report {
     Progress(Progress),
     Error(ReportedError),
     /// Its result is in the store.
     Result(ResultRef),
 }
 
-impl Said {
-    pub fn of(pod: &str) -> Self {
-        Self { pod: pod.into(), ..Self::default() }
+impl Reports {
+    pub fn none(attempt: AttemptId, pod: &str) -> Self {
+        Self { attempt, pod: pod.into(), progress: None, error: None, result: None }
     }
 
-    /// The last word of each kind counts.
-    pub fn hear(&mut self, word: Word) {
-        match word {
-            Word::Progress(progress) => self.progress = Some(progress),
-            Word::Error(error) => self.error = Some(error),
-            Word::Result(result) => self.result = Some(result),
+    /// The last report of each kind counts.
+    pub fn take(&mut self, report: Report) {
+        match report {
+            Report::Progress(progress) => self.progress = Some(progress),
+            Report::Error(error) => self.error = Some(error),
+            Report::Result(result) => self.result = Some(result),
         }
     }
 }
 
-/// Why a word is refused, and which field it is.
+/// Why a report is refused, and for which field.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 #[error("{why}")]
-pub struct Unclear {
+pub struct InvalidReport {
     pub field: Option<&'static str>,
     pub why: &'static str,
 }
 
-/// How far the work is, as it says it. A percentage is kept within 0 and 100, and rounded down; numbers of items are
+/// A progress report. A percentage is kept within 0 and 100, and rounded down; numbers of items are
 /// whole.
 pub fn progress(
     percent: Option<f64>,
     done: Option<f64>,
     total: Option<f64>,
     message: Option<&str>,
-) -> Result<Progress, Unclear> {
+) -> Result<Progress, InvalidReport> {
     let message = message.map(|text| line(text, PROGRESS_MESSAGE)).filter(|text| !text.is_empty());
     let progress = Progress {
         percent: percent.map(|percent| percent.clamp(0.0, 100.0) as i32),
@@ -73,26 +74,30 @@ pub fn progress(
         updated_at: None,
     };
     if progress == Progress::default() {
-        return Err(Unclear { field: None, why: "say how far it is: percent, done, total or message" });
+        return Err(InvalidReport { field: None, why: "say how far it is: percent, done, total or message" });
     }
     Ok(progress)
 }
 
-fn count(number: f64, field: &'static str) -> Result<i64, Unclear> {
+fn count(number: f64, field: &'static str) -> Result<i64, InvalidReport> {
     let is_count = number.fract() == 0.0 && (0.0..=EXACT).contains(&number);
     if is_count {
         Ok(number as i64)
     } else {
-        Err(Unclear { field: Some(field), why: "it counts items: 0, 1, 2 and so on" })
+        Err(InvalidReport { field: Some(field), why: "it counts items: 0, 1, 2 and so on" })
     }
 }
 
-/// Why the work will fail, as it says it.
-pub fn error(type_: Option<&str>, message: Option<&str>, retryable: Option<bool>) -> Result<ReportedError, Unclear> {
+/// A report of the error for which the work will fail.
+pub fn error(
+    type_: Option<&str>,
+    message: Option<&str>,
+    retryable: Option<bool>,
+) -> Result<ReportedError, InvalidReport> {
     let text = |text: Option<&str>, most| text.map(|text| line(text, most)).filter(|text| !text.is_empty());
     let error = ReportedError { type_: text(type_, ERROR_TYPE), message: text(message, ERROR_MESSAGE), retryable };
     if error == ReportedError::default() {
-        return Err(Unclear { field: None, why: "say what is wrong: type, message or retryable" });
+        return Err(InvalidReport { field: None, why: "say what is wrong: type, message or retryable" });
     }
     Ok(error)
 }
@@ -103,16 +108,18 @@ pub fn same(one: &Progress, other: &Progress) -> bool {
     undated(one) == undated(other)
 }
 
-/// `said` in one line of at most so many characters.
-fn line(said: &str, most: usize) -> String {
-    let clean: String = said.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
-    text::cut(clean.trim(), most)
+/// `text` in one line of at most so many characters.
+fn line(text: &str, most: usize) -> String {
+    let clean: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
+    crate::telling::text::cut(clean.trim(), most)
 }
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use jiff::Timestamp;
     use proptest::prelude::*;
+
+    use super::*;
 
     #[test]
     fn a_percentage_is_kept_within_its_bounds() {
@@ -142,14 +149,15 @@ mod tests {
     }
 
     #[test]
-    fn the_last_word_of_each_kind_counts() {
-        let mut said = Said::of("p");
+    fn the_last_report_of_each_kind_counts() {
+        let attempt = AttemptId { uid: "uid".into(), run_id: "1".into(), began: Timestamp::UNIX_EPOCH, attempt: 1 };
+        let mut reports = Reports::none(attempt, "p");
         for percent in [10.0, 20.0] {
-            said.hear(Word::Progress(progress(Some(percent), None, None, None).expect("clear")));
+            reports.take(Report::Progress(progress(Some(percent), None, None, None).expect("clear")));
         }
-        said.hear(Word::Error(error(Some("Broken"), None, None).expect("clear")));
-        assert_eq!(said.progress.and_then(|progress| progress.percent), Some(20));
-        assert_eq!((said.error.and_then(|error| error.type_).as_deref(), said.result), (Some("Broken"), None));
+        reports.take(Report::Error(error(Some("Broken"), None, None).expect("clear")));
+        assert_eq!(reports.progress.and_then(|progress| progress.percent), Some(20));
+        assert_eq!((reports.error.and_then(|error| error.type_).as_deref(), reports.result), (Some("Broken"), None));
     }
 
     proptest! {

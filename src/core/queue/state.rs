@@ -150,6 +150,7 @@ impl PendingTask {
         Admitted {
             queue: self.queue.1.to_string(),
             type_: Some(self.task_type.1.to_string()),
+            executor: None,
             kb_id: self.kb_id.as_deref().map(str::to_owned),
             resources: holds::to_quantities(&self.requests),
         }

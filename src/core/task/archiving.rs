@@ -1,9 +1,12 @@
-//! Archive before forget: what ends a run, and what takes its place, is written only together with its record.
+//! Archive before forget: the status that ends a run, and the one that takes its place, are written only together with its
+//! record.
 //!
-//! While the archive does not take the record, the end is written all the same and says so; what would wipe it out
-//! waits: a new run, and the removal of Jobs and of the task itself.
+//! While the archive does not take the record, the end is written all the same and says so. A new run, and the removal of
+//! Jobs and of the task itself, wait.
 
-use super::{Action, Decision, View};
+use super::look::Look;
+use super::{Action, Decision};
+use crate::attempt::facts::LogOf;
 use crate::telling::conditions;
 use crate::telling::conditions::Explanation;
 use task_manager_api::{State, Task, TaskStatus};
@@ -13,19 +16,12 @@ use task_manager_api::{State, Task, TaskStatus};
 pub struct Recording {
     /// The run as it ended.
     pub ended: TaskStatus,
-    /// Whose last lines belong into the record.
+    /// The container whose last lines belong into the record.
     pub log_of: Option<LogOf>,
     /// Written once the record is there.
     pub then: TaskStatus,
     /// Written where the archive does not take it now. Without this nothing is.
     pub meanwhile: Option<TaskStatus>,
-}
-
-/// A container that has written a log.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct LogOf {
-    pub pod: String,
-    pub container: String,
 }
 
 /// The task is gone, and the archive was not given what became of its last run.
@@ -34,12 +30,12 @@ pub fn leaves_unrecorded(task: &Task) -> bool {
 }
 
 /// No decision that ends a run goes past this: its record comes first.
-pub(super) fn first(view: &View, decision: Decision) -> Decision {
+pub(super) fn first(look: &Look, decision: Decision) -> Decision {
     let Decision { action, wake } = decision;
     let action = match action {
-        Action::Write(status) if status.state.is_final() && !view.status.state.is_final() => {
+        Action::Write(status) if status.state.is_final() && !look.status.state.is_final() => {
             let [then, meanwhile] = [true, false].map(|there| archived(&status, there));
-            record(view, then.clone(), then, Some(meanwhile))
+            record(look, then.clone(), then, Some(meanwhile))
         }
         action => action,
     };
@@ -50,21 +46,19 @@ fn archived(status: &TaskStatus, there: bool) -> TaskStatus {
     TaskStatus { archived: Some(there), ..status.clone() }
 }
 
-fn record(view: &View, ended: TaskStatus, then: TaskStatus, meanwhile: Option<TaskStatus>) -> Action {
-    let log_of = log_of(view, &ended);
-    let meanwhile = meanwhile.filter(|status| *status != view.status);
+fn record(look: &Look, ended: TaskStatus, then: TaskStatus, meanwhile: Option<TaskStatus>) -> Action {
+    let log_of = log_of(look, &ended);
+    let meanwhile = meanwhile.filter(|status| *status != look.status);
     Action::Record(Box::new(Recording { ended, log_of, then, meanwhile }))
 }
 
-/// What is read again weeks later is why something failed. A success costs no request.
-fn log_of(view: &View, ended: &TaskStatus) -> Option<LogOf> {
+/// Weeks later people read again why something failed. A success costs no request.
+fn log_of(look: &Look, ended: &TaskStatus) -> Option<LogOf> {
     let last = ended.attempts.last().filter(|_| ended.state == State::Failed)?;
-    let mut pods = view.around.observed.pods.iter();
-    let pod = pods.find(|pod| last.pod.as_ref() == Some(&pod.name) && !pod.is_gone() && pod.has_started())?;
-    Some(LogOf { pod: pod.name.clone(), container: pod.container.clone()? })
+    look.input.observed.log_of(last.pod.as_ref()?)
 }
 
-impl View<'_> {
+impl Look<'_> {
     /// The record of this final run is still to be written.
     pub(super) fn recorded_late(&self) -> Decision {
         let then = archived(&self.status, true);
@@ -75,8 +69,8 @@ impl View<'_> {
     /// behind, unless a record of it was put.
     pub(super) fn begins_anew(&self, ended: &TaskStatus) -> Decision {
         let was_launched = self.status.attempt > 0 || self.status.state.is_final();
-        let is_told = ended.is_archived() || !was_launched;
-        if is_told && !self.around.record_in_doubt {
+        let is_recorded = ended.is_archived() || !was_launched;
+        if is_recorded && !self.input.record_in_doubt {
             return Decision::write(self.new_run());
         }
         let waits = self.waits_for_the_record(ended);
@@ -104,8 +98,8 @@ impl View<'_> {
         }
     }
 
-    /// The same end, as the present generation of the task is told it.
-    pub(super) fn retold(&self) -> TaskStatus {
+    /// The same end, with the conditions of the task's present generation.
+    pub(super) fn of_present_generation(&self) -> TaskStatus {
         let status = &self.status;
         let said = Explanation {
             state: status.state,

@@ -3,44 +3,37 @@
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::{Action, Decision, View, earliest};
-use crate::attempt::facts::JobFacts;
-use crate::time::after;
+use super::look::Look;
+use super::{Action, Decision};
+use crate::attempt::{Attempt, others};
+use crate::time::{after, earliest};
 
-pub(super) fn decide(view: &View) -> Decision {
-    let observed = view.around.observed;
-    let mut kept = observed.jobs.iter().filter(|job| !job.gone && !job.deleting);
-    if view.wants_new_run() {
-        return view.begins_anew(&view.status);
+pub(super) fn decide(look: &Look, attempt: &Attempt) -> Decision {
+    if look.wants_new_run() {
+        return look.begins_anew(&look.status);
     }
-    if view.task.metadata.generation.is_some_and(|seen| seen != view.status.observed_generation) {
-        return Decision::write(view.retold());
+    if look.task.metadata.generation.is_some_and(|seen| seen != look.status.observed_generation) {
+        return Decision::write(look.of_present_generation());
     }
-    // The Job of an attempt before, where the last one ended before anybody had time to remove it.
-    let last = view.job_name();
-    let last_is_there = observed.jobs.iter().any(|job| job.name == last && !job.gone);
-    if let Some(job) = kept.clone().find(|job| last_is_there && job.name != last) {
-        return Decision::act(removal(view, job));
+    // Where the last attempt ended before anybody had time to remove what the one before it left.
+    if let Some(leftover) = attempt.leftover(look.status.reason) {
+        return Decision::act(Action::Delete(leftover));
     }
-    if !view.status.is_archived() || view.around.record_in_doubt {
-        return view.recorded_late();
+    if !look.status.is_archived() || look.input.record_in_doubt {
+        return look.recorded_late();
     }
-    let expires = after_end(view, view.task.spec.ttl_seconds_after_finished.map(i64::from));
-    if view.is_past(expires) {
+    let expires = after_end(look, look.task.spec.ttl_seconds_after_finished.map(i64::from));
+    if look.is_past(expires) {
         return Decision::act(Action::DeleteTask);
     }
-    let forgotten = after_end(view, Some(view.around.settings.keep_finished_seconds));
-    match kept.next() {
-        Some(job) if view.is_past(forgotten) => Decision::act(removal(view, job)),
+    let forgotten = after_end(look, Some(look.input.settings.keep_finished_seconds));
+    match others::kept_for_its_logs(&look.input.observed, look.status.reason) {
+        Some(kept) if look.is_past(forgotten) => Decision::act(Action::Delete(kept)),
         Some(_) => Decision::wake_at(earliest([expires, forgotten])),
         None => Decision::wake_at(expires),
     }
 }
 
-fn removal(view: &View, job: &JobFacts) -> Action {
-    Action::DeleteJob { name: job.name.clone(), uid: job.uid.clone(), why: view.status.reason }
-}
-
-fn after_end(view: &View, seconds: Option<i64>) -> Option<Timestamp> {
-    Some(after(view.status.finished_at.as_ref()?.0, SignedDuration::from_secs(seconds?)))
+fn after_end(look: &Look, seconds: Option<i64>) -> Option<Timestamp> {
+    Some(after(look.status.finished_at.as_ref()?.0, SignedDuration::from_secs(seconds?)))
 }

@@ -1,63 +1,56 @@
-//! What the work says of itself while it runs, on its way into the task's status. What must outlive us (its error,
-//! and that its result is stored) is written at once; progress now and then, for each write costs the API server
-//! more than it tells.
+//! The work's reports on their way into the task's status. Errors, and that a result is stored, must outlive us and are
+//! written at once; progress now and then, for each write costs the API server more than it tells.
 
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
 
-use super::View;
-use crate::attempt::facts::{PodFacts, TOLD_AFTER};
-use crate::attempt::reports;
-use crate::attempt::reports::Said;
+use super::look::Look;
+use crate::attempt::Attempt;
+use crate::attempt::facts::TOLD_AFTER;
+use crate::attempt::reports::{Reports, same};
 use crate::time::after;
 use task_manager_api::{Progress, TaskStatus};
 
 /// Progress is written so often at most.
 const PROGRESS_EVERY: SignedDuration = SignedDuration::from_secs(10);
 
-impl<'a> View<'a> {
-    /// With what this pod of the present attempt has said, as far as it is due to be written.
-    pub(super) fn with_words(&self, pod: Option<&PodFacts>) -> Self {
-        let Some((pod, said)) = pod.and_then(|pod| Some((pod, self.said(pod)?))) else { return self.clone() };
-        let progress = said.progress.as_ref().filter(|_| self.is_past(Some(self.progress_due(pod))));
-        self.having(said, progress)
+impl Look<'_> {
+    /// With what the attempt has reported, as far as it is due to be written.
+    pub(super) fn with_due_reports(&self, attempt: &Attempt) -> Self {
+        let Some(reports) = attempt.reports() else { return self.clone() };
+        let is_due = self.is_past(self.progress_due(attempt));
+        self.having(reports, reports.progress.as_ref().filter(|_| is_due))
     }
 
-    /// The same when nothing follows any more: the last progress too.
-    pub(super) fn with_last_words(&self, pod: Option<&PodFacts>) -> Self {
-        pod.and_then(|pod| self.said(pod))
-            .map_or_else(|| self.clone(), |said| self.having(said, said.progress.as_ref()))
+    /// The same when nothing follows any longer: the last progress too.
+    pub(super) fn with_last_reports(&self, attempt: &Attempt) -> Self {
+        attempt.reports().map_or_else(|| self.clone(), |reports| self.having(reports, reports.progress.as_ref()))
     }
 
-    /// When what this pod has said is to be written; `None` when all is.
-    pub(super) fn words_due(&self, pod: &PodFacts) -> Option<Timestamp> {
-        let progress = self.said(pod)?.progress.as_ref()?;
-        self.is_news(progress).then(|| self.progress_due(pod))
-    }
-
-    /// What another pod has said, of an attempt before mostly, counts for nothing.
-    fn said(&self, pod: &PodFacts) -> Option<&'a Said> {
-        self.around.observed.said.as_ref().filter(|said| said.pod == pod.uid)
+    /// When the latest progress is to be written; `None` where it is written.
+    pub(super) fn reports_due(&self, attempt: &Attempt) -> Option<Timestamp> {
+        let progress = attempt.reports()?.progress.as_ref()?;
+        self.progress_due(attempt).filter(|_| self.is_news(progress))
     }
 
     fn is_news(&self, progress: &Progress) -> bool {
-        !self.status.progress.as_ref().is_some_and(|written| reports::same(written, progress))
+        !self.status.progress.as_ref().is_some_and(|written| same(written, progress))
     }
 
-    /// Work that is over within ten seconds is told of by its final write alone.
-    fn progress_due(&self, pod: &PodFacts) -> Timestamp {
-        let told = after(pod.started_from().unwrap_or(pod.age_from()), TOLD_AFTER);
+    /// The progress of work that is over within ten seconds is written with its end alone.
+    fn progress_due(&self, attempt: &Attempt) -> Option<Timestamp> {
+        let told = after(attempt.at_work_from()?, TOLD_AFTER);
         let written = self.status.progress.as_ref().and_then(|progress| progress.updated_at.as_ref());
-        written.map_or(told, |written| after(written.0, PROGRESS_EVERY).max(told))
+        Some(written.map_or(told, |written| after(written.0, PROGRESS_EVERY).max(told)))
     }
 
-    fn having(&self, said: &Said, progress: Option<&Progress>) -> Self {
+    fn having(&self, reports: &Reports, progress: Option<&Progress>) -> Self {
         let progress = progress.filter(|progress| self.is_news(progress));
         let dated = progress.map(|progress| Progress { updated_at: Some(MicroTime(self.now)), ..progress.clone() });
         let status = TaskStatus {
             progress: dated.or_else(|| self.status.progress.clone()),
-            reported_error: said.error.clone().or_else(|| self.status.reported_error.clone()),
-            result_ref: said.result.clone().or_else(|| self.status.result_ref.clone()),
+            reported_error: reports.error.clone().or_else(|| self.status.reported_error.clone()),
+            result_ref: reports.result.clone().or_else(|| self.status.result_ref.clone()),
             ..self.status.clone()
         };
         Self { status, ..self.clone() }

@@ -3,11 +3,14 @@
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
 
-use super::{View, queued_at};
+use super::look::Look;
+use crate::attempt::Ran;
 use crate::attempt::backoff;
 use crate::attempt::ended;
-use crate::attempt::ended::{Ended, Verdict};
-use crate::attempt::facts::{PodFacts, Why};
+use crate::attempt::ended::Ended;
+use crate::attempt::facts::Why;
+use crate::attempt::id::{next_attempt, run_began};
+use crate::attempt::verdict::Verdict;
 use crate::telling::conditions;
 use crate::telling::conditions::Explanation;
 use crate::{ParsedType, Policy, Reason};
@@ -18,7 +21,7 @@ const ATTEMPTS_KEPT: usize = 10;
 const RESULT_CUT: &str = "the result filled all the room there was (4096 bytes, less in a pod of many containers), so only a \
     part of it may be kept, as text: hand over a longer one with PUT /worker/v1/result";
 
-/// What admission found out about a task.
+/// The result of admission for one task.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Admission {
     pub arrival: u64,
@@ -38,15 +41,13 @@ fn saying(mut status: TaskStatus, task: &Task, state: State, why: &Why, now: Tim
     status
 }
 
-pub(super) fn because(reason: Reason, message: impl Into<String>) -> Why {
-    Why { reason, message: message.into() }
-}
-
-pub(super) fn admitted(task: &Task, kind: &ParsedType, admission: &Admission, now: Timestamp) -> TaskStatus {
+/// The status that admits a task: written before anything is launched, so that a stop in between leaves a
+/// trace of the slot, never a pod that nobody counts.
+pub fn admitted(task: &Task, kind: &ParsedType, admission: &Admission, now: Timestamp) -> TaskStatus {
     let before = next_attempt(task, admission.arrival);
     let status = TaskStatus {
         priority: Some(Policy::of(&task.spec, Some(&kind.spec)).priority),
-        queued_at: Some(MicroTime(queued_at(task, &before))),
+        queued_at: Some(MicroTime(run_began(task, &before))),
         admitted: Some(admission.holds.clone()),
         admitted_at: Some(MicroTime(now)),
         started_at: None,
@@ -57,46 +58,48 @@ pub(super) fn admitted(task: &Task, kind: &ParsedType, admission: &Admission, no
         result_ref: None,
         ..before
     };
-    saying(status, task, State::Processing, &because(Reason::Admitted, ""), now)
+    saying(status, task, State::Processing, &Why::new(Reason::Admitted, ""), now)
 }
 
-/// The status with the number of the attempt to come. That, the run and its arrival are what its Job is named by.
-pub(super) fn next_attempt(task: &Task, arrival: u64) -> TaskStatus {
-    let status = task.status.clone().unwrap_or_default();
-    TaskStatus {
-        attempt: status.attempt.saturating_add(1),
-        arrival: status.arrival.or_else(|| Some(arrival.to_string())),
-        ..status
-    }
-}
-
-impl View<'_> {
+impl Look<'_> {
     /// It waits, for `why`.
     pub(super) fn waiting(&self, why: &Why) -> TaskStatus {
         let status = TaskStatus {
             priority: Some(self.policy.priority),
-            arrival: Some(self.status.arrival.clone().unwrap_or_else(|| self.around.first_seen.to_string())),
+            arrival: Some(self.status.arrival.clone().unwrap_or_else(|| self.input.first_seen.to_string())),
             queued_at: Some(MicroTime(self.queued_at())),
             ..self.status.clone()
         };
         saying(status, self.task, State::Queued, why, self.now)
     }
 
-    /// It holds its slot, and this is what its pod is about.
-    pub(super) fn processing(&self, why: &Why, pod: Option<&PodFacts>) -> TaskStatus {
-        let started = pod.filter(|pod| pod.has_started());
+    /// It holds its slot, and this is what its attempt is about.
+    pub(super) fn processing(&self, why: &Why, ran: Option<&Ran>) -> TaskStatus {
         let status = TaskStatus {
-            started_at: started
-                .and_then(|pod| pod.started_at)
-                .map(MicroTime)
-                .or_else(|| self.status.started_at.clone()),
-            worker: pod.map(|pod| pod.name.clone()).or_else(|| self.status.worker.clone()),
+            started_at: self.started_at(ran.filter(|ran| ran.has_begun)),
+            worker: self.worker(ran),
             ..self.status.clone()
         };
         saying(status, self.task, State::Processing, why, self.now)
     }
 
-    /// It is final, with `why` as its last word.
+    fn started_at(&self, ran: Option<&Ran>) -> Option<MicroTime> {
+        ran.and_then(|ran| ran.started_at).map(MicroTime).or_else(|| self.status.started_at.clone())
+    }
+
+    fn worker(&self, ran: Option<&Ran>) -> Option<String> {
+        ran.map(|ran| ran.pod.clone()).or_else(|| self.status.worker.clone())
+    }
+
+    pub(super) fn cancelled(&self, why: &Why) -> TaskStatus {
+        self.finished(State::Cancelled, why)
+    }
+
+    pub(super) fn failed(&self, why: &Why) -> TaskStatus {
+        self.finished(State::Failed, why)
+    }
+
+    /// It is final, for `why`.
     pub(super) fn finished(&self, state: State, why: &Why) -> TaskStatus {
         let status = TaskStatus {
             priority: Some(self.policy.priority),
@@ -116,15 +119,15 @@ impl View<'_> {
         let status = TaskStatus {
             run_id: Some(self.task.spec.run_id.clone()),
             priority: Some(self.policy.priority),
-            arrival: Some(self.around.first_seen.to_string()),
+            arrival: Some(self.input.first_seen.to_string()),
             queued_at: Some(MicroTime(self.now)),
             conditions: self.status.conditions.clone(),
             ..TaskStatus::default()
         };
-        saying(status, self.task, State::Queued, &because(Reason::Queued, ""), self.now)
+        saying(status, self.task, State::Queued, &Why::new(Reason::Queued, ""), self.now)
     }
 
-    /// What was admitted is no more what would be launched: it is admitted anew.
+    /// Something else would be launched than what was admitted: it is admitted anew.
     pub(super) fn readmitted(&self, why: &Why) -> TaskStatus {
         let status = TaskStatus { next_attempt_at: Some(MicroTime(self.now)), ..self.without_attempt() };
         saying(status, self.task, State::Queued, why, self.now)
@@ -167,35 +170,29 @@ impl View<'_> {
     }
 
     /// The present attempt ended, and `verdict` is what follows.
-    pub(super) fn attempt_ended(&self, ended: &Ended, verdict: Verdict, pod: Option<&PodFacts>) -> TaskStatus {
-        let view = Self {
-            status: self.counted(ended, verdict, pod),
-            task: self.task,
-            around: self.around,
-            policy: self.policy.clone(),
-            now: self.now,
-        };
-        let status = &view.status;
-        let why = because(ended.reason, ended.message.clone());
+    pub(super) fn attempt_ended(&self, ended: &Ended, verdict: Verdict, ran: Option<&Ran>) -> TaskStatus {
+        let look = Self { status: self.counted(ended, verdict, ran), ..self.clone() };
+        let status = &look.status;
+        let why = Why::new(ended.reason, ended.message.clone());
         match verdict {
-            Verdict::Succeeded => view.completed(ended, &why, pod),
-            Verdict::FailedForGood => view.finished(State::Failed, &explained(&why, "not tried again")),
+            Verdict::Succeeded => look.completed(ended, &why, ran),
+            Verdict::FailedForGood => look.failed(&explained(&why, "not tried again")),
             Verdict::Failed if status.failures > self.policy.retry.limit => {
                 let tries = status.failures;
                 let times = if tries == 1 { "once".into() } else { format!("{tries} times") };
-                view.finished(State::Failed, &explained(&why, &format!("failed {times}, retries used up")))
+                look.failed(&explained(&why, &format!("failed {times}, retries used up")))
             }
             Verdict::Disrupted if status.disruptions > self.policy.retry.disruption_limit => {
                 let limit = self.policy.retry.disruption_limit;
-                view.finished(State::Failed, &explained(&why, &format!("lost more than {limit} times to the cluster")))
+                look.failed(&explained(&why, &format!("lost more than {limit} times to the cluster")))
             }
-            Verdict::Failed => view.retrying(&why, status.failures),
-            Verdict::Disrupted => view.retrying(&why, status.disruptions),
+            Verdict::Failed => look.retrying(&why, status.failures),
+            Verdict::Disrupted => look.retrying(&why, status.disruptions),
         }
     }
 
     /// The status with the ended attempt on its list and counted once.
-    fn counted(&self, ended: &Ended, verdict: Verdict, pod: Option<&PodFacts>) -> TaskStatus {
+    fn counted(&self, ended: &Ended, verdict: Verdict, ran: Option<&Ran>) -> TaskStatus {
         let (outcome, failures, disruptions) = match verdict {
             Verdict::Succeeded => (AttemptOutcome::Succeeded, 0, 0),
             Verdict::Disrupted => (AttemptOutcome::Disrupted, 0, 1),
@@ -206,20 +203,15 @@ impl View<'_> {
             disruptions: self.status.disruptions.saturating_add(disruptions),
             oom_kills: self.status.oom_kills.saturating_add(i32::from(ended.reason == Reason::OOMKilled)),
             given_back: 0,
-            attempts: self.attempts_with(ended, outcome, pod),
-            worker: pod.map(|pod| pod.name.clone()).or_else(|| self.status.worker.clone()),
-            started_at: pod.and_then(|pod| pod.started_at).map(MicroTime).or_else(|| self.status.started_at.clone()),
+            attempts: self.attempts_with(ended, outcome, ran),
+            worker: self.worker(ran),
+            started_at: self.started_at(ran),
             ..self.status.clone()
         }
     }
 
     /// The attempt was ended, in whatever way, because somebody asked for it.
-    pub(super) fn attempt_stopped(
-        &self,
-        why: &Why,
-        ended: Option<&Ended>,
-        pod: Option<&PodFacts>,
-    ) -> Vec<AttemptRecord> {
+    pub(super) fn attempt_stopped(&self, why: &Why, ended: Option<&Ended>, ran: Option<&Ran>) -> Vec<AttemptRecord> {
         let ended = Ended {
             reason: why.reason,
             message: why.message.clone(),
@@ -228,30 +220,30 @@ impl View<'_> {
             reported: None,
             left: None,
         };
-        self.attempts_with(&ended, AttemptOutcome::Cancelled, pod)
+        self.attempts_with(&ended, AttemptOutcome::Cancelled, ran)
     }
 
-    fn attempts_with(&self, ended: &Ended, outcome: AttemptOutcome, pod: Option<&PodFacts>) -> Vec<AttemptRecord> {
+    fn attempts_with(&self, ended: &Ended, outcome: AttemptOutcome, ran: Option<&Ran>) -> Vec<AttemptRecord> {
         let record = AttemptRecord {
             number: self.status.attempt,
-            started_at: pod.and_then(|pod| pod.started_at).map(MicroTime).or_else(|| self.status.started_at.clone()),
+            started_at: self.started_at(ran),
             finished_at: Some(MicroTime(ended.at.unwrap_or(self.now))),
             outcome,
             reason: ended.reason,
             message: (outcome != AttemptOutcome::Succeeded).then(|| conditions::shortened(&ended.message)),
             exit_code: ended.exit_code,
-            pod: pod.map(|pod| pod.name.clone()).or_else(|| self.status.worker.clone()),
-            node: pod.and_then(|pod| pod.node.clone()),
+            pod: self.worker(ran),
+            node: ran.and_then(|ran| ran.node.clone()),
         };
         let mut attempts = self.status.attempts.clone();
         attempts.push(record);
         attempts.split_off(attempts.len().saturating_sub(ATTEMPTS_KEPT))
     }
 
-    fn completed(&self, ended: &Ended, why: &Why, pod: Option<&PodFacts>) -> TaskStatus {
-        // What it handed over goes before what it left.
+    fn completed(&self, ended: &Ended, why: &Why, ran: Option<&Ran>) -> TaskStatus {
+        // A result that was handed over over HTTP goes before the result file.
         let left = ended.left.as_deref().filter(|_| self.status.result_ref.is_none());
-        let containers = pod.map_or(1, |pod| pod.containers);
+        let containers = ran.map_or(1, |ran| ran.containers);
         let (result, result_truncated) = left.map(|left| ended::result(left, containers)).unzip();
         let result_truncated = result_truncated.unwrap_or_default();
         let message = match why.reason {
@@ -259,7 +251,7 @@ impl View<'_> {
             Reason::Succeeded => "",
             _ => &why.message,
         };
-        TaskStatus { result, result_truncated, ..self.finished(State::Completed, &because(why.reason, message)) }
+        TaskStatus { result, result_truncated, ..self.finished(State::Completed, &Why::new(why.reason, message)) }
     }
 
     fn retrying(&self, why: &Why, times: i32) -> TaskStatus {
@@ -267,11 +259,11 @@ impl View<'_> {
         let seconds = pause.as_secs_f64().round();
         let status = TaskStatus { next_attempt_at: Some(MicroTime(self.now + pause)), ..self.slotless() };
         let message = format!("attempt {}: {}: {}", self.status.attempt, why.reason, why.message);
-        let why = explained(&because(Reason::WaitingForRetry, message), &format!("tried again after {seconds} s"));
+        let why = explained(&Why::new(Reason::WaitingForRetry, message), &format!("tried again after {seconds} s"));
         saying(status, self.task, State::Queued, &why, self.now)
     }
 }
 
 fn explained(why: &Why, how: &str) -> Why {
-    because(why.reason, conditions::followed(&why.message, how))
+    Why::new(why.reason, conditions::followed(&why.message, how))
 }

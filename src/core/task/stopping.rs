@@ -1,13 +1,13 @@
 //! A task that is to end though its work has not: cancelled, asked to run anew, or past its deadline. What runs is ended
 //! first, and only then is written what follows.
 
-use super::running::{Attempt, ended_unseen, ending_others, judged};
-use super::status::because;
-use super::{Decision, View, queued};
+use super::look::Look;
+use super::running::judged;
+use super::{Decision, queued};
 use crate::Reason;
-use crate::attempt::ended;
 use crate::attempt::ended::Ended;
 use crate::attempt::facts::Why;
+use crate::attempt::{Attempt, others};
 use task_manager_api::{State, TaskStatus};
 
 /// Why a task is to end though its work has not.
@@ -19,66 +19,58 @@ pub(super) enum Stop {
 }
 
 impl Stop {
-    pub(super) fn wanted(view: &View) -> Option<Self> {
-        if view.wants_new_run() {
+    pub(super) fn wanted(look: &Look) -> Option<Self> {
+        if look.wants_new_run() {
             Some(Self::NewRun)
-        } else if view.task.spec.cancel {
+        } else if look.task.spec.cancel {
             Some(Self::Cancel)
         } else {
-            view.is_past(view.deadline()).then_some(Self::Deadline)
+            look.is_past(look.deadline()).then_some(Self::Deadline)
         }
     }
 
-    fn why(self, view: &View) -> Why {
+    fn why(self, look: &Look) -> Why {
         match self {
-            Self::NewRun => because(Reason::Superseded, format!("runId is now {}", view.task.spec.run_id)),
-            Self::Cancel => because(Reason::Cancelled, "cancelled while it was processing"),
-            Self::Deadline => queued::overdue(view),
+            Self::NewRun => queued::superseded(look),
+            Self::Cancel => Why::new(Reason::Cancelled, "cancelled while it was processing"),
+            Self::Deadline => queued::overdue(look),
         }
     }
 }
 
-/// Ends what runs, and only then writes what follows.
-pub(super) fn stopping(view: &View, attempt: &Attempt, stop: Stop) -> Decision {
-    if !attempt.can_run_no_more(view.now) {
-        return tell_then_end(view, attempt, stop);
+pub(super) fn stopping(look: &Look, attempt: &Attempt, stop: Stop) -> Decision {
+    if !attempt.can_run_no_more() {
+        return say_so_then_end(look, attempt, stop);
     }
-    if let Some(ending) = ending_others(view) {
-        return ending;
+    if let Some(ending) = others::ending(look.task, &look.input.observed, look.now) {
+        return Decision::end(ending);
     }
-    let why = stop.why(view);
-    let ended = match attempt.pod {
-        Some(pod) => ended::ended(pod, attempt.job, view.now),
-        None => attempt.job.and_then(ended_unseen),
-    };
+    let (why, ended) = (stop.why(look), attempt.ended());
     let status = match (stop, &ended) {
         // Work that was done in time is not thrown away for a deadline, nor for another run.
-        (Stop::Deadline | Stop::NewRun, Some(ended)) if ended.has_succeeded() => judged(view, ended, attempt.pod),
-        (Stop::Deadline, ended) => stopped(view, attempt, ended.as_ref(), State::Failed, &why),
-        (Stop::Cancel | Stop::NewRun, ended) => stopped(view, attempt, ended.as_ref(), State::Cancelled, &why),
+        (Stop::Deadline | Stop::NewRun, Some(ended)) if ended.has_succeeded() => judged(look, attempt, ended),
+        (Stop::Deadline, ended) => stopped(look, attempt, ended.as_ref(), State::Failed, &why),
+        (Stop::Cancel | Stop::NewRun, ended) => stopped(look, attempt, ended.as_ref(), State::Cancelled, &why),
     };
-    if stop == Stop::NewRun { view.begins_anew(&status) } else { Decision::write(status) }
+    if stop == Stop::NewRun { look.begins_anew(&status) } else { Decision::write(status) }
 }
 
-/// Says first that it is stopping: a person who asked for it sees that it was heard, and whoever comes after us knows
-/// of the attempt though nothing of it may be left.
-fn tell_then_end(view: &View, attempt: &Attempt, stop: Stop) -> Decision {
-    let why = stop.why(view);
-    if view.status.reason != Reason::Stopping {
-        let stopping = because(Reason::Stopping, format!("{}; waiting for its pod to end", why.message));
-        return view.say(view.processing(&stopping, attempt.pod));
+/// The status first says that it is stopping: whoever asked for that sees that it was taken up, and an operator that
+/// starts later knows of the attempt though nothing of it may be left.
+fn say_so_then_end(look: &Look, attempt: &Attempt, stop: Stop) -> Decision {
+    let why = stop.why(look);
+    if look.status.reason != Reason::Stopping {
+        let stopping = Why::new(Reason::Stopping, format!("{}; waiting for its pod to end", why.message));
+        return look.write_if_news(look.processing(&stopping, attempt.ran().as_ref()));
     }
-    attempt.delete_job(why.reason)
+    Decision::end(attempt.stop(why.reason))
 }
 
-fn stopped(view: &View, attempt: &Attempt, ended: Option<&Ended>, state: State, why: &Why) -> TaskStatus {
-    let view = &view.with_last_words(attempt.pod);
-    // What is gone without a trace while nobody looked may have left its name in the status.
-    let told = view.status.worker.is_some() || view.status.reason == Reason::Stopping;
-    let was_launched = attempt.pod.is_some() || attempt.job.is_some() || told;
-    let attempts = match was_launched {
-        true => view.attempt_stopped(why, ended, attempt.pod),
-        false => view.status.attempts.clone(),
+fn stopped(look: &Look, attempt: &Attempt, ended: Option<&Ended>, state: State, why: &Why) -> TaskStatus {
+    let look = &look.with_last_reports(attempt);
+    let attempts = match attempt.was_launched() {
+        true => look.attempt_stopped(why, ended, attempt.ran().as_ref()),
+        false => look.status.attempts.clone(),
     };
-    TaskStatus { attempts, ..view.finished(state, why) }
+    TaskStatus { attempts, ..look.finished(state, why) }
 }

@@ -1,8 +1,10 @@
+mod asking;
+mod executors;
 mod once;
 mod recording;
+mod reports;
 mod scene;
 mod simulation;
 mod while_finished;
 mod while_processing;
 mod while_queued;
-mod words;

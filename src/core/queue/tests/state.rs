@@ -106,8 +106,13 @@ fn what_is_withheld_is_no_candidate() {
 fn a_task_holds_what_was_admitted_until_it_is_final_whatever_its_spec_says_later() {
     for state in [State::Queued, State::Processing, State::Completed, State::Failed, State::Cancelled] {
         let resources = BTreeMap::from([("cpu".to_owned(), Quantity("2".into()))]);
-        let admitted =
-            Admitted { queue: "before".into(), type_: Some("others".into()), kb_id: Some("kb-0".into()), resources };
+        let admitted = Admitted {
+            queue: "before".into(),
+            type_: Some("others".into()),
+            kb_id: Some("kb-0".into()),
+            executor: None,
+            resources,
+        };
         let status =
             TaskStatus { state, admitted: Some(admitted), priority: Some(Priority::Low), ..TaskStatus::default() };
         let mut task = Task { status: Some(status), ..task(json!({"priority": "high", "cancel": true, "kbId": "kb"})) };

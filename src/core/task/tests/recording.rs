@@ -61,7 +61,7 @@ fn nothing_is_removed_before_its_record_is_there() {
     assert_eq!(scene.write(10_000).decide(10_000).action, Action::DeleteTask);
     let scene = running(json!({})).pod_is(exits(0)).job_is(finished(true, 6)).write_without_archive(10);
     assert!(matches!(scene.decide(10_000).action, Action::Record(_)));
-    assert!(matches!(scene.write(10_000).decide(10_000).action, Action::DeleteJob { .. }));
+    assert!(matches!(scene.write(10_000).decide(10_000).action, Action::Delete(Deletion { child: Child::Job, .. })));
 }
 
 #[test]
@@ -70,7 +70,9 @@ fn what_still_runs_is_ended_though_the_archive_takes_nothing() {
     let mut late = scene.job(8);
     (late.name, late.uid) = ("late".into(), "uid of late".into());
     scene.observed.jobs.push(late);
-    assert!(matches!(scene.decide(11).action, Action::DeleteJob { name, .. } if name == "late"));
+    assert!(
+        matches!(scene.decide(11).action, Action::Delete(Deletion { child: Child::Job, name, .. }) if name == "late")
+    );
 }
 
 #[test]

@@ -1,15 +1,24 @@
 //! Builders: a task, what surrounds it, and its children as they are seen.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use serde_json::{Value, json};
 
 use crate::attempt::facts::{JobEnd, JobFacts, JobSeen, Phase, PodFacts, PodSeen, Why, Work};
+use crate::attempt::needs::{Answered, Needs};
 use crate::launch::holds;
 use crate::task::*;
+use crate::{ParsedType, Settings};
 use task_manager_api::{Admitted, AttemptOutcome, TaskTypeSpec};
+
+pub use crate::Reason;
+pub use crate::attempt::facts::{LogOf, Observed};
+pub use crate::attempt::{Child, Deletion, job_name};
+pub use crate::queue::Quota;
+pub use task_manager_api::{State, Task, TaskStatus};
 
 pub fn at(second: i64) -> Timestamp {
     Timestamp::from_second(1_000_000 + second).expect("a time")
@@ -85,26 +94,30 @@ pub fn running(spec: Value) -> Scene {
 }
 
 impl Scene {
-    fn around(&self) -> Surroundings<'_> {
-        Surroundings {
-            task_type: self.kind.as_ref(),
-            queue: self.queue.as_ref(),
-            observed: &self.observed,
+    /// Everything that is known before anything is asked for.
+    pub fn input(&self) -> Input {
+        Input {
+            task: Arc::new(self.task.clone()),
+            task_type: self.kind.clone().map(Arc::new),
+            queue: self.queue.clone(),
+            observed: self.observed.clone(),
             first_seen: self.first_seen,
-            earlier: &self.earlier,
+            earlier: self.earlier.clone(),
             record_in_doubt: self.record_in_doubt,
             namespace_ends: self.namespace_ends,
-            settings: &self.settings,
+            settings: Arc::new(self.settings.clone()),
+            answered: Answered::default(),
         }
     }
 
     pub fn decide(&self, second: i64) -> Decision {
-        decide(&self.task, &self.around(), at(second))
+        decide(&self.input(), at(second))
     }
 
     /// The API server is asked for the Job first.
     pub fn doubts(&self, second: i64) -> bool {
-        doubts_the_launch(&self.task, &self.around(), at(second))
+        let input = Input { answered: Answered { pods: true, ..Answered::default() }, ..self.input() };
+        matches!(needs(&input, at(second)), Needs::Job(_))
     }
 
     pub fn rests(&self, second: i64) -> bool {
@@ -119,7 +132,7 @@ impl Scene {
         decision.wake.map(|wake| wake.as_second() - at(0).as_second())
     }
 
-    /// What is written, by an archive that takes what it is given.
+    /// The status that is written while the archive takes what it is given.
     #[track_caller]
     pub fn writes(&self, second: i64) -> TaskStatus {
         match self.decide(second).action {
@@ -129,7 +142,7 @@ impl Scene {
         }
     }
 
-    /// What is to be recorded.
+    /// The record that is to be put.
     #[track_caller]
     pub fn records(&self, second: i64) -> Recording {
         match self.decide(second).action {
@@ -186,6 +199,7 @@ impl Scene {
         let spec = &self.task.spec;
         let holds = Admitted {
             queue: spec.queue.clone(),
+            executor: None,
             type_: Some(spec.type_.clone()),
             kb_id: spec.kb_id.clone(),
             resources: holds::to_quantities(&counted),

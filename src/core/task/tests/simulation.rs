@@ -2,7 +2,7 @@
 //! every way, Jobs and pods deleted by others, nodes that do not answer, edits, restarts, lost writes; under an operator
 //! whose clock is not the cluster's.
 //!
-//! What is checked holds at every moment: see `World::check` and `World::write`.
+//! The checks hold at every moment: see `World::check` and `World::write`.
 
 use std::collections::{HashMap, HashSet};
 
@@ -13,13 +13,19 @@ use serde_json::json;
 use super::scene::*;
 use crate::attempt::ended;
 use crate::attempt::facts::{JobEnd, JobFacts, Phase, PodFacts, Unanswered, Why, Work};
+use crate::attempt::id::{AttemptId, next_attempt};
+use crate::attempt::needs::Needs;
+use crate::attempt::others::is_forestalled;
 use crate::attempt::reports;
-use crate::attempt::reports::{Said, Word};
+use crate::attempt::reports::{Report, Reports};
+use crate::launch::names;
 use crate::queue::{QueueState, queue_state};
 use crate::task::*;
+use crate::time::after;
+use jiff::{SignedDuration, Timestamp};
 use task_manager_api::AttemptOutcome;
 
-/// What forged pods leave as their result.
+/// The result of forged pods.
 const FORGED: &str = "forged";
 const LIMIT: i32 = 2;
 const DISRUPTION_LIMIT: i32 = 3;
@@ -36,10 +42,10 @@ enum Move {
     PodEnds(End),
     NodesAnswer,
     JobIsCounted,
-    /// A pod speaks, any that ever was.
-    Says {
+    /// A pod reports, any that ever was.
+    Reports {
         pod: u8,
-        word: u8,
+        report: u8,
     },
     Restart,
     LoseNextWrite,
@@ -104,7 +110,7 @@ fn some_move() -> impl Strategy<Value = Move> {
         5 => end.prop_map(Move::PodEnds),
         1 => Just(Move::NodesAnswer),
         4 => Just(Move::JobIsCounted),
-        6 => any::<(u8, u8)>().prop_map(|(pod, word)| Move::Says { pod, word }),
+        6 => any::<(u8, u8)>().prop_map(|(pod, report)| Move::Reports { pod, report }),
         2 => Just(Move::Restart),
         2 => Just(Move::LoseNextWrite),
         1 => Just(Move::Refuse),
@@ -147,27 +153,38 @@ struct World {
     pods_made: i32,
     /// The uids of Jobs whose one pod was made.
     with_pod: Vec<String>,
-    /// What the operator remembers of what is gone.
+    /// Jobs and pods that are gone, as the operator remembers them.
     gone_jobs: Vec<JobFacts>,
     gone_pods: Vec<PodFacts>,
     /// And of what it has seen, by uid.
     seen_jobs: HashMap<String, JobFacts>,
     seen_pods: HashMap<String, PodFacts>,
-    said: Option<Said>,
+    reports: Option<Reports>,
     refused: Option<Why>,
     refuse_next: bool,
     unanswered: Option<Unanswered>,
     no_answer_next: bool,
-    /// What was asked for and may yet be made.
+    /// A Job that was asked for and may yet be made.
     on_its_way: Option<JobFacts>,
     /// The uids of Jobs that are there, or were, and of which no watch has shown anything, nor of their pods.
     unshown: HashSet<String>,
+    /// The uids of pods that were asked for.
+    found: HashSet<String>,
     lose_next: bool,
     archive_takes: bool,
-    /// What the archive has: how each run ended, as it was last told.
+    /// The archive: how each run ended, as it was last recorded.
     archive: Vec<TaskStatus>,
     /// Jobs of this name were created, ever.
     launched: Vec<String>,
+}
+
+/// Carrying this out for a task that holds a slot frees it.
+fn gives_the_slot_back(decision: &Decision) -> bool {
+    match &decision.action {
+        Action::Write(status) => status.state != State::Processing,
+        Action::Record(_) => true,
+        _ => false,
+    }
 }
 
 fn gone_at(now: Timestamp, pod: PodFacts) -> PodFacts {
@@ -190,13 +207,14 @@ impl World {
             gone_pods: vec![],
             seen_jobs: HashMap::new(),
             seen_pods: HashMap::new(),
-            said: None,
+            reports: None,
             refused: None,
             refuse_next: false,
             unanswered: None,
             no_answer_next: false,
             on_its_way: None,
             unshown: HashSet::new(),
+            found: HashSet::new(),
             lose_next: false,
             archive_takes: true,
             archive: vec![],
@@ -214,7 +232,7 @@ impl World {
             Move::PodEnds(end) => self.pod_ends(end),
             Move::NodesAnswer => self.nodes_answer(),
             Move::JobIsCounted => self.count_jobs(),
-            Move::Says { pod, word } => self.says(pod, word),
+            Move::Reports { pod, report } => self.report(pod, report),
             Move::Restart => self.forget(),
             Move::LoseNextWrite => self.lose_next = true,
             Move::Refuse => self.refuse_next = true,
@@ -268,7 +286,8 @@ impl World {
     fn observed(&self) -> Observed {
         let jobs = self.jobs.iter().chain(&self.gone_jobs).filter(|job| !self.unshown.contains(&job.uid));
         let pods = self.pods.iter().map(|pod| &pod.facts).chain(&self.gone_pods);
-        let pods = pods.filter(|pod| !self.unshown.contains(pod.owner.as_ref().expect("an owner")));
+        let is_unshown = |pod: &PodFacts| self.unshown.contains(pod.owner.as_ref().expect("an owner"));
+        let pods = pods.filter(|pod| !is_unshown(pod) || self.found.contains(&pod.uid));
         let now = at(self.clock());
         let job = |job: &JobFacts| {
             let fresh = job.clone().first_seen(now);
@@ -281,7 +300,7 @@ impl World {
         Observed {
             refused: self.refused.clone(),
             unanswered: self.unanswered.clone(),
-            said: self.said.clone(),
+            reports: self.reports.clone(),
             ..Observed::of(&self.scene.task, jobs.map(job).collect(), pods.map(pod).collect())
         }
     }
@@ -292,15 +311,43 @@ impl World {
         self.seen_pods.extend(pods.into_iter().map(|pod| (pod.uid.clone(), pod)));
     }
 
-    /// What the watches have shown; and what the API server says of the Job, where it has to be asked.
-    fn gather(&mut self) {
+    /// Reads what the watches have shown, and asks the API server where the core says so.
+    fn gather(&mut self) -> Result<Input, TestCaseError> {
         self.forget_what_is_gone();
         self.see();
         self.scene.observed = self.observed();
-        if self.scene.doubts(self.clock()) {
-            self.show(&job_name(&self.scene.task));
+        let (now, mut input) = (at(self.clock()), self.scene.input());
+        let mut asked = vec![];
+        while let question @ (Needs::PodsOf(_) | Needs::Job(_) | Needs::EventsOf(_)) = needs(&input, now) {
+            self.answer(&question, &mut input, now);
+            asked.push(question);
+            prop_assert!(asked.len() <= Needs::MOST, "asks again and again: {:?}", asked);
         }
+        let name = job_name(&self.scene.task);
+        let was_asked = asked.contains(&Needs::Job(name.clone()));
+        let is_there = self.scene.observed.jobs.iter().any(|job| job.name == name && !job.gone);
+        let gives_back = self.scene.status().state == State::Processing && gives_the_slot_back(&decide(&input, now));
+        prop_assert!(!gives_back || is_there || was_asked, "the slot is given back, and nobody was asked");
         self.scene.observed = self.observed();
+        Ok(input)
+    }
+
+    /// Answers as the API server does, which knows what no watch has shown; and remembers that.
+    fn answer(&mut self, question: &Needs, input: &mut Input, now: Timestamp) {
+        match question {
+            Needs::PodsOf(job) => {
+                let pods: Vec<_> = self.pods.iter().map(|pod| &pod.facts).filter(|pod| pod.job == *job).collect();
+                self.found.extend(pods.iter().map(|pod| pod.uid.clone()));
+                input.pods_are(pods.into_iter().map(|pod| pod.clone().first_seen(now)).collect());
+            }
+            Needs::Job(name) => {
+                let ours = |job: &&JobFacts| job.name == *name && job.owner == self.scene.task.metadata.uid;
+                input.job_is(self.jobs.iter().find(ours).map(|job| job.clone().first_seen(now)));
+                self.show(name);
+            }
+            Needs::EventsOf(_) => input.warnings_are(&[], now),
+            Needs::Nothing => {}
+        }
     }
 
     fn show(&mut self, job: &str) {
@@ -311,21 +358,21 @@ impl World {
 
     /// Decides and carries it out; returns what was decided.
     fn decide(&mut self) -> Result<Decision, TestCaseError> {
-        self.gather();
-        let decision = self.scene.decide(self.clock());
+        let input = self.gather()?;
+        let decision = decide(&input, at(self.clock()));
         prop_assert!(decision.wake.is_none_or(|wake| wake > at(self.clock())), "wakes in the past: {:?}", decision);
         match decision.action.clone() {
             Action::Rest => {}
             Action::Write(status) => self.write(*status)?,
             Action::Record(recording) => self.record(*recording)?,
             Action::Launch => self.launch()?,
-            Action::DeleteJob { uid, why, .. } => {
+            Action::Delete(Deletion { child: Child::Job, uid, why, .. }) => {
                 prop_assert!(!self.is_early(&uid, why), "given up before its time: {why}");
                 prop_assert!(self.jobs.iter().any(|job| job.uid == uid && !job.deleting), "deletes what is not there");
                 prop_assert!(self.may_be_deleted(&uid), "deletes what is not recorded");
                 self.delete_job(&uid, false);
             }
-            Action::DeletePod { uid, why, .. } => {
+            Action::Delete(Deletion { child: Child::Pod, uid, why, .. }) => {
                 prop_assert!(!self.is_early(&uid, why), "given up before its time: {why}");
                 let there = self.pods.iter().any(|pod| pod.facts.uid == uid && pod.facts.due_gone_at.is_none());
                 prop_assert!(there, "deletes what is not there");
@@ -405,8 +452,7 @@ impl World {
         if status.state != State::Processing {
             (self.refused, self.unanswered) = (None, None);
         }
-        self.gather();
-        let next = self.scene.decide(self.clock()).action;
+        let next = decide(&self.gather()?, at(self.clock())).action;
         prop_assert_ne!(next, Action::Write(Box::new(status)), "the same is written twice");
         Ok(())
     }
@@ -459,34 +505,35 @@ impl World {
         Ok(())
     }
 
-    fn says(&mut self, pod: u8, word: u8) {
+    fn report(&mut self, pod: u8, report: u8) {
         let pods = self.pods.iter().map(|pod| &pod.facts).chain(&self.gone_pods);
         let Some(pod) = pods.cycle().nth(pod.into()).map(|pod| pod.uid.clone()) else { return };
-        let word = match word % 8 {
-            0 => reports::error(Some("Broken"), None, Some(word > 100)).map(Word::Error),
-            1 => Ok(Word::Result(task_manager_api::ResultRef {
+        let report = match report % 8 {
+            0 => reports::error(Some("Broken"), None, Some(report > 100)).map(Report::Error),
+            1 => Ok(Report::Result(task_manager_api::ResultRef {
                 content_type: "text/plain".into(),
-                bytes: word.into(),
+                bytes: report.into(),
                 uid: None,
             })),
-            _ => reports::progress(Some(word.into()), None, None, None).map(Word::Progress),
+            _ => reports::progress(Some(report.into()), None, None, None).map(Report::Progress),
         };
-        let said = self.said.take().filter(|said| said.pod == pod);
-        let mut said = said.unwrap_or_else(|| Said::of(&pod));
-        said.hear(word.expect("a clear word"));
-        self.said = Some(said);
+        let attempt = AttemptId::of(&self.scene.task);
+        let before = self.reports.take().filter(|before| before.pod == pod && before.attempt == attempt);
+        let mut reports = before.unwrap_or_else(|| Reports::none(attempt, &pod));
+        reports.take(report.expect("a clear report"));
+        self.reports = Some(reports);
     }
 
     fn forge_pod(&mut self) {
         let Scene { task, first_seen, .. } = &self.scene;
         let is_at_work = self.scene.status().state == State::Processing;
-        let next = || names::job_of(task, &status::next_attempt(task, *first_seen));
+        let next = || names::job_of(task, &next_attempt(task, *first_seen));
         let name = if is_at_work { job_name(task) } else { next() };
         self.add_forged(name, "made up".into());
     }
 
     fn forge_job(&mut self) {
-        let name = names::job_of(&self.scene.task, &status::next_attempt(&self.scene.task, self.scene.first_seen));
+        let name = names::job_of(&self.scene.task, &next_attempt(&self.scene.task, self.scene.first_seen));
         if self.scene.status().state != State::Queued || self.jobs.iter().any(|job| job.name == name) {
             return;
         }
@@ -540,7 +587,7 @@ impl World {
         Ok(())
     }
 
-    /// What nobody answered is made after all, unless its name is taken. Once the attempt has been given up, it is shown
+    /// A Job whose launch nobody answered is made after all, unless its name is taken. Once the attempt has been given up, it is shown
     /// at once: nobody can ask for what is made later.
     fn take_place_late(&mut self) {
         let Some(job) = self.on_its_way.take().filter(|job| self.jobs.iter().all(|there| there.name != job.name))
@@ -555,7 +602,7 @@ impl World {
 
     /// The operator begins anew, and knows nothing of what is gone.
     fn forget(&mut self) {
-        self.said = None;
+        self.reports = None;
         self.gone_jobs.clear();
         self.gone_pods.clear();
         (self.refused, self.unanswered) = (None, None);
@@ -727,7 +774,7 @@ impl World {
         self.release_jobs();
     }
 
-    // What must hold.
+    // Checks.
 
     /// A pod that is at work, or may yet begin, on a node that has not been given up.
     fn something_runs(&self) -> bool {

@@ -8,7 +8,7 @@ fn completed(spec: serde_json::Value) -> Scene {
 }
 
 fn deletes_job(scene: &Scene, second: i64) -> bool {
-    matches!(scene.decide(second).action, Action::DeleteJob { .. })
+    matches!(scene.decide(second).action, Action::Delete(Deletion { child: Child::Job, .. }))
 }
 
 #[test]
@@ -47,7 +47,9 @@ fn the_job_of_an_attempt_before_is_removed_at_once_though_the_last_one_ended_bef
     let pod = scene.pod("p2");
     let mut scene = scene.with(pod).pod_is(exits(0)).job_is(finished(true, 105)).write(106);
     let before = scene.observed.jobs[0].name.clone();
-    assert!(matches!(scene.decide(107).action, Action::DeleteJob { name, .. } if name == before));
+    assert!(
+        matches!(scene.decide(107).action, Action::Delete(Deletion { child: Child::Job, name, .. }) if name == before)
+    );
     scene.observed.jobs[0].deleting = true;
     assert!(scene.rests(108));
 }
@@ -68,7 +70,7 @@ fn every_job_that_may_still_run_is_ended_at_once_whichever_comes_first() {
         let mut scene = completed(json!({}));
         scene.observed.jobs.insert(place, late.clone());
         assert!(
-            matches!(scene.decide(11).action, Action::DeleteJob { name, .. } if name == "late"),
+            matches!(scene.decide(11).action, Action::Delete(Deletion { child: Child::Job, name, .. }) if name == "late"),
             "at place {place}"
         );
     }
@@ -122,7 +124,7 @@ fn a_run_id_that_comes_back_runs_anew_and_does_not_take_over_what_ran_before() {
             scene = scene.admit(22);
         }
         match scene.decide(23).action {
-            Action::DeleteJob { .. } => scene.observed = Observed::default(),
+            Action::Delete(Deletion { child: Child::Job, .. }) => scene.observed = Observed::default(),
             action => {
                 assert_eq!(action, Action::Launch);
                 return;

@@ -3,15 +3,16 @@ use serde_json::json;
 use super::scene::*;
 use crate::attempt::backoff;
 use crate::attempt::facts::{Phase, PodFacts, Unanswered, Why, Work};
+use crate::attempt::reporter::{Standing, standing};
 use crate::task::*;
 use task_manager_api::AttemptOutcome::*;
 
 fn deletes_job(scene: &Scene, second: i64) -> bool {
-    matches!(scene.decide(second).action, Action::DeleteJob { .. })
+    matches!(scene.decide(second).action, Action::Delete(Deletion { child: Child::Job, .. }))
 }
 
 fn deletes_pod(scene: &Scene, second: i64) -> bool {
-    matches!(scene.decide(second).action, Action::DeletePod { .. })
+    matches!(scene.decide(second).action, Action::Delete(Deletion { child: Child::Pod, .. }))
 }
 
 fn is(scene: &Scene) -> (State, Reason) {
@@ -491,7 +492,9 @@ fn the_job_before_is_removed_once_the_next_one_is_there() {
     assert_eq!(scene.decide(100).action, Action::Launch);
     let before = scene.observed.jobs[0].uid.clone();
     let mut scene = scene.launch(100);
-    assert!(matches!(scene.decide(101).action, Action::DeleteJob { uid, .. } if uid == before));
+    assert!(
+        matches!(scene.decide(101).action, Action::Delete(Deletion { child: Child::Job, uid, .. }) if uid == before)
+    );
     scene.observed.jobs[0].gone = true;
     assert!(scene.rests(102));
 }
@@ -562,7 +565,7 @@ fn a_pod_that_was_made_in_the_name_of_a_job_that_is_not_there_ends_before_anythi
     let pod = PodFacts { owner: Some("guessed".into()), ..scene.pod("p0") };
     let scene = scene.with(pod);
     assert!(deletes_pod(&scene, 1));
-    assert_eq!(hearing(&scene.task, &scene.observed, "uid of p0"), Hearing::Unproven);
+    assert_eq!(standing(&scene.task, &scene.observed, "uid of p0", None), Standing::Unproven);
     assert_eq!(scene.pod_is(gone).decide(2).action, Action::Launch);
 }
 
@@ -630,7 +633,10 @@ fn work_that_ends_well_after_it_was_cancelled_is_cancelled() {
 #[test]
 fn another_run_waits_until_the_pod_of_the_present_one_has_ended() {
     let scene = running(json!({})).write(10).edit(|spec| spec.run_id = "2".into()).write(20);
-    assert!(matches!(scene.decide(20).action, Action::DeleteJob { why: Reason::Superseded, .. }));
+    assert!(matches!(
+        scene.decide(20).action,
+        Action::Delete(Deletion { child: Child::Job, why: Reason::Superseded, .. })
+    ));
     let scene = scene.job_is(|job| job.deleting = true).pod_is(terminating(20));
     assert_eq!((is(&scene), scene.status().run_id.as_deref()), ((State::Processing, Reason::Stopping), Some("1")));
     let scene = scene.pod_is(gone).write(30);

@@ -2,6 +2,7 @@ use serde_json::json;
 
 use super::scene::*;
 use crate::attempt::facts::Why;
+use crate::attempt::others::is_forestalled;
 use crate::task::*;
 use task_manager_api::TaskQueueSpec;
 
@@ -30,9 +31,13 @@ fn what_was_launched_though_nobody_knew_ends_before_anything_is_said_of_a_task_t
     for last_word in [refused(with_slot(json!({}))), queued(json!({"cancel": true})).write(1)] {
         let mut scene = last_word.edit(|spec| spec.run_id = "2".into());
         scene.observed = Observed { jobs: vec![job.clone()], pods: vec![pod.clone()], ..Observed::default() };
-        assert!(matches!(scene.decide(2).action, Action::DeleteJob { name, .. } if name == job.name));
+        assert!(
+            matches!(scene.decide(2).action, Action::Delete(Deletion { child: Child::Job, name, .. }) if name == job.name)
+        );
         scene.observed.jobs[0].gone = true;
-        assert!(matches!(scene.decide(2).action, Action::DeletePod { name, .. } if name == "p1"));
+        assert!(
+            matches!(scene.decide(2).action, Action::Delete(Deletion { child: Child::Pod, name, .. }) if name == "p1")
+        );
         let scene = scene.pod_is(terminating(2));
         assert!(scene.rests(3), "its pod runs on");
         assert_eq!(scene.pod_is(gone).writes(4).run_id.as_deref(), Some("2"));
@@ -49,7 +54,9 @@ fn a_job_that_was_made_in_the_name_of_the_attempt_to_come_goes_also_when_it_has_
         assert!(scene.rests(8) && !is_forestalled(&scene.task, &scene.observed, 100), "the attempt before is ours");
         scene.observed.jobs.push(forged.clone());
         assert!(is_forestalled(&scene.task, &scene.observed, 100));
-        assert!(matches!(scene.decide(8).action, Action::DeleteJob { uid, .. } if uid == forged.uid));
+        assert!(
+            matches!(scene.decide(8).action, Action::Delete(Deletion { child: Child::Job, uid, .. }) if uid == forged.uid)
+        );
         let mut scene = scene.job_is(|job| job.deleting = true);
         let told = scene.writes(8);
         assert_eq!((told.state, told.reason), (State::Queued, Reason::LaunchRefused), "somebody keeps it");

@@ -1,0 +1,153 @@
+//! The facts of a Job that decisions depend on.
+
+use jiff::Timestamp;
+use k8s_openapi::api::batch::v1::Job;
+use kube_core::ResourceExt;
+
+use super::{controller_uid, created_at, holds};
+use crate::launch::holds::Holds;
+use crate::launch::names;
+use crate::time::since;
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct JobFacts {
+    pub namespace: String,
+    pub name: String,
+    pub uid: String,
+    /// The uid of the Task that owns it.
+    pub owner: Option<String>,
+    pub created_at: Timestamp,
+    pub deleting: bool,
+    /// It was there and is gone.
+    pub gone: bool,
+    pub finished: Option<JobEnd>,
+    pub holds: Option<Holds>,
+    pub seen: JobSeen,
+}
+
+/// When we first saw a Job, and that it has finished.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct JobSeen {
+    at: Option<Timestamp>,
+    finished_at: Option<Timestamp>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct JobEnd {
+    pub succeeded: bool,
+    pub at: Timestamp,
+}
+
+impl JobFacts {
+    pub fn of(job: &Job) -> Self {
+        let status = job.status.clone().unwrap_or_default();
+        let ended = |condition: &str| {
+            status.conditions.iter().flatten().find(|seen| seen.type_ == condition && seen.status == "True").map(
+                |seen| JobEnd {
+                    succeeded: condition == "Complete",
+                    at: seen
+                        .last_transition_time
+                        .as_ref()
+                        .or(job.metadata.creation_timestamp.as_ref())
+                        .map_or(Timestamp::UNIX_EPOCH, |time| time.0),
+                },
+            )
+        };
+        Self {
+            namespace: job.namespace().unwrap_or_default(),
+            name: job.name_any(),
+            uid: job.uid().unwrap_or_default(),
+            owner: controller_uid(job),
+            created_at: created_at(job.metadata.creation_timestamp.as_ref()),
+            deleting: job.metadata.deletion_timestamp.is_some(),
+            gone: false,
+            finished: ended("Complete").or_else(|| ended("Failed")),
+            holds: holds(job.annotations().get(names::ANNOTATION_HOLDS)),
+            seen: JobSeen::default(),
+        }
+    }
+
+    /// These facts, seen now for the first time.
+    pub fn first_seen(self, now: Timestamp) -> Self {
+        Self { seen: JobSeen { at: Some(now), finished_at: self.finished.map(|_| now) }, ..self }
+    }
+
+    /// These facts, some of which were seen before.
+    pub fn after(self, before: &Self) -> Self {
+        let seen = JobSeen {
+            at: before.seen.at.or(self.seen.at),
+            finished_at: before.seen.finished_at.or(self.seen.finished_at),
+        };
+        Self { seen, ..self }
+    }
+
+    /// From when its age counts.
+    pub fn age_from(&self) -> Timestamp {
+        since(self.created_at, self.seen.at)
+    }
+
+    /// From when it counts how long it has been finished.
+    pub fn finished_from(&self) -> Option<Timestamp> {
+        Some(since(self.finished?.at, self.seen.finished_at))
+    }
+
+    /// It is there and may still make or run a pod.
+    pub fn is_live(&self) -> bool {
+        !self.gone && self.finished.is_none()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+    use task_manager_api::Priority;
+
+    use super::*;
+    use crate::attempt::facts::fixtures::{at, job};
+
+    #[test]
+    fn a_job_is_finished_by_its_final_condition_and_not_before() {
+        let condition = |type_: &str, status: &str| {
+            job(
+                json!({"conditions": [{"type": type_, "status": status, "lastTransitionTime": "2026-03-01T10:05:03Z"}]}),
+            )
+        };
+        let end = |succeeded| Some(JobEnd { succeeded, at: at("2026-03-01T10:05:03Z") });
+        assert_eq!(job(json!({"active": 1})).finished, None);
+        for (type_, status, expected) in [
+            ("Complete", "True", end(true)),
+            ("Failed", "True", end(false)),
+            ("Complete", "False", None),
+            ("FailureTarget", "True", None),
+            ("SuccessCriteriaMet", "True", None),
+            ("Suspended", "True", None),
+        ] {
+            assert_eq!(condition(type_, status).finished, expected, "{type_}={status}");
+            assert_eq!(condition(type_, status).is_live(), expected.is_none());
+        }
+    }
+
+    #[test]
+    fn a_job_is_read_with_what_it_holds() {
+        let job = job(json!({}));
+        assert_eq!(
+            (job.name.as_str(), job.uid.as_str(), job.created_at),
+            ("report-7-0f3a", "9f1e", at("2026-03-01T10:00:00Z"))
+        );
+        assert_eq!(job.holds.map(|holds| (holds.queue, holds.priority)), Some(("q".into(), Priority::Low)));
+        assert!(!job.deleting && !job.gone);
+    }
+
+    #[test]
+    fn an_age_counts_from_the_first_sight_where_that_is_later_than_the_stamp() {
+        let [stamp, first, again] = ["2026-03-01T10:00:00Z", "2026-03-01T10:05:00Z", "2026-03-01T10:06:00Z"].map(at);
+        let seen = job(json!({})).first_seen(first);
+        assert_eq!((seen.created_at, seen.age_from(), seen.finished_from()), (stamp, first, None));
+        let ended = job(
+            json!({"conditions": [{"type": "Failed", "status": "True", "lastTransitionTime": "2026-03-01T10:00:03Z"}]}),
+        );
+        let ended = ended.first_seen(again).after(&seen);
+        assert_eq!((ended.age_from(), ended.finished_from()), (first, Some(again)));
+        assert_eq!(job(json!({})).first_seen(at("2026-03-01T09:00:00Z")).age_from(), stamp, "a clock that is behind");
+    }
+}

@@ -1,0 +1,26 @@
+//! Questions to the API server that must be answered before anything is decided.
+
+/// The next question. It is asked, the answer goes into the input, and the core is asked again.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Needs {
+    Nothing,
+    /// The pods of the Job of this name.
+    PodsOf(String),
+    /// The Job of this name.
+    Job(String),
+    /// The events of the object of this uid.
+    EventsOf(String),
+}
+
+impl Needs {
+    /// How many questions there are: none is asked twice for one decision.
+    pub const MOST: usize = 3;
+}
+
+/// Which questions have been answered.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Answered {
+    pub pods: bool,
+    pub job: bool,
+    pub events: bool,
+}

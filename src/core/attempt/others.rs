@@ -1,0 +1,66 @@
+//! Jobs and pods of a task beside its present attempt: of attempts before, of launches that nobody answered, and those that
+//! strangers made under the name of an attempt to come.
+
+use jiff::Timestamp;
+
+use super::by_job::{delete_pod, deletion};
+use super::facts::{JobFacts, Observed, PodFacts, Why};
+use super::id::next_attempt;
+use super::{Deletion, Ending, ended};
+use crate::Reason;
+use crate::launch::names;
+use task_manager_api::{State, Task};
+
+/// Ends what may still run of a task for which nothing was launched, as far as its status says: another attempt's, or the
+/// late outcome of a launch that nobody answered. It ends before anything is launched, and before anything is said.
+pub fn ending(task: &Task, observed: &Observed, now: Timestamp) -> Option<Ending> {
+    let job = observed.jobs.iter().find(|job| !job.deleting && observed.may_run(job));
+    ending_of(task, observed, job, now)
+}
+
+/// The same of a task that holds no slot. A Job that somebody made in the name of the attempt to come goes too, also when
+/// it has ended: the attempt would be judged by it.
+pub fn ending_while_slotless(task: &Task, observed: &Observed, first_seen: u64, now: Timestamp) -> Option<Ending> {
+    let is_to_end = |job: &JobFacts| observed.may_run(job) || forestalls(job, task, first_seen);
+    let job = observed.jobs.iter().find(|job| !job.deleting && is_to_end(job));
+    ending_of(task, observed, job, now)
+}
+
+fn ending_of(task: &Task, observed: &Observed, job: Option<&JobFacts>, now: Timestamp) -> Option<Ending> {
+    if let Some(job) = job {
+        let status = task.status_or_default();
+        let why = if status.state.is_final() { status.reason } else { Reason::Superseded };
+        return Some(Ending::Delete(deletion(job, why)));
+    }
+    let runs = |pod: &&PodFacts| ended::ended(pod, None, now).is_none();
+    Some(delete_pod(Some(observed.pods.iter().find(runs)?), Reason::Superseded))
+}
+
+/// Some Job of a final task that is kept for its logs.
+pub fn kept_for_its_logs(observed: &Observed, why: Reason) -> Option<Deletion> {
+    observed.jobs.iter().find(|job| !job.gone && !job.deleting).map(|job| deletion(job, why))
+}
+
+/// The next attempt of this task, which waits for a slot, cannot be launched as it should: there is a Job of that
+/// attempt's name, which is not ours.
+pub fn is_forestalled(task: &Task, observed: &Observed, first_seen: u64) -> bool {
+    forestalling(task, observed, first_seen).is_some()
+}
+
+/// Such a Job goes, and while it is not gone nothing starts.
+pub fn forestalled(task: &Task, observed: &Observed, first_seen: u64) -> Option<Why> {
+    let name = &forestalling(task, observed, first_seen)?.name;
+    let message =
+        format!("a Job {name} that is not ours bears the name of the next attempt, which starts when that is gone");
+    Some(Why::new(Reason::LaunchRefused, message))
+}
+
+fn forestalling<'a>(task: &Task, observed: &'a Observed, first_seen: u64) -> Option<&'a JobFacts> {
+    observed.jobs.iter().find(|job| forestalls(job, task, first_seen))
+}
+
+/// This Job bears the name of an attempt that nobody has launched.
+fn forestalls(job: &JobFacts, task: &Task, first_seen: u64) -> bool {
+    let is_queued = task.status_or_default().state == State::Queued;
+    is_queued && !job.gone && job.name == names::job_of(task, &next_attempt(task, first_seen))
+}

@@ -1,0 +1,55 @@
+//! The input of a decision: everything that is known of a task and beside it, read beforehand, as one value.
+
+use std::sync::Arc;
+
+use jiff::Timestamp;
+
+use super::Earlier;
+use crate::attempt::facts::{JobFacts, Observed, PodFacts, Warning};
+use crate::attempt::job_name;
+use crate::attempt::needs::Answered;
+use crate::queue::Quota;
+use crate::{ParsedType, Settings};
+use task_manager_api::Task;
+
+#[derive(Clone)]
+pub struct Input {
+    pub task: Arc<Task>,
+    /// The TaskType that the task names; `None` while there is no such type.
+    pub task_type: Option<Arc<ParsedType>>,
+    /// The TaskQueue that the task names; `None` while there is no such queue.
+    pub queue: Option<Quota>,
+    pub observed: Observed,
+    /// The resourceVersion with which the task was first seen in the run that it asks for: its arrival.
+    pub first_seen: u64,
+    /// The archive's answer about earlier tasks of its name, where it has to be asked.
+    pub earlier: Earlier,
+    /// A record was put, and it is not known whether the status was written that it speaks of.
+    pub record_in_doubt: bool,
+    /// Its namespace is being deleted.
+    pub namespace_ends: bool,
+    pub settings: Arc<Settings>,
+    /// Questions that the API server has answered beside the watches.
+    pub answered: Answered,
+}
+
+impl Input {
+    /// The API server was asked for the pods of the present attempt's Job, and has these.
+    pub fn pods_are(&mut self, pods: Vec<PodFacts>) {
+        self.observed.found(&self.task, None, pods);
+        self.answered.pods = true;
+    }
+
+    /// It was asked for the present attempt's Job.
+    pub fn job_is(&mut self, job: Option<JobFacts>) {
+        self.observed.found(&self.task, job, vec![]);
+        self.answered.job = true;
+    }
+
+    /// It was asked for the events of what is stuck, and these are warnings; none where they cannot be read.
+    pub fn warnings_are(&mut self, warnings: &[Warning], now: Timestamp) {
+        let stuck = self.observed.stuck(&job_name(&self.task), now);
+        self.observed.explained = stuck.and_then(|stuck| stuck.explained_by(warnings));
+        self.answered.events = true;
+    }
+}

@@ -1,0 +1,93 @@
+use serde_json::json;
+
+use super::scene::*;
+use crate::attempt::facts::{JobFacts, PodFacts, Warning};
+use crate::attempt::needs::Needs;
+use crate::task::*;
+
+fn asks(input: &Input, second: i64) -> Needs {
+    needs(input, at(second))
+}
+
+fn decides(input: &Input, second: i64) -> Action {
+    decide(input, at(second)).action
+}
+
+#[test]
+fn the_pods_of_a_job_that_is_over_are_asked_for_and_one_that_is_there_tells_how_it_ended() {
+    let scene = launched(json!({})).job_is(finished(false, 20));
+    let mut input = scene.input();
+    let name = job_name(&scene.task);
+    assert_eq!(asks(&input, 30), Needs::PodsOf(name));
+    input.pods_are(vec![exits(7)(scene.pod("p1"))]);
+    assert_eq!(asks(&input, 30), Needs::Nothing, "it is asked once");
+    let Action::Write(status) = decides(&input, 30) else { panic!("it is judged") };
+    assert_eq!(status.attempts[0].exit_code, Some(7));
+}
+
+#[test]
+fn a_job_that_is_found_owns_the_pod_that_seemed_to_be_of_another_one() {
+    let mut scene = launched(json!({})).job_is(|job| job.gone = true);
+    let name = job_name(&scene.task);
+    let relaunched = JobFacts { uid: "another".into(), created_at: at(5), ..scene.job(5) };
+    let pod = PodFacts { owner: Some("another".into()), ..scene.pod("p1") };
+    scene.observed = Observed::of(&scene.task, scene.observed.jobs.clone(), vec![pod]);
+    assert!(scene.observed.pods.is_empty(), "its owner is not known");
+    let mut input = scene.input();
+    assert_eq!(asks(&input, 6), Needs::PodsOf(name.clone()));
+    input.pods_are(vec![]);
+    assert_eq!(asks(&input, 6), Needs::Job(name));
+    input.job_is(Some(relaunched));
+    assert_eq!(input.observed.pods.len(), 1);
+    assert_eq!((asks(&input, 6), decides(&input, 6)), (Needs::Nothing, Action::Rest), "it runs");
+}
+
+#[test]
+fn what_the_watch_has_shown_of_a_pod_is_kept_when_an_older_answer_arrives() {
+    let scene = running(json!({})).pod_is(exits(0));
+    let mut input = scene.input();
+    input.pods_are(vec![scene.pod("p1")]);
+    assert!(input.observed.pods.len() == 1 && input.observed.pods[0].has_ended());
+}
+
+#[test]
+fn a_job_that_was_found_ends_the_doubt_whether_the_launch_was_answered() {
+    let mut scene = with_slot(json!({}));
+    let why = crate::attempt::facts::Why::new(Reason::LaunchFailed, "no answer");
+    scene.observed.unanswered = Some(crate::attempt::facts::Unanswered { since: at(0), why });
+    let mut input = scene.input();
+    assert!(matches!(asks(&input, 61), Needs::Job(_)));
+    input.job_is(Some(scene.job(1)));
+    assert_eq!(input.observed.unanswered, None);
+    let mut input = scene.input();
+    input.job_is(None);
+    assert!(matches!(decides(&input, 61), Action::Write(status) if status.state == State::Queued));
+}
+
+#[test]
+fn the_last_warning_that_is_a_sentence_explains_what_is_stuck() {
+    let scene = launched(json!({}));
+    let pod = PodFacts { ..waits(Reason::Starting)(scene.pod("p1")) };
+    let scene = scene.with(PodFacts { waiting: None, ..pod });
+    let mut input = scene.input();
+    assert_eq!(asks(&input, 10), Needs::EventsOf("uid of p1".into()));
+    let warning = |reason: &str, message: &str, second| Warning {
+        reason: reason.into(),
+        message: message.into(),
+        last_seen: Some(at(second)),
+    };
+    let said = [
+        warning("FailedMount", "an older one", 1),
+        warning("Failed", "Failed to pull image \"none:1\": not found", 2),
+        warning("Failed", "Error: ErrImagePull", 3),
+        warning("FailedScheduling", "0/3 nodes are available", 4),
+    ];
+    input.warnings_are(&said, at(10));
+    assert_eq!(asks(&input, 10), Needs::Nothing);
+    let Action::Write(status) = decides(&input, 10) else { panic!("it is told") };
+    assert_eq!(status.reason, Reason::ImageUnavailable);
+    assert!(status.message.as_ref().is_some_and(|message| message.contains("none:1")), "{:?}", status.message);
+    let mut unread = scene.input();
+    unread.warnings_are(&[], at(10));
+    assert_eq!((asks(&unread, 10), unread.observed.explained), (Needs::Nothing, None), "events cannot be read");
+}
