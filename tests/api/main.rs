@@ -5,6 +5,7 @@ mod archive;
 mod bad_input;
 mod cancelling;
 mod costs;
+mod executors;
 mod faults;
 mod forgery;
 mod fuzz;

@@ -21,6 +21,8 @@ const ACCOUNT: &str = "default";
 pub struct Worker {
     pub pod: String,
     pub token: String,
+    /// The attempt that it names in each call, if any.
+    attempt: Option<String>,
     way: Rest,
 }
 
@@ -33,12 +35,17 @@ impl Worker {
         })
         .await;
         let token = namespace.token_of(Some(&pod), AUDIENCE).await;
-        Self { pod, token, way }
+        Self { pod, token, attempt: None, way }
     }
 
     /// The same with another token.
     pub fn with(&self, token: &str) -> Self {
         Self { token: token.into(), ..self.clone() }
+    }
+
+    /// The same, which says that it reports for this attempt.
+    pub fn for_attempt(&self, attempt: &str) -> Self {
+        Self { attempt: Some(attempt.into()), ..self.clone() }
     }
 
     /// The same on its way to another replica.
@@ -60,7 +67,8 @@ impl Worker {
 
     async fn say(&self, method: Method, path: &str, content_type: &str, body: String) -> Answer {
         let bearer = format!("Bearer {}", self.token);
-        let headers = [("authorization", bearer.as_str()), ("content-type", content_type)];
+        let mut headers = vec![("authorization", bearer.as_str()), ("content-type", content_type)];
+        headers.extend(self.attempt.as_deref().map(|attempt| ("task-attempt", attempt)));
         self.way.send(method, &format!("/worker/v1/{path}"), &headers, Some(body)).await
     }
 }

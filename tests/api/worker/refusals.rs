@@ -184,3 +184,32 @@ async fn what_is_not_understood_is_refused_with_the_field() {
     })
     .await;
 }
+
+#[tokio::test]
+async fn a_report_that_names_another_attempt_than_the_present_one_is_too_late() {
+    in_namespace("worker-named", async |ns| {
+        let (node, operator, rest) = listening(&ns).await;
+        node.script("one", [Outcome::exit(1), Outcome::Hold]);
+        let id = rest.submit(&submission("one")).await;
+        let worker = Worker::of(&ns, &node, operator.worker(), "one", 2).await;
+        runs(&rest, &id, 2).await;
+        let late = (409, "attempt-over".to_owned());
+        for other in ["1", "3"] {
+            let other = worker.for_attempt(other);
+            assert_eq!(refused(&other.progress(&half()).await), late);
+            assert_eq!(refused(&other.error(&json!({"type": "Late", "retryable": false})).await), late);
+            assert_eq!(refused(&other.result("text/plain", "late".into()).await), late);
+        }
+        for nonsense in ["", "two", "2.0", "99999999999"] {
+            let answer = worker.for_attempt(nonsense).progress(&half()).await;
+            assert_eq!(
+                (refused(&answer), &answer.json()["field"]),
+                ((400, "header".to_owned()), &json!("Task-Attempt"))
+            );
+        }
+        assert_eq!(rest.status(&id).await.get("progress"), None);
+        taken(&worker.for_attempt("2").progress(&half()).await);
+        assert_eq!(rest.status(&id).await["progress"], half());
+    })
+    .await;
+}
