@@ -8,16 +8,16 @@ use futures::channel::mpsc;
 use futures::future::{BoxFuture, FutureExt};
 use futures::{SinkExt, future};
 use k8s_openapi::api::core::v1::Pod;
+use kube::ResourceExt;
 use kube::runtime::reflector::ObjectRef;
-use kube::{Api, ResourceExt};
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
-use super::Context;
-use super::cache::Heard;
+use super::cache::{Cache, Heard};
 use crate::api::{Task, TaskStatus};
+use crate::cluster::calls::Reads;
 use crate::core::attempt::reports::{Said, Word, same};
-use crate::live::{Deaf, Listener, Speaker, Spot};
+use crate::live::{Deaf, Listener, Live, Speaker, Spot};
 
 /// How long a speaker waits until the watches have shown what its attempt is.
 const KNOWN_WITHIN: Duration = Duration::from_secs(3);
@@ -27,18 +27,24 @@ const BETWEEN_LOOKS: Duration = Duration::from_millis(20);
 
 type Wake = mpsc::Sender<ObjectRef<Task>>;
 
+/// The values that listening uses.
+pub struct Context {
+    pub reads: Reads,
+    /// Only pods of this namespace are known; `None` for all.
+    pub namespace: Option<String>,
+    pub cache: Arc<Cache>,
+    pub live: Arc<Live>,
+}
+
 /// Listens until it is dropped.
-pub async fn run(context: Arc<Context>, wake: Wake, stop: CancellationToken) {
-    if !context.is_ready().await {
-        return;
-    }
+pub async fn run(context: Context, wake: Wake, stop: CancellationToken) {
     let live = context.live.clone();
     let _listening = live.listens(Arc::new(Ear { context, wake, stop }));
     future::pending::<()>().await;
 }
 
 struct Ear {
-    context: Arc<Context>,
+    context: Context,
     wake: Wake,
     stop: CancellationToken,
 }
@@ -94,8 +100,8 @@ impl Ear {
 
     /// A pod may speak before the watch shows it.
     async fn find(&self, speaker: &Speaker) -> Result<(), Deaf> {
-        let pods = Api::<Pod>::namespaced(self.context.client.clone(), &speaker.namespace);
-        let found = self.context.calls.read(pods.get_opt(&speaker.pod)).await;
+        let pods = self.context.reads.namespaced::<Pod>(&speaker.namespace);
+        let found = self.context.reads.read(pods.get_opt(&speaker.pod)).await;
         let found = found.map_err(|_| Deaf::NotNow("the API server does not answer"))?;
         match found.filter(|pod| pod.uid().as_ref() == Some(&speaker.uid)) {
             Some(pod) if self.context.cache.pod_found(&pod) => Ok(()),

@@ -42,7 +42,7 @@ pub async fn carry_out(task: &Task, action: Action, context: &Context) -> Again 
         Action::Record(recording) => record(task, *recording, context).await,
         Action::Launch => launch(task, context).await.inspect_err(|error| unanswered(task, error, context)),
         Action::DeleteJob { name, uid, why } => {
-            superseded::job_goes(task, &name, context).await?;
+            superseded::job_goes(task, &name, &context.calls.reads, &context.records).await?;
             match delete::<Job>(task, &name, only(&uid), why, context).await? {
                 Removal::Asked => {
                     context.cache.job_deleted(task, &uid);
@@ -94,7 +94,7 @@ async fn is_written(task: &Task, status: TaskStatus, context: &Context) -> Resul
 
 /// The record first. A stop right after it costs nothing: the same record is put again, or one of what came instead.
 async fn record(task: &Task, recording: Recording, context: &Context) -> Again {
-    match record::keep(task, &recording, context).await? {
+    match record::keep(task, &recording, &context.calls, &context.records).await? {
         Kept::There if task.status.as_ref() == Some(&recording.then) => {
             context.records.told(task);
             Ok(Some(Duration::ZERO))
@@ -216,5 +216,5 @@ where
 {
     let namespace = task.namespace().unwrap_or_default();
     tracing::info!(namespace, task = task.name_any(), kind = %K::kind(&()), name, reason = %why, "delete");
-    remove::<K>(&namespace, name, only_this, context).await
+    remove::<K>(&namespace, name, only_this, &context.calls).await
 }

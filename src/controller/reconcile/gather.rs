@@ -24,7 +24,7 @@ const EVENTS: u32 = 20;
 pub async fn gather(task: &Task, context: &Context, now: Timestamp) -> Result<Option<Gathered>, CallError> {
     let job = task::job_name(task);
     let is_processing = task.status.as_ref().is_some_and(|status| status.state == State::Processing);
-    let earlier = once::earlier(task, context).await;
+    let earlier = once::earlier(task, &context.cache, &context.records).await;
     let known = || known(task, &earlier, context);
     if is_processing && known().is_some_and(|known| known.observed.lacks_the_pod_of(&job)) {
         find_pods(task, &job, context).await?;

@@ -14,15 +14,14 @@ use std::time::{Duration, Instant};
 use futures::SinkExt;
 use futures::channel::mpsc;
 use jiff::Timestamp;
+use kube::ResourceExt;
 use kube::runtime::reflector::ObjectRef;
-use kube::{Api, ResourceExt};
 use tokio::time::timeout;
 
-use super::Context;
-use super::cache::Uid;
+use super::cache::{Cache, Uid};
 use crate::api::{Payload, Task, TaskSpec, TaskStatus};
 use crate::archive::{Archive, Error, Guard, Record};
-use crate::cluster::calls::CallError;
+use crate::cluster::calls::{CallError, Calls, Reads};
 use crate::core::task::{Earlier, Recording, leaves_unrecorded};
 use crate::metrics::Metrics;
 use deleted_tasks::DeletedTasks;
@@ -69,8 +68,7 @@ fn uid_of(task: &Task) -> Uid {
 }
 
 /// Puts the record into the archive, if that is up.
-pub async fn keep(task: &Task, recording: &Recording, context: &Context) -> Result<Kept, CallError> {
-    let records = &context.records;
+pub async fn keep(task: &Task, recording: &Recording, calls: &Calls, records: &Records) -> Result<Kept, CallError> {
     let Recording { ended, log_of, .. } = recording;
     if !records.guard.is_up() {
         return Ok(Kept::NotNow(records.pause(task)));
@@ -78,30 +76,35 @@ pub async fn keep(task: &Task, recording: &Recording, context: &Context) -> Resu
     let namespace = task.namespace().unwrap_or_default();
     let log = async {
         match log_of {
-            Some(log_of) => log_tail::of(&namespace, log_of, context).await,
+            Some(log_of) => log_tail::of(&namespace, log_of, &calls.reads).await,
             None => None,
         }
     };
-    let (whole, log) = futures::join!(as_it_ran(task, ended, context), log);
+    let (whole, log) = futures::join!(as_it_ran(task, ended, &calls.reads, records), log);
     let Some(whole) = whole? else { return Ok(Kept::Outdated) };
     let record = Record::of(&whole, ended, log.as_deref(), Timestamp::now());
     // One who does not lead any more may have decided on the past.
-    let left = context.calls.remaining().ok_or(CallError::NotLeader)?;
+    let left = calls.remaining().ok_or(CallError::NotLeader)?;
     let taken = timeout(left, records.put(&record)).await.map_err(|_| CallError::NotLeader)?;
     Ok(if taken { records.there(task) } else { Kept::NotNow(records.pause(task)) })
 }
 
 /// The task as it was in the run that ended, payload included where that is known; `None` when it changed meanwhile.
-async fn as_it_ran(task: &Task, ended: &TaskStatus, context: &Context) -> Result<Option<Task>, CallError> {
+async fn as_it_ran(
+    task: &Task,
+    ended: &TaskStatus,
+    reads: &Reads,
+    records: &Records,
+) -> Result<Option<Task>, CallError> {
     if superseded::run(task).is_some() {
-        let spec = superseded::spec(task, ended, context).await?;
+        let spec = superseded::spec(task, ended, reads, records).await?;
         return Ok(Some(Task { spec, ..task.clone() }));
     }
     if !matches!(task.spec.payload, Some(Payload::Measured { .. })) {
         return Ok(Some(task.clone()));
     }
-    let tasks = Api::<Task>::namespaced(context.client.clone(), &task.namespace().unwrap_or_default());
-    match context.calls.read(tasks.get(&task.name_any())).await {
+    let tasks = reads.namespaced::<Task>(&task.namespace().unwrap_or_default());
+    match reads.read(tasks.get(&task.name_any())).await {
         Ok(whole) => Ok(Some(whole).filter(|whole| {
             (&whole.metadata.uid, whole.metadata.generation) == (&task.metadata.uid, task.metadata.generation)
         })),
@@ -265,11 +268,11 @@ pub async fn put(guard: &Guard, record: &Record, metrics: &Metrics) -> Result<()
 }
 
 /// Wakes the tasks that wait for the archive whenever it is back. Never ends.
-pub async fn run(context: Arc<Context>, mut wake: mpsc::Sender<ObjectRef<Task>>) {
-    let mut trouble = context.records.guard.trouble();
+pub async fn run(records: Arc<Records>, cache: Arc<Cache>, mut wake: mpsc::Sender<ObjectRef<Task>>) {
+    let mut trouble = records.guard.trouble();
     // Fails only when the guard is gone, and with it everything.
     while trouble.wait_for(Option::is_some).await.is_ok() && trouble.wait_for(Option::is_none).await.is_ok() {
-        for task in context.records.waiting().iter().filter_map(|uid| context.cache.reference(uid)) {
+        for task in records.waiting().iter().filter_map(|uid| cache.reference(uid)) {
             let _ = wake.send(task).await;
         }
     }

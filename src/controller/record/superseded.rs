@@ -7,12 +7,12 @@ use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::Pod;
 use kube::api::ObjectMeta;
 use kube::core::NamespaceResourceScope;
-use kube::{Api, Resource, ResourceExt};
+use kube::{Resource, ResourceExt};
 use serde::de::DeserializeOwned;
 
+use super::Records;
 use crate::api::{Payload, Task, TaskSpec, TaskStatus};
-use crate::cluster::calls::CallError;
-use crate::controller::Context;
+use crate::cluster::calls::{CallError, Reads};
 use crate::core::attempt::facts;
 use crate::core::launch::{holds, names};
 use crate::core::task::job_name;
@@ -23,22 +23,22 @@ pub fn run(task: &Task) -> Option<&String> {
 }
 
 /// Its Job is about to be deleted: soon nothing else would tell what it had.
-pub async fn job_goes(task: &Task, job: &str, context: &Context) -> Result<(), CallError> {
+pub async fn job_goes(task: &Task, job: &str, reads: &Reads, records: &Records) -> Result<(), CallError> {
     if run(task).is_none() || job != job_name(task) {
         return Ok(());
     }
-    let spec = spec(task, &task.status.clone().unwrap_or_default(), context).await?;
-    context.records.remember(task, spec);
+    let spec = spec(task, &task.status.clone().unwrap_or_default(), reads, records).await?;
+    records.remember(task, spec);
     Ok(())
 }
 
 /// The spec that it had. Without its payload where nobody knows that any more.
-pub async fn spec(task: &Task, status: &TaskStatus, context: &Context) -> Result<TaskSpec, CallError> {
-    let known = known_spec(task, context.records.earlier(task));
+pub async fn spec(task: &Task, status: &TaskStatus, reads: &Reads, records: &Records) -> Result<TaskSpec, CallError> {
+    let known = known_spec(task, records.earlier(task));
     if matches!(known.payload, Some(Payload::Whole(_))) {
         return Ok(known);
     }
-    let launched = launched(task, status, context).await?;
+    let launched = launched(task, status, reads).await?;
     Ok(launched.and_then(|pod| holds::launched_as(pod.annotations.as_ref()?, &known)).unwrap_or(known))
 }
 
@@ -53,12 +53,11 @@ pub fn known_spec(task: &Task, remembered: Option<TaskSpec>) -> TaskSpec {
 }
 
 /// The metadata of the pods of the attempt that `status` speaks of.
-async fn launched(task: &Task, status: &TaskStatus, context: &Context) -> Result<Option<ObjectMeta>, CallError> {
-    let job =
-        find::<Job>(task, &names::job_of(task, status), context).await?.filter(|job| facts::belongs_to(task, job));
+async fn launched(task: &Task, status: &TaskStatus, reads: &Reads) -> Result<Option<ObjectMeta>, CallError> {
+    let job = find::<Job>(task, &names::job_of(task, status), reads).await?.filter(|job| facts::belongs_to(task, job));
     let pod = match (job, &status.worker) {
         (Some(job), _) => job.spec.and_then(|job| job.template.metadata),
-        (None, Some(worker)) => find::<Pod>(task, worker, context).await?.map(|pod| pod.metadata),
+        (None, Some(worker)) => find::<Pod>(task, worker, reads).await?.map(|pod| pod.metadata),
         (None, None) => None,
     };
     let label = |pod: &ObjectMeta| pod.labels.as_ref()?.get(names::LABEL_TASK_UID).cloned();
@@ -66,12 +65,12 @@ async fn launched(task: &Task, status: &TaskStatus, context: &Context) -> Result
 }
 
 /// A child of the task; none where the API server hands it out to nobody like us.
-async fn find<K>(task: &Task, name: &str, context: &Context) -> Result<Option<K>, CallError>
+async fn find<K>(task: &Task, name: &str, reads: &Reads) -> Result<Option<K>, CallError>
 where
     K: Resource<Scope = NamespaceResourceScope, DynamicType = ()> + Clone + Debug + DeserializeOwned,
 {
-    let children = Api::<K>::namespaced(context.client.clone(), &task.namespace().unwrap_or_default());
-    match context.calls.read(children.get_opt(name)).await {
+    let children = reads.namespaced::<K>(&task.namespace().unwrap_or_default());
+    match reads.read(children.get_opt(name)).await {
         Err(CallError::Refused(_)) => Ok(None),
         found => found,
     }

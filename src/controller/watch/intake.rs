@@ -16,8 +16,8 @@ use kube::runtime::reflector::store::Writer;
 use kube::runtime::watcher::Event;
 
 use crate::api::{Task, TaskQueue, TaskType};
-use crate::controller::Context;
-use crate::controller::cache::key_of;
+use crate::controller::cache::{Cache, key_of};
+use crate::controller::record::Records;
 use crate::core::queue::Key;
 
 pub type Wake = mpsc::Sender<ObjectRef<Task>>;
@@ -65,7 +65,8 @@ pub(super) type Woken = Vec<ObjectRef<Task>>;
 
 /// Brings changes into the cache.
 pub struct Intake {
-    pub(super) context: Arc<Context>,
+    pub(super) cache: Arc<Cache>,
+    pub(super) records: Arc<Records>,
     pub(super) writer: Writer<Task>,
     pub(super) wake: Wake,
     pub(super) lists: Lists,
@@ -86,12 +87,13 @@ pub(super) struct Lists {
 
 impl Intake {
     pub fn new(
-        context: Arc<Context>,
+        cache: Arc<Cache>,
+        records: Arc<Records>,
         writer: Writer<Task>,
         wake: Wake,
         ready: tokio::sync::watch::Sender<bool>,
     ) -> Self {
-        Self { context, writer, wake, lists: Lists::default(), ready }
+        Self { cache, records, writer, wake, lists: Lists::default(), ready }
     }
 
     pub async fn take(&mut self, change: Change) {
@@ -118,23 +120,23 @@ impl Intake {
         if self.lists.complete.len() == KINDS && !*self.ready.borrow() {
             tracing::info!("knows the cluster");
             self.ready.send_replace(true);
-            self.context.cache.ring_admission();
+            self.cache.ring_admission();
         }
     }
 
     fn task(&mut self, event: Event<Task>) -> Woken {
         // Its last version is whole here, payload included.
         if let Event::Delete(task) = &event {
-            self.context.records.gone(task);
+            self.records.gone(task);
         }
         let event = event.modify(slim);
         if let Event::InitDone = event {
             return self.tasks_listed();
         }
-        let cache = &self.context.cache;
+        let cache = &self.cache;
         // Of what is seen one after another, the store shows the latest; a list only when it is complete.
         if let Event::Apply(task) = &event {
-            self.context.records.seen(cache.task(&ObjectRef::from_obj(task)).as_deref(), task);
+            self.records.seen(cache.task(&ObjectRef::from_obj(task)).as_deref(), task);
         }
         self.writer.apply_watcher_event(&event);
         match event {
@@ -156,7 +158,7 @@ impl Intake {
 
     /// The store shows a list only when it is complete, and so do we.
     fn tasks_listed(&mut self) -> Woken {
-        let (cache, records) = (&self.context.cache, &self.context.records);
+        let (cache, records) = (&self.cache, &self.records);
         let before = cache.tasks();
         self.writer.apply_watcher_event(&Event::InitDone);
         let is_unread = |task: &Task| self.lists.unread.iter().any(|unread| unread.uid == task.metadata.uid);
@@ -170,19 +172,19 @@ impl Intake {
     }
 
     fn kind(&mut self, event: Event<TaskType>) -> Woken {
-        let cache = &self.context.cache;
+        let cache = &self.cache;
         let changed = |kind: &TaskType, there: bool| cache.type_changed(key_of(kind), there.then_some(kind));
         beside(event, &mut self.lists.types, key_of, changed, |listed| cache.types_listed(listed))
     }
 
     fn queue(&mut self, event: Event<TaskQueue>) -> Woken {
-        let cache = &self.context.cache;
+        let cache = &self.cache;
         let changed = |queue: &TaskQueue, there: bool| cache.queue_changed(key_of(queue), there.then_some(queue));
         beside(event, &mut self.lists.queues, key_of, changed, |listed| cache.queues_listed(listed))
     }
 
     fn job(&mut self, event: Event<Job>) -> Woken {
-        let cache = &self.context.cache;
+        let cache = &self.cache;
         if matches!(event, Event::Init) {
             // The list is asked for only when this was taken in.
             cache.jobs_list_begins();
@@ -192,7 +194,7 @@ impl Intake {
     }
 
     fn pod(&mut self, event: Event<Pod>) -> Woken {
-        let cache = &self.context.cache;
+        let cache = &self.cache;
         if matches!(event, Event::Init) {
             cache.pods_list_begins();
         }

@@ -12,32 +12,38 @@ use std::sync::Arc;
 use futures::stream::{BoxStream, StreamExt, select_all};
 use kube::core::NamespaceResourceScope;
 use kube::runtime::WatchStreamExt;
-use kube::runtime::reflector::store::Writer;
 use kube::runtime::watcher::{self, Event};
-use kube::{Api, Resource};
+use kube::{Api, Client, Resource};
 use serde::de::DeserializeOwned;
 
-use super::Context;
-use crate::api::Task;
 use crate::cluster::endless::{endless, when_too_old};
 use crate::cluster::readable::{Readable, read};
 use crate::core::launch::names;
-use intake::{Change, Intake, Wake, Watched};
+use crate::metrics::Metrics;
+use intake::{Change, Intake, Watched};
+
+/// Where is watched.
+pub struct Watches {
+    pub client: Client,
+    /// This namespace alone; `None` for all.
+    pub namespace: Option<String>,
+    pub metrics: Arc<Metrics>,
+}
 
 /// Runs for ever. `ready` is told when all initial lists are complete.
-pub async fn run(context: Arc<Context>, writer: Writer<Task>, wake: Wake, ready: tokio::sync::watch::Sender<bool>) {
+pub async fn run(watches: Watches, intake: Intake) {
     // Each list shows what is so when it is asked for. A streamed one may come from the past, out of an API server
     // that lags, and what is not on it yet would be taken to be gone: its attempt for lost, while its pod runs.
     let all = watcher::Config::default();
     let ours = all.clone().labels(names::LABEL_TASK_UID);
     let mut changes = select_all([
-        watch(&context, &all, Change::Task, Watched::Tasks),
-        watch(&context, &all, Change::Type, Watched::Types),
-        watch(&context, &all, Change::Queue, Watched::Queues),
-        watch(&context, &ours, Change::Job, Watched::Jobs),
-        watch(&context, &ours, Change::Pod, Watched::Pods),
+        watch(&watches, &all, Change::Task, Watched::Tasks),
+        watch(&watches, &all, Change::Type, Watched::Types),
+        watch(&watches, &all, Change::Queue, Watched::Queues),
+        watch(&watches, &ours, Change::Job, Watched::Jobs),
+        watch(&watches, &ours, Change::Pod, Watched::Pods),
     ]);
-    let mut intake = Intake::new(context, writer, wake, ready);
+    let mut intake = intake;
     while let Some(change) = changes.next().await {
         intake.take(change).await;
     }
@@ -45,7 +51,7 @@ pub async fn run(context: Arc<Context>, writer: Writer<Task>, wake: Wake, ready:
 
 /// One kind of object, watched without end: errors are told and the watch begins anew after a pause.
 fn watch<K>(
-    context: &Context,
+    watches: &Watches,
     config: &watcher::Config,
     change: fn(Event<K>) -> Change,
     watched: Watched,
@@ -53,12 +59,12 @@ fn watch<K>(
 where
     K: Resource<Scope = NamespaceResourceScope, DynamicType = ()> + Clone + Debug + DeserializeOwned + Send + 'static,
 {
-    let client = context.client.clone();
-    let api = match &context.namespace {
+    let client = watches.client.clone();
+    let api = match &watches.namespace {
         Some(namespace) => Api::<Readable<K>>::namespaced(client, namespace),
         None => Api::all(client),
     };
-    let metrics = context.metrics.clone();
+    let metrics = watches.metrics.clone();
     endless(api, config.clone(), when_too_old)
         .default_backoff()
         .filter_map(move |event| {

@@ -11,37 +11,37 @@ use k8s_openapi::api::core::v1::Namespace;
 use kube::api::PartialObjectMeta;
 use kube::runtime::WatchStreamExt;
 use kube::runtime::watcher::{self, Event};
-use kube::{Api, ResourceExt};
+use kube::{Api, Client, ResourceExt};
 
 use crate::cluster::endless::{endless, when_too_old};
-use crate::controller::Context;
+use crate::controller::cache::Cache;
 
 /// Runs for ever.
-pub async fn run(context: Arc<Context>) {
+pub async fn run(client: Client, namespace: Option<String>, cache: Arc<Cache>) {
     let all = watcher::Config::default();
-    let watched = match &context.namespace {
+    let watched = match &namespace {
         Some(namespace) => all.fields(&format!("metadata.name={namespace}")),
         None => all,
     };
-    let namespaces = Api::<PartialObjectMeta<Namespace>>::all(context.client.clone());
+    let namespaces = Api::<PartialObjectMeta<Namespace>>::all(client);
     let mut changes = endless(namespaces, watched, when_too_old).default_backoff().boxed();
     let mut listed = HashSet::new();
     while let Some(change) = changes.next().await {
         match change {
-            Ok(change) => take(change, &mut listed, &context),
+            Ok(change) => take(change, &mut listed, &cache),
             Err(error) => tracing::debug!(%error, "failed to watch the namespaces; begins anew"),
         }
     }
 }
 
-fn take(change: Event<PartialObjectMeta<Namespace>>, listed: &mut HashSet<String>, context: &Context) {
+fn take(change: Event<PartialObjectMeta<Namespace>>, listed: &mut HashSet<String>, cache: &Cache) {
     match change {
-        Event::Apply(namespace) => context.cache.namespace_changed(namespace.name_any(), ends(&namespace)),
-        Event::Delete(namespace) => context.cache.namespace_changed(namespace.name_any(), false),
+        Event::Apply(namespace) => cache.namespace_changed(namespace.name_any(), ends(&namespace)),
+        Event::Delete(namespace) => cache.namespace_changed(namespace.name_any(), false),
         Event::Init => listed.clear(),
         Event::InitApply(namespace) if ends(&namespace) => drop(listed.insert(namespace.name_any())),
         Event::InitApply(_) => {}
-        Event::InitDone => context.cache.namespaces_listed(listed),
+        Event::InitDone => cache.namespaces_listed(listed),
     }
 }
 

@@ -25,7 +25,7 @@ impl Intake {
             Event::Delete(metadata) => (metadata, Presence::Gone),
             Event::Init | Event::InitDone => return vec![],
         };
-        let cache = &self.context.cache;
+        let cache = &self.cache;
         let is_gone = matches!(presence, Presence::Gone);
         match watched {
             Watched::Tasks => self.unread_task(*metadata, presence),
@@ -55,10 +55,10 @@ impl Intake {
         self.writer.apply_watcher_event(&Event::Delete(task.clone()));
         match presence {
             Presence::Gone => {
-                self.context.records.gone_unread(&task);
-                self.context.cache.task_gone(&task.uid().unwrap_or_default().into());
+                self.records.gone_unread(&task);
+                self.cache.task_gone(&task.uid().unwrap_or_default().into());
             }
-            Presence::There | Presence::OnTheList => self.context.cache.task_passed_over(&task.metadata),
+            Presence::There | Presence::OnTheList => self.cache.task_passed_over(&task.metadata),
         }
         vec![]
     }
