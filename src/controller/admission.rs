@@ -1,10 +1,10 @@
 //! Gives out slots: passes over the board, one at a time, and a write-ahead for each slot given.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
-use kube::api::{ListParams, PartialObjectMeta};
+use kube::api::{ListParams, ObjectMeta};
 use kube::{Api, ResourceExt};
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
@@ -17,6 +17,7 @@ use super::context::Ready;
 use super::status::StatusWriter;
 use crate::api::{Task, TaskStatus};
 use crate::cluster::calls::{CallError, Reads};
+use crate::cluster::watch::caught_up;
 use crate::core::queue::PendingTask;
 use crate::core::task;
 use crate::core::task::Admission;
@@ -24,11 +25,6 @@ use crate::metrics::Metrics;
 
 /// How long to wait before trying again what the API server did not answer.
 const TRY_AGAIN: Duration = Duration::from_secs(1);
-/// How often the caches are asked whether they have caught up...
-const LOOK_AGAIN: Duration = Duration::from_millis(20);
-/// ...and for how long, before it is asked again what there is to catch up with.
-const CAUGHT_UP_WITHIN: Duration = Duration::from_secs(10);
-
 /// The values that admission uses.
 pub struct Admitting {
     /// All tasks that are looked after.
@@ -71,28 +67,8 @@ pub async fn run(admitting: Admitting, shutdown: CancellationToken) {
 /// our first lists. Queued tasks need no such care, for an admission is refused that was decided on the past.
 async fn catch_up(admitting: &Admitting) {
     let holders = ListParams::default().fields("status.state=Processing");
-    loop {
-        match admitting.reads.read(admitting.tasks.list_metadata(&holders)).await {
-            Ok(held) if has_caught_up(admitting, &held.items).await => return,
-            // What was finished and deleted meanwhile never shows, and is not on the next list.
-            Ok(_) => tracing::warn!("the watch is behind; waits for it before anything is admitted"),
-            Err(error) => {
-                tracing::warn!(%error, "failed to read which tasks hold a slot; asks again");
-                tokio::time::sleep(TRY_AGAIN).await;
-            }
-        }
-    }
-}
-
-async fn has_caught_up(admitting: &Admitting, held: &[PartialObjectMeta<Task>]) -> bool {
-    let began = Instant::now();
-    while held.iter().any(|task| !admitting.cache.has_reached(&task.metadata)) {
-        if began.elapsed() > CAUGHT_UP_WITHIN {
-            return false;
-        }
-        tokio::time::sleep(LOOK_AGAIN).await;
-    }
-    true
+    let has_reached = |task: &ObjectMeta| admitting.cache.has_reached(task);
+    caught_up(&admitting.reads, &admitting.tasks, &holders, "admission", has_reached).await;
 }
 
 /// One pass; returns when the next one is due even if nothing rings.
@@ -141,7 +117,7 @@ async fn admit(admitting: &Admitting, in_flight: &Semaphore, pending: &PendingTa
         return admitting.cache.admission_void(uid);
     };
     let kind = admitting.cache.type_of(&task).filter(|_| admitting.cache.pending(&task).as_ref() == Some(pending));
-    // It is not what got the slot any more: suspended, cancelled, of another size.
+    // It is no longer as it was when it got the slot: suspended, cancelled, of another size.
     let Some(kind) = kind else { return admitting.cache.not_admitted(&task) };
     let admission = Admission { arrival: pending.order.arrival(), holds: pending.admitted() };
     let status = task::admitted(&task, &kind, &admission, now);

@@ -21,9 +21,9 @@ use std::time::Duration;
 
 use futures::channel::mpsc;
 use futures::{FutureExt, StreamExt};
+use kube::Client;
 use kube::runtime::controller::{self, applier};
 use kube::runtime::reflector::{self, ObjectRef, Store, store};
-use kube::{Api, Client};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
@@ -31,6 +31,7 @@ use crate::api::{Priority, Task};
 use crate::archive::Guard;
 use crate::cluster::calls::{Calls, Reads};
 use crate::cluster::lease::Leadership;
+use crate::cluster::watch::{Scope, Watches};
 use crate::core::Settings;
 use crate::live::Live;
 use crate::metrics::Metrics;
@@ -41,9 +42,8 @@ use context::{Context, Ready};
 use record::Records;
 use status::StatusWriter;
 use upkeep::types::Checks;
-use watch::Watches;
 use watch::classes::PriorityClasses;
-use watch::intake::Intake;
+use watch::{Intake, Sources};
 
 pub use record::deleted_tasks::DeletedTasks;
 pub use record::retention::Retention;
@@ -56,9 +56,9 @@ const DRAIN: Duration = Duration::from_secs(10);
 /// Reconcile requests that may wait to be taken up before the watches are slowed down.
 const WAKES: usize = 1024;
 
-/// Where the controller looks.
+/// The things around the controller, which outlive its terms.
 #[derive(Clone)]
-pub struct Scope {
+pub struct Environment {
     pub client: Client,
     /// Where the records of finished tasks are kept.
     pub archive: Arc<Guard>,
@@ -67,14 +67,16 @@ pub struct Scope {
     pub retention: Retention,
     /// Where what the work says is kept while it runs.
     pub live: Arc<Live>,
-    /// This namespace alone; `None` for all.
-    pub namespace: Option<String>,
+    /// Tasks and types, as the whole process watches them.
+    pub watches: Arc<Watches>,
+    /// The namespaces that are looked after.
+    pub scope: Scope,
 }
 
 /// Runs the controller until `shutdown`, which it cancels itself if a part of it fails; then drains it. `ready` is told
 /// whether the caches hold everything.
 pub async fn run(
-    scope: Scope,
+    environment: Environment,
     settings: Settings,
     leadership: Leadership,
     metrics: Arc<Metrics>,
@@ -83,7 +85,7 @@ pub async fn run(
 ) {
     // A replica that waits for the lease is ready too, and its caches are empty.
     ready.send_replace(false);
-    let term = Term::new(scope, settings, leadership, metrics.clone());
+    let term = Term::new(environment, settings, leadership, metrics.clone());
     let mut parts = term.begin(ready, &shutdown);
     until_over(&mut parts, &shutdown).await;
     drain(parts).await;
@@ -93,7 +95,7 @@ pub async fn run(
 
 /// The values of one term. No part sees this: each is handed what it uses.
 struct Term {
-    scope: Scope,
+    environment: Environment,
     settings: Settings,
     metrics: Arc<Metrics>,
     calls: Calls,
@@ -107,17 +109,21 @@ struct Term {
 }
 
 impl Term {
-    fn new(scope: Scope, settings: Settings, leadership: Leadership, metrics: Arc<Metrics>) -> Self {
-        let calls = Calls::new(Reads::new(scope.client.clone()), leadership, metrics.clone());
+    fn new(environment: Environment, settings: Settings, leadership: Leadership, metrics: Arc<Metrics>) -> Self {
+        let calls = Calls::new(Reads::new(environment.client.clone()), leadership, metrics.clone());
         let (told, events) = events::channel(calls.clone(), metrics.clone());
         let tasks = reflector::store();
         Self {
             status: Arc::new(StatusWriter::new(calls.clone(), told, metrics.clone())),
             cache: Arc::new(Cache::new(tasks.0.clone(), settings.clone())),
-            records: Arc::new(Records::new(scope.archive.clone(), scope.deleted_tasks.clone(), metrics.clone())),
+            records: Arc::new(Records::new(
+                environment.archive.clone(),
+                environment.deleted_tasks.clone(),
+                metrics.clone(),
+            )),
             just_admitted: Arc::default(),
             classes: PriorityClasses::default(),
-            scope,
+            environment,
             settings,
             metrics,
             calls,
@@ -133,16 +139,19 @@ impl Term {
         let (wake, wakes) = mpsc::channel(WAKES);
         let (context, admitting) = (self.context(known.clone()), self.admitting(known.clone()));
         let (checks, reporting) = (self.checks(), self.reporting());
-        let Self { scope, metrics, calls, status, events, tasks: (tasks, writer), cache, records, classes, .. } = self;
-        let Scope { client, namespace, archive, retention, .. } = scope;
-        let watches = Watches { client: client.clone(), namespace: namespace.clone(), metrics };
-        let intake = Intake::new(cache.clone(), records.clone(), writer, wake.clone(), knows_all);
+        let Self {
+            environment, metrics, calls, status, events, tasks: (tasks, writer), cache, records, classes, ..
+        } = self;
+        let Environment { client, scope, watches, archive, retention, .. } = environment;
+        let sources = Sources { client: client.clone(), scope: scope.clone(), watches, metrics };
+        let (cache_, wake_) = (cache.clone(), wake.clone());
+        let intake = Intake { cache: cache_, records: records.clone(), store: writer, wake: wake_, ready: knows_all };
 
         let mut parts = Parts { running: JoinSet::new(), known, shutdown: shutdown.clone() };
-        parts.until_shutdown(watch::run(watches, intake));
-        parts.until_shutdown(watch::namespaces::run(client, namespace, cache.clone()));
+        parts.until_shutdown(watch::run(sources, intake));
+        parts.until_shutdown(watch::namespaces::run(client, scope, cache.clone()));
         parts.until_shutdown(watch::classes::run(calls.reads.clone(), classes));
-        parts.until_shutdown(record::run(records, cache.clone(), wake.clone()));
+        parts.until_shutdown(record::waiting::run(records, cache.clone(), wake.clone()));
         parts.once_known(tell(ready));
         parts.once_known(record::retention::run(archive.archive().clone(), retention));
         parts.once_known(reports::run(reporting, wake, shutdown.clone()));
@@ -157,11 +166,11 @@ impl Term {
 
     fn context(&self, ready: Ready) -> Context {
         Context {
-            client: self.scope.client.clone(),
+            client: self.environment.client.clone(),
             calls: self.calls.clone(),
             status: self.status.clone(),
             records: self.records.clone(),
-            live: self.scope.live.clone(),
+            live: self.environment.live.clone(),
             cache: self.cache.clone(),
             just_admitted: self.just_admitted.clone(),
             classes: self.classes.clone(),
@@ -172,12 +181,9 @@ impl Term {
     }
 
     fn admitting(&self, ready: Ready) -> Admitting {
-        let client = self.scope.client.clone();
+        let client = self.environment.client.clone();
         Admitting {
-            tasks: match &self.scope.namespace {
-                Some(namespace) => Api::namespaced(client, namespace),
-                None => Api::all(client),
-            },
+            tasks: self.environment.scope.api(client),
             reads: self.calls.reads.clone(),
             cache: self.cache.clone(),
             just_admitted: self.just_admitted.clone(),
@@ -194,9 +200,9 @@ impl Term {
     fn reporting(&self) -> reports::Context {
         reports::Context {
             reads: self.calls.reads.clone(),
-            namespace: self.scope.namespace.clone(),
+            scope: self.environment.scope.clone(),
             cache: self.cache.clone(),
-            live: self.scope.live.clone(),
+            live: self.environment.live.clone(),
         }
     }
 }

@@ -16,6 +16,7 @@ use tokio_util::sync::CancellationToken;
 use super::cache::{Cache, Heard};
 use crate::api::{Task, TaskStatus};
 use crate::cluster::calls::Reads;
+use crate::cluster::watch::Scope;
 use crate::core::attempt::reports::{Said, Word, same};
 use crate::live::{Deaf, Listener, Live, Speaker, Spot};
 
@@ -30,8 +31,8 @@ type Wake = mpsc::Sender<ObjectRef<Task>>;
 /// The values that listening uses.
 pub struct Context {
     pub reads: Reads,
-    /// Only pods of this namespace are known; `None` for all.
-    pub namespace: Option<String>,
+    /// Only pods of these namespaces are known.
+    pub scope: Scope,
     pub cache: Arc<Cache>,
     pub live: Arc<Live>,
 }
@@ -81,7 +82,7 @@ impl Ear {
 
     /// The task on whose present attempt this pod is at work.
     async fn task_of(&self, speaker: &Speaker) -> Result<Arc<Task>, Deaf> {
-        if self.context.namespace.as_ref().is_some_and(|ours| *ours != speaker.namespace) {
+        if !self.context.scope.covers(&speaker.namespace) {
             return Err(Deaf::Stranger);
         }
         let known = timeout(KNOWN_WITHIN, async {

@@ -1,5 +1,5 @@
 //! The one way to write a status: a PUT that carries the resourceVersion which it was decided on, so
-//! that what was decided on something else is never written.
+//! that a status is never written over another than the one it was decided on.
 
 use std::fmt::Debug;
 use std::sync::Arc;
@@ -41,7 +41,7 @@ impl StatusWriter {
         Ok(written)
     }
 
-    /// What a conflict comes to. Whoever believed one that is untrue would wait for a change that never comes.
+    /// Asks whether a conflict is true: whoever believed an untrue one would wait for a change that never comes.
     async fn conflict(&self, task: &Task) -> CallError {
         let tasks = self.calls.namespaced::<Task>(&task.namespace().unwrap_or_default());
         match self.calls.read(tasks.get_metadata(&task.name_any())).await {

@@ -17,7 +17,6 @@ use crate::cluster::calls::CallError;
 use crate::controller::Context;
 use crate::controller::record;
 use crate::controller::record::Kept;
-use crate::controller::record::superseded;
 use crate::core::Reason;
 use crate::core::attempt::facts;
 use crate::core::attempt::facts::Why;
@@ -42,7 +41,7 @@ pub async fn carry_out(task: &Task, action: Action, context: &Context) -> Again 
         Action::Record(recording) => record(task, *recording, context).await,
         Action::Launch => launch(task, context).await.inspect_err(|error| unanswered(task, error, context)),
         Action::DeleteJob { name, uid, why } => {
-            superseded::job_goes(task, &name, &context.calls.reads, &context.records).await?;
+            record::keep::before_job_goes(task, &name, &context.calls.reads, &context.records).await?;
             match delete::<Job>(task, &name, only(&uid), why, context).await? {
                 Removal::Asked => {
                     context.cache.job_deleted(task, &uid);

@@ -14,7 +14,7 @@ use crate::core::task::LogOf;
 
 /// No log is waited for longer.
 const DEADLINE: Duration = Duration::from_secs(2);
-/// What is kept is the end, but a limit in the request cuts off the end. No node hands out more than this of so many lines.
+/// The end is kept, but a limit in the request cuts off the end. No node hands out more than this of so many lines.
 const READ_AT_MOST: i64 = 4 << 20;
 
 pub async fn of(namespace: &str, log_of: &LogOf, reads: &Reads) -> Option<String> {

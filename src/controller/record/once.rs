@@ -7,7 +7,7 @@ use crate::api::Task;
 use crate::controller::cache::Cache;
 use crate::core::task::{Earlier, asks_the_archive};
 
-/// What the archive says of earlier tasks of this name. Once it has said that there were none, the task may be
+/// The answer of the archive about earlier tasks of this name. Once it has said that there were none, the task may be
 /// admitted, and it is not asked again.
 pub async fn earlier(task: &Task, cache: &Cache, records: &Records) -> Earlier {
     if !asks_the_archive(task) {

@@ -1,5 +1,5 @@
-//! What a run had that is being superseded. By then its task has what the next one is to have, so its Job is asked, or its
-//! pod, while they are there. Decides nothing.
+//! The spec of a run that is being superseded. By then its task has that of the next run, so the Job is asked, or the pod,
+//! while they are there. Decides nothing.
 
 use std::fmt::Debug;
 
@@ -10,31 +10,24 @@ use kube::core::NamespaceResourceScope;
 use kube::{Resource, ResourceExt};
 use serde::de::DeserializeOwned;
 
-use super::Records;
 use crate::api::{Payload, Task, TaskSpec, TaskStatus};
 use crate::cluster::calls::{CallError, Reads};
 use crate::core::attempt::facts;
 use crate::core::launch::{holds, names};
-use crate::core::task::job_name;
 
 /// The run that the status speaks of, where the task asks for another by now.
 pub fn run(task: &Task) -> Option<&String> {
     task.status.as_ref()?.superseded_run(&task.spec)
 }
 
-/// Its Job is about to be deleted: soon nothing else would tell what it had.
-pub async fn job_goes(task: &Task, job: &str, reads: &Reads, records: &Records) -> Result<(), CallError> {
-    if run(task).is_none() || job != job_name(task) {
-        return Ok(());
-    }
-    let spec = spec(task, &task.status.clone().unwrap_or_default(), reads, records).await?;
-    records.remember(task, spec);
-    Ok(())
-}
-
-/// The spec that it had. Without its payload where nobody knows that any more.
-pub async fn spec(task: &Task, status: &TaskStatus, reads: &Reads, records: &Records) -> Result<TaskSpec, CallError> {
-    let known = known_spec(task, records.earlier(task));
+/// The spec that the run had, of which `remembered` may be left. Without its payload where nobody knows that any longer.
+pub async fn spec(
+    task: &Task,
+    status: &TaskStatus,
+    remembered: Option<TaskSpec>,
+    reads: &Reads,
+) -> Result<TaskSpec, CallError> {
+    let known = known_spec(task, remembered);
     if matches!(known.payload, Some(Payload::Whole(_))) {
         return Ok(known);
     }

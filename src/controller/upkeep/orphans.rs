@@ -1,6 +1,6 @@
-//! Removes Jobs and pods whose task is gone. Their owner references do that in the ordinary case; this is for a
-//! task that was deleted with its children spared. Never removes what has an owner that is there, whatever the watches
-//! have shown of it; but where that owner is none of ours, what it makes holds nothing, whatever it says of itself.
+//! Removes Jobs and pods whose task is gone. The garbage collector does that in the ordinary case; this is for a task
+//! that was deleted with its children orphaned. Never removes a Job or pod whose owner is there, by the API server's word;
+//! but where that owner is none of ours, whatever it makes holds no slot, whatever its labels and annotations say.
 
 use std::collections::HashSet;
 use std::fmt::Debug;
@@ -64,7 +64,7 @@ async fn sweep(orphan: &Child, cache: &Cache, calls: &Calls) -> Result<(), CallE
     Ok(())
 }
 
-/// Who owns what is called ours.
+/// The owner of a Job or pod that bears our labels.
 enum Owner {
     /// Ours; or the child itself is gone.
     There,

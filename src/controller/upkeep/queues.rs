@@ -22,7 +22,7 @@ pub async fn run(cache: Arc<Cache>, writer: Arc<StatusWriter>) {
                 continue;
             }
             match writer.write_queue(&queue, status).await {
-                // What it was decided on is past, or it is gone: the next look sees.
+                // The queue has changed, or is gone: the next look sees.
                 Ok(_) | Err(CallError::Conflict | CallError::NotFound | CallError::NotLeader) => {}
                 Err(error) => {
                     tracing::warn!(namespace = queue.namespace(), queue = queue.name_any(), %error, "failed to write a queue's status; will try again");

@@ -9,33 +9,32 @@ use std::sync::Arc;
 use futures::StreamExt;
 use k8s_openapi::api::core::v1::Namespace;
 use kube::api::PartialObjectMeta;
-use kube::runtime::WatchStreamExt;
-use kube::runtime::watcher::{self, Event};
+use kube::runtime::watcher::Event;
 use kube::{Api, Client, ResourceExt};
 
-use crate::cluster::endless::{endless, when_too_old};
+use crate::cluster::watch::{Change, Scope, Selected, changes};
 use crate::controller::cache::Cache;
 
 /// Runs for ever.
-pub async fn run(client: Client, namespace: Option<String>, cache: Arc<Cache>) {
-    let all = watcher::Config::default();
-    let watched = match &namespace {
-        Some(namespace) => all.fields(&format!("metadata.name={namespace}")),
-        None => all,
+pub async fn run(client: Client, scope: Scope, cache: Arc<Cache>) {
+    let fields = match scope {
+        Scope::Only(namespace) => Some(format!("metadata.name={namespace}")),
+        Scope::All => None,
     };
     let namespaces = Api::<PartialObjectMeta<Namespace>>::all(client);
-    let mut changes = endless(namespaces, watched, when_too_old).default_backoff().boxed();
+    let mut told = changes(namespaces, Selected { fields, ..Selected::default() }).boxed();
     let mut listed = HashSet::new();
-    while let Some(change) = changes.next().await {
+    while let Some(change) = told.next().await {
         match change {
-            Ok(change) => take(change, &mut listed, &cache),
-            Err(error) => tracing::debug!(%error, "failed to watch the namespaces; begins anew"),
+            Ok(Change::Resumed) => {}
+            Ok(Change::Event(event)) => take(event, &mut listed, &cache),
+            Err(error) => tracing::debug!(%error, "failed to watch the namespaces; tries again"),
         }
     }
 }
 
-fn take(change: Event<PartialObjectMeta<Namespace>>, listed: &mut HashSet<String>, cache: &Cache) {
-    match change {
+fn take(event: Event<PartialObjectMeta<Namespace>>, listed: &mut HashSet<String>, cache: &Cache) {
+    match event {
         Event::Apply(namespace) => cache.namespace_changed(namespace.name_any(), ends(&namespace)),
         Event::Delete(namespace) => cache.namespace_changed(namespace.name_any(), false),
         Event::Init => listed.clear(),
