@@ -98,26 +98,24 @@ pub async fn run_with(client: Client, options: RunOptions, shutdown: Cancellatio
         watches: watches.clone(),
         scope: Scope::of(options.watch_namespace.as_deref()),
     };
-    let watching = async {
-        // On a task of its own, so that nothing else here waits while much is read.
-        let watching = tokio::spawn(watch_for_all(watches, election.restored(), shutdown.clone()));
-        let ended = AbortOnDropHandle::new(watching).await;
-        shutdown.cancel();
-        ended
-    };
+    let watching = watch_for_all(watches, election.restored(), shutdown.clone());
     let leading = lead(&election, environment, options.settings(), metrics.clone(), ready, &shutdown);
     let keeping = shutdown.run_until_cancelled(async {
         tokio::join!(guard.watch_over(), deleted_tasks.run(), tell_of(&guard, &metrics));
     });
     let (.., watched) = tokio::join!(leading, health, serving, finding, keeping, watching);
-    // Also what was seen to go in a term that was lost.
+    drain(&deleted_tasks).await;
+    watched?;
+    tracing::info!("task-manager has stopped");
+    Ok(())
+}
+
+/// Writes the records of deleted tasks, also of those that were seen to go in a term that was lost.
+async fn drain(deleted_tasks: &DeletedTasks) {
     let left = deleted_tasks.drain().await;
     if left > 0 {
         tracing::error!(left, "ended before the records of deleted tasks were written; they are lost");
     }
-    watched.map_err(Error::Watches)?;
-    tracing::info!("task-manager has stopped");
-    Ok(())
 }
 
 /// Binds at once for REST and for the work, as far as they are wanted; then serves both until the operator stops.
@@ -159,9 +157,16 @@ async fn lead(
     shutdown.cancel();
 }
 
-/// Watches for controller and REST until `shutdown`. A cluster that was restored from a backup makes the watches begin
-/// anew.
-async fn watch_for_all(watches: Arc<Watches>, mut restored: watch::Receiver<u64>, shutdown: CancellationToken) {
+/// Watches for controller and REST until `shutdown`, which it cancels itself if that fails. A cluster that was restored
+/// from a backup makes the watches begin anew.
+async fn watch_for_all(
+    watches: Arc<Watches>,
+    mut restored: watch::Receiver<u64>,
+    shutdown: CancellationToken,
+) -> Result<(), Error> {
+    let running = watches.clone();
+    // On a task of its own, so that nothing else here waits while much is read.
+    let running = AbortOnDropHandle::new(tokio::spawn(async move { running.run().await }));
     let begin_anew = async {
         // Fails only when there is no election any longer, and with it everything ends.
         while restored.changed().await.is_ok() {
@@ -170,9 +175,12 @@ async fn watch_for_all(watches: Arc<Watches>, mut restored: watch::Receiver<u64>
         std::future::pending().await
     };
     tokio::select! {
-        () = shutdown.cancelled() => {}
-        () = watches.run() => {}
-        () = begin_anew => {}
+        () = shutdown.cancelled() => Ok(()),
+        ended = running => {
+            shutdown.cancel();
+            ended.map_err(Error::Watches)
+        }
+        () = begin_anew => Ok(()),
     }
 }
 

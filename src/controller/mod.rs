@@ -65,7 +65,7 @@ pub struct Environment {
     /// Deleted tasks whose records are still to be written.
     pub deleted_tasks: Arc<DeletedTasks>,
     pub retention: Retention,
-    /// Where what the work says is kept while it runs.
+    /// The reports of work that runs.
     pub live: Arc<Live>,
     /// Tasks and types, as the whole process watches them.
     pub watches: Arc<Watches>,
