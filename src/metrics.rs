@@ -1,4 +1,4 @@
-//! What the operator counts, in Prometheus' terms. Names and uids belong in logs, never in labels.
+//! The operator's metrics, in Prometheus' terms. Names and uids belong in logs, never in labels.
 
 use std::time::Duration;
 

@@ -8,14 +8,16 @@ use kube::Client;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::AbortOnDropHandle;
 
 use crate::archive;
 use crate::archive::{Archive, Guard};
 use crate::cli::RunOptions;
 use crate::cluster::lease;
 use crate::cluster::lease::Election;
+use crate::cluster::watch::{Scope, Watches};
 use crate::controller;
-use crate::controller::{DeletedTasks, Retention, Scope};
+use crate::controller::{DeletedTasks, Environment, Retention};
 use crate::core::Settings;
 use crate::live::Live;
 use crate::metrics::Metrics;
@@ -43,6 +45,8 @@ pub enum Error {
     Archive(#[from] archive::UrlError),
     #[error("failed to draw random bytes for a key: {0}")]
     Random(#[source] getrandom::Error),
+    #[error("the watches ended: {0}")]
+    Watches(#[source] tokio::task::JoinError),
     #[error("failed to listen for signals: {0}")]
     Signals(#[source] std::io::Error),
 }
@@ -70,8 +74,10 @@ pub async fn run_with(client: Client, options: RunOptions, shutdown: Cancellatio
     let me = me(&options)?;
     let election = election(&client, &options, me.as_ref());
     let (peer, peers) = watch::channel(None);
+    let watches = Arc::new(Watches::new(client.clone(), metrics.clone()));
     let shared = rest::Shared {
         client: client.clone(),
+        watches: watches.clone(),
         archive: archive.clone(),
         live: live.clone(),
         metrics: metrics.clone(),
@@ -83,26 +89,33 @@ pub async fn run_with(client: Client, options: RunOptions, shutdown: Cancellatio
 
     tracing::info!(version = env!("CARGO_PKG_VERSION"), health = %options.health_addr, %archive, "task-manager starts");
     let finding = shutdown.run_until_cancelled(find_peer(election.said(), peer));
-    let scope = Scope {
+    let environment = Environment {
         client,
         archive: guard.clone(),
         deleted_tasks: deleted_tasks.clone(),
         retention: Retention { days: options.archive_keep_days, records: options.archive_keep_records },
         live,
-        namespace: options.watch_namespace.clone(),
+        watches: watches.clone(),
+        scope: Scope::of(options.watch_namespace.as_deref()),
     };
-    let leading = lead(&election, scope, options.settings(), metrics.clone(), ready, &shutdown);
+    let watching = watch_for_all(watches, election.restored(), shutdown.clone());
+    let leading = lead(&election, environment, options.settings(), metrics.clone(), ready, &shutdown);
     let keeping = shutdown.run_until_cancelled(async {
         tokio::join!(guard.watch_over(), deleted_tasks.run(), tell_of(&guard, &metrics));
     });
-    tokio::join!(leading, health, serving, finding, keeping);
-    // Also what was seen to go in a term that was lost.
+    let (.., watched) = tokio::join!(leading, health, serving, finding, keeping, watching);
+    drain(&deleted_tasks).await;
+    watched?;
+    tracing::info!("task-manager has stopped");
+    Ok(())
+}
+
+/// Writes the records of deleted tasks, also of those that were seen to go in a term that was lost.
+async fn drain(deleted_tasks: &DeletedTasks) {
     let left = deleted_tasks.drain().await;
     if left > 0 {
         tracing::error!(left, "ended before the records of deleted tasks were written; they are lost");
     }
-    tracing::info!("task-manager has stopped");
-    Ok(())
 }
 
 /// Binds at once for REST and for the work, as far as they are wanted; then serves both until the operator stops.
@@ -121,16 +134,17 @@ fn serve(
 /// Runs the controller whenever this replica leads. When that is over, so is the operator.
 async fn lead(
     election: &Election,
-    scope: Scope,
+    environment: Environment,
     settings: Settings,
     metrics: Arc<Metrics>,
     ready: watch::Sender<bool>,
     shutdown: &CancellationToken,
 ) {
-    let deleted_tasks = &scope.deleted_tasks;
+    let deleted_tasks = &environment.deleted_tasks;
     lease::lead(election, &ready, shutdown, |over| {
         let leadership = election.leadership();
-        let term = controller::run(scope.clone(), settings.clone(), leadership, metrics.clone(), ready.clone(), over);
+        let term =
+            controller::run(environment.clone(), settings.clone(), leadership, metrics.clone(), ready.clone(), over);
         async move {
             term.await;
             if shutdown.is_cancelled() {
@@ -141,6 +155,33 @@ async fn lead(
     })
     .await;
     shutdown.cancel();
+}
+
+/// Watches for controller and REST until `shutdown`, which it cancels itself if that fails. A cluster that was restored
+/// from a backup makes the watches begin anew.
+async fn watch_for_all(
+    watches: Arc<Watches>,
+    mut restored: watch::Receiver<u64>,
+    shutdown: CancellationToken,
+) -> Result<(), Error> {
+    let running = watches.clone();
+    // On a task of its own, so that nothing else here waits while much is read.
+    let running = AbortOnDropHandle::new(tokio::spawn(async move { running.run().await }));
+    let begin_anew = async {
+        // Fails only when there is no election any longer, and with it everything ends.
+        while restored.changed().await.is_ok() {
+            watches.begin_anew();
+        }
+        std::future::pending().await
+    };
+    tokio::select! {
+        () = shutdown.cancelled() => Ok(()),
+        ended = running => {
+            shutdown.cancel();
+            ended.map_err(Error::Watches)
+        }
+        () = begin_anew => Ok(()),
+    }
 }
 
 /// Keeps the metric of whether the archive is up. Never ends.

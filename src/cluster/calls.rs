@@ -1,21 +1,23 @@
-//! Every request to the API server goes through here: with a deadline, and with errors that say what to do.
+//! Requests to the API server: each has a deadline, and its error says what to do. Watches and logs, which have no
+//! single answer, have rooms of their own.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use kube::core::Status;
+use kube::core::{NamespaceResourceScope, Status};
+use kube::{Api, Client, Resource};
 
 use super::lease::Leadership;
 use crate::errors::chain;
 use crate::metrics::Metrics;
 
-/// No request of ours may take longer; the client itself would wait for ever.
+/// No request may take longer.
 const DEADLINE: Duration = Duration::from_secs(10);
 
 /// Why a request failed, by what the caller should do about it.
 #[derive(Debug, thiserror::Error)]
 pub enum CallError {
-    /// The object is not there (any more): nothing is left to do.
+    /// The object is not there, or no longer: nothing is left to do.
     #[error("not found")]
     NotFound,
     /// The object changed meanwhile: look again.
@@ -34,7 +36,7 @@ pub enum CallError {
     #[error("refused: {}", .0.message)]
     Refused(Box<Status>),
     /// Another operator may act now: this one must not.
-    #[error("the lease is not ours any more")]
+    #[error("the lease is no longer ours")]
     NotLeader,
     /// The outcome is not known: look, then try again.
     #[error("no answer in time")]
@@ -94,25 +96,63 @@ impl From<Box<Status>> for CallError {
     }
 }
 
-/// The way to the API server.
+/// Requests that change nothing, each with a deadline.
+#[derive(Clone)]
+pub struct Reads {
+    client: Client,
+}
+
+impl Reads {
+    pub fn new(client: Client) -> Self {
+        Self { client }
+    }
+
+    pub fn client(&self) -> Client {
+        self.client.clone()
+    }
+
+    /// The objects of one kind in one namespace.
+    pub fn namespaced<K>(&self, namespace: &str) -> Api<K>
+    where
+        K: Resource<Scope = NamespaceResourceScope, DynamicType = ()>,
+    {
+        Api::namespaced(self.client(), namespace)
+    }
+
+    /// Awaits a request, but no longer than the deadline.
+    pub async fn read<T>(&self, request: impl Future<Output = kube::Result<T>>) -> Result<T, CallError> {
+        within(DEADLINE, request).await
+    }
+}
+
+/// Requests of whoever leads: those that change something end with the lease.
+#[derive(Clone)]
 pub struct Calls {
+    pub reads: Reads,
     leadership: Leadership,
     metrics: Arc<Metrics>,
 }
 
 impl Calls {
-    pub fn new(leadership: Leadership, metrics: Arc<Metrics>) -> Self {
-        Self { leadership, metrics }
+    pub fn new(reads: Reads, leadership: Leadership, metrics: Arc<Metrics>) -> Self {
+        Self { reads, leadership, metrics }
     }
 
-    /// How long it may still be acted; `None` once another operator may act.
+    pub fn namespaced<K>(&self, namespace: &str) -> Api<K>
+    where
+        K: Resource<Scope = NamespaceResourceScope, DynamicType = ()>,
+    {
+        self.reads.namespaced(namespace)
+    }
+
+    /// How long the lease is still ours; `None` once another operator may act.
     pub fn remaining(&self) -> Option<Duration> {
         self.leadership.remaining()
     }
 
     /// Awaits a request that changes nothing, but no longer than the deadline.
     pub async fn read<T>(&self, request: impl Future<Output = kube::Result<T>>) -> Result<T, CallError> {
-        within(DEADLINE, request).await
+        self.reads.read(request).await
     }
 
     /// Awaits a request that changes something, but no longer than the lease is ours.
@@ -131,7 +171,8 @@ impl Calls {
     }
 }
 
-async fn within<T>(deadline: Duration, request: impl Future<Output = kube::Result<T>>) -> Result<T, CallError> {
+/// Awaits a request to the API server, but no longer than `deadline`: the client itself would wait for ever.
+pub async fn within<T>(deadline: Duration, request: impl Future<Output = kube::Result<T>>) -> Result<T, CallError> {
     match tokio::time::timeout(deadline, request).await {
         Ok(answer) => answer.map_err(CallError::from),
         Err(_) => Err(CallError::Deadline),

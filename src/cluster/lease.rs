@@ -1,9 +1,9 @@
 //! Leader election by a Lease, so that of several operators one acts.
 //!
-//! What is true of one task does not rest on it: every status write carries the resourceVersion that it was decided
-//! on. That all tasks together stay within their slots does, for each leader admits from books of its own. So a
-//! leader knows by the monotonic clock until when it may write, and stops by itself before anyone else can take the
-//! lease, however long it was paused.
+//! The truth about one task does not rest on it: every status write carries the resourceVersion that it was decided
+//! on. The bound on all tasks together does, for each leader admits from books of its own. So a leader knows by the
+//! monotonic clock until when it may write, and stops by itself before anyone else can take the lease, however long it
+//! was paused.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -18,7 +18,8 @@ use kube::{Api, Client};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use crate::errors::chain;
+use super::calls::{CallError, within};
+use super::version;
 
 /// A lease that was not renewed for so long may be taken.
 const DURATION: Duration = Duration::from_secs(10);
@@ -51,29 +52,23 @@ pub struct Election {
     name: String,
     identity: String,
     until: Arc<watch::Sender<Option<Instant>>>,
-    /// What the leader says of itself on the Lease: what we say…
+    /// Annotations on the Lease, by which a leader says how it is reached: ours…
     says: BTreeMap<String, String>,
-    /// …and what another who leads says; `None` while nobody else does.
+    /// …and those of another who leads; `None` while nobody else does.
     said: watch::Sender<Option<BTreeMap<String, String>>>,
-    /// The Lease's resourceVersion with which it was last ours; 0 while it is not.
-    held_at: AtomicU64,
+    /// The resourceVersion with which the Lease was last seen; 0 before, and where it is gone.
+    seen_at: AtomicU64,
+    /// How often the cluster was seen to have gone back in time.
+    restored: watch::Sender<u64>,
 }
 
-/// What a look at the Lease came to.
+/// The outcome of a look at the Lease.
 enum Look {
     Ours,
-    /// Somebody else's, last renewed so.
+    /// It is somebody else's: by whom it was last renewed, and when.
     Taken(String),
-    /// It was ours, and is older now or gone: the cluster was restored from a backup.
+    /// It is older than it was, or gone: the cluster was restored from a backup.
     WentBack,
-}
-
-#[derive(Debug, thiserror::Error)]
-enum Error {
-    #[error("no answer within {} s", REQUEST.as_secs())]
-    Deadline,
-    #[error(transparent)]
-    Api(#[from] kube::Error),
 }
 
 impl Election {
@@ -87,7 +82,8 @@ impl Election {
             until: Arc::new(until),
             says,
             said: watch::Sender::new(None),
-            held_at: AtomicU64::new(0),
+            seen_at: AtomicU64::new(0),
+            restored: watch::Sender::new(0),
         }
     }
 
@@ -95,9 +91,14 @@ impl Election {
         Leadership { until: self.until.subscribe() }
     }
 
-    /// What another who leads says of itself.
+    /// The annotations of another who leads.
     pub fn said(&self) -> watch::Receiver<Option<BTreeMap<String, String>>> {
         self.said.subscribe()
+    }
+
+    /// Changes whenever the cluster is seen to have been restored from a backup, whoever leads.
+    pub fn restored(&self) -> watch::Receiver<u64> {
+        self.restored.subscribe()
     }
 
     fn heard(&self, said: Option<BTreeMap<String, String>>) {
@@ -111,7 +112,6 @@ impl Election {
     /// Waits until the lease is ours. One who sees somebody else's lease is ready to take over: `ready` tells.
     pub async fn win(&self, ready: &watch::Sender<bool>) {
         let mut seen: Option<(String, Instant)> = None;
-        self.held_at.store(0, Ordering::Relaxed);
         loop {
             match self.look(seen.as_ref()).await {
                 Ok(Look::Ours) => return,
@@ -124,11 +124,7 @@ impl Election {
                 Ok(Look::WentBack) => {}
                 Err(error) => {
                     ready.send_replace(false);
-                    tracing::warn!(
-                        lease = self.name,
-                        error = chain(&error),
-                        "failed to look at the lease; looks again"
-                    );
+                    tracing::warn!(lease = self.name, %error, "failed to look at the lease; looks again");
                 }
             }
             tokio::time::sleep(LOOK).await;
@@ -150,11 +146,8 @@ impl Election {
                     tracing::error!(lease = self.name, by, "the lease was taken");
                     break;
                 }
-                Ok(Look::WentBack) => {
-                    tracing::error!(lease = self.name, "the lease went back: the cluster was restored; begins anew");
-                    break;
-                }
-                Err(error) => tracing::warn!(lease = self.name, error = chain(&error), "failed to renew the lease"),
+                Ok(Look::WentBack) => break,
+                Err(error) => tracing::warn!(lease = self.name, %error, "failed to renew the lease"),
             }
         }
         self.until.send_replace(None);
@@ -172,12 +165,8 @@ impl Election {
             }
             Ok(())
         };
-        if let Err(error) = within(released).await {
-            tracing::warn!(
-                lease = self.name,
-                error = chain(&error),
-                "failed to give up the lease; it runs out by itself"
-            );
+        if let Err(error) = within(REQUEST, released).await {
+            tracing::warn!(lease = self.name, %error, "failed to give up the lease; it runs out by itself");
         }
     }
 
@@ -185,22 +174,27 @@ impl Election {
     /// sent: whoever waits for it counts from later.
     ///
     /// It is also what shows soonest that the cluster was restored from a backup, for nothing of ours is written as
-    /// often. The watches would not tell: one that goes on from a resourceVersion that lies ahead stays silent.
-    async fn look(&self, seen: Option<&(String, Instant)>) -> Result<Look, Error> {
+    /// often, and every replica looks at it. The watches would not tell: one that goes on from a resourceVersion that lies
+    /// ahead stays silent.
+    async fn look(&self, seen: Option<&(String, Instant)>) -> Result<Look, CallError> {
         let asked = Instant::now();
-        let found = within(self.leases.get_opt(&self.name)).await?;
-        if found.as_ref().map_or(0, version) < self.held_at.load(Ordering::Relaxed) {
+        let found = within(REQUEST, self.leases.get_opt(&self.name)).await?;
+        let now = found.as_ref().map_or(0, |lease| version(&lease.metadata));
+        if now < self.seen_at.swap(now, Ordering::Relaxed) {
+            tracing::error!(lease = self.name, "the lease went back: the cluster was restored; all begin anew");
+            self.restored.send_modify(|times| *times += 1);
             return Ok(Look::WentBack);
         }
         let Some(lease) = found else {
-            return self.written(within(self.leases.create(&PostParams::default(), &self.claim(None))).await, asked);
+            return self
+                .written(within(REQUEST, self.leases.create(&PostParams::default(), &self.claim(None))).await, asked);
         };
         let spec = lease.spec.clone().unwrap_or_default();
         let holder = spec.holder_identity.as_deref().unwrap_or_default();
         if !holder.is_empty() && holder != self.identity {
             let renewed = spec.renew_time.as_ref().map(|time| time.0.to_string()).unwrap_or_default();
             let mark = format!("{holder} at {renewed}");
-            // Not renewed for so long is what has just been read, and not what was read before one stood still.
+            // The mark that was just read must be the old one: a replica that stood still has read nothing meanwhile.
             let ran_out = seen.is_some_and(|(before, since)| *before == mark && since.elapsed() >= DURATION);
             if !ran_out {
                 self.heard(Some(ours_of(lease.metadata.annotations.unwrap_or_default())));
@@ -208,19 +202,19 @@ impl Election {
             }
         }
         let claim = self.claim(Some(lease));
-        self.written(within(self.leases.replace(&self.name, &PostParams::default(), &claim)).await, asked)
+        self.written(within(REQUEST, self.leases.replace(&self.name, &PostParams::default(), &claim)).await, asked)
     }
 
-    fn written(&self, answer: Result<Lease, Error>, asked: Instant) -> Result<Look, Error> {
+    fn written(&self, answer: Result<Lease, CallError>, asked: Instant) -> Result<Look, CallError> {
         match answer {
             Ok(lease) => {
-                self.held_at.store(version(&lease), Ordering::Relaxed);
+                self.seen_at.store(version(&lease.metadata), Ordering::Relaxed);
                 self.until.send_replace(asked.checked_add(DURATION - MARGIN));
                 self.heard(None);
                 Ok(Look::Ours)
             }
             // Somebody was faster: the next look tells who.
-            Err(Error::Api(kube::Error::Api(status))) if status.code == 409 => Ok(Look::Taken("another".into())),
+            Err(CallError::Conflict | CallError::AlreadyExists) => Ok(Look::Taken("another".into())),
             Err(error) => Err(error),
         }
     }
@@ -258,14 +252,6 @@ fn ours_of(mut annotations: BTreeMap<String, String>) -> BTreeMap<String, String
     annotations
 }
 
-fn version(lease: &Lease) -> u64 {
-    lease.metadata.resource_version.as_deref().and_then(|version| version.parse().ok()).unwrap_or_default()
-}
-
-async fn within<T>(request: impl Future<Output = kube::Result<T>>) -> Result<T, Error> {
-    Ok(tokio::time::timeout(REQUEST, request).await.map_err(|_| Error::Deadline)??)
-}
-
 /// Runs `term` for as long as the lease is ours, and again whenever it is won again, until `shutdown`. A term
 /// ends when its token is cancelled; the lease is given up only after that.
 pub async fn lead<F>(
@@ -297,3 +283,6 @@ pub async fn lead<F>(
         election.release().await;
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,7 +1,13 @@
-//! How we speak to the API server: watches without end, calls with deadlines, the lease, and restored backups.
+//! How we speak to the API server: watches without end, calls with deadlines, and the lease, which also shows that a
+//! cluster was restored from a backup.
 
 pub mod calls;
-pub mod endless;
 pub mod lease;
-pub mod readable;
-pub mod restored;
+pub mod watch;
+
+use kube::api::ObjectMeta;
+
+/// An object's resourceVersion. They grow as time passes, and are compared as numbers.
+pub fn version(metadata: &ObjectMeta) -> u64 {
+    metadata.resource_version.as_deref().and_then(|version| version.parse().ok()).unwrap_or_default()
+}

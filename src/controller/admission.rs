@@ -1,45 +1,59 @@
 //! Gives out slots: passes over the board, one at a time, and a write-ahead for each slot given.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
-use kube::ResourceExt;
-use kube::api::{ListParams, PartialObjectMeta};
+use kube::api::{ListParams, ObjectMeta};
+use kube::{Api, ResourceExt};
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::{CONCURRENCY, Context};
+use super::CONCURRENCY;
+use super::cache::Cache;
+use super::cache::just_admitted::JustAdmitted;
+use super::context::Ready;
+use super::status::StatusWriter;
 use crate::api::{Task, TaskStatus};
-use crate::cluster::calls::CallError;
+use crate::cluster::calls::{CallError, Reads};
+use crate::cluster::watch::caught_up;
 use crate::core::queue::PendingTask;
 use crate::core::task;
 use crate::core::task::Admission;
+use crate::metrics::Metrics;
 
 /// How long to wait before trying again what the API server did not answer.
 const TRY_AGAIN: Duration = Duration::from_secs(1);
-/// How often the caches are asked whether they have caught up...
-const LOOK_AGAIN: Duration = Duration::from_millis(20);
-/// ...and for how long, before it is asked again what there is to catch up with.
-const CAUGHT_UP_WITHIN: Duration = Duration::from_secs(10);
+/// The values that admission uses.
+pub struct Admitting {
+    /// All tasks that are looked after.
+    pub tasks: Api<Task>,
+    pub reads: Reads,
+    pub cache: Arc<Cache>,
+    pub just_admitted: Arc<JustAdmitted>,
+    pub status: Arc<StatusWriter>,
+    pub metrics: Arc<Metrics>,
+    pub ready: Ready,
+}
 
 /// Runs until `shutdown`; then finishes the writes that have begun.
-pub async fn run(context: Arc<Context>, shutdown: CancellationToken) {
+pub async fn run(admitting: Admitting, shutdown: CancellationToken) {
+    let admitting = Arc::new(admitting);
     let in_flight = Arc::new(Semaphore::new(CONCURRENCY.into()));
     let writes = TaskTracker::new();
     // A term that is dropped takes the writes along which it has begun: the next one decides anew.
     let over = CancellationToken::new();
     let _dropped = over.clone().drop_guard();
     let passes = async {
-        if !context.is_ready().await {
+        if !admitting.ready.wait().await {
             return;
         }
-        catch_up(&context).await;
+        catch_up(&admitting).await;
         loop {
-            let wake = pass(&context, &in_flight, &writes, &over);
+            let wake = pass(&admitting, &in_flight, &writes, &over);
             tokio::select! {
-                () = context.cache.admission_may_go_on() => {}
+                () = admitting.cache.admission_may_go_on() => {}
                 () = sleep_until(wake) => {}
             }
         }
@@ -51,57 +65,36 @@ pub async fn run(context: Arc<Context>, shutdown: CancellationToken) {
 
 /// Waits until the caches show every slot that a leader before us has given: its last write may have come after
 /// our first lists. Queued tasks need no such care, for an admission is refused that was decided on the past.
-async fn catch_up(context: &Context) {
-    let tasks = context.all_tasks();
+async fn catch_up(admitting: &Admitting) {
     let holders = ListParams::default().fields("status.state=Processing");
-    loop {
-        match context.calls.read(tasks.list_metadata(&holders)).await {
-            Ok(held) if has_caught_up(context, &held.items).await => return,
-            // What was finished and deleted meanwhile never shows, and is not on the next list.
-            Ok(_) => tracing::warn!("the watch is behind; waits for it before anything is admitted"),
-            Err(error) => {
-                tracing::warn!(%error, "failed to read which tasks hold a slot; asks again");
-                tokio::time::sleep(TRY_AGAIN).await;
-            }
-        }
-    }
-}
-
-async fn has_caught_up(context: &Context, held: &[PartialObjectMeta<Task>]) -> bool {
-    let began = Instant::now();
-    while held.iter().any(|task| !context.cache.has_reached(&task.metadata)) {
-        if began.elapsed() > CAUGHT_UP_WITHIN {
-            return false;
-        }
-        tokio::time::sleep(LOOK_AGAIN).await;
-    }
-    true
+    let has_reached = |task: &ObjectMeta| admitting.cache.has_reached(task);
+    caught_up(&admitting.reads, &admitting.tasks, &holders, "admission", has_reached).await;
 }
 
 /// One pass; returns when the next one is due even if nothing rings.
 fn pass(
-    context: &Arc<Context>,
+    admitting: &Arc<Admitting>,
     in_flight: &Arc<Semaphore>,
     writes: &TaskTracker,
     over: &CancellationToken,
 ) -> Option<Timestamp> {
     let now = Timestamp::now();
-    let pass = context.cache.admit(now);
+    let pass = admitting.cache.admit(now);
     for (place, pending) in pass.admitted.into_iter().enumerate() {
-        let context = context.clone();
+        let admitting = admitting.clone();
         let in_flight = in_flight.clone();
         // A microsecond apart, so that the order in which slots were given can be read back.
         let at = now + SignedDuration::from_micros(place as i64);
         let writing = async move {
-            admit(&context, &in_flight, &pending, at).await;
+            admit(&admitting, &in_flight, &pending, at).await;
         };
         writes.spawn(over.clone().run_until_cancelled_owned(writing));
     }
     if pass.unfinished {
-        context.cache.ring_admission();
+        admitting.cache.ring_admission();
     }
-    let (queued, running) = context.cache.depth();
-    context.metrics.depth(queued, running);
+    let (queued, running) = admitting.cache.depth();
+    admitting.metrics.depth(queued, running);
     pass.wake
 }
 
@@ -115,20 +108,20 @@ async fn sleep_until(wake: Option<Timestamp>) {
 }
 
 /// Writes one admission. The slot stays assumed until it is known whether the write took place.
-async fn admit(context: &Context, in_flight: &Semaphore, pending: &PendingTask, now: Timestamp) {
+async fn admit(admitting: &Admitting, in_flight: &Semaphore, pending: &PendingTask, now: Timestamp) {
     let mut permit = in_flight.acquire().await;
     let uid = pending.order.uid();
-    let task = context.cache.reference(uid).and_then(|reference| context.cache.task(&reference));
+    let task = admitting.cache.reference(uid).and_then(|reference| admitting.cache.task(&reference));
     let Some(task) = task.filter(|task| task.metadata.uid.as_deref() == Some(uid)) else {
         // Its slot goes with it.
-        return context.cache.admission_void(uid);
+        return admitting.cache.admission_void(uid);
     };
-    let kind = context.cache.type_of(&task).filter(|_| context.cache.pending(&task).as_ref() == Some(pending));
-    // It is not what got the slot any more: suspended, cancelled, of another size.
-    let Some(kind) = kind else { return context.cache.not_admitted(&task) };
+    let kind = admitting.cache.type_of(&task).filter(|_| admitting.cache.pending(&task).as_ref() == Some(pending));
+    // It is no longer as it was when it got the slot: suspended, cancelled, of another size.
+    let Some(kind) = kind else { return admitting.cache.not_admitted(&task) };
     let admission = Admission { arrival: pending.order.arrival(), holds: pending.admitted() };
     let status = task::admitted(&task, &kind, &admission, now);
-    while let Some(pause) = write(context, &task, status.clone()).await {
+    while let Some(pause) = write(admitting, &task, status.clone()).await {
         // Others are admitted meanwhile.
         drop(permit);
         tokio::time::sleep(pause).await;
@@ -138,22 +131,22 @@ async fn admit(context: &Context, in_flight: &Semaphore, pending: &PendingTask, 
 
 /// Tries to write an admission; returns how long to wait before the same is tried again. A write whose outcome
 /// is not known is repeated as it was: only its success or a conflict proves what became of it.
-async fn write(context: &Context, task: &Task, status: TaskStatus) -> Option<Duration> {
-    match context.status.write(task, status).await {
+async fn write(admitting: &Admitting, task: &Task, status: TaskStatus) -> Option<Duration> {
+    match admitting.status.write(task, status).await {
         Ok(written) => {
-            context.cache.admission_written(&written);
-            context.just_admitted.keep(written);
+            admitting.cache.admission_written(&written);
+            admitting.just_admitted.keep(written);
         }
-        Err(CallError::Conflict | CallError::NotFound) => context.cache.admission_outdated(task),
+        Err(CallError::Conflict | CallError::NotFound) => admitting.cache.admission_outdated(task),
         // Whoever leads now decides anew.
-        Err(CallError::NotLeader) => context.cache.not_admitted(task),
+        Err(CallError::NotLeader) => admitting.cache.not_admitted(task),
         Err(error @ (CallError::Deadline | CallError::Failed(_) | CallError::NoConflict)) => {
             tracing::warn!(task = task.name_any(), namespace = task.namespace(), %error, "does not know whether it was admitted; tries again");
             return Some(TRY_AGAIN);
         }
         Err(error) => {
             tracing::error!(task = task.name_any(), namespace = task.namespace(), %error, "failed to admit; will try again");
-            context.cache.admission_refused(task, Timestamp::now());
+            admitting.cache.admission_refused(task, Timestamp::now());
         }
     }
     None

@@ -4,8 +4,8 @@
 use std::sync::Arc;
 
 use k8s_openapi::api::core::v1::ObjectReference;
+use kube::Resource;
 use kube::runtime::events::{Event, EventType, Recorder};
-use kube::{Client, Resource};
 use tokio::sync::mpsc;
 
 use crate::api::Task;
@@ -28,12 +28,12 @@ pub struct Events {
 pub struct Writer {
     news: mpsc::Receiver<(ObjectReference, Warning)>,
     recorder: Recorder,
-    calls: Arc<Calls>,
+    calls: Calls,
 }
 
-pub fn channel(client: Client, calls: Arc<Calls>, metrics: Arc<Metrics>) -> (Events, Writer) {
+pub fn channel(calls: Calls, metrics: Arc<Metrics>) -> (Events, Writer) {
     let (sender, receiver) = mpsc::channel(WAITING);
-    let recorder = Recorder::new(client, REPORTER.into());
+    let recorder = Recorder::new(calls.reads.client(), REPORTER.into());
     (Events { news: sender, metrics }, Writer { news: receiver, recorder, calls })
 }
 

@@ -23,17 +23,27 @@ use futures::channel::mpsc;
 use futures::{FutureExt, StreamExt};
 use kube::Client;
 use kube::runtime::controller::{self, applier};
-use kube::runtime::reflector::{self, ObjectRef, Store};
+use kube::runtime::reflector::{self, ObjectRef, Store, store};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::api::{Priority, Task};
 use crate::archive::Guard;
+use crate::cluster::calls::{Calls, Reads};
 use crate::cluster::lease::Leadership;
+use crate::cluster::watch::{Scope, Watches};
 use crate::core::Settings;
 use crate::live::Live;
 use crate::metrics::Metrics;
-use context::Context;
+use admission::Admitting;
+use cache::Cache;
+use cache::just_admitted::JustAdmitted;
+use context::{Context, Ready};
+use record::Records;
+use status::StatusWriter;
+use upkeep::types::Checks;
+use watch::classes::PriorityClasses;
+use watch::{Intake, Sources};
 
 pub use record::deleted_tasks::DeletedTasks;
 pub use record::retention::Retention;
@@ -46,78 +56,201 @@ const DRAIN: Duration = Duration::from_secs(10);
 /// Reconcile requests that may wait to be taken up before the watches are slowed down.
 const WAKES: usize = 1024;
 
-/// Where the controller looks.
+/// The things around the controller, which outlive its terms.
 #[derive(Clone)]
-pub struct Scope {
+pub struct Environment {
     pub client: Client,
     /// Where the records of finished tasks are kept.
     pub archive: Arc<Guard>,
     /// Deleted tasks whose records are still to be written.
     pub deleted_tasks: Arc<DeletedTasks>,
     pub retention: Retention,
-    /// Where what the work says is kept while it runs.
+    /// The reports of work that runs.
     pub live: Arc<Live>,
-    /// This namespace alone; `None` for all.
-    pub namespace: Option<String>,
+    /// Tasks and types, as the whole process watches them.
+    pub watches: Arc<Watches>,
+    /// The namespaces that are looked after.
+    pub scope: Scope,
 }
 
 /// Runs the controller until `shutdown`, which it cancels itself if a part of it fails; then drains it. `ready` is told
 /// whether the caches hold everything.
 pub async fn run(
-    scope: Scope,
+    environment: Environment,
     settings: Settings,
     leadership: Leadership,
     metrics: Arc<Metrics>,
     ready: tokio::sync::watch::Sender<bool>,
     shutdown: CancellationToken,
 ) {
+    // A replica that waits for the lease is ready too, and its caches are empty.
     ready.send_replace(false);
-    // Not the same: one who waits for the lease is ready too, and knows nothing.
-    let (knows_all, knows) = tokio::sync::watch::channel(false);
-    let (tasks, writer) = reflector::store();
-    let (wake, wakes) = mpsc::channel(WAKES);
-    let retention = scope.retention;
-    let (context, event_writer) = Context::new(scope, settings, leadership, metrics.clone(), tasks.clone(), knows);
-    let reconciler = reconciler(context.clone(), tasks, wakes);
-
-    let stop = shutdown.clone();
-    let mut parts = JoinSet::new();
-    let mut look = |looking| drop(parts.spawn(drop_output(stop.clone().run_until_cancelled_owned(looking)).boxed()));
-    look(record::retention::run(context.clone(), retention).boxed());
-    look(record::run(context.clone(), wake.clone()).boxed());
-    look(watch::run(context.clone(), writer, wake.clone(), knows_all).boxed());
-    look(tell_when_ready(context.clone(), ready).boxed());
-    look(reports::run(context.clone(), wake, shutdown.clone()).boxed());
-    look(upkeep::orphans::run(context.clone()).boxed());
-    look(upkeep::types::run(context.clone()).boxed());
-    look(upkeep::queues::run(context.clone()).boxed());
-    look(watch::classes::run(context.clone()).boxed());
-    look(watch::namespaces::run(context.clone()).boxed());
-    parts.spawn(admission::run(context, shutdown.clone()).boxed());
-    parts.spawn(reconciler.boxed());
-    parts.spawn(event_writer.run().boxed());
+    let term = Term::new(environment, settings, leadership, metrics.clone());
+    let mut parts = term.begin(ready, &shutdown);
     until_over(&mut parts, &shutdown).await;
     drain(parts).await;
     // Whoever leads next tells what waits and what runs.
     metrics.depth([0; Priority::COUNT], 0);
 }
 
-async fn tell_when_ready(context: Arc<Context>, ready: tokio::sync::watch::Sender<bool>) {
-    if context.is_ready().await {
-        ready.send_replace(true);
+/// The values of one term. No part sees this: each is handed what it uses.
+struct Term {
+    environment: Environment,
+    settings: Settings,
+    metrics: Arc<Metrics>,
+    calls: Calls,
+    status: Arc<StatusWriter>,
+    events: events::Writer,
+    tasks: (Store<Task>, store::Writer<Task>),
+    cache: Arc<Cache>,
+    records: Arc<Records>,
+    just_admitted: Arc<JustAdmitted>,
+    classes: PriorityClasses,
+}
+
+impl Term {
+    fn new(environment: Environment, settings: Settings, leadership: Leadership, metrics: Arc<Metrics>) -> Self {
+        let calls = Calls::new(Reads::new(environment.client.clone()), leadership, metrics.clone());
+        let (told, events) = events::channel(calls.clone(), metrics.clone());
+        let tasks = reflector::store();
+        Self {
+            status: Arc::new(StatusWriter::new(calls.clone(), told, metrics.clone())),
+            cache: Arc::new(Cache::new(tasks.0.clone(), settings.clone())),
+            records: Arc::new(Records::new(
+                environment.archive.clone(),
+                environment.deleted_tasks.clone(),
+                metrics.clone(),
+            )),
+            just_admitted: Arc::default(),
+            classes: PriorityClasses::default(),
+            environment,
+            settings,
+            metrics,
+            calls,
+            events,
+            tasks,
+        }
     }
-    std::future::pending().await
+
+    /// Begins all parts.
+    fn begin(self, ready: tokio::sync::watch::Sender<bool>, shutdown: &CancellationToken) -> JoinSet<()> {
+        let (knows_all, known) = tokio::sync::watch::channel(false);
+        let known = Ready(known);
+        let (wake, wakes) = mpsc::channel(WAKES);
+        let (context, admitting) = (self.context(known.clone()), self.admitting(known.clone()));
+        let (checks, reporting) = (self.checks(), self.reporting());
+        let Self {
+            environment, metrics, calls, status, events, tasks: (tasks, writer), cache, records, classes, ..
+        } = self;
+        let Environment { client, scope, watches, archive, retention, .. } = environment;
+        let sources = Sources { client: client.clone(), scope: scope.clone(), watches, metrics };
+        let (cache_, wake_) = (cache.clone(), wake.clone());
+        let intake = Intake { cache: cache_, records: records.clone(), store: writer, wake: wake_, ready: knows_all };
+
+        let mut parts = Parts { running: JoinSet::new(), known, shutdown: shutdown.clone() };
+        parts.until_shutdown(watch::run(sources, intake));
+        parts.until_shutdown(watch::namespaces::run(client, scope, cache.clone()));
+        parts.until_shutdown(watch::classes::run(calls.reads.clone(), classes));
+        parts.until_shutdown(record::waiting::run(records, cache.clone(), wake.clone()));
+        parts.once_known(tell(ready));
+        parts.once_known(record::retention::run(archive.archive().clone(), retention));
+        parts.once_known(reports::run(reporting, wake, shutdown.clone()));
+        parts.once_known(upkeep::orphans::run(cache.clone(), calls));
+        parts.once_known(upkeep::types::run(cache.clone(), checks));
+        parts.once_known(upkeep::queues::run(cache, status));
+        parts.until_drained(admission::run(admitting, shutdown.clone()));
+        parts.until_drained(reconciler(context, tasks, wakes));
+        parts.until_drained(events.run());
+        parts.running
+    }
+
+    fn context(&self, ready: Ready) -> Context {
+        Context {
+            client: self.environment.client.clone(),
+            calls: self.calls.clone(),
+            status: self.status.clone(),
+            records: self.records.clone(),
+            live: self.environment.live.clone(),
+            cache: self.cache.clone(),
+            just_admitted: self.just_admitted.clone(),
+            classes: self.classes.clone(),
+            settings: self.settings.clone(),
+            metrics: self.metrics.clone(),
+            ready,
+        }
+    }
+
+    fn admitting(&self, ready: Ready) -> Admitting {
+        let client = self.environment.client.clone();
+        Admitting {
+            tasks: self.environment.scope.api(client),
+            reads: self.calls.reads.clone(),
+            cache: self.cache.clone(),
+            just_admitted: self.just_admitted.clone(),
+            status: self.status.clone(),
+            metrics: self.metrics.clone(),
+            ready,
+        }
+    }
+
+    fn checks(&self) -> Checks {
+        Checks { calls: self.calls.clone(), status: self.status.clone(), settings: self.settings.clone() }
+    }
+
+    fn reporting(&self) -> reports::Context {
+        reports::Context {
+            reads: self.calls.reads.clone(),
+            scope: self.environment.scope.clone(),
+            cache: self.cache.clone(),
+            live: self.environment.live.clone(),
+        }
+    }
+}
+
+/// The parts that run. None of them ends by itself but those that are drained.
+struct Parts {
+    running: JoinSet<()>,
+    known: Ready,
+    shutdown: CancellationToken,
+}
+
+impl Parts {
+    /// Runs a part until the shutdown begins.
+    fn until_shutdown(&mut self, part: impl Future<Output = ()> + Send + 'static) {
+        let until = self.shutdown.clone().run_until_cancelled_owned(part);
+        self.running.spawn(until.map(Option::unwrap_or_default).boxed());
+    }
+
+    /// Runs a part from when the caches hold everything until the shutdown begins.
+    fn once_known(&mut self, part: impl Future<Output = ()> + Send + 'static) {
+        let known = self.known.clone();
+        self.until_shutdown(async move {
+            if known.wait().await {
+                part.await;
+            }
+            std::future::pending().await
+        });
+    }
+
+    /// Runs a part that ends by itself when the shutdown has begun: it finishes its work first.
+    fn until_drained(&mut self, part: impl Future<Output = ()> + Send + 'static) {
+        self.running.spawn(part.boxed());
+    }
+}
+
+async fn tell(ready: tokio::sync::watch::Sender<bool>) {
+    ready.send_replace(true);
 }
 
 fn reconciler(
-    context: Arc<Context>,
+    context: Context,
     tasks: Store<Task>,
     wakes: mpsc::Receiver<ObjectRef<Task>>,
 ) -> impl Future<Output = ()> {
     applier(
         |task, context| reconcile::reconcile(task, context).boxed(),
         reconcile::on_error,
-        context,
+        Arc::new(context),
         tasks,
         wakes.map(Ok::<_, std::convert::Infallible>),
         controller::Config::default().concurrency(CONCURRENCY),
@@ -145,10 +278,6 @@ async fn drain(mut parts: JoinSet<()>) {
         tracing::warn!(seconds = DRAIN.as_secs(), "stopped before all that had begun was finished");
     }
     parts.shutdown().await;
-}
-
-async fn drop_output<T>(future: impl Future<Output = T>) {
-    future.await;
 }
 
 #[cfg(test)]

@@ -8,17 +8,18 @@ use futures::channel::mpsc;
 use futures::future::{BoxFuture, FutureExt};
 use futures::{SinkExt, future};
 use k8s_openapi::api::core::v1::Pod;
+use kube::ResourceExt;
 use kube::runtime::reflector::ObjectRef;
-use kube::{Api, ResourceExt};
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
-use super::Context;
-use super::cache::ReportOf;
+use super::cache::{Cache, ReportOf};
 use crate::api::{Task, TaskStatus};
+use crate::cluster::calls::Reads;
+use crate::cluster::watch::Scope;
 use crate::core::attempt::id::AttemptId;
 use crate::core::attempt::reports::{Report, Reports, same};
-use crate::live::{NotTaken, ReportTaker, Reporter};
+use crate::live::{Live, NotTaken, ReportTaker, Reporter};
 
 /// How long a reporter waits until the watches have shown what its attempt is.
 const KNOWN_WITHIN: Duration = Duration::from_secs(3);
@@ -28,18 +29,24 @@ const BETWEEN_LOOKS: Duration = Duration::from_millis(20);
 
 type Wake = mpsc::Sender<ObjectRef<Task>>;
 
+/// The values that taking reports uses.
+pub struct Context {
+    pub reads: Reads,
+    /// Only pods of these namespaces are known.
+    pub scope: Scope,
+    pub cache: Arc<Cache>,
+    pub live: Arc<Live>,
+}
+
 /// Takes reports until it is dropped.
-pub async fn run(context: Arc<Context>, wake: Wake, stop: CancellationToken) {
-    if !context.is_ready().await {
-        return;
-    }
+pub async fn run(context: Context, wake: Wake, stop: CancellationToken) {
     let live = context.live.clone();
     let _taking = live.take_with(Arc::new(Taker { context, wake, stop }));
     future::pending::<()>().await;
 }
 
 struct Taker {
-    context: Arc<Context>,
+    context: Context,
     wake: Wake,
     stop: CancellationToken,
 }
@@ -77,7 +84,7 @@ impl Taker {
 
     /// The task on whose present attempt this pod is at work.
     async fn task_of(&self, reporter: &Reporter) -> Result<Arc<Task>, NotTaken> {
-        if self.context.namespace.as_ref().is_some_and(|ours| *ours != reporter.namespace) {
+        if !self.context.scope.covers(&reporter.namespace) {
             return Err(NotTaken::Stranger);
         }
         let known = timeout(KNOWN_WITHIN, async {
@@ -96,8 +103,8 @@ impl Taker {
 
     /// A pod may report before the watch shows it.
     async fn find(&self, reporter: &Reporter) -> Result<(), NotTaken> {
-        let pods = Api::<Pod>::namespaced(self.context.client.clone(), &reporter.namespace);
-        let found = self.context.calls.read(pods.get_opt(&reporter.pod)).await;
+        let pods = self.context.reads.namespaced::<Pod>(&reporter.namespace);
+        let found = self.context.reads.read(pods.get_opt(&reporter.pod)).await;
         let found = found.map_err(|_| NotTaken::NotNow("the API server does not answer"))?;
         match found.filter(|pod| pod.uid().as_ref() == Some(&reporter.uid)) {
             Some(pod) if self.context.cache.pod_found(&pod) => Ok(()),

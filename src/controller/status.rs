@@ -1,12 +1,12 @@
 //! The one way to write a status: a PUT that carries the resourceVersion which it was decided on, so
-//! that what was decided on something else is never written.
+//! that a status is never written over another than the one it was decided on.
 
 use std::fmt::Debug;
 use std::sync::Arc;
 
 use kube::api::{ObjectMeta, PostParams};
 use kube::core::NamespaceResourceScope;
-use kube::{Api, Client, Resource, ResourceExt};
+use kube::{Resource, ResourceExt};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -18,15 +18,14 @@ use crate::cluster::calls::{CallError, Calls};
 use crate::metrics::Metrics;
 
 pub struct StatusWriter {
-    client: Client,
-    calls: Arc<Calls>,
+    calls: Calls,
     events: Events,
     metrics: Arc<Metrics>,
 }
 
 impl StatusWriter {
-    pub fn new(client: Client, calls: Arc<Calls>, events: Events, metrics: Arc<Metrics>) -> Self {
-        Self { client, calls, events, metrics }
+    pub fn new(calls: Calls, events: Events, metrics: Arc<Metrics>) -> Self {
+        Self { calls, events, metrics }
     }
 
     /// Writes `status` for `task` and returns the task as it then is, payload included. Metrics and log
@@ -42,9 +41,9 @@ impl StatusWriter {
         Ok(written)
     }
 
-    /// What a conflict comes to. Whoever believed one that is untrue would wait for a change that never comes.
+    /// Asks whether a conflict is true: whoever believed an untrue one would wait for a change that never comes.
     async fn conflict(&self, task: &Task) -> CallError {
-        let tasks = Api::<Task>::namespaced(self.client.clone(), &task.namespace().unwrap_or_default());
+        let tasks = self.calls.namespaced::<Task>(&task.namespace().unwrap_or_default());
         match self.calls.read(tasks.get_metadata(&task.name_any())).await {
             Ok(present) if present.metadata.resource_version == task.metadata.resource_version => CallError::NoConflict,
             Ok(_) => CallError::Conflict,
@@ -71,7 +70,7 @@ impl StatusWriter {
     where
         K: Resource<Scope = NamespaceResourceScope, DynamicType = ()> + Clone + Debug + Serialize + DeserializeOwned,
     {
-        let api = Api::<K>::namespaced(self.client.clone(), &object.namespace().unwrap_or_default());
+        let api = self.calls.namespaced::<K>(&object.namespace().unwrap_or_default());
         let how = PostParams::default();
         self.calls.write("update_status", api.replace_status(&object.name_any(), &how, object)).await
     }

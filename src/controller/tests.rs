@@ -1,10 +1,10 @@
 //! A term under an API server that never answers.
 
 use std::convert::Infallible;
-use std::sync::{Mutex, PoisonError};
 
 use axum::http::{Request, Response};
 use kube::client::Body;
+use parking_lot::Mutex;
 use tower::service_fn;
 
 use super::*;
@@ -20,7 +20,7 @@ async fn a_moment_of_a_term(ready: bool) -> (bool, Vec<String>) {
     let asked = Arc::new(Mutex::new(Vec::new()));
     let told = asked.clone();
     let silent = service_fn(move |request: Request<Body>| {
-        told.lock().unwrap_or_else(PoisonError::into_inner).push(request.uri().to_string());
+        told.lock().push(request.uri().to_string());
         std::future::pending::<Result<Response<Body>, Infallible>>()
     });
     let client = Client::new(silent, "docs");
@@ -28,20 +28,22 @@ async fn a_moment_of_a_term(ready: bool) -> (bool, Vec<String>) {
     let nowhere = std::env::temp_dir().join("task-manager-never-opened.db");
     let archive = Archive::at(&format!("sqlite:{}", nowhere.display()), &archive::Options::default());
     let archive = Arc::new(Guard::of(archive.expect("a place")));
-    let scope = Scope {
+    let watches = Arc::new(Watches::new(client.clone(), metrics.clone()));
+    let environment = Environment {
         client: client.clone(),
         deleted_tasks: Arc::new(DeletedTasks::new(archive.clone(), metrics.clone())),
         archive,
         retention: Retention { days: 1, records: 1 },
         live: Arc::default(),
-        namespace: None,
+        watches: watches.clone(),
+        scope: Scope::All,
     };
     let election = Election::new(client, "docs", "lease", "me", std::collections::BTreeMap::new());
     let ready = tokio::sync::watch::Sender::new(ready);
     let over = CancellationToken::new();
-    let term = run(scope, Settings::default(), election.leadership(), metrics, ready.clone(), over);
-    let _ = tokio::time::timeout(A_MOMENT, term).await;
-    let asked = asked.lock().unwrap_or_else(PoisonError::into_inner).clone();
+    let term = run(environment, Settings::default(), election.leadership(), metrics, ready.clone(), over);
+    let _ = tokio::time::timeout(A_MOMENT, futures::future::join(term, watches.run())).await;
+    let asked = asked.lock().clone();
     (*ready.borrow(), asked)
 }
 

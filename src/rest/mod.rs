@@ -30,6 +30,8 @@ use app::App;
 use index::Index;
 
 use crate::archive::Archive;
+use crate::cluster::calls::Reads;
+use crate::cluster::watch::Watches;
 use crate::live::{Live, Uid};
 use crate::metrics::Metrics;
 use crate::serving::listener;
@@ -55,6 +57,8 @@ pub struct ListenError {
 #[derive(Clone)]
 pub struct Shared {
     pub client: Client,
+    /// Tasks and types, as the whole process watches them.
+    pub watches: Arc<Watches>,
     pub archive: Archive,
     /// What the work says while it runs.
     pub live: Arc<Live>,
@@ -80,16 +84,17 @@ pub fn serve_worker(addr: SocketAddr, shared: Shared) -> Result<impl Future<Outp
 /// `ready` is told when the index knows what was there at the beginning.
 pub fn serve(options: Options, shared: Shared, ready: Sender<bool>) -> Result<impl Future<Output = ()>, ListenError> {
     let Options { addr, namespaces } = options;
-    let Shared { client, archive, live, metrics, me: _, peers, over: shutdown } = shared;
+    let Shared { client, watches, archive, live, metrics: _, me: _, peers, over: shutdown } = shared;
     let listener = listener::listen(addr).map_err(|source| ListenError { addr, flag: "--http-addr", source })?;
     let index = Arc::new(Index::new(live.clone()));
     let app = App::new(client.clone(), archive, index.clone(), &namespaces, ready.subscribe(), shutdown.clone());
     let router = router::router(Arc::new(app));
+    let reads = Reads::new(client);
     Ok(async move {
         tracing::info!(http = %addr, ?namespaces, "REST is served");
         let telling = shutdown.run_until_cancelled(tell(live.news(), index.clone()));
         let following = shutdown.run_until_cancelled(workers::follow(live, peers));
-        let watching = shutdown.run_until_cancelled(index::feed::run(client, namespaces, index, metrics, ready));
+        let watching = shutdown.run_until_cancelled(index::feed::run(reads, watches, namespaces, index, ready));
         tokio::join!(telling, following, watching, listener::serve(listener, router, shutdown.clone()));
     })
 }

@@ -1,5 +1,5 @@
-//! What is known of one task's Jobs and pods: the facts that the watches brought, and what we did ourselves
-//! and they have not shown yet.
+//! The Jobs and pods of one task: the facts that the watches brought, and our own requests about them that the
+//! watches have not shown yet.
 
 use std::collections::{HashMap, HashSet};
 
@@ -39,7 +39,7 @@ pub struct Children {
     created: HashSet<String>,
     /// Pods that were asked for and the watch has not shown yet.
     found: HashSet<String>,
-    /// Owners of pods, Jobs mostly, that are none of ours though they call theirs so; by uid.
+    /// Owners, Jobs mostly, that are none of ours though their pods bear our labels; by uid.
     strangers: HashSet<String>,
     /// The API server's refusal of the present attempt's Job.
     refused: Option<Why>,
@@ -82,7 +82,7 @@ impl Children {
         self.jobs.is_empty() && self.pods.is_empty()
     }
 
-    /// What a child that may still run holds, by its own word. Its owner reference may be gone with its task.
+    /// The slot that a child which may still run holds, by its own annotation. Its owner reference may be gone with its task.
     pub fn reservation(&self) -> Option<Reservation> {
         let live_pods = self.pods_of_ours().filter(|pod| !pod.has_ended()).map(|pod| (&pod.namespace, &pod.holds));
         let live_jobs =
@@ -186,7 +186,7 @@ impl Children {
         gone.map(|pod| pod.gone_at = Some(now)).count() > 0
     }
 
-    /// What is there of ours, by the annotation that we put there, and is not on its way out. A pod goes with
+    /// The Jobs and pods that are there and stay, and are ours by the annotation that we put there. A pod goes with
     /// its Job.
     pub fn present(&self) -> impl Iterator<Item = Child> {
         let jobs = self.jobs_of_ours().filter(|job| !job.gone && !job.deleting && job.holds.is_some());
@@ -196,7 +196,7 @@ impl Children {
             .chain(without_job.map(|pod| Child::new(ChildKind::Pod, &pod.namespace, &pod.name, &pod.uid)))
     }
 
-    /// What was and is gone matters only while the task holds a slot.
+    /// Forgets the facts of what is gone: they matter only while the task holds a slot.
     pub fn forget_gone(&mut self) {
         self.jobs.retain(|_, job| !job.gone);
         self.pods.retain(|_, pod| !pod.is_gone());

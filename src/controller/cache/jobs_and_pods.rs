@@ -160,8 +160,8 @@ impl Cache {
                 if !task.as_deref().is_some_and(is_processing) && !inner.admission.is_admitted(uid) {
                     inner.forget_gone_children(uid);
                 }
-                // What holds the slot of a task that is being deleted is its children; and one that waits is no
-                // pending while a Job bears the name of its next attempt.
+                // The slot of a task that is being deleted is held by its children; and a task that waits is not
+                // admitted while a Job bears the name of its next attempt.
                 let depends = |task: &Arc<Task>| task.metadata.deletion_timestamp.is_some() || is_queued(task);
                 task.filter(depends).inspect(|task| self.place_if_current(inner, task));
                 Some(reference)
@@ -182,7 +182,7 @@ impl Cache {
         }
     }
 
-    /// There is no such Job of the task's any longer.
+    /// The task no longer has such a Job.
     pub fn job_not_there(&self, task: &Task, uid: &str) {
         let mut inner = self.lock();
         if let Some(children) = inner.children.get_mut(&uid_of(task)) {
@@ -210,7 +210,7 @@ impl Cache {
         }
     }
 
-    /// What this owner makes is called a child of that task, which nobody knows, and is a stranger's: it holds nothing.
+    /// This owner is none of ours: whatever it makes holds nothing, though it is labelled as a child of that task.
     pub fn disown(&self, task: &str, owner: &str) {
         let mut inner = self.lock();
         if let Some(children) = inner.children.get_mut(task) {

@@ -3,7 +3,8 @@
 //! was decided on, is read again.
 
 use std::collections::VecDeque;
-use std::sync::{Mutex, PoisonError};
+
+use parking_lot::Mutex;
 
 use crate::api::Task;
 
@@ -17,7 +18,7 @@ pub struct JustAdmitted {
 
 impl JustAdmitted {
     pub fn keep(&self, task: Task) {
-        let mut tasks = self.tasks.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut tasks = self.tasks.lock();
         if tasks.len() == MOST {
             tasks.pop_front();
         }
@@ -26,7 +27,7 @@ impl JustAdmitted {
 
     /// The whole of `task`, in just this version.
     pub fn take(&self, task: &Task) -> Option<Task> {
-        let mut tasks = self.tasks.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut tasks = self.tasks.lock();
         let place = tasks.iter().position(|kept| kept.metadata.uid == task.metadata.uid)?;
         tasks.remove(place).filter(|kept| kept.metadata.resource_version == task.metadata.resource_version)
     }

@@ -1,4 +1,4 @@
-//! Tasks, as the watch shows them and as our own writes leave them. Never decides about one.
+//! Tasks, as the watch shows them and as the answers to our own writes do. Never decides about one.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -7,9 +7,10 @@ use jiff::Timestamp;
 use kube::api::ObjectMeta;
 use kube::runtime::reflector::ObjectRef;
 
-use super::versions::{Known, version, version_of};
+use super::known_task::{KnownTask, version};
 use super::{Cache, Inner, Uid, uid_of};
 use crate::api::Task;
+use crate::cluster;
 use crate::core::queue::QueueState;
 
 impl Cache {
@@ -21,12 +22,12 @@ impl Cache {
     /// The watch has shown this task, or a later version of it, whether that could be read or not.
     pub fn has_reached(&self, task: &ObjectMeta) -> bool {
         let passed_over = self.lock().passed_over.get(task.uid.as_deref().unwrap_or_default()).copied();
-        if passed_over.is_some_and(|seen| seen >= version_of(task)) {
+        if passed_over.is_some_and(|seen| seen >= cluster::version(task)) {
             return true;
         }
         let mut reference = ObjectRef::new(task.name.as_deref().unwrap_or_default());
         reference.namespace = task.namespace.clone();
-        self.task(&reference).is_some_and(|seen| version(&seen) >= version_of(task))
+        self.task(&reference).is_some_and(|seen| version(&seen) >= cluster::version(task))
     }
 
     /// A task as the watch shows it.
@@ -34,7 +35,7 @@ impl Cache {
         let mut inner = self.lock();
         let uid = uid_of(task);
         inner.passed_over.remove(&uid);
-        let known = inner.known.entry(uid).or_insert_with(|| Known::of(task));
+        let known = inner.known.entry(uid).or_insert_with(|| KnownTask::of(task));
         known.seen(task);
         if known.is_current(task) {
             self.place(&mut inner, task);
@@ -54,7 +55,7 @@ impl Cache {
     }
 
     /// The task changed since it was seen so. Until the watch shows how, it is not admitted; and it keeps the
-    /// slot that it may hold, for the write that was refused may have been the echo of one that took place.
+    /// slot that it may hold: the refused write may have been a repetition of one that took place.
     pub fn task_outdated(&self, task: &Task) {
         self.take_outdated(&mut self.lock(), task);
     }
@@ -120,10 +121,10 @@ impl Cache {
         let uid: Uid = task.uid.as_deref().unwrap_or_default().into();
         let mut inner = self.lock();
         self.forget_task(&mut inner, &uid);
-        inner.passed_over.insert(uid, version_of(task));
+        inner.passed_over.insert(uid, cluster::version(task));
     }
 
-    /// A task went, or could not be read any more, while it was being admitted.
+    /// A task went, or can no longer be read, while it was being admitted.
     pub fn admission_void(&self, uid: &Uid) {
         let mut inner = self.lock();
         inner.assumed.remove(uid);
@@ -148,7 +149,7 @@ impl Cache {
     }
 
     /// A whole list that shows a task older than it was seen before comes from a cluster that was restored from
-    /// a backup: what is remembered of versions speaks of a future that never was.
+    /// a backup: the versions that are remembered are of no use.
     fn forget_if_restored(&self, listed: &[Arc<Task>]) {
         let mut inner = self.lock();
         let went_back = |task: &Task| inner.known.get(&uid_of(task)).is_some_and(|known| known.went_back(task));
@@ -161,7 +162,7 @@ impl Cache {
 
     /// A look at this task failed; returns how many have, one after another.
     pub fn look_failed(&self, task: &Task) -> u32 {
-        self.lock().known.get_mut(&uid_of(task)).map_or(1, Known::look_failed)
+        self.lock().known.get_mut(&uid_of(task)).map_or(1, KnownTask::look_failed)
     }
 
     pub fn look_went_well(&self, task: &Task) {

@@ -1,5 +1,6 @@
 use std::collections::HashSet;
 
+use jiff::Timestamp;
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::Pod;
 use kube::runtime::reflector;
@@ -38,7 +39,7 @@ fn held_by_a_pod() -> Pod {
 fn cache() -> Cache {
     let (tasks, _) = reflector::store();
     let cache = Cache::new(tasks, Settings { default_queue_tasks: 1, ..Settings::default() });
-    cache.type_changed(key_of(&kind()), Some(&kind()));
+    cache.type_changed(key(&kind().metadata), Some(&Arc::new(kind())));
     cache
 }
 
@@ -225,10 +226,10 @@ fn what_a_stranger_calls_ours_holds_nothing_as_soon_as_that_is_known() {
 fn a_queue_counts_each_slot_that_is_held_of_it_though_its_task_is_gone_or_was_only_just_given_it() {
     let (tasks, mut writer) = reflector::store();
     let cache = Cache::new(tasks, Settings::default());
-    cache.type_changed(key_of(&kind()), Some(&kind()));
+    cache.type_changed(key(&kind().metadata), Some(&Arc::new(kind())));
     let queue: TaskQueue = read(json!({"apiVersion": "taskmanager.dev/v1alpha1", "kind": "TaskQueue",
         "metadata": {"name": "default", "namespace": "docs"}, "spec": {"capacity": {"tasks": 2}}}));
-    cache.queue_changed(key_of(&queue), Some(&queue));
+    cache.queue_changed(key(&queue.metadata), Some(&Arc::new(queue)));
     cache.pod_seen(&held_by_a_pod());
     for name in ["first", "second"] {
         let waits = task(name, "7", json!({"state": "Queued"}));
@@ -262,7 +263,7 @@ fn a_task_that_cannot_be_read_any_more_while_it_is_admitted_gets_no_slot() {
 fn the_slot_of_a_task_whose_deletion_somebody_delays_is_free_when_its_pod_has_ended() {
     let (tasks, mut writer) = reflector::store();
     let cache = Cache::new(tasks, Settings { default_queue_tasks: 1, ..Settings::default() });
-    cache.type_changed(key_of(&kind()), Some(&kind()));
+    cache.type_changed(key(&kind().metadata), Some(&Arc::new(kind())));
     let mut runs = task("runs", "7", json!({"state": "Processing", "admitted": {"queue": "default"}}));
     runs.metadata.deletion_timestamp = read(json!("2026-01-01T00:00:00Z"));
     cache.pod_seen(&held_by_a_pod());

@@ -17,7 +17,6 @@ use crate::cluster::calls::CallError;
 use crate::controller::Context;
 use crate::controller::record;
 use crate::controller::record::Kept;
-use crate::controller::record::superseded;
 use crate::core::Reason;
 use crate::core::attempt::facts;
 use crate::core::attempt::facts::Why;
@@ -65,7 +64,7 @@ fn shown_by_the_watch(removal: Removal) -> Option<Duration> {
 }
 
 async fn delete_job(task: &Task, name: &str, uid: &str, why: Reason, context: &Context) -> Again {
-    superseded::job_goes(task, name, context).await?;
+    record::keep::before_job_goes(task, name, &context.calls.reads, &context.records).await?;
     let removal = delete::<Job>(task, name, only(uid), why, context).await?;
     match removal {
         Removal::Asked => context.cache.job_deleted(task, uid),
@@ -101,7 +100,7 @@ async fn is_written(task: &Task, status: TaskStatus, context: &Context) -> Resul
 
 /// The record first. A stop right after it costs nothing: the same record is put again, or one of what came instead.
 async fn record(task: &Task, recording: Recording, context: &Context) -> Again {
-    match record::keep(task, &recording, context).await? {
+    match record::keep(task, &recording, &context.calls, &context.records).await? {
         Kept::There if task.status.as_ref() == Some(&recording.then) => {
             context.records.told(task);
             Ok(Some(Duration::ZERO))
@@ -223,5 +222,5 @@ where
 {
     let namespace = task.namespace().unwrap_or_default();
     tracing::info!(namespace, task = task.name_any(), kind = %K::kind(&()), name, reason = %why, "delete");
-    remove::<K>(&namespace, name, only_this, context).await
+    remove::<K>(&namespace, name, only_this, &context.calls).await
 }

@@ -2,13 +2,12 @@
 
 use std::fmt::Debug;
 
+use kube::Resource;
 use kube::api::{DeleteParams, Preconditions};
 use kube::core::NamespaceResourceScope;
-use kube::{Api, Resource};
 use serde::de::DeserializeOwned;
 
-use crate::cluster::calls::CallError;
-use crate::controller::Context;
+use crate::cluster::calls::{CallError, Calls};
 
 /// The object of this uid and no other of its name.
 pub fn only(uid: &str) -> Preconditions {
@@ -30,14 +29,14 @@ pub async fn remove<K>(
     namespace: &str,
     name: &str,
     only_this: Preconditions,
-    context: &Context,
+    calls: &Calls,
 ) -> Result<Removal, CallError>
 where
     K: Resource<Scope = NamespaceResourceScope, DynamicType = ()> + Clone + DeserializeOwned + Debug,
 {
-    let objects = Api::<K>::namespaced(context.client.clone(), namespace);
+    let objects = calls.namespaced::<K>(namespace);
     let how = DeleteParams::background().preconditions(only_this);
-    match context.calls.write("delete", objects.delete(name, &how)).await {
+    match calls.write("delete", objects.delete(name, &how)).await {
         Ok(_) => Ok(Removal::Asked),
         Err(CallError::Conflict) => Ok(Removal::Refused),
         Err(CallError::NotFound) => Ok(Removal::NotThere),

@@ -25,7 +25,7 @@ const EVENTS: u32 = 20;
 
 /// `None` while the watch still shows the task as it was before our own last write.
 pub async fn gather(task: &Arc<Task>, context: &Context, now: Timestamp) -> Result<Option<Input>, CallError> {
-    let earlier = once::earlier(task, context).await;
+    let earlier = once::earlier(task, &context.cache, &context.records).await;
     let Some(known) = context.cache.gather(task) else { return Ok(None) };
     let mut input = Input { earlier, record_in_doubt: context.records.is_in_doubt(task), ..known };
     input.observed.reports = context.live.reports(task.metadata.uid.as_deref().unwrap_or_default());

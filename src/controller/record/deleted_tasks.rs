@@ -1,23 +1,24 @@
-//! Tasks that were deleted before the archive had their record. Nothing in the cluster tells of them any more, so
+//! Tasks that were deleted before the archive had their record. Nothing in the cluster tells of them any longer, so
 //! their records wait here, in memory, until the archive takes them.
 
 use std::collections::VecDeque;
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use futures::future::join_all;
 use jiff::Timestamp;
+use parking_lot::Mutex;
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep, timeout_at};
 
-use super::put;
+use super::put::put;
 use crate::api::Task;
 use crate::archive::{Error, Guard, Record};
 use crate::metrics::Metrics;
 
-/// So many records wait at most; what is deleted beyond that is lost, and counted.
+/// So many records wait at most; the record of a task that is deleted beyond that is lost, and counted.
 const MOST: usize = 10_000;
-/// So many bytes of records; what comes beyond that is kept without its payload.
+/// So many bytes of records; a record beyond that is kept without its payload.
 const MOST_BYTES: usize = 64 << 20;
 /// The pause after one was not taken.
 const PAUSE: Duration = Duration::from_secs(1);
@@ -56,13 +57,9 @@ impl DeletedTasks {
         Self { guard, metrics, inner: Mutex::default(), rung: Notify::new(), drained_until: OnceLock::new() }
     }
 
-    fn lock(&self) -> MutexGuard<'_, Inner> {
-        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     /// Takes in a task that is gone, as it was last seen.
     pub fn take(&self, task: &Task, now: Timestamp) {
-        let mut inner = self.lock();
+        let mut inner = self.inner.lock();
         if inner.waiting.len() >= MOST {
             self.metrics.record_lost();
             return;
@@ -80,10 +77,10 @@ impl DeletedTasks {
             let summary = &waiting.record.summary;
             (summary.namespace.as_str(), summary.name.as_str(), summary.run_id.as_str()) == (namespace, name, run_id)
         };
-        self.lock().waiting.iter().any(is_such)
+        self.inner.lock().waiting.iter().any(is_such)
     }
 
-    /// Writes the records of what is gone. Never ends.
+    /// Writes the records that wait. Never ends.
     pub async fn run(&self) {
         let mut trouble = self.guard.trouble();
         loop {
@@ -96,10 +93,11 @@ impl DeletedTasks {
         }
     }
 
-    /// Writes what is left, once nothing else does, while the archive takes anything and not for long, however often
-    /// this is asked for. Each is tried once: one that is refused does not keep the others. Returns how many are left.
+    /// Writes the records that are left, once nothing else does: while the archive takes anything and for 15 s at most,
+    /// however often this is called. Each is tried once: one that is refused does not keep the others. Returns how many
+    /// are left.
     pub async fn drain(&self) -> usize {
-        let mut untried = self.lock().waiting.len();
+        let mut untried = self.inner.lock().waiting.len();
         let each_once = async {
             while untried > 0 && self.guard.is_up() {
                 let now = untried.min(AT_ONCE);
@@ -108,28 +106,28 @@ impl DeletedTasks {
             }
         };
         let until = *self.drained_until.get_or_init(|| Instant::now() + DRAIN);
-        // What is not put in time is left.
+        // Those that are not put in time are left.
         let _ = timeout_at(until, each_once).await;
-        self.lock().waiting.len()
+        self.inner.lock().waiting.len()
     }
 
     fn is_empty(&self) -> bool {
-        self.lock().waiting.is_empty()
+        self.inner.lock().waiting.is_empty()
     }
 
     /// Puts the first so many that wait; false when one of them is still to be put.
     async fn put_first(&self, many: usize) -> bool {
-        let first: Vec<_> = self.lock().waiting.iter().take(many).map(|waiting| waiting.record.clone()).collect();
+        let first: Vec<_> = self.inner.lock().waiting.iter().take(many).map(|waiting| waiting.record.clone()).collect();
         let puts = join_all(first.iter().map(|record| put(&self.guard, record, &self.metrics))).await;
         // Only this takes anything away, so they are still the first.
         let settled: Vec<bool> = puts.into_iter().map(|put| self.settle(put)).collect();
         settled.into_iter().all(|settled| settled)
     }
 
-    /// What follows from how the first one was put; false when it is still to be put.
+    /// Takes the first one away, or to the end of the line, by how it was put; false when it is still to be put.
     fn settle(&self, put: Result<(), Error>) -> bool {
         let (taken, refused) = (put.is_ok(), put.is_err_and(|error| !error.is_temporary()) && self.guard.is_up());
-        let mut inner = self.lock();
+        let mut inner = self.inner.lock();
         let Some(mut first) = inner.waiting.pop_front() else { return true };
         let given_up = refused && first.tries + 1 >= TRIES;
         if given_up {

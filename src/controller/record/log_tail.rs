@@ -5,21 +5,20 @@ use std::time::Duration;
 
 use futures::{AsyncRead, AsyncReadExt};
 use k8s_openapi::api::core::v1::Pod;
-use kube::Api;
 use kube::api::LogParams;
 use tokio::time::timeout;
 
 use crate::archive::{LOG_BYTES, LOG_LINES};
-use crate::controller::Context;
+use crate::cluster::calls::Reads;
 use crate::core::attempt::facts::LogOf;
 
 /// No log is waited for longer.
 const DEADLINE: Duration = Duration::from_secs(2);
-/// What is kept is the end, but a limit in the request cuts off the end. No node hands out more than this of so many lines.
+/// The end is kept, but a limit in the request cuts off the end. No node hands out more than this of so many lines.
 const READ_AT_MOST: i64 = 4 << 20;
 
-pub async fn of(namespace: &str, log_of: &LogOf, context: &Context) -> Option<String> {
-    let pods = Api::<Pod>::namespaced(context.client.clone(), namespace);
+pub async fn of(namespace: &str, log_of: &LogOf, reads: &Reads) -> Option<String> {
+    let pods = reads.namespaced::<Pod>(namespace);
     let which = LogParams {
         container: Some(log_of.container.clone()),
         tail_lines: i64::try_from(LOG_LINES).ok(),

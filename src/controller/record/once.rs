@@ -2,22 +2,23 @@
 
 use kube::ResourceExt;
 
+use super::Records;
 use crate::api::Task;
-use crate::controller::Context;
+use crate::controller::cache::Cache;
 use crate::core::task::{Earlier, asks_the_archive};
 
-/// What the archive says of earlier tasks of this name. Once it has said that there were none, the task may be
+/// The answer of the archive about earlier tasks of this name. Once it has said that there were none, the task may be
 /// admitted, and it is not asked again.
-pub async fn earlier(task: &Task, context: &Context) -> Earlier {
+pub async fn earlier(task: &Task, cache: &Cache, records: &Records) -> Earlier {
     if !asks_the_archive(task) {
         return Earlier::NotAsked;
     }
-    if context.cache.may_begin(task) {
+    if cache.may_begin(task) {
         return Earlier::Never;
     }
-    let earlier = context.records.earlier_than(&task.namespace().unwrap_or_default(), task).await;
+    let earlier = records.earlier_than(&task.namespace().unwrap_or_default(), task).await;
     if earlier == Earlier::Never {
-        context.cache.never_ran(task);
+        cache.never_ran(task);
     }
     earlier
 }

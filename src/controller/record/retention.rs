@@ -1,13 +1,12 @@
 //! Has the archive forget what is too old or too much, on the leader, now and then.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 use tokio::time::sleep;
 
 use crate::archive;
-use crate::controller::Context;
+use crate::archive::Archive;
 
 const BETWEEN: Duration = Duration::from_secs(3600);
 /// The pause after it failed.
@@ -27,12 +26,9 @@ impl Retention {
     }
 }
 
-pub async fn run(context: Arc<Context>, retention: Retention) {
-    if !context.is_ready().await {
-        return;
-    }
+pub async fn run(archive: Archive, retention: Retention) {
     loop {
-        let pause = match context.records.archive().prune(&retention.at(Timestamp::now())).await {
+        let pause = match archive.prune(&retention.at(Timestamp::now())).await {
             Ok(0) => BETWEEN,
             Ok(records) => {
                 tracing::info!(records, "the archive has forgotten what was too old or too much");

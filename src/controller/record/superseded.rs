@@ -1,5 +1,5 @@
-//! What a run had that is being superseded. By then its task has what the next one is to have, so its Job is asked, or its
-//! pod, while they are there. Decides nothing.
+//! The spec of a run that is being superseded. By then its task has that of the next run, so the Job is asked, or the pod,
+//! while they are there. Decides nothing.
 
 use std::fmt::Debug;
 
@@ -7,14 +7,12 @@ use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::Pod;
 use kube::api::ObjectMeta;
 use kube::core::NamespaceResourceScope;
-use kube::{Api, Resource, ResourceExt};
+use kube::{Resource, ResourceExt};
 use serde::de::DeserializeOwned;
 
 use crate::api::{Payload, Task, TaskSpec, TaskStatus};
-use crate::cluster::calls::CallError;
-use crate::controller::Context;
+use crate::cluster::calls::{CallError, Reads};
 use crate::core::attempt::facts;
-use crate::core::attempt::job_name;
 use crate::core::launch::{holds, names};
 
 /// The run that the status speaks of, where the task asks for another by now.
@@ -22,23 +20,18 @@ pub fn run(task: &Task) -> Option<&String> {
     task.status.as_ref()?.superseded_run(&task.spec)
 }
 
-/// Its Job is about to be deleted: soon nothing else would tell what it had.
-pub async fn job_goes(task: &Task, job: &str, context: &Context) -> Result<(), CallError> {
-    if run(task).is_none() || job != job_name(task) {
-        return Ok(());
-    }
-    let spec = spec(task, task.status_or_default(), context).await?;
-    context.records.remember(task, spec);
-    Ok(())
-}
-
-/// The spec that it had. Without its payload where nobody knows that any more.
-pub async fn spec(task: &Task, status: &TaskStatus, context: &Context) -> Result<TaskSpec, CallError> {
-    let known = known_spec(task, context.records.earlier(task));
+/// The spec that the run had, of which `remembered` may be left. Without its payload where nobody knows that any longer.
+pub async fn spec(
+    task: &Task,
+    status: &TaskStatus,
+    remembered: Option<TaskSpec>,
+    reads: &Reads,
+) -> Result<TaskSpec, CallError> {
+    let known = known_spec(task, remembered);
     if matches!(known.payload, Some(Payload::Whole(_))) {
         return Ok(known);
     }
-    let launched = launched(task, status, context).await?;
+    let launched = launched(task, status, reads).await?;
     Ok(launched.and_then(|pod| holds::launched_as(pod.annotations.as_ref()?, &known)).unwrap_or(known))
 }
 
@@ -53,12 +46,11 @@ pub fn known_spec(task: &Task, remembered: Option<TaskSpec>) -> TaskSpec {
 }
 
 /// The metadata of the pods of the attempt that `status` speaks of.
-async fn launched(task: &Task, status: &TaskStatus, context: &Context) -> Result<Option<ObjectMeta>, CallError> {
-    let job =
-        find::<Job>(task, &names::job_of(task, status), context).await?.filter(|job| facts::belongs_to(task, job));
+async fn launched(task: &Task, status: &TaskStatus, reads: &Reads) -> Result<Option<ObjectMeta>, CallError> {
+    let job = find::<Job>(task, &names::job_of(task, status), reads).await?.filter(|job| facts::belongs_to(task, job));
     let pod = match (job, &status.worker) {
         (Some(job), _) => job.spec.and_then(|job| job.template.metadata),
-        (None, Some(worker)) => find::<Pod>(task, worker, context).await?.map(|pod| pod.metadata),
+        (None, Some(worker)) => find::<Pod>(task, worker, reads).await?.map(|pod| pod.metadata),
         (None, None) => None,
     };
     let label = |pod: &ObjectMeta| pod.labels.as_ref()?.get(names::LABEL_TASK_UID).cloned();
@@ -66,12 +58,12 @@ async fn launched(task: &Task, status: &TaskStatus, context: &Context) -> Result
 }
 
 /// A child of the task; none where the API server hands it out to nobody like us.
-async fn find<K>(task: &Task, name: &str, context: &Context) -> Result<Option<K>, CallError>
+async fn find<K>(task: &Task, name: &str, reads: &Reads) -> Result<Option<K>, CallError>
 where
     K: Resource<Scope = NamespaceResourceScope, DynamicType = ()> + Clone + Debug + DeserializeOwned,
 {
-    let children = Api::<K>::namespaced(context.client.clone(), &task.namespace().unwrap_or_default());
-    match context.calls.read(children.get_opt(name)).await {
+    let children = reads.namespaced::<K>(&task.namespace().unwrap_or_default());
+    match reads.read(children.get_opt(name)).await {
         Err(CallError::Refused(_)) => Ok(None),
         found => found,
     }

@@ -1,4 +1,4 @@
-//! What is kept in order beside the tasks: orphans, and the status of types and queues.
+//! Upkeep beside the tasks: removes orphans, and keeps the status of types and queues.
 
 pub mod orphans;
 pub mod queues;

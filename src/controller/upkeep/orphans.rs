@@ -1,6 +1,6 @@
-//! Removes Jobs and pods whose task is gone. Their owner references do that in the ordinary case; this is for a
-//! task that was deleted with its children spared. Never removes what has an owner that is there, whatever the watches
-//! have shown of it; but where that owner is none of ours, what it makes holds nothing, whatever it says of itself.
+//! Removes Jobs and pods whose task is gone. The garbage collector does that in the ordinary case; this is for a task
+//! that was deleted with its children orphaned. Never removes a Job or pod whose owner is there, by the API server's word;
+//! but where that owner is none of ours, whatever it makes holds no slot, whatever its labels and annotations say.
 
 use std::collections::HashSet;
 use std::fmt::Debug;
@@ -9,14 +9,14 @@ use std::time::Duration;
 
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::Pod;
+use kube::Resource;
 use kube::api::ObjectMeta;
 use kube::core::NamespaceResourceScope;
-use kube::{Api, Resource};
 use serde::de::DeserializeOwned;
 
 use crate::api::Task;
-use crate::cluster::calls::CallError;
-use crate::controller::Context;
+use crate::cluster::calls::{CallError, Calls, Reads};
+use crate::controller::cache::Cache;
 use crate::controller::cache::children::{Child, ChildKind};
 use crate::controller::reconcile::delete::{Removal, only, remove};
 use crate::core::launch::names;
@@ -24,15 +24,12 @@ use crate::core::launch::names;
 /// An orphan that is seen twice, so far apart, is one that the garbage collector does not take.
 const BETWEEN_SWEEPS: Duration = Duration::from_secs(10);
 
-pub async fn run(context: Arc<Context>) {
-    if !context.is_ready().await {
-        return;
-    }
+pub async fn run(cache: Arc<Cache>, calls: Calls) {
     let mut seen_before = HashSet::new();
     loop {
-        let seen = context.cache.orphans();
+        let seen = cache.orphans();
         for orphan in seen.intersection(&seen_before) {
-            if let Err(error) = sweep(orphan, &context).await {
+            if let Err(error) = sweep(orphan, &cache, &calls).await {
                 let Child { kind, namespace, name, .. } = orphan;
                 tracing::warn!(namespace, ?kind, name, %error, "failed to remove what a task left that is gone; will try again");
             }
@@ -42,24 +39,24 @@ pub async fn run(context: Arc<Context>) {
     }
 }
 
-async fn sweep(orphan: &Child, context: &Context) -> Result<(), CallError> {
+async fn sweep(orphan: &Child, cache: &Cache, calls: &Calls) -> Result<(), CallError> {
     let Child { kind, namespace, name, uid } = orphan;
     let owner = match kind {
-        ChildKind::Job => owner_of::<Job, Task>(orphan, is_task, context).await?,
-        ChildKind::Pod => owner_of::<Pod, Job>(orphan, is_job_of, context).await?,
+        ChildKind::Job => owner_of::<Job, Task>(orphan, is_task, &calls.reads).await?,
+        ChildKind::Pod => owner_of::<Pod, Job>(orphan, is_job_of, &calls.reads).await?,
     };
     match owner {
         Owner::There => return Ok(()),
         Owner::Stranger { task, owner } => {
             tracing::warn!(namespace, ?kind, name, "is called ours and is not: it holds no slot");
-            context.cache.disown(&task, if *kind == ChildKind::Job { uid } else { &owner });
+            cache.disown(&task, if *kind == ChildKind::Job { uid } else { &owner });
             return Ok(());
         }
         Owner::Gone => {}
     }
     let removal = match kind {
-        ChildKind::Job => remove::<Job>(namespace, name, only(uid), context).await?,
-        ChildKind::Pod => remove::<Pod>(namespace, name, only(uid), context).await?,
+        ChildKind::Job => remove::<Job>(namespace, name, only(uid), calls).await?,
+        ChildKind::Pod => remove::<Pod>(namespace, name, only(uid), calls).await?,
     };
     if removal == Removal::Asked {
         tracing::info!(namespace, ?kind, name, "removed what a task left that is gone");
@@ -67,7 +64,7 @@ async fn sweep(orphan: &Child, context: &Context) -> Result<(), CallError> {
     Ok(())
 }
 
-/// Who owns what is called ours.
+/// The owner of a Job or pod that bears our labels.
 enum Owner {
     /// Ours; or the child itself is gone.
     There,
@@ -94,13 +91,13 @@ fn is_job_of(owner: &ObjectMeta, task: &str) -> bool {
 async fn owner_of<K, O>(
     orphan: &Child,
     is_ours: fn(&ObjectMeta, &str) -> bool,
-    context: &Context,
+    reads: &Reads,
 ) -> Result<Owner, CallError>
 where
     K: Resource<Scope = NamespaceResourceScope, DynamicType = ()> + Clone + DeserializeOwned + Debug,
     O: Resource<Scope = NamespaceResourceScope, DynamicType = ()> + Clone + DeserializeOwned + Debug,
 {
-    let Some(child) = metadata::<K>(&orphan.namespace, &orphan.name, context).await? else { return Ok(Owner::There) };
+    let Some(child) = metadata::<K>(&orphan.namespace, &orphan.name, reads).await? else { return Ok(Owner::There) };
     let task = child.labels.unwrap_or_default().remove(names::LABEL_TASK_UID).unwrap_or_default();
     let owners = child.owner_references.unwrap_or_default();
     let kind = O::kind(&());
@@ -110,7 +107,7 @@ where
     if owner.kind != kind {
         return Ok(Owner::Stranger { task, owner: owner.uid });
     }
-    let there = metadata::<O>(&orphan.namespace, &owner.name, context).await?;
+    let there = metadata::<O>(&orphan.namespace, &owner.name, reads).await?;
     Ok(match there.filter(|there| there.uid.as_ref() == Some(&owner.uid)) {
         None => Owner::Gone,
         Some(there) if is_ours(&there, &task) => Owner::There,
@@ -118,10 +115,10 @@ where
     })
 }
 
-async fn metadata<K>(namespace: &str, name: &str, context: &Context) -> Result<Option<ObjectMeta>, CallError>
+async fn metadata<K>(namespace: &str, name: &str, reads: &Reads) -> Result<Option<ObjectMeta>, CallError>
 where
     K: Resource<Scope = NamespaceResourceScope, DynamicType = ()> + Clone + DeserializeOwned + Debug,
 {
-    let objects = Api::<K>::namespaced(context.client.clone(), namespace);
-    Ok(context.calls.read(objects.get_metadata_opt(name)).await?.map(|found| found.metadata))
+    let objects = reads.namespaced::<K>(namespace);
+    Ok(reads.read(objects.get_metadata_opt(name)).await?.map(|found| found.metadata))
 }

@@ -7,24 +7,22 @@ use jiff::Timestamp;
 use kube::ResourceExt;
 
 use crate::cluster::calls::CallError;
-use crate::controller::Context;
+use crate::controller::cache::Cache;
+use crate::controller::status::StatusWriter;
 use crate::core::queue::queue_status;
 
 /// A queue's status is written at most so often.
 const BETWEEN_LOOKS: Duration = Duration::from_secs(5);
 
-pub async fn run(context: Arc<Context>) {
-    if !context.is_ready().await {
-        return;
-    }
+pub async fn run(cache: Arc<Cache>, writer: Arc<StatusWriter>) {
     loop {
-        for (queue, counts) in context.cache.queues() {
+        for (queue, counts) in cache.queues() {
             let status = queue_status(&queue, &counts, Timestamp::now());
             if queue.status.as_ref() == Some(&status) {
                 continue;
             }
-            match context.status.write_queue(&queue, status).await {
-                // What it was decided on is past, or it is gone: the next look sees.
+            match writer.write_queue(&queue, status).await {
+                // The queue has changed, or is gone: the next look sees.
                 Ok(_) | Err(CallError::Conflict | CallError::NotFound | CallError::NotLeader) => {}
                 Err(error) => {
                     tracing::warn!(namespace = queue.namespace(), queue = queue.name_any(), %error, "failed to write a queue's status; will try again");

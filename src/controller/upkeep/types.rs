@@ -6,16 +6,17 @@ use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Pod;
+use kube::ResourceExt;
 use kube::api::PostParams;
-use kube::{Api, ResourceExt};
 
 use crate::api::TaskType;
-use crate::cluster::calls::CallError;
-use crate::controller::Context;
-use crate::core::ParsedType;
+use crate::cluster::calls::{CallError, Calls};
+use crate::controller::cache::Cache;
+use crate::controller::status::StatusWriter;
 use crate::core::launch::job;
 use crate::core::launch::task_type;
 use crate::core::launch::task_type::Usable;
+use crate::core::{ParsedType, Settings};
 
 /// How often it is looked which types are to be checked.
 const BETWEEN_LOOKS: Duration = Duration::from_secs(1);
@@ -29,17 +30,21 @@ const UNPROCESSABLE: u16 = 422;
 /// In which version a type was last checked, and when it is to be checked again, by uid.
 type Checked = HashMap<String, (Option<i64>, Instant)>;
 
-pub async fn run(context: Arc<Context>) {
-    if !context.is_ready().await {
-        return;
-    }
+/// Where types are tried out, and by which settings.
+pub struct Checks {
+    pub calls: Calls,
+    pub status: Arc<StatusWriter>,
+    pub settings: Settings,
+}
+
+pub async fn run(cache: Arc<Cache>, checks: Checks) {
     let mut checked = Checked::new();
     loop {
-        let types = context.cache.types();
+        let types = cache.types();
         checked.retain(|uid, _| types.iter().any(|kind| kind.metadata.uid.as_ref() == Some(uid)));
         for kind in types.iter().filter(|kind| !task_type::is_checked(kind)) {
             if is_due(kind, &checked) {
-                let pause = check(kind, &context).await;
+                let pause = check(kind, &checks).await;
                 checked.insert(kind.uid().unwrap_or_default(), (kind.metadata.generation, Instant::now() + pause));
             }
         }
@@ -53,12 +58,12 @@ fn is_due(kind: &TaskType, checked: &Checked) -> bool {
 }
 
 /// Checks a type and says so in its status; returns how long to wait before the next check.
-async fn check(kind: &TaskType, context: &Context) -> Duration {
-    let usable = try_out(kind, context).await;
+async fn check(kind: &TaskType, checks: &Checks) -> Duration {
+    let usable = try_out(kind, checks).await;
     let status = task_type::status(kind, &usable, Timestamp::now());
     let written = match kind.status.as_ref() == Some(&status) {
         true => Ok(()),
-        false => context.status.write_type(kind, status).await.map(drop),
+        false => checks.status.write_type(kind, status).await.map(drop),
     };
     match (written, usable) {
         (Ok(()), Usable::Yes | Usable::No(_)) => CHECKED_AGAIN,
@@ -72,15 +77,15 @@ async fn check(kind: &TaskType, context: &Context) -> Duration {
 }
 
 /// Asks the API server to make a pod of this type without making it.
-async fn try_out(kind: &TaskType, context: &Context) -> Usable {
+async fn try_out(kind: &TaskType, checks: &Checks) -> Usable {
     let name = kind.name_any();
-    let probe = match job::probe(&ParsedType::read(&kind.spec), &name, &context.settings) {
+    let probe = match job::probe(&ParsedType::read(&kind.spec), &name, &checks.settings) {
         Ok(probe) => probe,
         Err(error) => return Usable::No(error.to_string()),
     };
-    let pods = Api::<Pod>::namespaced(context.client.clone(), &kind.namespace().unwrap_or_default());
+    let pods = checks.calls.namespaced::<Pod>(&kind.namespace().unwrap_or_default());
     let dry_run = PostParams { dry_run: true, ..PostParams::default() };
-    match context.calls.write("dry_run", pods.create(&dry_run, &probe)).await {
+    match checks.calls.write("dry_run", pods.create(&dry_run, &probe)).await {
         Ok(_) => Usable::Yes,
         Err(CallError::Refused(status)) if is_about_the_template(status.code, &status.message) => {
             Usable::No(status.message)

@@ -1,76 +1,120 @@
-//! Watches everything that matters, one change after another, and without end. Never knows what follows from a change:
-//! that is the intake's.
+//! Takes in what the watches show, one change after another, and wakes the tasks that it concerns. Another kind of object
+//! is one more line in [`run`] and its `Watched` in [`kinds`]. Never asks the API server for anything else.
 
 pub mod classes;
-pub mod intake;
+mod kinds;
 pub mod namespaces;
-pub mod unread;
+mod tasks;
 
-use std::fmt::Debug;
 use std::sync::Arc;
 
+use futures::channel::mpsc;
 use futures::stream::{BoxStream, StreamExt, select_all};
-use kube::core::NamespaceResourceScope;
-use kube::runtime::WatchStreamExt;
+use futures::{SinkExt, Stream};
+use k8s_openapi::api::batch::v1::Job;
+use k8s_openapi::api::core::v1::Pod;
+use kube::Client;
+use kube::runtime::reflector::ObjectRef;
 use kube::runtime::reflector::store::Writer;
-use kube::runtime::watcher::{self, Event};
-use kube::{Api, Resource};
-use serde::de::DeserializeOwned;
+use kube::runtime::watcher::Event;
 
-use super::Context;
-use crate::api::Task;
-use crate::cluster::endless::{endless, when_too_old};
-use crate::cluster::readable::{Readable, read};
+use super::cache::Cache;
+use super::record::Records;
+use crate::api::{Task, TaskQueue};
+use crate::cluster::watch;
+use crate::cluster::watch::{Scope, Seen, Selected, Shown, Watches};
 use crate::core::launch::names;
-use intake::{Change, Intake, Wake, Watched};
+use crate::metrics::Metrics;
+use kinds::ByList;
+use tasks::Tasks;
 
-/// Runs for ever. `ready` is told when all initial lists are complete.
-pub async fn run(context: Arc<Context>, writer: Writer<Task>, wake: Wake, ready: tokio::sync::watch::Sender<bool>) {
-    // Each list shows what is so when it is asked for. A streamed one may come from the past, out of an API server
-    // that lags, and what is not on it yet would be taken to be gone: its attempt for lost, while its pod runs.
-    let all = watcher::Config::default();
-    let ours = all.clone().labels(names::LABEL_TASK_UID);
-    let mut changes = select_all([
-        watch(&context, &all, Change::Task, Watched::Tasks),
-        watch(&context, &all, Change::Type, Watched::Types),
-        watch(&context, &all, Change::Queue, Watched::Queues),
-        watch(&context, &ours, Change::Job, Watched::Jobs),
-        watch(&context, &ours, Change::Pod, Watched::Pods),
-    ]);
-    let mut intake = Intake::new(context, writer, wake, ready);
-    while let Some(change) = changes.next().await {
-        intake.take(change).await;
+pub type Wake = mpsc::Sender<ObjectRef<Task>>;
+
+/// The tasks that a change concerns.
+type Woken = Vec<ObjectRef<Task>>;
+
+/// Where a term watches.
+pub struct Sources {
+    pub client: Client,
+    pub scope: Scope,
+    /// Those that it shares with REST.
+    pub watches: Arc<Watches>,
+    pub metrics: Arc<Metrics>,
+}
+
+/// Where a term takes in what it sees.
+pub struct Intake {
+    pub cache: Arc<Cache>,
+    pub records: Arc<Records>,
+    pub store: Writer<Task>,
+    pub wake: Wake,
+    /// Told when all initial lists are complete.
+    pub ready: tokio::sync::watch::Sender<bool>,
+}
+
+/// Takes in what is shown of one kind of object.
+trait TakeIn<K> {
+    fn take_in(&mut self, event: Event<Seen<K>>) -> Woken;
+}
+
+/// The outcome of a change.
+struct TakenIn {
+    woken: Woken,
+    /// A whole list of its kind was shown with it.
+    is_whole: bool,
+}
+
+/// Runs for ever.
+pub async fn run(sources: Sources, intake: Intake) {
+    let Sources { client, scope, watches, metrics } = sources;
+    let Intake { cache, records, store, mut wake, ready } = intake;
+    let ours = Selected { labels: Some(names::LABEL_TASK_UID.into()), ..Selected::default() };
+    // The lists of the shared watches are asked for after this, so after the lease was taken.
+    let tasks = watches.tasks.subscribe(vec![scope.clone()]).map(|(_, shown)| shown);
+    let types = watches.types.subscribe(vec![scope.clone()]).map(|(_, shown)| shown);
+    let queues = watch::watch::<TaskQueue>(client.clone(), &scope, Selected::default(), metrics.clone());
+    let jobs = watch::watch::<Job>(client.clone(), &scope, ours.clone(), metrics.clone());
+    let pods = watch::watch::<Pod>(client, &scope, ours, metrics);
+    let kinds = [
+        taken_in(tasks, Tasks::new(cache.clone(), records, store)),
+        taken_in(types, ByList::new(cache.clone())),
+        taken_in(queues, ByList::new(cache.clone())),
+        taken_in(jobs, ByList::new(cache.clone())),
+        taken_in(pods, ByList::new(cache.clone())),
+    ];
+    let mut unlisted: Vec<usize> = (0..kinds.len()).collect();
+    let numbered = kinds.into_iter().enumerate().map(|(kind, taken)| taken.map(move |taken| (kind, taken)));
+    let mut changes = select_all(numbered);
+    while let Some((kind, taken)) = changes.next().await {
+        if taken.is_whole && !unlisted.is_empty() {
+            unlisted.retain(|unlisted| *unlisted != kind);
+            if unlisted.is_empty() {
+                tracing::info!("knows the cluster");
+                ready.send_replace(true);
+                cache.ring_admission();
+            }
+        }
+        for task in taken.woken {
+            // Fails only when the reconciler has ended, and then nobody need be woken.
+            let _ = wake.send(task).await;
+        }
     }
 }
 
-/// One kind of object, watched without end: errors are told and the watch begins anew after a pause.
-fn watch<K>(
-    context: &Context,
-    config: &watcher::Config,
-    change: fn(Event<K>) -> Change,
-    watched: Watched,
-) -> BoxStream<'static, Change>
-where
-    K: Resource<Scope = NamespaceResourceScope, DynamicType = ()> + Clone + Debug + DeserializeOwned + Send + 'static,
-{
-    let client = context.client.clone();
-    let api = match &context.namespace {
-        Some(namespace) => Api::<Readable<K>>::namespaced(client, namespace),
-        None => Api::all(client),
+/// Takes in each event. That a watch broke needs nothing: it tells later what happened meanwhile, or shows a list.
+fn taken_in<K: Send + Sync + 'static>(
+    shown: impl Stream<Item = Shown<K>> + Send + 'static,
+    mut intake: impl TakeIn<K> + Send + 'static,
+) -> BoxStream<'static, TakenIn> {
+    let taken = move |shown| {
+        let taken = match shown {
+            Shown::Event(event) => {
+                let is_whole = matches!(event, Event::InitDone);
+                Some(TakenIn { woken: intake.take_in(event), is_whole })
+            }
+            Shown::Broke | Shown::Resumed => None,
+        };
+        std::future::ready(taken)
     };
-    let metrics = context.metrics.clone();
-    endless(api, config.clone(), when_too_old)
-        .default_backoff()
-        .filter_map(move |event| {
-            let event = match event {
-                Ok(event) => Some(read(event).map_or_else(|unread| Change::Unread(watched, unread), change)),
-                Err(error) => {
-                    metrics.watch_failed(&K::kind(&()));
-                    tracing::warn!(kind = %K::kind(&()), %error, "watch failed; begins anew");
-                    None
-                }
-            };
-            std::future::ready(event)
-        })
-        .boxed()
+    shown.filter_map(taken).boxed()
 }

@@ -9,39 +9,38 @@ use std::sync::Arc;
 use futures::StreamExt;
 use k8s_openapi::api::core::v1::Namespace;
 use kube::api::PartialObjectMeta;
-use kube::runtime::WatchStreamExt;
-use kube::runtime::watcher::{self, Event};
-use kube::{Api, ResourceExt};
+use kube::runtime::watcher::Event;
+use kube::{Api, Client, ResourceExt};
 
-use crate::cluster::endless::{endless, when_too_old};
-use crate::controller::Context;
+use crate::cluster::watch::{Change, Scope, Selected, changes};
+use crate::controller::cache::Cache;
 
 /// Runs for ever.
-pub async fn run(context: Arc<Context>) {
-    let all = watcher::Config::default();
-    let watched = match &context.namespace {
-        Some(namespace) => all.fields(&format!("metadata.name={namespace}")),
-        None => all,
+pub async fn run(client: Client, scope: Scope, cache: Arc<Cache>) {
+    let fields = match scope {
+        Scope::Only(namespace) => Some(format!("metadata.name={namespace}")),
+        Scope::All => None,
     };
-    let namespaces = Api::<PartialObjectMeta<Namespace>>::all(context.client.clone());
-    let mut changes = endless(namespaces, watched, when_too_old).default_backoff().boxed();
+    let namespaces = Api::<PartialObjectMeta<Namespace>>::all(client);
+    let mut told = changes(namespaces, Selected { fields, ..Selected::default() }).boxed();
     let mut listed = HashSet::new();
-    while let Some(change) = changes.next().await {
+    while let Some(change) = told.next().await {
         match change {
-            Ok(change) => take(change, &mut listed, &context),
-            Err(error) => tracing::debug!(%error, "failed to watch the namespaces; begins anew"),
+            Ok(Change::Resumed) => {}
+            Ok(Change::Event(event)) => take(event, &mut listed, &cache),
+            Err(error) => tracing::debug!(%error, "failed to watch the namespaces; tries again"),
         }
     }
 }
 
-fn take(change: Event<PartialObjectMeta<Namespace>>, listed: &mut HashSet<String>, context: &Context) {
-    match change {
-        Event::Apply(namespace) => context.cache.namespace_changed(namespace.name_any(), ends(&namespace)),
-        Event::Delete(namespace) => context.cache.namespace_changed(namespace.name_any(), false),
+fn take(event: Event<PartialObjectMeta<Namespace>>, listed: &mut HashSet<String>, cache: &Cache) {
+    match event {
+        Event::Apply(namespace) => cache.namespace_changed(namespace.name_any(), ends(&namespace)),
+        Event::Delete(namespace) => cache.namespace_changed(namespace.name_any(), false),
         Event::Init => listed.clear(),
         Event::InitApply(namespace) if ends(&namespace) => drop(listed.insert(namespace.name_any())),
         Event::InitApply(_) => {}
-        Event::InitDone => context.cache.namespaces_listed(listed),
+        Event::InitDone => cache.namespaces_listed(listed),
     }
 }
 

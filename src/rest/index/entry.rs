@@ -1,4 +1,4 @@
-//! What is kept of one task.
+//! One task, as the index keeps it.
 
 use std::sync::Arc;
 
@@ -24,7 +24,7 @@ pub struct IndexedTask {
     pub queue: Arc<str>,
     /// The run that the status speaks of.
     pub run_id: Arc<str>,
-    /// What the body was that an idempotency key stands for.
+    /// A digest of the body that an idempotency key stands for.
     pub digest: Option<Arc<str>>,
     /// The uid of the task that this one repeats.
     pub replay_of: Option<Arc<str>>,
@@ -98,7 +98,7 @@ impl IndexedTask {
         }
     }
 
-    /// Whether the cluster may still have it, or did not know it any more when this was read.
+    /// Whether the cluster may still have it. False of one that was read from the archive.
     pub fn is_in_cluster(&self) -> bool {
         self.version > 0
     }

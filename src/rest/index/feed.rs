@@ -1,221 +1,215 @@
-//! Keeps the index up to date: a watch over the tasks and types of each served namespace, on every replica,
-//! whether it leads or not.
+//! Keeps the index up to date by the watches of tasks and types, on every replica, whether it leads or not.
 
 use std::collections::HashSet;
-use std::fmt::Debug;
 use std::sync::Arc;
 
-use futures::stream::{BoxStream, StreamExt, select_all};
-use kube::core::NamespaceResourceScope;
-use kube::runtime::WatchStreamExt;
-use kube::runtime::watcher::{self, Event};
-use kube::{Api, Client, Resource, ResourceExt};
-use serde::de::DeserializeOwned;
+use futures::future::{BoxFuture, FutureExt, pending};
+use futures::stream::StreamExt;
+use kube::Api;
+use kube::api::{ListParams, ObjectMeta};
+use kube::runtime::watcher::Event;
 use tokio::sync::watch::Sender;
 
 use super::Index;
 use crate::api::{Task, TaskType};
-use crate::cluster::endless::{always, endless};
-use crate::cluster::readable::Readable;
-use crate::cluster::restored::Clock;
-use crate::metrics::Metrics;
-
-#[allow(clippy::large_enum_variant, reason = "one exists at a time, and only until it is taken in")]
-enum Change {
-    Task(Event<Readable<Task>>),
-    Type(Event<Readable<TaskType>>),
-    /// The watch of the tasks broke.
-    TasksBroke,
-    TypesBroke,
-}
+use crate::cluster::calls::Reads;
+use crate::cluster::watch::{Scope, Seen, Shown, Watches, caught_up};
+use crate::core::queue::Key;
 
 /// Runs for ever. `ready` is told when all that was there at the beginning is known.
-pub async fn run(
-    client: Client,
-    namespaces: Vec<String>,
-    index: Arc<Index>,
-    metrics: Arc<Metrics>,
-    ready: Sender<bool>,
-) {
-    let clock = Clock::default();
+pub async fn run(reads: Reads, watches: Arc<Watches>, namespaces: Vec<String>, index: Arc<Index>, ready: Sender<bool>) {
+    let scopes = || namespaces.iter().map(|namespace| Scope::of(Some(namespace))).collect();
+    let mut tasks = watches.tasks.subscribe(scopes());
+    let mut types = watches.types.subscribe(scopes());
+    let mut intake = Intake::new(&namespaces, index.clone());
+    let mut catching_up: BoxFuture<'static, ()> = pending().boxed();
     loop {
-        let looking = clock.goes_back(&client, &namespaces);
-        let watching = keep(&client, &namespaces, &index, &metrics, &ready, &clock);
         tokio::select! {
-            () = looking => tracing::warn!("the cluster went back: it was restored; REST begins anew"),
-            () = watching => return,
-        }
-        // Nothing is known for sure until the lists are read again.
-        namespaces.iter().for_each(|namespace| index.falls_behind(namespace));
-    }
-}
-
-/// Keeps the index up to date without end.
-async fn keep(
-    client: &Client,
-    namespaces: &[String],
-    index: &Arc<Index>,
-    metrics: &Arc<Metrics>,
-    ready: &Sender<bool>,
-    clock: &Clock,
-) {
-    let watched = namespaces.iter().enumerate().flat_map(|(number, namespace)| {
-        [
-            watch::<Task>(client, namespace, metrics, move |event| {
-                (number, event.map_or(Change::TasksBroke, Change::Task))
-            }),
-            watch::<TaskType>(client, namespace, metrics, move |event| {
-                (number, event.map_or(Change::TypesBroke, Change::Type))
-            }),
-        ]
-    });
-    let mut changes = select_all(watched.collect::<Vec<_>>());
-    let mut intakes: Vec<Intake> = namespaces.iter().map(|namespace| Intake::new(namespace, index.clone())).collect();
-    while let Some((number, change)) = changes.next().await {
-        let Some(intake) = intakes.get_mut(number) else { continue };
-        match change {
-            Change::Task(event) => {
-                clock.shows(&event);
-                intake.task(event);
+            Some((source, shown)) = tasks.next() => {
+                if intake.tasks(&source, shown) {
+                    catching_up = catch_up(reads.clone(), index.clone(), intake.resumed()).boxed();
+                }
             }
-            Change::Type(event) => intake.kind(event),
-            Change::TasksBroke => index.falls_behind(&intake.namespace),
-            Change::TypesBroke => {}
+            Some((source, shown)) = types.next() => intake.types(&source, shown),
+            () = &mut catching_up => {
+                intake.caught_up();
+                catching_up = pending().boxed();
+            }
         }
-        if !*ready.borrow() && intakes.iter().all(Intake::is_complete) {
+        if !*ready.borrow() && intake.is_complete() {
             tracing::info!("knows the tasks that are served over REST");
             ready.send_replace(true);
         }
     }
 }
 
-/// Watched without end. After an error the watch begins anew with a list, after a pause, so that it shows when all is
-/// known again.
-fn watch<K>(
-    client: &Client,
-    namespace: &str,
-    metrics: &Arc<Metrics>,
-    change: impl Fn(Option<Event<Readable<K>>>) -> (usize, Change) + Send + 'static,
-) -> BoxStream<'static, (usize, Change)>
-where
-    K: Resource<Scope = NamespaceResourceScope, DynamicType = ()> + Clone + Debug + DeserializeOwned + Send + 'static,
-{
-    let api = Api::<Readable<K>>::namespaced(client.clone(), namespace);
-    let metrics = metrics.clone();
-    // Listed as things are now: what a list does not show is taken to be gone.
-    endless(api, watcher::Config::default(), always)
-        .default_backoff()
-        .map(move |event| {
-            let event = event.inspect_err(|error| {
-                metrics.watch_failed(&K::kind(&()));
-                tracing::warn!(kind = %K::kind(&()), %error, "watch for REST failed; begins anew");
-            });
-            change(event.ok())
-        })
-        .boxed()
+/// Returns when the index has all that is in these namespaces now. Never, where there are none.
+async fn catch_up(reads: Reads, index: Arc<Index>, namespaces: Vec<Arc<str>>) {
+    for namespace in &namespaces {
+        let tasks = Api::<Task>::namespaced(reads.client(), namespace);
+        let has_reached = |task: &ObjectMeta| index.has_reached(task);
+        caught_up(&reads, &tasks, &ListParams::default(), "REST", has_reached).await;
+    }
+    if namespaces.is_empty() {
+        pending().await
+    }
 }
 
-/// Brings the changes of one namespace into the index. The controller tells of what cannot be read: here it is passed
-/// over, and stays as it was known.
+/// Brings changes into the index. Tasks that cannot be read stay as they were known.
 struct Intake {
-    namespace: String,
     index: Arc<Index>,
-    /// What the present initial lists have shown so far.
+    namespaces: Vec<Namespace>,
+}
+
+/// One served namespace.
+struct Namespace {
+    name: Arc<str>,
+    state: WatchState,
+    /// The tasks and types that the present initial lists have shown so far.
     tasks: HashSet<Arc<str>>,
     types: HashSet<Arc<str>>,
     tasks_listed: bool,
     types_listed: bool,
 }
 
-impl Intake {
-    fn new(namespace: &str, index: Arc<Index>) -> Self {
+/// The state of the watch of a namespace's tasks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum WatchState {
+    Watches,
+    Lists,
+    Broke,
+    /// It broke, and goes on from where it was: it has yet to show what happened meanwhile.
+    Resumed,
+}
+
+impl Namespace {
+    fn new(name: &str) -> Self {
         let (tasks, types) = Default::default();
-        Self { namespace: namespace.into(), index, tasks, types, tasks_listed: false, types_listed: false }
+        Self { name: name.into(), state: WatchState::Lists, tasks, types, tasks_listed: false, types_listed: false }
+    }
+}
+
+impl Intake {
+    fn new(namespaces: &[String], index: Arc<Index>) -> Self {
+        Self { index, namespaces: namespaces.iter().map(|name| Namespace::new(name)).collect() }
     }
 
     fn is_complete(&self) -> bool {
-        self.tasks_listed && self.types_listed
+        self.namespaces.iter().all(|namespace| namespace.tasks_listed && namespace.types_listed)
     }
 
-    fn task(&mut self, event: Event<Readable<Task>>) {
-        match event {
-            Event::Apply(task) => task.0.iter().for_each(|task| self.index.task_shown(task)),
-            Event::Delete(task) => self.index.task_gone(task.meta()),
-            Event::Init => {
-                self.tasks.clear();
-                self.index.list_begins(&self.namespace);
-            }
-            Event::InitApply(task) => {
-                // Whether it can be read or not.
-                self.tasks.extend(task.uid().map(Arc::from));
-                task.0.iter().for_each(|task| self.index.task_listed(task));
-            }
-            Event::InitDone => {
-                self.index.tasks_listed(&self.namespace, &std::mem::take(&mut self.tasks));
-                self.tasks_listed = true;
-            }
+    /// The namespaces whose watch goes on, and has to catch up.
+    fn resumed(&self) -> Vec<Arc<str>> {
+        let resumed = self.namespaces.iter().filter(|namespace| namespace.state == WatchState::Resumed);
+        resumed.map(|namespace| namespace.name.clone()).collect()
+    }
+
+    /// They have caught up.
+    fn caught_up(&mut self) {
+        for namespace in self.namespaces.iter_mut().filter(|namespace| namespace.state == WatchState::Resumed) {
+            namespace.state = WatchState::Watches;
+            self.index.catches_up(&namespace.name);
         }
     }
 
-    fn kind(&mut self, event: Event<Readable<TaskType>>) {
-        let key = |kind: &Readable<TaskType>| (Arc::from(self.namespace.as_str()), Arc::from(kind.name_any()));
-        match event {
-            Event::Apply(kind) => kind.0.iter().for_each(|read| self.index.type_changed(key(&kind), Some(read))),
-            Event::Delete(kind) => self.index.type_changed(key(&kind), None),
-            Event::Init => self.types.clear(),
-            Event::InitApply(kind) => {
-                self.types.insert(kind.name_any().into());
-                kind.0.iter().for_each(|read| self.index.type_changed(key(&kind), Some(read)));
-            }
-            Event::InitDone => {
-                self.index.types_listed(&self.namespace, &std::mem::take(&mut self.types));
-                self.types_listed = true;
-            }
+    /// True where the watch itself broke, goes on, or begins or ends a list.
+    fn tasks(&mut self, source: &Scope, shown: Shown<Task>) -> bool {
+        match shown {
+            Shown::Event(Event::Apply(Seen::Whole(task))) => self.index.task_shown(&task),
+            Shown::Event(Event::Apply(Seen::InPart(metadata))) => self.index.task_unread(&metadata),
+            Shown::Event(Event::Delete(task)) => self.index.task_gone(task.meta()),
+            Shown::Event(Event::InitApply(task)) => self.task_listed(&task),
+            Shown::Event(Event::Init) => return self.each(source, Namespace::list_begins),
+            Shown::Event(Event::InitDone) => return self.each(source, Namespace::tasks_listed),
+            Shown::Broke => return self.each(source, Namespace::breaks),
+            Shown::Resumed => return self.each(source, Namespace::goes_on),
+        }
+        false
+    }
+
+    /// The watch of the tasks of these namespaces does something else.
+    fn each(&mut self, source: &Scope, does: fn(&mut Namespace, &Index)) -> bool {
+        let index = self.index.clone();
+        self.covered(source).for_each(|namespace| does(namespace, &index));
+        true
+    }
+
+    fn task_listed(&mut self, task: &Seen<Task>) {
+        let metadata = task.meta();
+        let of = |namespace: &&mut Namespace| metadata.namespace.as_deref() == Some(&namespace.name);
+        if let Some(namespace) = self.namespaces.iter_mut().find(of) {
+            // Whether it can be read or not.
+            namespace.tasks.extend(metadata.uid.as_deref().map(Arc::from));
+        }
+        match task {
+            Seen::Whole(task) => self.index.task_listed(task),
+            Seen::InPart(metadata) => self.index.task_unread(metadata),
         }
     }
+
+    fn types(&mut self, source: &Scope, shown: Shown<TaskType>) {
+        match shown {
+            Shown::Event(Event::Apply(Seen::Whole(kind))) => self.index.type_changed(key(&kind.metadata), Some(&kind)),
+            Shown::Event(Event::Delete(kind)) => self.index.type_changed(key(kind.meta()), None),
+            Shown::Event(Event::InitApply(kind)) => self.type_listed(&kind),
+            Shown::Event(Event::Init) => self.covered(source).for_each(|namespace| namespace.types.clear()),
+            Shown::Event(Event::InitDone) => {
+                let index = self.index.clone();
+                self.covered(source).for_each(|namespace| namespace.types_listed(&index));
+            }
+            Shown::Event(Event::Apply(Seen::InPart(_))) | Shown::Broke | Shown::Resumed => {}
+        }
+    }
+
+    fn type_listed(&mut self, kind: &Seen<TaskType>) {
+        let key = key(kind.meta());
+        if let Some(namespace) = self.namespaces.iter_mut().find(|namespace| namespace.name == key.0) {
+            namespace.types.insert(key.1.clone());
+        }
+        if let Seen::Whole(kind) = kind {
+            self.index.type_changed(key, Some(kind));
+        }
+    }
+
+    fn covered(&mut self, source: &Scope) -> impl Iterator<Item = &mut Namespace> {
+        self.namespaces.iter_mut().filter(|namespace| source.covers(&namespace.name))
+    }
+}
+
+impl Namespace {
+    fn breaks(&mut self, index: &Index) {
+        self.state = WatchState::Broke;
+        index.falls_behind(&self.name);
+    }
+
+    fn goes_on(&mut self, _: &Index) {
+        if self.state == WatchState::Broke {
+            self.state = WatchState::Resumed;
+        }
+    }
+
+    fn list_begins(&mut self, index: &Index) {
+        self.state = WatchState::Lists;
+        self.tasks.clear();
+        index.list_begins(&self.name);
+    }
+
+    fn tasks_listed(&mut self, index: &Index) {
+        self.state = WatchState::Watches;
+        self.tasks_listed = true;
+        index.tasks_listed(&self.name, &std::mem::take(&mut self.tasks));
+    }
+
+    fn types_listed(&mut self, index: &Index) {
+        self.types_listed = true;
+        index.types_listed(&self.name, &std::mem::take(&mut self.types));
+    }
+}
+
+fn key(metadata: &ObjectMeta) -> Key {
+    let text = |text: &Option<String>| text.as_deref().unwrap_or_default().into();
+    (text(&metadata.namespace), text(&metadata.name))
 }
 
 #[cfg(test)]
-mod tests {
-    use serde_json::json;
-
-    use super::*;
-    use crate::api::State;
-
-    fn shown(name: &str, spec: serde_json::Value) -> Readable<Task> {
-        let manifest = json!({"apiVersion": "taskmanager.dev/v1alpha1", "kind": "Task",
-            "metadata": {"name": name, "namespace": "docs", "uid": name, "resourceVersion": "1"}, "spec": spec});
-        serde_json::from_str(&manifest.to_string()).expect("its metadata can be read")
-    }
-
-    /// The same, as nobody can read it.
-    fn unread(name: &str) -> Readable<Task> {
-        let task = shown(name, json!({"type": 7}));
-        assert!(task.0.is_err());
-        task
-    }
-
-    fn knowing(names: &[&str]) -> Intake {
-        let mut intake = Intake::new("docs", Arc::new(Index::default()));
-        names.iter().for_each(|name| intake.task(Event::Apply(shown(name, json!({"type": "work"})))));
-        intake
-    }
-
-    #[test]
-    fn what_cannot_be_read_stays_as_it_was_known() {
-        let mut intake = knowing(&["a", "gone"]);
-        intake.task(Event::Apply(unread("a")));
-        for event in [Event::Init, Event::InitApply(unread("a")), Event::InitDone] {
-            intake.task(event);
-        }
-        assert_eq!(intake.index.get("a").map(|entry| entry.state), Some(State::Queued));
-        assert!(intake.index.is_gone("gone"));
-    }
-
-    #[test]
-    fn what_cannot_be_read_is_gone_when_it_is_deleted() {
-        let mut intake = knowing(&["a"]);
-        intake.task(Event::Delete(unread("a")));
-        assert!(intake.index.get("a").is_none() && intake.index.is_gone("a"));
-    }
-}
+mod tests;

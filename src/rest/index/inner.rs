@@ -1,4 +1,4 @@
-//! What the index holds, and how a task comes into it and leaves it: all that leads to a task changes with it.
+//! The content of the index, and how a task comes into it and leaves it: all that leads to a task changes with it.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
@@ -18,13 +18,15 @@ pub(super) struct Inner {
     pub(super) names: HashMap<Key, Uid>,
     /// By creation, which never changes: pages are cut along it.
     pub(super) ages: BTreeSet<(Timestamp, Uid)>,
-    /// Who waits in each queue, in the one order.
+    /// The tasks that wait in each queue, in the one order.
     pub(super) lines: HashMap<Key, Vec<Order>>,
-    /// Who joins such a line at some time. They are let in when somebody asks for a place.
+    /// Tasks that join such a line at some time. They are let in when somebody asks for a place.
     pub(super) later: BTreeSet<(Timestamp, Uid)>,
     pub(super) types: HashMap<Key, Arc<TaskTypeSpec>>,
     /// Uids that were there and are not: a late answer to a call of ours does not bring them back.
     pub(super) gone: Remembered,
+    /// Tasks that are there and cannot be read, with their namespace and the version in which that was found.
+    pub(super) unread: HashMap<Uid, (Arc<str>, u64)>,
     /// Uids that were asked for and not shown in time: there may be such a task all the same.
     pub(super) in_vain: Remembered,
     /// The namespaces of which the watch has yet to show what is there, because it broke or has just begun; and the

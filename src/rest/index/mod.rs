@@ -1,7 +1,7 @@
-//! What is known of the tasks and types of the served namespaces, by uid: what a status answer needs, and no
-//! payload, result or list of attempts.
+//! The tasks and types of the served namespaces, by uid, with all that a status answer needs: no payload, result or list
+//! of attempts.
 //!
-//! Filled by the watch, and by what the API server answered to our own writes, whichever is newer. Every method
+//! Filled by the watches, and by what the API server answered to our own writes, whichever is newer. Every method
 //! is short and none waits, so one plain lock is enough.
 
 pub mod entry;
@@ -11,13 +11,15 @@ pub mod remembered;
 mod subscription;
 
 use std::collections::HashSet;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
 use jiff::Timestamp;
 use kube::api::ObjectMeta;
+use parking_lot::{Mutex, MutexGuard};
 use serde_json::Value;
 
 use crate::api::{Progress, State, Task, TaskType, TaskTypeSpec};
+use crate::cluster::version;
 use crate::core::queue::Key;
 use crate::live::Live;
 use entry::IndexedTask;
@@ -39,7 +41,7 @@ impl Index {
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
-        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+        self.inner.lock()
     }
 
     pub fn get(&self, uid: &str) -> Option<Arc<IndexedTask>> {
@@ -63,7 +65,8 @@ impl Index {
         inner.gone.contains(uid) || inner.in_vain.contains(uid)
     }
 
-    /// It was sought for long enough: who knows a uid knows it from a task that was there before.
+    /// It was waited for long enough, and need not be again: its uid was known to the client before the watch must have
+    /// shown it.
     pub fn sought_in_vain(&self, uid: &str) {
         self.lock().in_vain.insert(uid.into());
     }
@@ -76,6 +79,20 @@ impl Index {
     /// The watch broke: what is there now is not known until a whole list was read.
     pub fn falls_behind(&self, namespace: &str) {
         self.lock().behind.entry(namespace.into()).or_default();
+    }
+
+    /// The watch has caught up with what happened while it was broken.
+    pub fn catches_up(&self, namespace: &str) {
+        self.lock().behind.remove(namespace);
+    }
+
+    /// This task is known in this version, or a later one, or to be gone.
+    pub fn has_reached(&self, task: &ObjectMeta) -> bool {
+        let inner = self.lock();
+        let uid = task.uid.as_deref().unwrap_or_default();
+        let unread = inner.unread.get(uid).map(|(_, version)| *version);
+        let known = inner.tasks.get(uid).map(|known| known.version).max(unread);
+        known >= Some(version(task)) || inner.gone.contains(uid)
     }
 
     /// A whole list is about to be read.
@@ -145,7 +162,9 @@ impl Index {
     /// A task as the watch shows it: it is there, whatever was thought of it.
     pub fn task_shown(&self, task: &Task) {
         let mut inner = self.lock();
-        inner.gone.remove(task.metadata.uid.as_deref().unwrap_or_default());
+        let uid = task.metadata.uid.as_deref().unwrap_or_default();
+        inner.gone.remove(uid);
+        inner.unread.remove(uid);
         inner.see(task);
     }
 
@@ -155,21 +174,33 @@ impl Index {
         let mut inner = self.lock();
         let uid = task.metadata.uid.as_deref().unwrap_or_default();
         inner.gone.remove(uid);
+        inner.unread.remove(uid);
         inner.remove(uid);
         inner.see(task);
     }
 
-    pub fn task_gone(&self, task: &ObjectMeta) {
+    /// A task that is there and cannot be read: it stays as it was known.
+    pub fn task_unread(&self, task: &ObjectMeta) {
+        let namespace = task.namespace.as_deref().unwrap_or_default().into();
         if let Some(uid) = task.uid.as_deref() {
-            self.lock().forget(uid.into());
+            self.lock().unread.insert(uid.into(), (namespace, version(task)));
         }
     }
 
-    /// A whole list was read, as things were after it began: what it does not show is no more, except what we were
-    /// told of meanwhile.
+    pub fn task_gone(&self, task: &ObjectMeta) {
+        if let Some(uid) = task.uid.as_deref() {
+            let mut inner = self.lock();
+            inner.unread.remove(uid);
+            inner.forget(uid.into());
+        }
+    }
+
+    /// A whole list was read, as things were after it began: a task that is not on it is gone, except where the API
+    /// server told us of it meanwhile.
     pub fn tasks_listed(&self, namespace: &str, listed: &HashSet<Uid>) {
         let mut inner = self.lock();
         let unlisted = inner.behind.remove(namespace).unwrap_or_default();
+        inner.unread.retain(|uid, (of, _)| **of != *namespace || listed.contains(uid));
         let missing = inner.tasks.values().filter(|entry| {
             &*entry.namespace == namespace && !listed.contains(&entry.uid) && !unlisted.contains(&entry.uid)
         });

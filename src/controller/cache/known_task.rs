@@ -1,24 +1,20 @@
-//! What is remembered of a task beside the task itself: in which versions it was seen, written and placed, and
-//! from that what is news and what is past. Versions are resourceVersions, compared as integers.
+//! The memory of one task beside the task itself: in which versions it was seen, written and placed, and so whether a
+//! version is news or past. Versions are resourceVersions, compared as integers.
 
 use jiff::{SignedDuration, Timestamp};
 use kube::ResourceExt;
-use kube::api::ObjectMeta;
 use kube::runtime::reflector::ObjectRef;
 
 use crate::api::Task;
+use crate::cluster;
 use crate::core::time::after;
 
 /// The object's resourceVersion.
 pub fn version(task: &Task) -> u64 {
-    version_of(&task.metadata)
+    cluster::version(&task.metadata)
 }
 
-pub fn version_of(metadata: &ObjectMeta) -> u64 {
-    metadata.resource_version.as_deref().and_then(|version| version.parse().ok()).unwrap_or_default()
-}
-
-pub struct Known {
+pub struct KnownTask {
     pub reference: ObjectRef<Task>,
     /// The run that it asks for.
     run_id: String,
@@ -26,7 +22,7 @@ pub struct Known {
     first_seen: u64,
     /// The archive has said that no earlier task has had this run.
     is_first: bool,
-    /// What is older than this is past: we know of something newer, our own last write mostly.
+    /// An older version is past: a newer one is known of, our own last write mostly.
     not_before: u64,
     /// With which the watch last showed it.
     latest: u64,
@@ -36,7 +32,7 @@ pub struct Known {
     errors: u32,
     /// How many of its admissions the API server refused, one after another.
     refusals: u32,
-    /// For their sake it is not admitted before this time.
+    /// Because of them it is not admitted before this time.
     held_until: Option<Timestamp>,
 }
 
@@ -45,7 +41,7 @@ const FIRST_PAUSE: SignedDuration = SignedDuration::from_secs(10);
 /// … and how often that is doubled at most, to some five minutes.
 const MOST_DOUBLED: u32 = 5;
 
-impl Known {
+impl KnownTask {
     pub fn of(task: &Task) -> Self {
         Self {
             // Without uid and resourceVersion, which nobody asks it for and every task would keep twice.
@@ -92,7 +88,7 @@ impl Known {
         self.not_before = self.not_before.max(version(task));
     }
 
-    /// It is no more as it is here.
+    /// It is no longer as it is here.
     pub fn outdated(&mut self, task: &Task) {
         self.not_before = self.not_before.max(version(task) + 1);
     }
@@ -134,7 +130,7 @@ impl Known {
         self.errors = 0;
     }
 
-    /// It was seen in a version of a future that never was.
+    /// It was seen in a later version: the cluster was restored from a backup.
     pub fn went_back(&self, task: &Task) -> bool {
         version(task) < self.latest
     }

@@ -3,6 +3,7 @@
 //! program's time.
 
 use std::borrow::Cow;
+use std::sync::Arc;
 
 use kube::Resource;
 use kube::api::ObjectMeta;
@@ -21,22 +22,49 @@ pub struct Unreadable {
     pub metadata: ObjectMeta,
 }
 
-/// What cannot be read is told of, and handed on by its metadata alone.
-pub fn read<K: Resource<DynamicType = ()>>(event: Event<Readable<K>>) -> Result<Event<K>, Event<Box<ObjectMeta>>> {
-    let read = |object: Readable<K>| {
-        object.0.map_err(|Unreadable { error, metadata }| {
-            let name = metadata.name.as_deref().unwrap_or_default();
-            tracing::error!(kind = %K::kind(&()), namespace = metadata.namespace, name, error, "cannot be read; passed over");
-            Box::new(metadata)
-        })
+/// An object as it is handed on. Cheap to clone.
+#[derive(Clone, Debug)]
+pub enum Seen<K> {
+    Whole(Arc<K>),
+    /// It is there and cannot be read: this is its metadata.
+    InPart(Arc<ObjectMeta>),
+}
+
+impl<K: Resource<DynamicType = ()>> Seen<K> {
+    /// One that cannot be read is logged.
+    fn of(object: Readable<K>) -> Self {
+        match object.0 {
+            Ok(object) => Self::Whole(Arc::new(object)),
+            Err(Unreadable { error, metadata }) => {
+                let name = metadata.name.as_deref().unwrap_or_default();
+                tracing::error!(kind = %K::kind(&()), namespace = metadata.namespace, name, error, "cannot be read; passed over");
+                Self::InPart(Arc::new(metadata))
+            }
+        }
+    }
+
+    pub fn meta(&self) -> &ObjectMeta {
+        match self {
+            Self::Whole(object) => object.meta(),
+            Self::InPart(metadata) => metadata,
+        }
+    }
+}
+
+/// An event with its object as it is handed on. `prepare` changes each that is there; the last version of one that is
+/// gone stays as it was.
+pub fn seen<K: Resource<DynamicType = ()>>(event: Event<Readable<K>>, prepare: fn(&mut K)) -> Event<Seen<K>> {
+    let prepared = |mut object: Readable<K>| {
+        object.0.iter_mut().for_each(prepare);
+        Seen::of(object)
     };
-    Ok(match event {
-        Event::Apply(object) => Event::Apply(read(object).map_err(Event::Apply)?),
-        Event::Delete(object) => Event::Delete(read(object).map_err(Event::Delete)?),
-        Event::InitApply(object) => Event::InitApply(read(object).map_err(Event::InitApply)?),
+    match event {
+        Event::Apply(object) => Event::Apply(prepared(object)),
+        Event::InitApply(object) => Event::InitApply(prepared(object)),
+        Event::Delete(object) => Event::Delete(Seen::of(object)),
         Event::Init => Event::Init,
         Event::InitDone => Event::InitDone,
-    })
+    }
 }
 
 impl<'de, K: Resource + DeserializeOwned> Deserialize<'de> for Readable<K> {

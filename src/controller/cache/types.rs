@@ -1,0 +1,52 @@
+//! The types, and the tasks that a change of one concerns. Never waits for one to appear.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use kube::runtime::reflector::ObjectRef;
+
+use super::{Cache, key_beside};
+use crate::api::{Task, TaskType};
+use crate::core::ParsedType;
+use crate::core::queue::Key;
+
+impl Cache {
+    /// Takes in a type as it is now; returns the tasks to look at for it. A change of its status alone
+    /// concerns nobody.
+    pub fn type_changed(&self, key: Key, kind: Option<&Arc<TaskType>>) -> Vec<ObjectRef<Task>> {
+        let mut inner = self.lock();
+        let read = kind.map(|kind| Arc::new(ParsedType::of(kind)));
+        let before = match (&read, kind) {
+            (Some(read), Some(kind)) => {
+                inner.types.insert(key.clone(), kind.clone());
+                inner.parsed_types.insert(key.clone(), read.clone())
+            }
+            _ => {
+                inner.types.remove(&key);
+                inner.parsed_types.remove(&key)
+            }
+        };
+        if before == read {
+            return vec![];
+        }
+        let bounds = read.as_ref().map(|kind| (kind.spec.max_concurrent, kind.spec.max_concurrent_per_kb_id));
+        let (most, most_per_key) = bounds.unwrap_or_default();
+        inner.admission.set_type_limits(key.clone(), most, most_per_key);
+        self.place_concerned(&mut inner, |task| key == key_beside(task, &task.spec.type_))
+    }
+
+    /// A whole list of types was shown: a type that is not on it is gone.
+    pub fn types_listed(&self, listed: &HashSet<Key>) -> Vec<ObjectRef<Task>> {
+        let known: Vec<Key> = self.lock().parsed_types.keys().cloned().collect();
+        let gone = known.into_iter().filter(|key| !listed.contains(key));
+        gone.flat_map(|key| self.type_changed(key, None)).collect()
+    }
+
+    pub fn types(&self) -> Vec<Arc<TaskType>> {
+        self.lock().types.values().cloned().collect()
+    }
+
+    pub fn type_of(&self, task: &Task) -> Option<Arc<ParsedType>> {
+        self.lock().parsed_types.get(&key_beside(task, &task.spec.type_)).cloned()
+    }
+}

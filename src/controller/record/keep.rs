@@ -1,0 +1,83 @@
+//! Puts the record of a run that ended, or is superseded, into the archive.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use kube::ResourceExt;
+use tokio::time::timeout;
+
+use super::{Records, log_tail, superseded};
+use crate::api::{Payload, Task, TaskStatus};
+use crate::archive::Record;
+use crate::cluster::calls::{CallError, Calls, Reads};
+use crate::core::attempt::job_name;
+use crate::core::task::Recording;
+
+/// The outcome of putting a record.
+pub enum Kept {
+    There,
+    /// The archive does not take it now; try again after so long.
+    NotNow(Duration),
+    /// The task is no longer as it was decided on: the watch will show how it is.
+    Outdated,
+}
+
+/// Puts the record into the archive, if that is up.
+pub async fn keep(task: &Task, recording: &Recording, calls: &Calls, records: &Records) -> Result<Kept, CallError> {
+    let Recording { ended, log_of, .. } = recording;
+    if !records.is_up() {
+        return Ok(Kept::NotNow(records.pause(task)));
+    }
+    let namespace = task.namespace().unwrap_or_default();
+    let log = async {
+        match log_of {
+            Some(log_of) => log_tail::of(&namespace, log_of, &calls.reads).await,
+            None => None,
+        }
+    };
+    let (whole, log) = futures::join!(as_it_ran(task, ended, &calls.reads, records), log);
+    let Some(whole) = whole? else { return Ok(Kept::Outdated) };
+    let record = Record::of(&whole, ended, log.as_deref(), Timestamp::now());
+    // One who no longer leads may have decided on the past.
+    let left = calls.remaining().ok_or(CallError::NotLeader)?;
+    let taken = timeout(left, records.put(&record)).await.map_err(|_| CallError::NotLeader)?;
+    if !taken {
+        return Ok(Kept::NotNow(records.pause(task)));
+    }
+    records.taken(task);
+    Ok(Kept::There)
+}
+
+/// The task as it was in the run that ended, payload included where that is known; `None` when it changed meanwhile.
+async fn as_it_ran(
+    task: &Task,
+    ended: &TaskStatus,
+    reads: &Reads,
+    records: &Records,
+) -> Result<Option<Task>, CallError> {
+    if superseded::run(task).is_some() {
+        let spec = superseded::spec(task, ended, records.superseded_spec(task), reads).await?;
+        return Ok(Some(Task { spec, ..task.clone() }));
+    }
+    if !matches!(task.spec.payload, Some(Payload::Measured { .. })) {
+        return Ok(Some(task.clone()));
+    }
+    let tasks = reads.namespaced::<Task>(&task.namespace().unwrap_or_default());
+    match reads.read(tasks.get(&task.name_any())).await {
+        Ok(whole) => Ok(Some(whole).filter(|whole| {
+            (&whole.metadata.uid, whole.metadata.generation) == (&task.metadata.uid, task.metadata.generation)
+        })),
+        Err(CallError::NotFound) => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// The Job of a run that is being superseded is about to be deleted: nothing else would tell the run's spec soon.
+pub async fn before_job_goes(task: &Task, job: &str, reads: &Reads, records: &Records) -> Result<(), CallError> {
+    if superseded::run(task).is_none() || job != job_name(task) {
+        return Ok(());
+    }
+    let spec = superseded::spec(task, task.status_or_default(), records.superseded_spec(task), reads).await?;
+    records.remember_superseded(task, spec);
+    Ok(())
+}

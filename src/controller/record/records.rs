@@ -1,0 +1,153 @@
+//! The records of one term: which wait, which are in doubt, and which tasks are gone without one. A record
+//! that the archive does not take is tried again after growing pauses, and at once when the archive is back.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use kube::ResourceExt;
+use tokio::sync::watch;
+
+use super::deleted_tasks::DeletedTasks;
+use super::put::put;
+use super::remembered::{Remembered, Table};
+use super::superseded;
+use crate::api::{Task, TaskSpec};
+use crate::archive::{Guard, Record};
+use crate::controller::cache::Uid;
+use crate::core::task::{Earlier, leaves_unrecorded};
+use crate::metrics::Metrics;
+
+/// The pause after a record was not taken, first …
+const FIRST_PAUSE: Duration = Duration::from_secs(1);
+/// … and at most: each is twice the one before.
+const LAST_PAUSE: Duration = Duration::from_secs(60);
+
+pub struct Records {
+    guard: Arc<Guard>,
+    deleted_tasks: Arc<DeletedTasks>,
+    metrics: Arc<Metrics>,
+    remembered: Table,
+}
+
+impl Records {
+    pub fn new(guard: Arc<Guard>, deleted_tasks: Arc<DeletedTasks>, metrics: Arc<Metrics>) -> Self {
+        Self { guard, deleted_tasks, metrics, remembered: Table::default() }
+    }
+
+    pub fn is_up(&self) -> bool {
+        self.guard.is_up()
+    }
+
+    /// Why the archive takes nothing; `None` while it does.
+    pub fn trouble(&self) -> watch::Receiver<Option<String>> {
+        self.guard.trouble()
+    }
+
+    /// Tasks that wait for the archive.
+    pub fn waiting(&self) -> Vec<Uid> {
+        self.remembered.waiting()
+    }
+
+    /// False where the archive does not take it.
+    pub async fn put(&self, record: &Record) -> bool {
+        put(&self.guard, record, &self.metrics).await.is_ok()
+    }
+
+    /// The archive has taken the record of this task.
+    pub fn taken(&self, task: &Task) {
+        let waited = self.remembered.change(task, |remembered| {
+            remembered.in_doubt = true;
+            remembered.tries.take()
+        });
+        self.waits_no_longer(waited);
+    }
+
+    fn waits_no_longer(&self, waited: Option<u32>) {
+        if waited.is_some() {
+            self.metrics.records_wait(-1);
+        }
+    }
+
+    /// The status says what the record says.
+    pub fn told(&self, task: &Task) {
+        self.remembered.change(task, |remembered| remembered.in_doubt = false);
+    }
+
+    pub fn is_in_doubt(&self, task: &Task) -> bool {
+        self.remembered.is_in_doubt(task)
+    }
+
+    /// How long this task waits before its record is tried again.
+    pub fn pause(&self, task: &Task) -> Duration {
+        let before = self.remembered.change(task, |remembered| {
+            let tries = remembered.tries.map_or(1, |tries| tries.saturating_add(1));
+            remembered.tries.replace(tries)
+        });
+        if before.is_none() {
+            self.metrics.records_wait(1);
+        }
+        FIRST_PAUSE.saturating_mul(1 << before.unwrap_or_default().min(16)).min(LAST_PAUSE)
+    }
+
+    /// How the last task of this name, or this one earlier, ended the same run.
+    pub async fn earlier_than(&self, namespace: &str, task: &Task) -> Earlier {
+        let (name, run_id) = (task.name_any(), &task.spec.run_id);
+        // A record that waits to be put is not known to the archive.
+        let answer = match self.guard.is_up() && !self.deleted_tasks.holds(namespace, &name, run_id) {
+            true => self.guard.ask(self.guard.archive().outcome(namespace, &name, run_id)).await.ok(),
+            false => None,
+        };
+        self.remembered.change(task, |remembered| remembered.asks = answer.is_none());
+        answer.map_or(Earlier::NotKnown, |record| Earlier::found(task, record.map(|record| record.task())))
+    }
+
+    /// The watch shows a task, which it showed as `before`.
+    pub fn seen(&self, before: Option<&Task>, task: &Task) {
+        let Some(told) = superseded::run(task) else {
+            return self.remembered.change(task, |remembered| remembered.superseded = None);
+        };
+        let before = before.filter(|before| before.metadata.uid == task.metadata.uid);
+        if let Some(before) = before.filter(|before| before.spec.run_id == *told) {
+            self.remember_superseded(task, before.spec.clone());
+        }
+    }
+
+    /// Remembers the spec of the run that is being superseded.
+    pub fn remember_superseded(&self, task: &Task, spec: TaskSpec) {
+        self.remembered.superseded(task, spec);
+    }
+
+    pub fn superseded_spec(&self, task: &Task) -> Option<TaskSpec> {
+        self.remembered.superseded_spec(task)
+    }
+
+    /// A task is gone: `task` is how it was last seen, whole if possible.
+    pub fn gone(&self, task: &Task) {
+        let Remembered { in_doubt, superseded, .. } = self.forget(task);
+        if leaves_unrecorded(task) || in_doubt {
+            let spec = match superseded::run(task) {
+                Some(_) => superseded::known_spec(task, superseded.map(|spec| *spec)),
+                None => task.spec.clone(),
+            };
+            self.deleted_tasks.take(&Task { spec, ..task.clone() }, Timestamp::now());
+        }
+    }
+
+    /// A task is gone that could not be read in the end: what is not in the archive yet cannot be told.
+    pub fn gone_unread(&self, task: &Task) {
+        self.forget(task);
+    }
+
+    fn forget(&self, task: &Task) -> Remembered {
+        let remembered = self.remembered.forget(task);
+        self.waits_no_longer(remembered.tries);
+        remembered
+    }
+}
+
+impl Drop for Records {
+    fn drop(&mut self) {
+        self.metrics.records_wait(-(self.remembered.untaken() as i64));
+    }
+}
