@@ -1,6 +1,6 @@
-//! What the work in a pod calls, on a port of its own: /worker/v1. Who calls is known by the token of the pod.
+//! The API that the work in a pod calls, on a port of its own: /worker/v1. The caller is known by its pod's token.
 //!
-//! What is said is handed to whoever listens, who knows which attempt the pod is at work on; nothing is decided here.
+//! A report is handed to whoever listens, who knows which attempt the pod is at work on; nothing is decided here.
 
 mod forward;
 mod peer;
@@ -10,7 +10,8 @@ pub mod token;
 mod upload;
 
 use std::collections::HashSet;
-use std::sync::{Arc, Mutex};
+use std::net::SocketAddr;
+use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::{DefaultBodyLimit, FromRequestParts, Request, State};
@@ -19,15 +20,17 @@ use axum::http::request::Parts;
 use axum::middleware::{self, Next};
 use axum::response::Response;
 use axum::routing::{get, post, put};
+use kube::Client;
+use parking_lot::Mutex;
 use tokio::sync::{Semaphore, watch};
 use tokio_util::sync::CancellationToken;
 
 use crate::archive::Archive;
 use crate::live::{Deaf, Live, Speaker};
-use crate::rest::Shared;
-use crate::rest::problem::{Problem, ProblemType};
-use crate::rest::router::{not_served, run_within};
-use crate::serving::linger;
+use crate::serving::limits::{not_served, run_within};
+use crate::serving::listener::ListenError;
+use crate::serving::problem::{Problem, ProblemType};
+use crate::serving::{linger, listener};
 use forward::HttpClient;
 use token::Reviews;
 
@@ -40,10 +43,10 @@ const REQUESTS: usize = 256;
 const UPLOADS: usize = 4;
 /// Replicas that follow at once.
 const FOLLOWERS: usize = 16;
-/// The largest word that is no result.
-const WORD: usize = 16 << 10;
+/// The largest body that is no result, in bytes.
+const BODY: usize = 16 << 10;
 
-/// What all handlers share.
+/// The parts that all handlers share.
 struct Desk {
     live: Arc<Live>,
     archive: Archive,
@@ -55,25 +58,49 @@ struct Desk {
     followers: Arc<Semaphore>,
     /// This replica, as the others find it when it leads.
     me: Option<Peer>,
-    /// Who leads, when it is another.
+    /// The replica that leads, when it is another.
     peers: watch::Receiver<Option<Peer>>,
     client: HttpClient,
     over: CancellationToken,
 }
 
-pub fn router(shared: &Shared) -> Router {
+/// The parts of the operator that reports come to.
+pub struct Sources {
+    pub client: Client,
+    pub archive: Archive,
+    pub live: Arc<Live>,
+    /// This replica, as the others find it when it leads.
+    pub me: Option<Peer>,
+    /// The replica that leads, when it is another.
+    pub peers: watch::Receiver<Option<Peer>>,
+    /// Cancelled when the operator stops.
+    pub over: CancellationToken,
+}
+
+/// Binds at once; then takes reports until the operator stops.
+pub fn serve(addr: SocketAddr, sources: Sources) -> Result<impl Future<Output = ()>, ListenError> {
+    let listener = listener::listen(addr, "--worker-addr")?;
+    let over = sources.over.clone();
+    Ok(async move {
+        tracing::info!(worker = %addr, "work is listened to");
+        listener::serve(listener, router(sources), over).await;
+    })
+}
+
+fn router(sources: Sources) -> Router {
+    let Sources { client, archive, live, me, peers, over } = sources;
     let desk = Arc::new(Desk {
-        live: shared.live.clone(),
-        archive: shared.archive.clone(),
-        reviews: Reviews::new(shared.client.clone()),
+        live,
+        archive,
+        reviews: Reviews::new(client),
         requests: Semaphore::new(REQUESTS),
         uploads: Semaphore::new(UPLOADS),
         uploading: Mutex::default(),
         followers: Arc::new(Semaphore::new(FOLLOWERS)),
-        me: shared.me.clone(),
-        peers: shared.peers.clone(),
+        me,
+        peers,
         client: forward::client(),
-        over: shared.over.clone(),
+        over,
     });
     Router::new()
         .route("/worker/v1/progress", post(reports::progress))
@@ -87,7 +114,7 @@ pub fn router(shared: &Shared) -> Router {
         })
         .method_not_allowed_fallback(not_served)
         .layer(middleware::from_fn_with_state(desk.clone(), bounded))
-        .layer(DefaultBodyLimit::max(WORD))
+        .layer(DefaultBodyLimit::max(BODY))
         .with_state(desk)
 }
 
@@ -95,7 +122,7 @@ async fn bounded(State(desk): State<Arc<Desk>>, request: Request, next: Next) ->
     run_within(&desk.requests, request, next).await
 }
 
-/// Who calls, by its token.
+/// The pod that calls, by its token.
 impl FromRequestParts<Arc<Desk>> for Speaker {
     type Rejection = Problem;
 

@@ -1,5 +1,5 @@
-//! What the work says, from the replica that leads to the others: one line of JSON for each task that something was
-//! said of, all that is known first, and an empty line now and then.
+//! The stream of reports from the replica that leads to the others: one line of JSON for each task that something was
+//! reported of, all that is known first, and an empty line now and then.
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -20,12 +20,12 @@ use super::Desk;
 use super::forward::{HttpClient, client};
 use super::peer::Peer;
 use crate::live::{Entry, Live, Uid};
-use crate::rest::problem::{Problem, ProblemType};
+use crate::serving::problem::{Problem, ProblemType};
 
 pub const PATH: &str = "/internal/v1/live";
-/// At least so often something is sent…
+/// At least so often something is sent.
 const HEARTBEAT: Duration = Duration::from_secs(3);
-/// …or the stream is given up.
+/// After so long without anything the stream is given up.
 const SILENCE: Duration = Duration::from_secs(10);
 /// Before the stream is asked for again.
 const PAUSE: Duration = Duration::from_secs(1);
@@ -61,7 +61,7 @@ struct Teller {
 }
 
 impl Teller {
-    /// `None` when this replica leads no more, or stops.
+    /// `None` when this replica no longer leads, or stops.
     async fn next(&mut self) -> Option<String> {
         if !std::mem::replace(&mut self.begun, true) {
             return Some(self.all());
