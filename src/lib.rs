@@ -4,6 +4,7 @@ pub use task_manager_api as api;
 pub use task_manager_core as core;
 
 pub mod archive;
+pub mod bounded;
 pub mod cli;
 pub mod cluster;
 pub mod commands;
@@ -25,9 +26,10 @@ mod structure {
     use std::fs;
     use std::path::{Path, PathBuf};
 
-    const ALL: [&str; 16] = [
+    const ALL: [&str; 17] = [
         "api",
         "archive",
+        "bounded",
         "cli",
         "cluster",
         "commands",
@@ -52,9 +54,9 @@ mod structure {
         ("controller", &["api", "archive", "cluster", "core", "errors", "live", "metrics"]),
         ("follow", &["api"]),
         ("live", &["api", "core"]),
-        ("rest", &["api", "archive", "cluster", "core", "live", "metrics", "serving", "workers"]),
+        ("rest", &["api", "archive", "bounded", "cluster", "core", "live", "metrics", "serving"]),
         ("serving", &["metrics"]),
-        ("workers", &["api", "archive", "core", "live", "rest", "serving"]),
+        ("workers", &["api", "archive", "bounded", "core", "live", "serving"]),
     ];
 
     fn sources(part: &str) -> Vec<(PathBuf, String)> {

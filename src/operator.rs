@@ -22,9 +22,11 @@ use crate::core::Settings;
 use crate::live::Live;
 use crate::metrics::Metrics;
 use crate::rest;
-use crate::rest::Peer;
 use crate::serving::health;
-use crate::serving::health::{ListenError, Parts};
+use crate::serving::health::Parts;
+use crate::serving::listener::ListenError;
+use crate::workers;
+use crate::workers::Peer;
 
 /// Where a pod finds the namespace that it runs in.
 const OWN_NAMESPACE: &str = "/var/run/secrets/kubernetes.io/serviceaccount/namespace";
@@ -35,8 +37,6 @@ pub enum Error {
     Config(#[from] kube::Error),
     #[error(transparent)]
     Listen(#[from] ListenError),
-    #[error(transparent)]
-    Http(#[from] rest::ListenError),
     #[error(
         "--rest-namespaces names {0:?}, but --watch-namespace looks after {1:?} alone: what is made elsewhere would never run"
     )]
@@ -69,23 +69,29 @@ pub async fn run_with(client: Client, options: RunOptions, shutdown: Cancellatio
     let deleted_tasks = Arc::new(DeletedTasks::new(guard.clone(), metrics.clone()));
     let parts =
         Parts { needed: vec![("controller", is_ready), ("rest", knows)], told: vec![("archive", guard.trouble())] };
-    let health = health::serve(options.health_addr, parts, metrics.clone(), shutdown.clone()).await?;
+    let health = health::serve(options.health_addr, parts, metrics.clone(), shutdown.clone())?;
     let live = Arc::new(Live::default());
     let me = me(&options)?;
     let election = election(&client, &options, me.as_ref());
     let (peer, peers) = watch::channel(None);
     let watches = Arc::new(Watches::new(client.clone(), metrics.clone()));
-    let shared = rest::Shared {
+    let for_rest = rest::Sources {
         client: client.clone(),
         watches: watches.clone(),
         archive: archive.clone(),
         live: live.clone(),
         metrics: metrics.clone(),
+        over: shutdown.clone(),
+    };
+    let for_workers = workers::Sources {
+        client: client.clone(),
+        archive: archive.clone(),
+        live: live.clone(),
         me,
         peers,
         over: shutdown.clone(),
     };
-    let serving = serve(&options, shared, knows_tasks)?;
+    let serving = serve(&options, for_rest, for_workers, knows_tasks)?;
 
     tracing::info!(version = env!("CARGO_PKG_VERSION"), health = %options.health_addr, %archive, "task-manager starts");
     let finding = shutdown.run_until_cancelled(find_peer(election.said(), peer));
@@ -118,16 +124,20 @@ async fn drain(deleted_tasks: &DeletedTasks) {
     }
 }
 
-/// Binds at once for REST and for the work, as far as they are wanted; then serves both until the operator stops.
+/// Binds at once for REST and for workers, as far as they are wanted; then serves both until the operator stops.
 fn serve(
     options: &RunOptions,
-    shared: rest::Shared,
+    for_rest: rest::Sources,
+    for_workers: workers::Sources,
     knows_tasks: watch::Sender<bool>,
 ) -> Result<impl Future<Output = ()> + use<>, Error> {
-    let worker = options.worker_addr.map(|addr| rest::serve_worker(addr, shared.clone())).transpose()?;
-    let rest = rest(&shared.client, options)?.map(|rest| rest::serve(rest, shared, knows_tasks)).transpose()?;
+    let (live, peers, over) = (for_rest.live.clone(), for_workers.peers.clone(), for_rest.over.clone());
+    let workers = options.worker_addr.map(|addr| workers::serve(addr, for_workers)).transpose()?;
+    let rest = rest(&for_rest.client, options)?.map(|rest| rest::serve(rest, for_rest, knows_tasks)).transpose()?;
     Ok(async move {
-        tokio::join!(OptionFuture::from(worker), OptionFuture::from(rest));
+        // REST tells of progress on every replica, so each follows the one that leads.
+        let following = rest.is_some().then(|| over.run_until_cancelled(workers::follow(live, peers)));
+        tokio::join!(OptionFuture::from(workers), OptionFuture::from(rest), OptionFuture::from(following));
     })
 }
 

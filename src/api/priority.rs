@@ -1,6 +1,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use strum::{Display, EnumIter, IntoStaticStr};
+use utoipa::ToSchema;
 
 /// How urgent a task is. Ordered: `Critical` is the greatest.
 #[derive(
@@ -16,6 +17,7 @@ use strum::{Display, EnumIter, IntoStaticStr};
     Serialize,
     Deserialize,
     JsonSchema,
+    ToSchema,
     Display,
     EnumIter,
     IntoStaticStr,

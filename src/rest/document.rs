@@ -9,7 +9,7 @@ use axum::routing::get;
 use utoipa::OpenApi;
 
 use super::app::App;
-use super::problem::Problem;
+use crate::serving::problem::Problem;
 
 #[derive(OpenApi)]
 #[openapi(
@@ -25,7 +25,7 @@ use super::problem::Problem;
 )]
 struct Document;
 
-/// What stands in the document beside the paths.
+/// The document without its paths.
 pub fn document() -> utoipa::openapi::OpenApi {
     Document::openapi()
 }
@@ -34,7 +34,7 @@ const PAGE: &str = include_str!("docs.html");
 const JSON: &str = "application/json";
 
 /// The document, and its page.
-pub fn pages(document: &utoipa::openapi::OpenApi) -> Router<Arc<App>> {
+pub fn pages(document: &utoipa::openapi::OpenApi) -> Router<App> {
     let text: Arc<str> = document.to_json().unwrap_or_default().into();
     Router::new()
         .route("/openapi.json", get(async move || ([(header::CONTENT_TYPE, JSON)], text.to_string())))

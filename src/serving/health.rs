@@ -8,20 +8,21 @@ use axum::extract::{RawQuery, State};
 use axum::http::{StatusCode, header};
 use axum::response::IntoResponse;
 use axum::routing::get;
-use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
+use super::listener;
+use super::listener::ListenError;
 use crate::metrics::Metrics;
 
 const OPENMETRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
-/// What is asked whether it is ready.
+/// The parts of the operator whose health is told.
 #[derive(Clone)]
 pub struct Parts {
-    /// What must be ready: all of it.
+    /// All of these must be ready.
     pub needed: Vec<(&'static str, watch::Receiver<bool>)>,
-    /// What is told of and not waited for, with its trouble if it has any.
+    /// These are told of and not waited for, with their trouble if they have any.
     pub told: Vec<(&'static str, watch::Receiver<Option<String>>)>,
 }
 
@@ -31,32 +32,22 @@ struct Health {
     metrics: Arc<Metrics>,
 }
 
-#[derive(Debug, thiserror::Error)]
-#[error("failed to listen on {addr} for health and metrics (see --health-addr): {source}")]
-pub struct ListenError {
-    addr: SocketAddr,
-    source: std::io::Error,
-}
-
 /// Binds at once, so that a taken port is told before anything else begins; then serves until `shutdown`.
-pub async fn serve(
+pub fn serve(
     addr: SocketAddr,
     parts: Parts,
     metrics: Arc<Metrics>,
     shutdown: CancellationToken,
 ) -> Result<impl Future<Output = ()>, ListenError> {
-    let listener = TcpListener::bind(addr).await.map_err(|source| ListenError { addr, source })?;
+    let listener = listener::listen(addr, "--health-addr")?;
     let router = Router::new()
         .route("/healthz", get(async || "ok"))
         .route("/readyz", get(readyz))
         .route("/metrics", get(metrics_text))
         .with_state(Health { parts, metrics });
     Ok(async move {
-        // Ends at once: nobody waits for an answer about health from what is going away.
-        let served = shutdown.run_until_cancelled(async { axum::serve(listener, router).await }).await;
-        if let Some(Err(error)) = served {
-            tracing::error!(%error, "health and metrics are no longer served");
-        }
+        // Ends at once: nobody waits for an answer about health from a process that is going away.
+        shutdown.run_until_cancelled(listener::serve(listener, router, CancellationToken::new())).await;
     })
 }
 

@@ -1,5 +1,5 @@
-//! Who is refused may still be sending. One whose connection is closed in the middle of that sees a broken connection
-//! and no answer, so what is on its way is taken and thrown away, within bounds.
+//! Lingering close: a client that is refused may still be sending, and if its connection is closed in the middle of
+//! that, it sees a broken connection and no answer. The rest of its body is read and thrown away, within bounds.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,7 +18,7 @@ const WITHIN: Duration = Duration::from_secs(10);
 const MOST: usize = 16 << 20;
 
 pub async fn when_refused(request: Request, next: Next) -> Response {
-    // Who waits to be told to go on has sent nothing.
+    // A client that waits to be told to go on has sent nothing.
     if request.headers().contains_key(header::EXPECT) {
         return next.run(request).await;
     }

@@ -1,5 +1,5 @@
-//! A replica that does not lead hands reports on to the one that leads, as they are, and
-//! the answer back. It verifies nothing: the one that leads does.
+//! Forwards reports from a replica that does not lead to the one that leads, as they are, and its answers back. It
+//! verifies nothing: the one that leads does.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,7 +18,7 @@ use tokio::time::timeout;
 use super::Desk;
 use super::peer::Peer;
 use super::upload::check_length;
-use crate::rest::problem::{Problem, ProblemType};
+use crate::serving::problem::{Problem, ProblemType};
 
 /// To reach the one that leads.
 const CONNECT: Duration = Duration::from_secs(2);
@@ -53,7 +53,7 @@ pub async fn or_here(State(desk): State<Arc<Desk>>, request: Request, next: Next
         Some(peer) if !desk.live.is_taking() && !request.headers().contains_key(FORWARDED) => {
             forward(&desk.client, &peer, request).await.unwrap_or_else(IntoResponse::into_response)
         }
-        // Here it is taken, or answered that nobody leads.
+        // It is taken here, or answered that nobody leads.
         _ => next.run(request).await,
     }
 }

@@ -11,7 +11,8 @@ pub mod token;
 mod upload;
 
 use std::collections::HashSet;
-use std::sync::{Arc, Mutex};
+use std::net::SocketAddr;
+use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::{DefaultBodyLimit, FromRequestParts, Request, State};
@@ -20,15 +21,17 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
 use axum::middleware::{self, Next};
 use axum::response::Response;
 use axum::routing::{get, post, put};
+use kube::Client;
+use parking_lot::Mutex;
 use tokio::sync::{Semaphore, watch};
 use tokio_util::sync::CancellationToken;
 
 use crate::archive::Archive;
 use crate::live::{Live, NotTaken, Reporter};
-use crate::rest::Shared;
-use crate::rest::problem::{Problem, ProblemType};
-use crate::rest::router::{not_served, run_within};
-use crate::serving::linger;
+use crate::serving::limits::{not_served, run_within};
+use crate::serving::listener::ListenError;
+use crate::serving::problem::{Problem, ProblemType};
+use crate::serving::{linger, listener};
 use forward::HttpClient;
 use token::Reviews;
 
@@ -41,13 +44,13 @@ const REQUESTS: usize = 256;
 const UPLOADS: usize = 4;
 /// Replicas that follow at once.
 const FOLLOWERS: usize = 16;
-/// The largest report that is no result.
-const REPORT: usize = 16 << 10;
+/// The largest body that is no result, in bytes.
+const BODY: usize = 16 << 10;
 
 /// Names the attempt that a report is of. Without it the attempt counts that the pod is at work on.
 const ATTEMPT: HeaderName = HeaderName::from_static("task-attempt");
 
-/// State that all handlers share.
+/// The parts that all handlers share.
 struct Desk {
     live: Arc<Live>,
     archive: Archive,
@@ -59,25 +62,49 @@ struct Desk {
     followers: Arc<Semaphore>,
     /// This replica, as the others find it when it leads.
     me: Option<Peer>,
-    /// Who leads, when it is another.
+    /// The replica that leads, when it is another.
     peers: watch::Receiver<Option<Peer>>,
     client: HttpClient,
     over: CancellationToken,
 }
 
-pub fn router(shared: &Shared) -> Router {
+/// The parts of the operator that reports come to.
+pub struct Sources {
+    pub client: Client,
+    pub archive: Archive,
+    pub live: Arc<Live>,
+    /// This replica, as the others find it when it leads.
+    pub me: Option<Peer>,
+    /// The replica that leads, when it is another.
+    pub peers: watch::Receiver<Option<Peer>>,
+    /// Cancelled when the operator stops.
+    pub over: CancellationToken,
+}
+
+/// Binds at once; then takes reports until the operator stops.
+pub fn serve(addr: SocketAddr, sources: Sources) -> Result<impl Future<Output = ()>, ListenError> {
+    let listener = listener::listen(addr, "--worker-addr")?;
+    let over = sources.over.clone();
+    Ok(async move {
+        tracing::info!(worker = %addr, "work is listened to");
+        listener::serve(listener, router(sources), over).await;
+    })
+}
+
+fn router(sources: Sources) -> Router {
+    let Sources { client, archive, live, me, peers, over } = sources;
     let desk = Arc::new(Desk {
-        live: shared.live.clone(),
-        archive: shared.archive.clone(),
-        reviews: Reviews::new(shared.client.clone()),
+        live,
+        archive,
+        reviews: Reviews::new(client),
         requests: Semaphore::new(REQUESTS),
         uploads: Semaphore::new(UPLOADS),
         uploading: Mutex::default(),
         followers: Arc::new(Semaphore::new(FOLLOWERS)),
-        me: shared.me.clone(),
-        peers: shared.peers.clone(),
+        me,
+        peers,
         client: forward::client(),
-        over: shared.over.clone(),
+        over,
     });
     Router::new()
         .route("/worker/v1/progress", post(reports::progress))
@@ -91,7 +118,7 @@ pub fn router(shared: &Shared) -> Router {
         })
         .method_not_allowed_fallback(not_served)
         .layer(middleware::from_fn_with_state(desk.clone(), bounded))
-        .layer(DefaultBodyLimit::max(REPORT))
+        .layer(DefaultBodyLimit::max(BODY))
         .with_state(desk)
 }
 
@@ -99,7 +126,7 @@ async fn bounded(State(desk): State<Arc<Desk>>, request: Request, next: Next) ->
     run_within(&desk.requests, request, next).await
 }
 
-/// Who calls, by its token.
+/// The pod that calls, by its token.
 impl FromRequestParts<Arc<Desk>> for Reporter {
     type Rejection = Problem;
 

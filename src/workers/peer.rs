@@ -6,6 +6,8 @@ use std::collections::BTreeMap;
 
 use sha2::{Digest, Sha256};
 
+use crate::core::digest::hex;
+
 const URL: &str = "taskmanager.dev/worker-url";
 const KEY: &str = "taskmanager.dev/live-key";
 
@@ -21,8 +23,7 @@ impl Peer {
     pub fn new(url: &str) -> Result<Self, getrandom::Error> {
         let mut bytes = [0; 16];
         getrandom::fill(&mut bytes)?;
-        let key = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
-        Ok(Self { url: url.trim_end_matches('/').into(), key })
+        Ok(Self { url: url.trim_end_matches('/').into(), key: hex(&bytes) })
     }
 
     pub fn annotations(&self) -> BTreeMap<String, String> {

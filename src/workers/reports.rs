@@ -10,8 +10,8 @@ use super::Desk;
 use crate::core::attempt::reports;
 use crate::core::attempt::reports::{InvalidReport, Report};
 use crate::live::Reporter;
-use crate::rest::problem::{Problem, ProblemType};
-use crate::rest::request::extract::Body;
+use crate::serving::body::Body;
+use crate::serving::problem::{Problem, ProblemType};
 
 /// How far the work is; what it leaves out is not known.
 #[derive(Deserialize)]

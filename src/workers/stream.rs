@@ -1,5 +1,5 @@
-//! Reports, from the replica that leads to the others: one line of JSON for each task of which something was reported,
-//! all that is known first, and an empty line now and then.
+//! The stream of reports from the replica that leads to the others: one line of JSON for each task that something was
+//! reported of, all that is known first, and an empty line now and then.
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -21,12 +21,12 @@ use super::forward::{HttpClient, client};
 use super::peer::Peer;
 use crate::core::attempt::reports::Reports;
 use crate::live::{Live, Uid};
-use crate::rest::problem::{Problem, ProblemType};
+use crate::serving::problem::{Problem, ProblemType};
 
 pub const PATH: &str = "/internal/v1/live";
-/// At least so often something is sent…
+/// At least so often something is sent.
 const HEARTBEAT: Duration = Duration::from_secs(3);
-/// …or the stream is given up.
+/// After so long without anything the stream is given up.
 const SILENCE: Duration = Duration::from_secs(10);
 /// Before the stream is asked for again.
 const PAUSE: Duration = Duration::from_secs(1);

@@ -1,23 +1,23 @@
-//! Finds the pod that a token belongs to: by the API server's review of it, remembered for a few seconds.
+//! The pod that a token belongs to: the API server reviews the token, and its answer is remembered for a few seconds.
 
-use std::collections::HashMap;
-use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use k8s_openapi::api::authentication::v1::{TokenReview, TokenReviewSpec, TokenReviewStatus, UserInfo};
 use kube::api::PostParams;
 use kube::{Api, Client};
+use parking_lot::Mutex;
 use sha2::{Digest, Sha256};
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
+use crate::bounded::Bounded;
 use crate::core::launch::work_inputs::AUDIENCE;
 use crate::live::Reporter;
-use crate::rest::problem::{Problem, ProblemType};
+use crate::serving::problem::{Problem, ProblemType};
 
 /// So long a review is remembered. A pod's end shows in other ways, sooner.
 const REMEMBERED: Duration = Duration::from_secs(5);
-/// So many are.
+/// So many are remembered.
 const MOST: usize = 4096;
 /// Reviews at once.
 const AT_ONCE: usize = 16;
@@ -34,7 +34,7 @@ pub struct Reviews {
     reviews: Api<TokenReview>,
     turns: Semaphore,
     /// By the digest of the token: tokens themselves are not kept.
-    known: Mutex<HashMap<[u8; 32], (Instant, Verdict)>>,
+    known: Mutex<Bounded<[u8; 32], (Instant, Verdict), MOST>>,
 }
 
 impl Reviews {
@@ -70,23 +70,17 @@ impl Reviews {
     }
 
     fn known(&self, digest: &[u8; 32]) -> Option<Verdict> {
-        let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = self.known.lock();
         let (at, verdict) = known.get(digest)?;
         (at.elapsed() < REMEMBERED).then(|| verdict.clone())
     }
 
     fn remember(&self, digest: [u8; 32], verdict: Verdict) {
-        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        if known.len() >= MOST {
-            known.retain(|_, (at, _)| at.elapsed() < REMEMBERED);
-        }
-        if known.len() < MOST {
-            known.insert(digest, (Instant::now(), verdict));
-        }
+        self.known.lock().insert(digest, (Instant::now(), verdict));
     }
 }
 
-/// Reads a review.
+/// The pod that a reviewed token belongs to, or why it belongs to none.
 fn verdict(status: TokenReviewStatus) -> Verdict {
     // An API server that knows nothing of audiences names none.
     let for_us = status.audiences.iter().flatten().any(|audience| audience == AUDIENCE);

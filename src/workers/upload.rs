@@ -1,6 +1,6 @@
 //! PUT /worker/v1/result: a result too large for the result file, into the archive.
 
-use std::sync::{Arc, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::{Body, BodyDataStream};
@@ -15,13 +15,13 @@ use super::Desk;
 use crate::api::ResultRef;
 use crate::archive::{Error, LARGEST_RESULT, LONGEST_TYPE, LargeResult};
 use crate::core::attempt::reports::Report;
-use crate::live::Reporter;
-use crate::rest::ask::large::is_json;
-use crate::rest::problem::{Problem, ProblemType};
+use crate::live::{NotTaken, Reporter};
+use crate::serving::body::is_json;
+use crate::serving::problem::{Problem, ProblemType};
 
-/// The whole result has arrived by then…
+/// The whole result has arrived by then.
 const WHOLE: Duration = Duration::from_secs(60);
-/// …and something of it at least so often.
+/// Something of it arrives at least so often.
 const SOMETHING: Duration = Duration::from_secs(10);
 
 pub(super) async fn result(
@@ -44,7 +44,7 @@ pub(super) async fn result(
     let stored = ResultRef { content_type: content_type.clone(), bytes: content.len() as i64, uid: None };
     // A late report does not overwrite what came in the meantime.
     if desk.live.attempt_of(&reporter).await? != attempt {
-        return Err(crate::live::NotTaken::Over.into());
+        return Err(NotTaken::Over.into());
     }
     let content = Arc::new(content);
     let (began, number) = (attempt.began, attempt.attempt);
@@ -63,17 +63,17 @@ struct Turn<'a> {
 impl<'a> Turn<'a> {
     fn of(desk: &'a Desk, reporter: &Reporter) -> Option<Self> {
         let pod = reporter.uid.clone();
-        desk.uploading.lock().unwrap_or_else(PoisonError::into_inner).insert(pod.clone()).then(|| Self { desk, pod })
+        desk.uploading.lock().insert(pod.clone()).then(|| Self { desk, pod })
     }
 }
 
 impl Drop for Turn<'_> {
     fn drop(&mut self) {
-        self.desk.uploading.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.pod);
+        self.desk.uploading.lock().remove(&self.pod);
     }
 }
 
-/// It will be told within a text of JSON.
+/// A result of JSON is told within a text of JSON, so it must be JSON.
 fn check_json(content: &[u8]) -> Result<(), Problem> {
     let text = std::str::from_utf8(content).map_err(|error| error.to_string());
     let read = text.and_then(|text| serde_json::from_str::<IgnoredAny>(text).map_err(|error| error.to_string()));
@@ -88,7 +88,7 @@ fn content_type(headers: &HeaderMap) -> Result<String, Problem> {
     })
 }
 
-/// A body that is declared as too large is not read.
+/// A body whose head says that it is too large is not read.
 pub(super) fn check_length(headers: &HeaderMap) -> Result<(), Problem> {
     let length = headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
     if length.is_some_and(|bytes| bytes > LARGEST_RESULT as u64) { Err(too_large()) } else { Ok(()) }

@@ -6,6 +6,8 @@ use std::time::Duration;
 use harness::*;
 use serde_json::Value;
 use task_manager::api::{Reason, State};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
 use tokio::process::Command;
 
 use crate::stage::{set, started, status};
@@ -216,6 +218,39 @@ async fn a_cluster_that_does_not_answer_is_told_and_waited_for() {
     assert!(ended.status.success(), "{ended:?}");
     let said = String::from_utf8_lossy(&ended.stderr);
     assert!(said.contains("looks again") && said.contains("Connection refused"), "{said}");
+}
+
+/// Connections that say nothing or break off in the middle of a head.
+const STUCK: usize = 300;
+/// A head that has not arrived by then is not waited for.
+const CUT_OFF_WITHIN: Duration = Duration::from_secs(30);
+
+#[tokio::test]
+async fn three_hundred_stuck_connections_do_not_keep_healthz_from_answering() {
+    in_namespace("health-stuck", async |ns| {
+        let (_node, operator) = set(&ns, &[]).await;
+        let mut stuck = vec![];
+        for number in 0..STUCK {
+            let mut stream = TcpStream::connect(operator.health).await.expect("connected");
+            if number % 2 == 0 {
+                stream.write_all(b"GET /healthz HTTP/1.1\r\nHost: x\r\n").await.expect("sent");
+            }
+            stuck.push(stream);
+        }
+        for path in ["/healthz", "/readyz", "/metrics"] {
+            let status = http_get(operator.health, path).await.map(|(status, _)| status);
+            assert_eq!(status, Some(200), "{path}");
+        }
+        let cut_off = stuck.into_iter().map(async |mut stream| {
+            let mut nothing = vec![];
+            // It may be told that it was too slow.
+            let read = tokio::time::timeout(CUT_OFF_WITHIN, stream.read_to_end(&mut nothing)).await;
+            assert!(read.is_ok(), "a connection that says nothing more is cut off");
+        });
+        futures::future::join_all(cut_off).await;
+        assert_eq!(http_get(operator.health, "/healthz").await.map(|(status, _)| status), Some(200));
+    })
+    .await;
 }
 
 /// Runs an operator that is expected to end by itself.

@@ -9,18 +9,18 @@ use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 use super::status::Status;
-use super::wire::{Phase, Priority};
-use crate::rest::app::App;
-use crate::rest::index::Uid;
-use crate::rest::index::entry::IndexedTask;
-use crate::rest::problem::{Problem, ProblemType, Problems};
-use crate::rest::request::extract::Params;
+use crate::api::Priority;
+use crate::rest::index::{Index, IndexedTask, Uid};
+use crate::rest::namespaces::Namespaces;
 use crate::rest::request::field_names::type_name;
 use crate::rest::request::page;
+use crate::rest::request::query::Query;
+use crate::rest::wire::Phase;
+use crate::serving::problem::{Problem, ProblemType, Problems};
 
 const LIMIT: u32 = 100;
 
-/// What is wanted. Filters are and-ed.
+/// Which tasks are wanted. Filters are and-ed.
 #[derive(Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
@@ -56,33 +56,38 @@ pub struct Page {
 /// Those that are still in the cluster, newest first, by any of the filters. Tasks made while pages are read are on none of the pages that follow.
 #[utoipa::path(get, path = "/api/v1/tasks", tag = "tasks", params(Filter),
     responses((status = 200, description = "A page of them.", body = Page), Problems))]
-pub async fn list(State(app): State<Arc<App>>, Params(filter): Params<Filter>) -> Result<Json<Page>, Problem> {
+pub async fn list(
+    State(index): State<Arc<Index>>,
+    State(namespaces): State<Arc<Namespaces>>,
+    Query(filter): Query<Filter>,
+) -> Result<Json<Page>, Problem> {
     let limit = page::limit(filter.limit, LIMIT, ProblemType::Query)? as usize;
     let after = filter.cursor.as_deref().map(place).transpose()?;
-    filter.namespace.as_deref().map(|namespace| app.namespace(Some(namespace))).transpose()?;
+    namespaces.filtered(filter.namespace.as_deref())?;
     let kind = filter.task_type.as_deref().map(type_name);
-    let mut found = app.index.page(after, limit + 1, |entry| filter.takes(kind.as_deref(), entry));
+    let mut found = index.page(after, limit + 1, |known| filter.takes(kind.as_deref(), known));
     let more = found.len() > limit;
     found.truncate(limit);
     let next_cursor = found.last().filter(|_| more).map(|last| cursor(last));
-    Ok(Json(Page { items: found.iter().map(|entry| Status::of(entry, &app.index)).collect(), next_cursor }))
+    Ok(Json(Page { items: found.iter().map(|known| Status::of(known, &index)).collect(), next_cursor }))
 }
 
 impl Filter {
-    fn takes(&self, kind: Option<&str>, entry: &IndexedTask) -> bool {
+    fn takes(&self, kind: Option<&str>, known: &IndexedTask) -> bool {
         let is = |wanted: Option<&str>, is: Option<&str>| wanted.is_none_or(|wanted| is == Some(wanted));
-        self.status.is_none_or(|status| status == entry.state.into())
-            && self.priority.is_none_or(|priority| priority == entry.priority.into())
-            && is(kind, Some(&entry.kind))
-            && is(self.kb_id.as_deref(), entry.kb_id.as_deref())
-            && is(self.queue.as_deref(), Some(&entry.queue))
-            && is(self.namespace.as_deref(), Some(&entry.namespace))
+        let head = &known.head;
+        self.status.is_none_or(|status| status == head.status)
+            && self.priority.is_none_or(|priority| priority == head.priority)
+            && is(kind, Some(&head.task_type))
+            && is(self.kb_id.as_deref(), head.kb_id.as_deref())
+            && is(self.queue.as_deref(), Some(&head.queue))
+            && is(self.namespace.as_deref(), Some(&head.namespace))
     }
 }
 
 /// Creation has whole seconds.
-fn cursor(entry: &IndexedTask) -> String {
-    format!("{}.{}", entry.created_at.as_second(), entry.uid)
+fn cursor(known: &IndexedTask) -> String {
+    format!("{}.{}", known.created_at.as_second(), known.uid)
 }
 
 fn place(cursor: &str) -> Result<(Timestamp, Uid), Problem> {

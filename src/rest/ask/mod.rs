@@ -1,8 +1,8 @@
-//! What is asked of a task: its status, the whole, its result, and lists.
+//! Questions about tasks: a status, the whole, the result, and lists.
 
-pub mod large;
 pub mod list;
 pub mod result;
 pub mod status;
+pub mod statuses;
+pub mod stored_result;
 pub mod task;
-pub mod wire;

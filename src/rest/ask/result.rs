@@ -1,4 +1,4 @@
-//! What came of a task: GET /api/v1/tasks/{id}/result.
+//! The result of a task, or its error: GET /api/v1/tasks/{id}/result.
 
 use std::sync::Arc;
 
@@ -10,20 +10,19 @@ use serde::Serialize;
 use serde_json::Value;
 use utoipa::ToSchema;
 
-use super::large;
-use super::task::read;
-use super::wire::Phase;
+use super::stored_result::StoredResults;
 use crate::api::{State as TaskState, TaskStatus};
-use crate::rest::app::App;
-use crate::rest::problem::{Problem, ProblemType, Problems};
-use crate::rest::request::extract::Id;
+use crate::rest::find::Finder;
+use crate::rest::request::id::Id;
+use crate::rest::wire::Phase;
+use crate::serving::problem::{Problem, ProblemType, Problems};
 
-/// What came of a task that is finished.
+/// The outcome of a task that is finished.
 #[derive(Debug, PartialEq, Serialize, ToSchema)]
 pub struct Outcome {
     /// completed, failed or cancelled.
     status: Phase,
-    /// What the work left, JSON or text; null where it left nothing. Present when completed.
+    /// The work's result, JSON or text; null where it left none. Present when completed.
     #[serde(skip_serializing_if = "Option::is_none")]
     result: Option<Option<Value>>,
     /// True: the result was too long and only its end is kept.
@@ -51,22 +50,26 @@ pub struct Failure {
     attempts: i32,
 }
 
-/// What came of a task
+/// Get a result
 ///
-/// Before its end there is nothing to tell: 409. A task that failed or was cancelled has an error instead of a
+/// The outcome of a task. Before its end there is none: 409. A task that failed or was cancelled has an error instead of a
 /// result. A result that the work handed over by PUT as something else than JSON is answered just as it is, with its
 /// content type.
 #[utoipa::path(get, path = "/api/v1/tasks/{id}/result", tag = "tasks",
     params(("id" = String, Path, description = "The task_id")),
-    responses((status = 200, description = "What came of it.", body = Outcome), Problems))]
-pub async fn result(State(app): State<Arc<App>>, Id(id): Id) -> Result<Response, Problem> {
-    let known = app.find(&id).await?;
+    responses((status = 200, description = "The outcome.", body = Outcome), Problems))]
+pub async fn result(
+    State(finder): State<Arc<Finder>>,
+    State(stored): State<StoredResults>,
+    Id(id): Id,
+) -> Result<Response, Problem> {
+    let known = finder.find(&id).await?;
     if !known.state.is_final() {
         return Err(not_finished(known.state));
     }
-    let status = read(&app, &known).await?.status.unwrap_or_default();
+    let status = finder.whole(&known).await?.status.unwrap_or_default();
     if status.state == TaskState::Completed && status.result_ref.is_some() {
-        return large::result(&app, &known.uid, &status).await;
+        return stored.answer(&known.uid, &status).await;
     }
     outcome(status).map(|outcome| Json(outcome).into_response())
 }

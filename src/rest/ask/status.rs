@@ -1,117 +1,89 @@
-//! How tasks stand, from memory: GET /api/v1/tasks/{id}/status and POST /api/v1/tasks/status.
+//! How a task stands, from memory: GET /api/v1/tasks/{id}/status.
 
 use std::sync::Arc;
 
-use axum::Json;
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use jiff::Timestamp;
-use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
+use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::wire::{Phase, Priority, Progress};
-use crate::rest::app::App;
-use crate::rest::index::Index;
-use crate::rest::index::entry::IndexedTask;
-use crate::rest::problem::{Problem, ProblemType, Problems};
-use crate::rest::request::extract::{Body, Id};
+use crate::core::digest::sha256_hex;
+use crate::rest::find::Finder;
+use crate::rest::head::Head;
+use crate::rest::index::{Index, IndexedTask};
+use crate::rest::request::id::Id;
+use crate::rest::wire::Progress;
+use crate::serving::problem::{Problem, Problems};
 
-const MOST: usize = 1000;
+/// Hexadecimal digits of an ETag.
+const TAG_DIGITS: usize = 16;
 
 /// How a task stands.
 #[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
 pub struct Status {
-    pub task_id: String,
-    /// queued, processing, completed, failed or cancelled.
-    pub status: Phase,
-    pub task_type: String,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub kb_id: Option<String>,
-    pub namespace: String,
-    pub name: String,
-    pub queue: String,
-    /// The priority in force.
-    pub priority: Priority,
-    /// How often it was launched; the number of the last attempt.
-    pub attempt: i32,
-    /// Attempts that failed and count against retry.limit.
-    pub failures: i32,
-    /// Attempts lost to the cluster.
-    pub disruptions: i32,
-    /// Why it is in this state, in one word.
-    pub reason: String,
-    /// The reason in a sentence.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub message: Option<String>,
+    #[serde(flatten)]
+    head: Head,
     /// Its place in its queue, from 1; absent where it does not wait for its turn.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub queue_position: Option<usize>,
+    queue_position: Option<usize>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub progress: Option<Progress>,
-    pub created_at: Timestamp,
+    progress: Option<Progress>,
+    created_at: Timestamp,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub queued_at: Option<Timestamp>,
+    queued_at: Option<Timestamp>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub started_at: Option<Timestamp>,
+    started_at: Option<Timestamp>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub finished_at: Option<Timestamp>,
+    finished_at: Option<Timestamp>,
     /// When it may be tried again after a failure.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub next_attempt_at: Option<Timestamp>,
+    next_attempt_at: Option<Timestamp>,
     /// The pod that runs it.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub worker: Option<String>,
+    #[schema(value_type = Option<String>)]
+    worker: Option<Arc<str>>,
 }
 
 impl Status {
-    pub fn of(entry: &IndexedTask, index: &Index) -> Self {
-        let text = |text: &Option<Arc<str>>| text.as_deref().map(str::to_owned);
+    pub fn of(known: &IndexedTask, index: &Index) -> Self {
         Self {
-            task_id: entry.uid.to_string(),
-            status: entry.state.into(),
-            task_type: entry.kind.to_string(),
-            kb_id: text(&entry.kb_id),
-            namespace: entry.namespace.to_string(),
-            name: entry.name.to_string(),
-            queue: entry.queue.to_string(),
-            priority: entry.priority.into(),
-            attempt: entry.attempt,
-            failures: entry.failures,
-            disruptions: entry.disruptions,
-            reason: entry.reason.to_string(),
-            message: text(&entry.message),
-            queue_position: index.position(entry),
-            progress: index.progress(entry).as_ref().map(Progress::from),
-            created_at: entry.created_at,
-            queued_at: entry.queued_at,
-            started_at: entry.started_at,
-            finished_at: entry.finished_at,
-            next_attempt_at: entry.next_attempt_at,
-            worker: text(&entry.worker),
+            head: known.head.clone(),
+            queue_position: index.position(known),
+            progress: index.progress(known).map(Progress::from),
+            created_at: known.created_at,
+            queued_at: known.queued_at,
+            started_at: known.started_at,
+            finished_at: known.finished_at,
+            next_attempt_at: known.next_attempt_at,
+            worker: known.worker.clone(),
         }
     }
 }
 
-/// How a task stands
+/// Get a status
 ///
-/// From memory: asking costs the cluster nothing. With If-None-Match an unchanged status is answered with 304.
+/// How a task stands, from memory: asking costs the cluster nothing. With If-None-Match an unchanged status is answered with 304.
 #[utoipa::path(get, path = "/api/v1/tasks/{id}/status", tag = "tasks",
     params(("id" = String, Path, description = "The task_id"),
         ("If-None-Match" = Option<String>, Header, description = "The ETag of the last answer")),
     responses((status = 200, description = "How it stands.", body = Status, headers(("ETag" = String))),
         (status = 304, description = "As before."), Problems))]
-pub async fn status(State(app): State<Arc<App>>, Id(id): Id, headers: HeaderMap) -> Result<Response, Problem> {
-    let entry = app.find(&id).await?;
-    Ok(tagged(&Status::of(&entry, &app.index), &headers))
+pub async fn status(
+    State(finder): State<Arc<Finder>>,
+    State(index): State<Arc<Index>>,
+    Id(id): Id,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    let known = finder.find(&id).await?;
+    Ok(tagged(&Status::of(&known, &index), &headers))
 }
 
 /// An answer with an ETag, or 304 when the client has it already.
 fn tagged(status: &Status, headers: &HeaderMap) -> Response {
     let body = serde_json::to_vec(status).unwrap_or_default();
-    let digest: String = Sha256::digest(&body).iter().take(8).map(|byte| format!("{byte:02x}")).collect();
-    let tag = format!("\"{digest}\"");
+    let tag = format!("\"{}\"", &sha256_hex(&body)[..TAG_DIGITS]);
     let known = headers.get_all(header::IF_NONE_MATCH).iter().filter_map(|value| value.to_str().ok());
     let mut known = known.flat_map(|value| value.split(',')).map(|value| value.trim().trim_start_matches("W/"));
     let same = known.any(|value| value == tag || value == "*");
@@ -122,52 +94,32 @@ fn tagged(status: &Status, headers: &HeaderMap) -> Response {
     (headers, [(header::CONTENT_TYPE, "application/json")], body).into_response()
 }
 
-/// Which tasks are asked about.
-#[derive(Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-pub struct TaskIds {
-    /// Up to 1,000.
-    #[schema(min_items = 1, max_items = 1000)]
-    task_ids: Vec<String>,
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::api::Task;
+    use serde_json::json;
 
-/// How they stand.
-#[derive(Serialize, ToSchema)]
-pub struct Statuses {
-    statuses: Vec<Status>,
-    /// Ids that no task has.
-    not_found: Vec<String>,
-}
-
-/// How many tasks stand
-///
-/// Up to 1,000 in one request, from memory.
-#[utoipa::path(post, path = "/api/v1/tasks/status", tag = "tasks", request_body = TaskIds,
-    responses((status = 200, description = "How they stand.", body = Statuses), Problems))]
-pub async fn statuses(
-    State(app): State<Arc<App>>,
-    Body(TaskIds { task_ids }): Body<TaskIds>,
-) -> Result<Json<Statuses>, Problem> {
-    if !(1..=MOST).contains(&task_ids.len()) {
-        let detail = format!("ask for 1 to {MOST} tasks at once, not {}", task_ids.len());
-        return Err(ProblemType::Invalid.because(detail).at("task_ids"));
-    }
-    // All that are not known are waited for together, until nobody knows about one of them.
-    let found = futures::future::try_join_all(task_ids.iter().map(|id| found(&app, id))).await?;
-    let mut answer = Statuses { statuses: vec![], not_found: vec![] };
-    for (id, found) in task_ids.into_iter().zip(found) {
-        match found {
-            Some(entry) => answer.statuses.push(Status::of(&entry, &app.index)),
-            None => answer.not_found.push(id),
-        }
-    }
-    Ok(Json(answer))
-}
-
-/// The task, or that there is none.
-async fn found(app: &App, id: &str) -> Result<Option<Arc<IndexedTask>>, Problem> {
-    match app.find(id).await {
-        Err(problem) if problem.is(ProblemType::UnknownTask) => Ok(None),
-        found => found.map(Some),
+    #[test]
+    fn a_status_is_written_as_the_contract_has_it() {
+        let task: Task = serde_json::from_value(json!({"apiVersion": "taskmanager.dev/v1alpha1", "kind": "Task",
+            "metadata": {"name": "a", "namespace": "docs", "uid": "u-1", "resourceVersion": "7",
+                "creationTimestamp": "2026-01-01T00:00:00Z"},
+            "spec": {"type": "work", "kbId": "kb-1", "payload": {"a": 1}},
+            "status": {"state": "Failed", "reason": "ExitCode", "message": "exit code 3", "attempt": 2, "failures": 1,
+                "disruptions": 1, "queuedAt": "2026-01-01T00:00:00.000000Z", "startedAt": "2026-01-01T00:00:01.000000Z",
+                "finishedAt": "2026-01-01T00:00:02.000000Z", "worker": "pod-x",
+                "progress": {"percent": 40, "updatedAt": "2026-01-01T00:00:01.000000Z"}}}))
+        .expect("a task");
+        let index = Index::default();
+        index.task_shown(&task);
+        let known = index.get("u-1").expect("known");
+        let told = serde_json::to_value(Status::of(&known, &index)).expect("JSON");
+        let expected = json!({"task_id": "u-1", "status": "failed", "task_type": "work", "kb_id": "kb-1",
+            "namespace": "docs", "name": "a", "queue": "default", "priority": "normal", "attempt": 2, "failures": 1,
+            "disruptions": 1, "reason": "ExitCode", "message": "exit code 3", "progress": {"percent": 40},
+            "created_at": "2026-01-01T00:00:00Z", "queued_at": "2026-01-01T00:00:00Z",
+            "started_at": "2026-01-01T00:00:01Z", "finished_at": "2026-01-01T00:00:02Z", "worker": "pod-x"});
+        assert_eq!(told, expected);
     }
 }

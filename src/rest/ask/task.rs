@@ -6,20 +6,18 @@ use std::sync::Arc;
 use axum::Json;
 use axum::extract::State;
 use jiff::Timestamp;
-use kube::ResourceExt;
 use serde::Serialize;
 use serde_json::Value;
 use utoipa::ToSchema;
 
-use super::large::LargeResultRef;
 use super::status::Status;
+use super::stored_result::LargeResultRef;
 use crate::api::{AttemptRecord, Payload, Task};
 use crate::archive::Record;
-use crate::core::launch::names;
-use crate::rest::app::App;
-use crate::rest::index::entry::IndexedTask;
-use crate::rest::problem::{Problem, Problems};
-use crate::rest::request::extract::Id;
+use crate::rest::find::Finder;
+use crate::rest::index::{Index, IndexedTask};
+use crate::rest::request::id::Id;
+use crate::serving::problem::{Problem, Problems};
 
 /// A task with all that is known of it.
 #[derive(Serialize, ToSchema)]
@@ -29,7 +27,7 @@ pub struct Whole {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<Object>)]
     payload: Option<Value>,
-    /// What the work left, JSON or text.
+    /// The work's result, JSON or text.
     #[serde(skip_serializing_if = "Option::is_none")]
     result: Option<Value>,
     /// A result that is too large to be shown here.
@@ -99,39 +97,43 @@ impl From<AttemptRecord> for Attempt {
     }
 }
 
-/// A task as a whole
+/// Get a task
 ///
-/// With its payload, its result and its attempts.
+/// The whole of it, with its payload, its result and its attempts.
 #[utoipa::path(get, path = "/api/v1/tasks/{id}", tag = "tasks",
     params(("id" = String, Path, description = "The task_id")),
     responses((status = 200, description = "The task.", body = Whole), Problems))]
-pub async fn task(State(app): State<Arc<App>>, Id(id): Id) -> Result<Json<Whole>, Problem> {
-    let known = app.find(&id).await?;
-    let (task, record) = futures::join!(in_cluster(&app, &known), of_final(&app, &known));
+pub async fn task(
+    State(finder): State<Arc<Finder>>,
+    State(index): State<Arc<Index>>,
+    Id(id): Id,
+) -> Result<Json<Whole>, Problem> {
+    let known = finder.find(&id).await?;
+    let (task, record) = futures::join!(finder.in_cluster(&known), record_of_final(&finder, &known));
     let (task, record) = match (task?, record) {
         (Some(task), record) => (task, record.ok().flatten()),
         (None, Ok(Some(record))) => (record.task(), Some(record)),
         // It was deleted a moment ago.
-        (None, Ok(None)) => app.record_of(&known).await.map(|record| (record.task(), Some(record)))?,
+        (None, Ok(None)) => finder.record_of(&known).await.map(|record| (record.task(), Some(record)))?,
         (None, Err(problem)) => return Err(problem),
     };
-    Ok(Json(whole(&app, task, &known, record)))
+    Ok(Json(whole(&index, task, &known, record)))
 }
 
 /// The record of a task that is final; of no other there is one that tells of its present run.
-async fn of_final(app: &App, known: &IndexedTask) -> Result<Option<Record>, Problem> {
-    if known.state.is_final() { app.record_of(known).await.map(Some) } else { Ok(None) }
+async fn record_of_final(finder: &Finder, known: &IndexedTask) -> Result<Option<Record>, Problem> {
+    if known.state.is_final() { finder.record_of(known).await.map(Some) } else { Ok(None) }
 }
 
-fn whole(app: &App, task: Task, known: &IndexedTask, record: Option<Record>) -> Whole {
-    let kind = app.index.kind(&known.namespace, &task.spec.type_);
-    let status = Status::of(&IndexedTask::of(&task, kind.as_deref(), Some(known)), &app.index);
-    let replay_of = task.annotations().get(names::ANNOTATION_REPLAY_OF).cloned();
+fn whole(index: &Index, task: Task, known: &IndexedTask, record: Option<Record>) -> Whole {
+    let kind = index.kind(&known.head.namespace, &task.spec.type_);
+    let now = IndexedTask::of(&task, kind.as_deref(), Some(known));
+    let replay_of = now.replay_of.as_deref().map(str::to_owned);
     let told = task.status.unwrap_or_default();
     let record = record.filter(|record| Some(&record.summary.run_id) == told.run_id.as_ref());
     let (log, replayed_by) = record.map(|record| (record.details.log, record.summary.replayed_by)).unwrap_or_default();
     Whole {
-        status,
+        status: Status::of(&now, index),
         payload: task.spec.payload.and_then(content),
         result: told.result,
         large_result: told.result_ref.map(LargeResultRef::from),
@@ -152,23 +154,4 @@ fn content(payload: Payload) -> Option<Value> {
         Payload::Whole(content) => Some(Value::Object(content)),
         Payload::Measured { .. } => None,
     }
-}
-
-/// The task with all that is in it: as the API server has it, else as it was archived.
-pub async fn read(app: &App, known: &IndexedTask) -> Result<Task, Problem> {
-    if let Some(task) = in_cluster(app, known).await? {
-        return Ok(task);
-    }
-    app.record_of(known).await.map(|record| record.task())
-}
-
-/// The task as the API server has it, if it still is the one that is meant.
-async fn in_cluster(app: &App, known: &IndexedTask) -> Result<Option<Task>, Problem> {
-    if !known.is_in_cluster() {
-        return Ok(None);
-    }
-    let task = app.calls.task(&known.namespace, &known.name).await?;
-    let task = task.filter(|task| task.uid().as_deref() == Some(&*known.uid));
-    task.iter().for_each(|task| app.index.task_seen(task));
-    Ok(task)
 }

@@ -11,15 +11,14 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
-use super::app;
-use super::app::App;
-use super::ask::wire::{Phase, Priority};
-use super::problem::{Problem, ProblemType, Problems};
-use super::request::extract::Params;
+use super::find::archive_is_away;
+use super::head::Head;
+use super::namespaces::Namespaces;
 use super::request::page;
-use crate::api::Reason;
-use crate::archive::{Cursor, Filter, RecordSummary};
-use filter::{Word, filtered};
+use super::request::query::Query;
+use crate::archive::{Archive, Cursor, Filter, RecordSummary};
+use crate::serving::problem::{Problem, ProblemType, Problems};
+use filter::filtered;
 
 const LIMIT: u32 = 100;
 
@@ -42,28 +41,8 @@ filtered! {
 /// A task that failed: its retries are used up, or its error is permanent.
 #[derive(Serialize, ToSchema)]
 pub struct DeadLetter {
-    task_id: String,
-    /// Always failed.
-    status: Phase,
-    task_type: String,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    kb_id: Option<String>,
-    namespace: String,
-    name: String,
-    queue: String,
-    priority: Priority,
-    /// How often it was launched.
-    attempt: i32,
-    /// Attempts that failed and counted.
-    failures: i32,
-    /// Attempts lost to the cluster.
-    disruptions: i32,
-    /// Why it failed, in one word.
-    #[schema(value_type = Word)]
-    reason: Reason,
-    /// The reason in a sentence.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    message: Option<String>,
+    #[serde(flatten)]
+    head: Head,
     #[serde(skip_serializing_if = "Option::is_none")]
     created_at: Option<Timestamp>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -77,25 +56,13 @@ pub struct DeadLetter {
 }
 
 impl From<RecordSummary> for DeadLetter {
-    fn from(summary: RecordSummary) -> Self {
+    fn from(mut summary: RecordSummary) -> Self {
         Self {
-            task_id: summary.uid,
-            status: summary.state.into(),
-            task_type: summary.type_,
-            kb_id: summary.kb_id,
-            namespace: summary.namespace,
-            name: summary.name,
-            queue: summary.queue,
-            priority: summary.priority.into(),
-            attempt: summary.attempt,
-            failures: summary.failures,
-            disruptions: summary.disruptions,
-            reason: summary.reason,
-            message: summary.message,
             created_at: summary.created_at,
             finished_at: summary.finished_at,
-            replay_of: summary.replay_of,
-            replayed_by: summary.replayed_by,
+            replay_of: summary.replay_of.take(),
+            replayed_by: summary.replayed_by.take(),
+            head: summary.into(),
         }
     }
 }
@@ -116,14 +83,15 @@ pub struct DeadLetters {
 #[utoipa::path(get, path = "/api/v1/tasks/dead-letters", tag = "dead letters", params(Wanted),
     responses((status = 200, description = "A page of them.", body = DeadLetters), Problems))]
 pub async fn dead_letters(
-    State(app): State<Arc<App>>,
-    Params(wanted): Params<Wanted>,
+    State(archive): State<Archive>,
+    State(namespaces): State<Arc<Namespaces>>,
+    Query(wanted): Query<Wanted>,
 ) -> Result<Json<DeadLetters>, Problem> {
     let limit = page::limit(wanted.limit, LIMIT, ProblemType::Query)?;
     let after = wanted.cursor.as_deref().map(str::parse::<Cursor>).transpose();
     let after = after.map_err(|_| page::unknown_cursor(ProblemType::Query))?;
-    let filter = Filter { replayed: wanted.replayed, ..wanted.filter(&app)? };
-    let page = app.archive.list(&filter, after.as_ref(), limit).await.map_err(app::away)?;
+    let filter = Filter { replayed: wanted.replayed, ..wanted.filter(&namespaces)? };
+    let page = archive.list(&filter, after.as_ref(), limit).await.map_err(archive_is_away)?;
     let items = page.items.into_iter().map(DeadLetter::from).collect();
     Ok(Json(DeadLetters { items, next_cursor: page.next.map(|next| next.to_string()) }))
 }

@@ -9,13 +9,15 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::filter::filtered;
-use crate::archive::{Cursor, Filter};
-use crate::rest::app;
-use crate::rest::app::App;
-use crate::rest::problem::{Problem, ProblemType, Problems};
-use crate::rest::request::extract::{Body, unknown_task};
+use crate::archive::{Archive, Cursor, Filter};
+use crate::rest::find::{Finder, archive_is_away};
+use crate::rest::namespaces::Namespaces;
+use crate::rest::request::id::unknown_task;
 use crate::rest::request::page;
-use crate::rest::submit::replay::again;
+use crate::rest::submit::Submitter;
+use crate::rest::submit::bulk::Bulks;
+use crate::serving::body::Body;
+use crate::serving::problem::{Problem, ProblemType, Problems};
 
 const LIMIT: u32 = 1000;
 /// So many are created at the same time.
@@ -38,7 +40,7 @@ filtered! {
     }
 }
 
-/// What became of a replay by a filter.
+/// The outcome of a replay by a filter.
 #[derive(Serialize, ToSchema)]
 pub struct ReplayOutcome {
     /// Dead letters that the filter means and that were not replayed before.
@@ -46,14 +48,14 @@ pub struct ReplayOutcome {
     /// How many of them were replayed now.
     replayed: usize,
     dry_run: bool,
-    /// What became of each, oldest first. In a dry run, which there are.
+    /// The outcome for each, oldest first. In a dry run, which there are.
     results: Vec<ReplayItem>,
     /// Where to go on; absent when all that matched were tried.
     #[serde(skip_serializing_if = "Option::is_none")]
     next_cursor: Option<String>,
 }
 
-/// What became of one: a replay, or a problem; in a dry run nothing.
+/// The outcome for one: a replay, or a problem; in a dry run nothing.
 #[derive(Serialize, ToSchema)]
 pub struct ReplayItem {
     /// The dead letter.
@@ -70,47 +72,62 @@ pub struct ReplayItem {
 /// All that a filter means, up to 1,000 at once: send it again with the `next_cursor` of the answer while there is
 /// one. Each is replayed once, however often that is asked for. A dry run says how many there are, and which.
 #[utoipa::path(post, path = "/api/v1/tasks/dead-letters/replay", tag = "dead letters", request_body = ReplayFilter,
-    responses((status = 200, description = "What became of each.", body = ReplayOutcome), Problems))]
+    responses((status = 200, description = "The outcome for each.", body = ReplayOutcome), Problems))]
 pub async fn replay_many(
-    State(app): State<Arc<App>>,
+    State(archive): State<Archive>,
+    State(namespaces): State<Arc<Namespaces>>,
+    State(bulks): State<Bulks>,
+    State(replayer): State<Replayer>,
     Body(wanted): Body<ReplayFilter>,
 ) -> Result<Json<ReplayOutcome>, Problem> {
     let limit = page::limit(wanted.limit, LIMIT, ProblemType::Invalid)?;
-    let Ok(_permit) = app.bulks.try_acquire() else {
-        return Err(ProblemType::Busy.because("too many bulk requests at once; send it again in a moment"));
-    };
+    let _turn = bulks.turn()?;
     let after = wanted.cursor.as_deref().map(str::parse::<Cursor>).transpose();
     let after = after.map_err(|_| page::unknown_cursor(ProblemType::Invalid))?;
     let dry_run = wanted.dry_run;
-    let filter = Filter { replayed: Some(false), last_run: true, ..wanted.filter(&app)? };
-    let matched = app.archive.count(&filter).await.map_err(app::away)?;
-    let page = app.archive.list(&filter, after.as_ref(), limit).await.map_err(app::away)?;
+    let filter = Filter { replayed: Some(false), last_run: true, ..wanted.filter(&namespaces)? };
+    let matched = archive.count(&filter).await.map_err(archive_is_away)?;
+    let page = archive.list(&filter, after.as_ref(), limit).await.map_err(archive_is_away)?;
     let next_cursor = page.next.map(|next| next.to_string());
     let oldest_first = page.items.into_iter().rev();
     let results: Vec<ReplayItem> = if dry_run {
         oldest_first.map(|summary| ReplayItem { task_id: summary.uid, replayed_by: None, problem: None }).collect()
     } else {
-        let outcomes: Vec<_> = oldest_first.map(|summary| outcome(&app, summary.uid, summary.run_id)).collect();
+        let outcomes: Vec<_> = oldest_first.map(|summary| replayer.outcome(summary.uid, summary.run_id)).collect();
         stream::iter(outcomes).buffered(AT_ONCE).collect().await
     };
     let replayed = results.iter().filter(|item| item.replayed_by.is_some()).count();
     Ok(Json(ReplayOutcome { matched, replayed, dry_run, results, next_cursor }))
 }
 
-async fn outcome(app: &App, uid: String, run_id: String) -> ReplayItem {
-    let replayed = async {
-        let record = app.record(&uid).await?.ok_or_else(unknown_task)?;
+/// Replays one dead letter after the other.
+#[derive(Clone)]
+pub struct Replayer {
+    finder: Arc<Finder>,
+    submitter: Arc<Submitter>,
+}
+
+impl Replayer {
+    pub fn new(finder: Arc<Finder>, submitter: Arc<Submitter>) -> Self {
+        Self { finder, submitter }
+    }
+
+    async fn outcome(&self, uid: String, run_id: String) -> ReplayItem {
+        match self.replay(&uid, &run_id).await {
+            Ok(by) => ReplayItem { task_id: uid, replayed_by: Some(by), problem: None },
+            Err(problem) => ReplayItem { task_id: uid, replayed_by: None, problem: Some(problem) },
+        }
+    }
+
+    async fn replay(&self, uid: &str, run_id: &str) -> Result<String, Problem> {
+        let record = self.finder.record(uid).await?.ok_or_else(unknown_task)?;
         if record.summary.run_id != run_id {
             return Err(ProblemType::Changed.because("it was run again since, under another runId"));
         }
         // The same request may be on its way twice.
         match record.summary.replayed_by.clone() {
             Some(by) => Ok(by),
-            None => again(app, &record).await,
+            None => self.submitter.replay(&record).await,
         }
-    };
-    match replayed.await {
-        Ok(by) => ReplayItem { task_id: uid, replayed_by: Some(by), problem: None },
-        Err(problem) => ReplayItem { task_id: uid, replayed_by: None, problem: Some(problem) },
     }
 }

@@ -1,11 +1,11 @@
-//! What the events of a stream say.
+//! The events of a stream: a state, a place in the queue, progress.
 
 use axum::response::sse::Event;
 use serde::Serialize;
 
-use super::story::{Chapter, Place};
-use crate::rest::ask::wire::{Phase, Progress};
-use crate::rest::index::entry::IndexedTask;
+use super::history::{Cursor, Step};
+use crate::rest::index::IndexedTask;
+use crate::rest::wire::{Phase, Progress};
 
 #[derive(Serialize)]
 struct StateEvent {
@@ -33,16 +33,16 @@ struct ProgressEvent {
 }
 
 /// A state that the task is in, or went through.
-pub fn state(entry: &IndexedTask, place: &Place, chapter: Chapter) -> Event {
-    let present = *place == Place::of(entry);
+pub fn state(known: &IndexedTask, cursor: &Cursor, step: Step) -> Event {
+    let is_present = *cursor == Cursor::of(known);
     let told = StateEvent {
-        task_id: entry.uid.to_string(),
-        status: chapter.state.into(),
-        attempt: chapter.attempt,
-        reason: present.then(|| entry.reason.to_string()),
-        message: entry.message.as_deref().filter(|_| present).map(str::to_owned),
+        task_id: known.uid.to_string(),
+        status: step.state.into(),
+        attempt: step.attempt,
+        reason: is_present.then(|| known.head.reason.to_string()),
+        message: known.head.message.as_deref().filter(|_| is_present).map(str::to_owned),
     };
-    event("state", &told).id(place.id(entry.version))
+    event("state", &told).id(cursor.id(known.version))
 }
 
 /// The task was deleted before its end, which cancels it.
@@ -50,19 +50,19 @@ pub fn deleted(known: &IndexedTask) -> Event {
     let told = StateEvent {
         task_id: known.uid.to_string(),
         status: Phase::Cancelled,
-        attempt: known.attempt,
+        attempt: known.head.attempt,
         reason: Some("Deleted".into()),
         message: Some("the task was deleted".into()),
     };
     event("state", &told)
 }
 
-pub fn position(entry: &IndexedTask, queue_position: usize) -> Event {
-    event("position", &PositionEvent { task_id: entry.uid.to_string(), queue_position })
+pub fn position(known: &IndexedTask, queue_position: usize) -> Event {
+    event("position", &PositionEvent { task_id: known.uid.to_string(), queue_position })
 }
 
-pub fn progress(entry: &IndexedTask, progress: Progress) -> Event {
-    event("progress", &ProgressEvent { task_id: entry.uid.to_string(), progress })
+pub fn progress(known: &IndexedTask, progress: Progress) -> Event {
+    event("progress", &ProgressEvent { task_id: known.uid.to_string(), progress })
 }
 
 fn event(name: &'static str, data: &impl Serialize) -> Event {

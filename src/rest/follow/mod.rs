@@ -1,6 +1,6 @@
 //! A task followed as server-sent events.
 
-pub mod event;
+mod event;
 pub mod events;
-pub mod reader;
-pub mod story;
+mod history;
+mod reader;

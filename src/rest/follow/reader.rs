@@ -1,87 +1,91 @@
-//! Somebody who follows a task, and how far they are.
+//! A reader who follows a task, and how far they are.
 //!
-//! They are told by a look at the index when something has changed: what comes faster than it is read is told once, and
-//! nothing piles up for a slow reader. One that reads nothing at all is cut off by the accept loop.
+//! They are told by a look at the index when something has changed: changes that come faster than they are read are told
+//! as one, and nothing piles up for a slow reader. One that reads nothing at all is cut off by the accept loop.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use axum::response::sse::Event;
 use tokio::sync::OwnedSemaphorePermit;
+use tokio_util::sync::CancellationToken;
 
 use super::event;
-use super::story::{Place, since};
-use crate::rest::app::App;
-use crate::rest::ask::wire::Progress;
-use crate::rest::index::Subscription;
-use crate::rest::index::entry::IndexedTask;
+use super::history::{Cursor, since};
+use crate::rest::find::Finder;
+use crate::rest::index::{Index, IndexedTask, Subscription, Uid};
+use crate::rest::wire::Progress;
 
 /// The position changes with others' changes, so it is looked at.
 const POSITION: Duration = Duration::from_secs(1);
-/// The end of a task that is gone is in the archive, or will be in a moment: how often it is asked…
+/// The end of a task that is gone is in the archive, or will be in a moment: so often the archive is asked.
 const END: Duration = Duration::from_millis(500);
-/// …for how long each time…
+/// The archive is waited for so long each time.
 const ARCHIVE: Duration = Duration::from_secs(2);
-/// …and until when.
+/// After so long the archive is no longer asked.
 const ENDS_WITHIN: Duration = Duration::from_secs(5);
 /// Another replica may have told more than is known here yet. It will be known by then, unless the cluster was restored.
 const CATCHES_UP_WITHIN: Duration = Duration::from_secs(10);
 
-/// Somebody who follows a task, and how far they are.
+/// A reader who follows a task, and how far they are.
 pub struct Reader {
-    app: Arc<App>,
-    uid: Arc<str>,
+    finder: Arc<Finder>,
+    index: Arc<Index>,
+    over: CancellationToken,
+    uid: Uid,
     /// The task as it was last seen.
     known: Arc<IndexedTask>,
     changes: Subscription,
-    place: Option<Place>,
+    cursor: Option<Cursor>,
     /// The version of the task that they were told of last, here or by another replica.
     told: u64,
     began: Instant,
-    /// Since when the task is not to be seen any more.
+    /// Since when the task is no longer in the index.
     missing: Option<Instant>,
     position: Option<usize>,
     progress: Option<Progress>,
-    begun: bool,
-    over: bool,
-    _permit: OwnedSemaphorePermit,
+    has_begun: bool,
+    is_over: bool,
+    _turn: OwnedSemaphorePermit,
 }
 
 impl Reader {
-    /// `after` is what they know already, and the version of the task in which they know it.
+    /// `after` is how far they are already, and the version of the task in which they saw it.
     pub fn new(
-        app: Arc<App>,
+        finder: Arc<Finder>,
+        index: Arc<Index>,
+        over: CancellationToken,
         known: Arc<IndexedTask>,
-        after: Option<(Place, u64)>,
-        permit: OwnedSemaphorePermit,
+        after: Option<(Cursor, u64)>,
+        turn: OwnedSemaphorePermit,
     ) -> Self {
-        let changes = app.index.subscribe(&known.uid);
-        let uid = known.uid.clone();
-        let (place, told) = after.unzip();
+        let (cursor, told) = after.unzip();
         Self {
-            app,
-            uid,
+            changes: index.subscribe(&known.uid),
+            uid: known.uid.clone(),
+            finder,
+            index,
+            over,
             known,
-            changes,
-            place,
+            cursor,
             told: told.unwrap_or_default(),
             began: Instant::now(),
             missing: None,
             position: None,
             progress: None,
-            begun: false,
-            over: false,
-            _permit: permit,
+            has_begun: false,
+            is_over: false,
+            _turn: turn,
         }
     }
 
-    /// What is new, once there is something; `None` when the story is over.
+    /// The next events, once there are any; `None` when all was told.
     pub async fn news(&mut self) -> Option<Vec<Event>> {
-        while !self.over {
-            if self.begun && !self.something_may_have_changed().await {
+        while !self.is_over {
+            if self.has_begun && !self.something_may_have_changed().await {
                 return None;
             }
-            self.begun = true;
+            self.has_begun = true;
             let news = self.look().await;
             if !news.is_empty() {
                 return Some(news);
@@ -93,7 +97,7 @@ impl Reader {
     /// False when the operator stops.
     async fn something_may_have_changed(&mut self) -> bool {
         tokio::select! {
-            () = self.app.over.cancelled() => false,
+            () = self.over.cancelled() => false,
             () = self.changes.changed() => true,
             () = tokio::time::sleep(END), if self.missing.is_some() || self.knows_more() => true,
             () = tokio::time::sleep(POSITION), if self.position.is_some() => true,
@@ -101,76 +105,75 @@ impl Reader {
     }
 
     async fn look(&mut self) -> Vec<Event> {
-        if let Some(entry) = self.app.index.get(&self.uid) {
+        if let Some(known) = self.index.get(&self.uid) {
             self.missing = None;
-            self.known = entry;
+            self.known = known;
         } else if !self.known.state.is_final() {
             return self.end().await;
         }
         if self.knows_more() { vec![] } else { self.tell(&self.known.clone()) }
     }
 
-    /// What is known here is the past for them: they would be told a second time what they have left behind.
+    /// The task as it is known here is the past for them: they would be told a second time what they have left behind.
     fn knows_more(&self) -> bool {
         self.known.is_in_cluster() && self.known.version < self.told && self.began.elapsed() < CATCHES_UP_WITHIN
     }
 
-    fn tell(&mut self, entry: &IndexedTask) -> Vec<Event> {
-        let chapters = since(self.place.as_ref(), entry);
-        let mut news: Vec<Event> =
-            chapters.iter().map(|(place, chapter)| event::state(entry, place, *chapter)).collect();
-        self.place = Some(Place::of(entry));
-        self.told = entry.version;
-        self.over = entry.state.is_final();
-        news.extend(self.progressed(entry));
-        news.extend(self.moved(entry));
+    fn tell(&mut self, known: &IndexedTask) -> Vec<Event> {
+        let steps = since(self.cursor.as_ref(), known);
+        let mut news: Vec<Event> = steps.iter().map(|(cursor, step)| event::state(known, cursor, *step)).collect();
+        self.cursor = Some(Cursor::of(known));
+        self.told = known.version;
+        self.is_over = known.state.is_final();
+        news.extend(self.progressed(known));
+        news.extend(self.moved(known));
         news
     }
 
-    /// Of a task that is not to be seen any more: its last version may have been there for a moment only.
+    /// The end of a task that is no longer in the index: its last version may have been there for a moment only.
     async fn end(&mut self) -> Vec<Event> {
         self.position = None;
-        if self.app.index.is_behind() && !self.app.index.is_gone(&self.uid) {
+        if self.index.is_behind() && !self.index.is_gone(&self.uid) {
             // Whether it is there will be known.
             self.missing = Some(Instant::now());
             return vec![];
         }
         let late = self.missing.get_or_insert_with(Instant::now).elapsed() >= ENDS_WITHIN;
-        match tokio::time::timeout(ARCHIVE, self.app.archived(&self.uid)).await {
+        match tokio::time::timeout(ARCHIVE, self.finder.archived(&self.uid)).await {
             Ok(Ok(Some(record))) if is_end_of(&record, &self.known) => self.tell(&record),
             Ok(Ok(_)) if late => {
-                self.over = true;
+                self.is_over = true;
                 vec![event::deleted(&self.known)]
             }
             // The reader comes back and asks again: nothing is told that nobody knows.
             Ok(Err(_)) | Err(_) if late => {
-                self.over = true;
+                self.is_over = true;
                 vec![]
             }
             _ => vec![],
         }
     }
 
-    fn moved(&mut self, entry: &IndexedTask) -> Option<Event> {
-        let position = self.app.index.position(entry);
+    fn moved(&mut self, known: &IndexedTask) -> Option<Event> {
+        let position = self.index.position(known);
         let before = std::mem::replace(&mut self.position, position);
-        position.filter(|_| position != before).map(|position| event::position(entry, position))
+        position.filter(|_| position != before).map(|position| event::position(known, position))
     }
 
-    fn progressed(&mut self, entry: &IndexedTask) -> Option<Event> {
-        let progress = self.app.index.progress(entry).as_ref().map(Progress::from);
+    fn progressed(&mut self, known: &IndexedTask) -> Option<Event> {
+        let progress = self.index.progress(known).map(Progress::from);
         if progress == self.progress {
             return None;
         }
         self.progress.clone_from(&progress);
-        progress.map(|progress| event::progress(entry, progress))
+        progress.map(|progress| event::progress(known, progress))
     }
 }
 
-/// Whether what the archive has is the end of the run that was last seen, or of a later one.
+/// Whether the record is the end of the run that was last seen, or of a later one.
 fn is_end_of(record: &IndexedTask, known: &IndexedTask) -> bool {
-    let same = record.run_id == known.run_id && record.began() == known.began();
-    record.state.is_final() && (same || record.finished_at.is_some_and(|ended| ended >= known.began()))
+    let is_same_run = record.run_id == known.run_id && record.began() == known.began();
+    record.state.is_final() && (is_same_run || record.finished_at.is_some_and(|ended| ended >= known.began()))
 }
 
 #[cfg(test)]

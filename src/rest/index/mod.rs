@@ -1,14 +1,13 @@
-//! The tasks and types of the served namespaces, by uid, with all that a status answer needs: no payload, result or list
-//! of attempts.
+//! The index of the tasks and types of the served namespaces: all that a status answer needs, and no payload, result or
+//! list of attempts.
 //!
 //! Filled by the watches, and by what the API server answered to our own writes, whichever is newer. Every method
 //! is short and none waits, so one plain lock is enough.
 
-pub mod entry;
 pub mod feed;
-mod inner;
-pub mod remembered;
 mod subscription;
+mod tables;
+mod task;
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -22,26 +21,29 @@ use crate::api::{Progress, State, Task, TaskType, TaskTypeSpec};
 use crate::cluster::version;
 use crate::core::queue::Key;
 use crate::live::Live;
-use entry::IndexedTask;
-use inner::{Inner, namespace_of};
+use tables::{Tables, namespace_of};
 
 pub use subscription::Subscription;
-
-pub type Uid = Arc<str>;
+pub use task::{IndexedTask, Uid};
 
 #[derive(Default)]
 pub struct Index {
-    inner: Mutex<Inner>,
+    tables: Arc<Mutex<Tables>>,
     live: Arc<Live>,
 }
 
 impl Index {
     pub fn new(live: Arc<Live>) -> Self {
-        Self { inner: Mutex::default(), live }
+        Self { tables: Arc::default(), live }
     }
 
-    fn lock(&self) -> MutexGuard<'_, Inner> {
-        self.inner.lock()
+    fn lock(&self) -> MutexGuard<'_, Tables> {
+        self.tables.lock()
+    }
+
+    /// Somebody who waits for changes of this task, which need not be known yet.
+    pub fn subscribe(&self, uid: &str) -> Subscription {
+        Subscription::of(&self.tables, uid)
     }
 
     pub fn get(&self, uid: &str) -> Option<Arc<IndexedTask>> {
@@ -49,26 +51,26 @@ impl Index {
     }
 
     pub fn named(&self, namespace: &str, name: &str) -> Option<Arc<IndexedTask>> {
-        let inner = self.lock();
-        let uid = inner.names.get(&(namespace.into(), name.into()))?;
-        inner.tasks.get(uid).cloned()
+        let tables = self.lock();
+        let uid = tables.names.get(&(namespace.into(), name.into()))?;
+        tables.tasks.get(uid).cloned()
     }
 
-    /// It is known that there is no such task any more.
+    /// It is known that this task is gone.
     pub fn is_gone(&self, uid: &str) -> bool {
         self.lock().gone.contains(uid)
     }
 
     /// The task need not be waited for: it is gone, or was waited for before.
     pub fn is_not_awaited(&self, uid: &str) -> bool {
-        let inner = self.lock();
-        inner.gone.contains(uid) || inner.in_vain.contains(uid)
+        let tables = self.lock();
+        tables.gone.contains(uid) || tables.in_vain.contains(uid)
     }
 
     /// It was waited for long enough, and need not be again: its uid was known to the client before the watch must have
     /// shown it.
     pub fn sought_in_vain(&self, uid: &str) {
-        self.lock().in_vain.insert(uid.into());
+        self.lock().in_vain.insert(uid.into(), ());
     }
 
     /// Some namespace may have tasks that are not known here, however long they are waited for.
@@ -105,13 +107,14 @@ impl Index {
     }
 
     /// How far the work is: by its own last word while it runs, else as its task says.
-    pub fn progress(&self, entry: &IndexedTask) -> Option<Progress> {
-        let runs = entry.state == State::Processing;
-        let live = runs.then(|| self.live.progress(&entry.uid, &entry.run_id, entry.began(), entry.attempt)).flatten();
-        live.or_else(|| entry.progress.as_deref().cloned())
+    pub fn progress(&self, known: &IndexedTask) -> Option<Progress> {
+        let runs = known.state == State::Processing;
+        let attempt = known.head.attempt;
+        let live = runs.then(|| self.live.progress(&known.uid, &known.run_id, known.began(), attempt)).flatten();
+        live.or_else(|| known.progress.as_deref().cloned())
     }
 
-    /// Something may have changed about this task that the watch does not show.
+    /// Wakes those who follow this task: something may have changed that the watch does not show.
     pub fn tell(&self, uid: &str) {
         self.lock().tell(uid);
     }
@@ -121,15 +124,15 @@ impl Index {
     }
 
     /// How many go before it in its queue, itself included; `None` when it does not wait there.
-    pub fn position(&self, entry: &IndexedTask) -> Option<usize> {
-        self.position_at(entry, Timestamp::now())
+    pub fn position(&self, known: &IndexedTask) -> Option<usize> {
+        self.position_at(known, Timestamp::now())
     }
 
-    fn position_at(&self, entry: &IndexedTask, now: Timestamp) -> Option<usize> {
-        let mut inner = self.lock();
-        inner.let_in(now);
-        let line = inner.lines.get(&entry.queue_key())?;
-        line.binary_search(&entry.order()).ok().map(|place| place + 1)
+    fn position_at(&self, known: &IndexedTask, now: Timestamp) -> Option<usize> {
+        let mut tables = self.lock();
+        tables.let_in(now);
+        let line = tables.lines.get(&known.queue_key())?;
+        line.binary_search(&known.order()).ok().map(|place| place + 1)
     }
 
     /// Up to `limit` tasks that `wanted` takes, newest first, from behind `after`.
@@ -139,44 +142,44 @@ impl Index {
         limit: usize,
         wanted: impl Fn(&IndexedTask) -> bool,
     ) -> Vec<Arc<IndexedTask>> {
-        let inner = self.lock();
+        let tables = self.lock();
         let end = after.unwrap_or((Timestamp::MAX, "~".into()));
-        let tasks = inner.ages.range(..end).rev().filter_map(|(_, uid)| inner.tasks.get(uid));
-        tasks.filter(|entry| wanted(entry)).take(limit).cloned().collect()
+        let tasks = tables.ages.range(..end).rev().filter_map(|(_, uid)| tables.tasks.get(uid));
+        tasks.filter(|known| wanted(known)).take(limit).cloned().collect()
     }
 
     /// A task as the API server answered a call of ours. The watch may have shown its deletion before.
     pub fn task_seen(&self, task: &Task) {
-        let mut inner = self.lock();
         let Some(uid) = task.metadata.uid.as_deref() else { return };
-        if inner.gone.contains(uid) {
+        let mut tables = self.lock();
+        if tables.gone.contains(uid) {
             return;
         }
-        let known = inner.tasks.contains_key(uid);
-        if let Some(unlisted) = inner.behind.get_mut(&namespace_of(task)).filter(|_| !known) {
+        let is_known = tables.tasks.contains_key(uid);
+        if let Some(unlisted) = tables.behind.get_mut(&namespace_of(task)).filter(|_| !is_known) {
             unlisted.insert(uid.into());
         }
-        inner.see(task);
+        tables.see(task);
     }
 
     /// A task as the watch shows it: it is there, whatever was thought of it.
     pub fn task_shown(&self, task: &Task) {
-        let mut inner = self.lock();
+        let mut tables = self.lock();
         let uid = task.metadata.uid.as_deref().unwrap_or_default();
-        inner.gone.remove(uid);
-        inner.unread.remove(uid);
-        inner.see(task);
+        tables.gone.remove(uid);
+        tables.unread.remove(uid);
+        tables.see(task);
     }
 
     /// A task as a whole list shows it, which goes before all that was known: after a cluster was restored from
     /// a backup, versions are smaller than they were.
     pub fn task_listed(&self, task: &Task) {
-        let mut inner = self.lock();
+        let mut tables = self.lock();
         let uid = task.metadata.uid.as_deref().unwrap_or_default();
-        inner.gone.remove(uid);
-        inner.unread.remove(uid);
-        inner.remove(uid);
-        inner.see(task);
+        tables.gone.remove(uid);
+        tables.unread.remove(uid);
+        tables.remove(uid);
+        tables.see(task);
     }
 
     /// A task that is there and cannot be read: it stays as it was known.
@@ -189,40 +192,41 @@ impl Index {
 
     pub fn task_gone(&self, task: &ObjectMeta) {
         if let Some(uid) = task.uid.as_deref() {
-            let mut inner = self.lock();
-            inner.unread.remove(uid);
-            inner.forget(uid.into());
+            let mut tables = self.lock();
+            tables.unread.remove(uid);
+            tables.forget(uid.into());
         }
     }
 
     /// A whole list was read, as things were after it began: a task that is not on it is gone, except where the API
     /// server told us of it meanwhile.
     pub fn tasks_listed(&self, namespace: &str, listed: &HashSet<Uid>) {
-        let mut inner = self.lock();
-        let unlisted = inner.behind.remove(namespace).unwrap_or_default();
-        inner.unread.retain(|uid, (of, _)| **of != *namespace || listed.contains(uid));
-        let missing = inner.tasks.values().filter(|entry| {
-            &*entry.namespace == namespace && !listed.contains(&entry.uid) && !unlisted.contains(&entry.uid)
+        let mut tables = self.lock();
+        let unlisted = tables.behind.remove(namespace).unwrap_or_default();
+        tables.unread.retain(|uid, (of, _)| **of != *namespace || listed.contains(uid));
+        let missing = tables.tasks.values().filter(|known| {
+            &*known.head.namespace == namespace && !listed.contains(&known.uid) && !unlisted.contains(&known.uid)
         });
-        let missing: Vec<Uid> = missing.map(|entry| entry.uid.clone()).collect();
-        missing.into_iter().for_each(|uid| inner.forget(uid));
+        let missing: Vec<Uid> = missing.map(|known| known.uid.clone()).collect();
+        missing.into_iter().for_each(|uid| tables.forget(uid));
     }
 
     /// A type as it is now, or `None` where there is none. The priority of a task may follow from it.
     pub fn type_changed(&self, key: Key, kind: Option<&TaskType>) {
-        let mut inner = self.lock();
+        let mut tables = self.lock();
         let spec = kind.map(|kind| Arc::new(TaskTypeSpec { template: Value::Null, ..kind.spec.clone() }));
         let before = match &spec {
-            Some(spec) => inner.types.insert(key.clone(), spec.clone()),
-            None => inner.types.remove(&key),
+            Some(spec) => tables.types.insert(key.clone(), spec.clone()),
+            None => tables.types.remove(&key),
         };
         if before == spec {
             return;
         }
-        let of_type = inner.tasks.values().filter(|entry| entry.namespace == key.0 && entry.kind == key.1);
-        let changed: Vec<IndexedTask> = of_type.filter_map(|entry| entry.under(spec.as_deref())).collect();
-        for entry in changed {
-            inner.put(entry);
+        let of_type =
+            tables.tasks.values().filter(|known| known.head.namespace == key.0 && known.head.task_type == key.1);
+        let changed: Vec<IndexedTask> = of_type.filter_map(|known| known.under(spec.as_deref())).collect();
+        for known in changed {
+            tables.put(known);
         }
     }
 

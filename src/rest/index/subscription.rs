@@ -1,19 +1,27 @@
-//! Waiting for what changes about one task.
+//! Waiting for a change of one task.
 
 use std::sync::Arc;
 
+use parking_lot::Mutex;
 use tokio::sync::watch;
 
-use super::{Index, Uid};
+use super::tables::Tables;
+use super::task::Uid;
 
 /// Tells when something changed about one task, which need not be known yet.
 pub struct Subscription {
-    index: Arc<Index>,
+    tables: Arc<Mutex<Tables>>,
     uid: Uid,
     changes: watch::Receiver<()>,
 }
 
 impl Subscription {
+    pub(super) fn of(tables: &Arc<Mutex<Tables>>, uid: &str) -> Self {
+        let uid: Uid = uid.into();
+        let changes = tables.lock().readers.entry(uid.clone()).or_default().subscribe();
+        Self { tables: tables.clone(), uid, changes }
+    }
+
     /// Resolves after a change since the last time this resolved, or since the subscription.
     pub async fn changed(&mut self) {
         // The sender lives as long as this subscription does.
@@ -23,17 +31,9 @@ impl Subscription {
 
 impl Drop for Subscription {
     fn drop(&mut self) {
-        let mut inner = self.index.lock();
-        if inner.readers.get(&self.uid).is_some_and(|sender| sender.receiver_count() <= 1) {
-            inner.readers.remove(&self.uid);
+        let mut tables = self.tables.lock();
+        if tables.readers.get(&self.uid).is_some_and(|sender| sender.receiver_count() <= 1) {
+            tables.readers.remove(&self.uid);
         }
-    }
-}
-
-impl Index {
-    pub fn subscribe(self: &Arc<Self>, uid: &str) -> Subscription {
-        let uid: Uid = uid.into();
-        let changes = self.lock().readers.entry(uid.clone()).or_default().subscribe();
-        Subscription { index: self.clone(), uid, changes }
     }
 }

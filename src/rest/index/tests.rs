@@ -99,7 +99,7 @@ fn who_is_gone_before_its_time_is_not_let_in() {
 }
 
 #[test]
-fn a_task_keeps_its_place_when_something_is_written_to_it_and_loses_it_when_it_starts() {
+fn a_task_keeps_its_place_when_it_is_written_to_and_loses_it_when_it_starts() {
     let index = Index::default();
     index.task_seen(&task("a", 1, json!({})));
     index.task_seen(&task("b", 2, json!({})));
@@ -149,7 +149,7 @@ fn the_place_follows_the_types_maximum_until_the_priority_is_written_down() {
     assert_eq!(position(&index, "urgent"), Some(1));
     index.type_changed(key.clone(), Some(&kind("normal")));
     assert_eq!(position(&index, "urgent"), Some(2));
-    assert_eq!(index.get("urgent").map(|entry| entry.priority), Some(Priority::Normal));
+    assert_eq!(index.get("urgent").map(|entry| entry.head.priority), Some(Priority::Normal));
     index.task_seen(&task("urgent", 3, json!({"spec": {"priority": "critical"}, "status": {"priority": "critical"}})));
     assert_eq!(position(&index, "urgent"), Some(1));
     index.type_changed(key, None);
@@ -163,12 +163,12 @@ fn pages_are_cut_along_creation_newest_first() {
         let created = format!("2026-01-01T00:00:0{second}Z");
         index.task_seen(&task(name, second, json!({"metadata": {"creationTimestamp": created}})));
     }
-    let names = |page: Vec<Arc<IndexedTask>>| page.iter().map(|entry| entry.name.to_string()).collect::<Vec<_>>();
+    let names = |page: Vec<Arc<IndexedTask>>| page.iter().map(|entry| entry.head.name.to_string()).collect::<Vec<_>>();
     let first = index.page(None, 2, |_| true);
     assert_eq!(names(first.clone()), ["d", "b"]);
     let after = first.last().map(|last| (last.created_at, last.uid.clone()));
     assert_eq!(names(index.page(after, 9, |_| true)), ["c", "a"]);
-    assert_eq!(names(index.page(None, 9, |entry| &*entry.name == "a")), ["a"]);
+    assert_eq!(names(index.page(None, 9, |entry| &*entry.head.name == "a")), ["a"]);
 }
 
 #[tokio::test]

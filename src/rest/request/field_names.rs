@@ -1,4 +1,4 @@
-//! What a field of a manifest is called over REST, in paths and in the API server's sentences.
+//! The names of fields: as a manifest has them, and as REST has them, in paths and in the API server's sentences.
 
 /// A type as it is called in the cluster: an underscore cannot be in its name, and is what services write.
 pub fn type_name(told: &str) -> String {
@@ -14,7 +14,7 @@ pub fn field(path: &str) -> String {
     match first {
         "type" => "task_type".into(),
         "ttlSecondsAfterFinished" => "ttl_seconds".into(),
-        // What is in there is the client's own.
+        // Names within these are the client's own.
         "payload" | "resources" => path,
         _ => format!("{}{}", snake(first), snake(rest)),
     }

@@ -1,7 +1,8 @@
-//! How a request is read: body, path, query and numbers.
+//! How a request is read: its id, key, query and numbers. Bodies of JSON are read in `serving`, as on every port.
 
-pub mod extract;
 pub mod field_names;
-pub mod json;
+pub mod id;
+pub mod key;
 pub mod numbers;
 pub mod page;
+pub mod query;

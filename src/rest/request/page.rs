@@ -1,11 +1,11 @@
-//! Which part of a long list is wanted.
+//! Pages of a long list: how long, and after which cursor.
 
-use crate::rest::problem::{Problem, ProblemType};
+use crate::serving::problem::{Problem, ProblemType};
 
-/// So many at once.
+/// The longest page.
 const MOST: u32 = 1000;
 
-/// How many are wanted at once.
+/// The length of a page.
 pub fn limit(asked: Option<u32>, otherwise: u32, kind: ProblemType) -> Result<u32, Problem> {
     let limit = asked.unwrap_or(otherwise);
     let fits = (1..=MOST).contains(&limit);

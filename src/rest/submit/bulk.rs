@@ -10,18 +10,38 @@ use axum::response::{IntoResponse, Response};
 use futures::stream::{self, StreamExt};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
+use tokio::sync::{Semaphore, SemaphorePermit};
 use utoipa::ToSchema;
 
+use super::Submitter;
 use super::submission::Submission;
-use super::take;
-use crate::rest::app::App;
-use crate::rest::problem::{Problem, ProblemType, Problems};
-use crate::rest::request::extract::Text;
-use crate::rest::request::json;
+use crate::serving::body::Text;
+use crate::serving::json;
+use crate::serving::problem::{Problem, ProblemType, Problems};
 
 const MOST: usize = 1000;
+/// Bulk requests at once, replays of many included: their bodies are large.
+const BULKS: usize = 4;
 /// So many are created at the same time.
 const AT_ONCE: usize = 32;
+
+/// The turns of bulk requests. Requests beyond them are sent away.
+#[derive(Clone)]
+pub struct Bulks(Arc<Semaphore>);
+
+impl Default for Bulks {
+    fn default() -> Self {
+        Self(Arc::new(Semaphore::new(BULKS)))
+    }
+}
+
+impl Bulks {
+    /// A turn, for as long as it is held.
+    pub fn turn(&self) -> Result<SemaphorePermit<'_>, Problem> {
+        let busy = "too many bulk requests at once; send it again in a moment";
+        self.0.try_acquire().map_err(|_| ProblemType::Busy.because(busy))
+    }
+}
 
 /// Many submissions.
 #[derive(Deserialize, ToSchema)]
@@ -33,14 +53,14 @@ pub struct Bulk<'a> {
     tasks: Vec<&'a RawValue>,
 }
 
-/// What became of each.
+/// The outcome of each submission.
 #[derive(Serialize, ToSchema)]
 pub struct BulkOutcome {
     /// In the order of the submissions.
     results: Vec<ItemOutcome>,
 }
 
-/// What became of one: a task_id, or a problem.
+/// The outcome of one: a task_id, or a problem.
 #[derive(Serialize, ToSchema)]
 pub struct ItemOutcome {
     /// Its place among the submissions, from 0.
@@ -55,38 +75,37 @@ pub struct ItemOutcome {
 ///
 /// Up to 1,000. Each has its own outcome; a bad one harms no other.
 #[utoipa::path(post, path = "/api/v1/tasks/bulk", tag = "tasks", request_body = Bulk,
-    responses((status = 207, description = "What became of each.", body = BulkOutcome), Problems))]
-pub async fn submit_many(State(app): State<Arc<App>>, Text(body): Text) -> Result<Response, Problem> {
+    responses((status = 207, description = "The outcome of each.", body = BulkOutcome), Problems))]
+pub async fn submit_many(State(submitter): State<Arc<Submitter>>, Text(body): Text) -> Result<Response, Problem> {
     let Bulk { tasks } = json::json(&body)?;
     if !(1..=MOST).contains(&tasks.len()) {
         return Err(ProblemType::Invalid
             .because(format!("send 1 to {MOST} tasks at once, not {}", tasks.len()))
             .at("tasks"));
     }
-    let outcomes: Vec<_> = tasks.iter().enumerate().map(|(index, text)| outcome(&app, index, text.get())).collect();
+    let outcomes: Vec<_> =
+        tasks.iter().enumerate().map(|(index, text)| outcome(&submitter, index, text.get())).collect();
     let results = stream::iter(outcomes).buffered(AT_ONCE).collect().await;
     Ok((StatusCode::MULTI_STATUS, Json(BulkOutcome { results })).into_response())
 }
 
-/// Only so many are let in at once, before anything of their bodies is in memory.
-pub async fn few_at_once(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
-    match app.bulks.try_acquire() {
-        Ok(_permit) => next.run(request).await,
-        Err(_) => {
-            ProblemType::Busy.because("too many bulk submissions at once; send it again in a moment").into_response()
-        }
+/// Bulk requests take their turn before anything of their bodies is in memory.
+pub async fn few_at_once(State(bulks): State<Bulks>, request: Request, next: Next) -> Response {
+    match bulks.turn() {
+        Ok(_turn) => next.run(request).await,
+        Err(problem) => problem.into_response(),
     }
 }
 
-async fn outcome(app: &App, index: usize, text: &str) -> ItemOutcome {
-    match take_one(app, text).await {
+async fn outcome(submitter: &Submitter, index: usize, text: &str) -> ItemOutcome {
+    match take_one(submitter, text).await {
         Ok(uid) => ItemOutcome { index, task_id: Some(uid), problem: None },
         Err(problem) => ItemOutcome { index, task_id: None, problem: Some(problem) },
     }
 }
 
-async fn take_one(app: &App, text: &str) -> Result<String, Problem> {
+async fn take_one(submitter: &Submitter, text: &str) -> Result<String, Problem> {
     let submission = Submission::read(text)?;
     let key = submission.key()?;
-    take(app, &submission, key).await
+    submitter.take(&submission, key).await
 }

@@ -6,10 +6,12 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
 
-use crate::rest::app::App;
+use crate::rest::api_server::ApiServer;
 use crate::rest::ask::status::Status;
-use crate::rest::problem::{Problem, Problems};
-use crate::rest::request::extract::{Id, unknown_task};
+use crate::rest::find::Finder;
+use crate::rest::index::Index;
+use crate::rest::request::id::{Id, unknown_task};
+use crate::serving::problem::{Problem, Problems};
 
 /// Cancel a task
 ///
@@ -19,15 +21,20 @@ use crate::rest::request::extract::{Id, unknown_task};
     params(("id" = String, Path, description = "The task_id")),
     responses((status = 202, description = "It will be cancelled.", body = Status),
         (status = 200, description = "It is finished already.", body = Status), Problems))]
-pub async fn cancel(State(app): State<Arc<App>>, Id(id): Id) -> Result<(StatusCode, Json<Status>), Problem> {
-    let known = app.find(&id).await?;
+pub async fn cancel(
+    State(finder): State<Arc<Finder>>,
+    State(api): State<ApiServer>,
+    State(index): State<Arc<Index>>,
+    Id(id): Id,
+) -> Result<(StatusCode, Json<Status>), Problem> {
+    let known = finder.find(&id).await?;
     if known.state.is_final() {
-        return Ok((StatusCode::OK, Json(Status::of(&known, &app.index))));
+        return Ok((StatusCode::OK, Json(Status::of(&known, &index))));
     }
-    if !known.cancelled {
-        let task = app.calls.cancel(&known.namespace, &known.name, &known.uid).await?.ok_or_else(unknown_task)?;
-        app.index.task_seen(&task);
+    if !known.is_cancelled {
+        let task = api.cancel(&known.head.namespace, &known.head.name, &known.uid).await?.ok_or_else(unknown_task)?;
+        index.task_seen(&task);
     }
-    let known = app.index.get(&id).unwrap_or(known);
-    Ok((StatusCode::ACCEPTED, Json(Status::of(&known, &app.index))))
+    let known = index.get(&id).unwrap_or(known);
+    Ok((StatusCode::ACCEPTED, Json(Status::of(&known, &index))))
 }

@@ -1,32 +1,34 @@
 //! The manifest that a submission stands for, and the names and digests by which the API server decides who was first.
 
-use std::hash::{BuildHasher, Hasher, RandomState};
-
 use serde_json::{Map, Value, json};
-use sha2::{Digest, Sha256};
 
-fn hash(text: &str) -> String {
-    Sha256::digest(text).iter().map(|byte| format!("{byte:02x}")).collect()
-}
+use crate::core::digest::sha256_hex;
+use crate::serving::problem::{Problem, ProblemType};
 
-/// What a key stands for: the same for the same submission, however it is written.
+/// Hexadecimal digits of a name that a key stands for.
+const KEY_DIGITS: usize = 40;
+
+/// The digest of a request: the same for the same submission, however it is written.
 pub fn digest(spec: &Value) -> String {
     // Objects are sorted, and numbers are settled.
-    hash(&spec.to_string())
+    sha256_hex(spec.to_string())
 }
 
 /// The name that a key stands for, so that the API server decides who was first.
 pub fn name_of_key(namespace: &str, key: &str) -> String {
-    format!("rest-{}", &hash(&format!("{namespace}/{key}"))[..40])
+    format!("rest-{}", &sha256_hex(format!("{namespace}/{key}"))[..KEY_DIGITS])
 }
 
 /// A name that nobody has, and that does not stand in the way of better words about what else is wrong.
-pub fn new_name(kind: &str) -> String {
-    let drawn = RandomState::new().build_hasher().finish();
+pub fn new_name(kind: &str) -> Result<String, Problem> {
+    let drawn = getrandom::u64().map_err(|error| {
+        tracing::error!(%error, "failed to draw random bytes for a name");
+        ProblemType::Busy.because("no name could be drawn for the task; give it a name, or send it again in a moment")
+    })?;
     let stem: String =
         kind.chars().filter(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || *c == '-').take(40).collect();
     let stem = stem.trim_matches('-');
-    format!("{}-{drawn:016x}", if stem.is_empty() { "task" } else { stem })
+    Ok(format!("{}-{drawn:016x}", if stem.is_empty() { "task" } else { stem }))
 }
 
 /// The fields that are there.
@@ -39,7 +41,7 @@ pub fn present(fields: Value) -> Value {
 /// The whole manifest, with annotations of ours.
 pub fn manifest<'a>(
     namespace: &str,
-    name: &Value,
+    name: &str,
     spec: Value,
     annotations: impl IntoIterator<Item = (&'a str, &'a str)>,
 ) -> Value {
@@ -73,8 +75,9 @@ mod tests {
     #[test]
     fn names_are_new_and_fit() {
         let kind = "a".repeat(300);
-        assert_ne!(new_name(&kind), new_name(&kind));
-        assert!(new_name(&kind).len() < 63);
-        assert!(new_name("-.Ü").starts_with("task-"));
+        let name = |kind: &str| new_name(kind).expect("random bytes");
+        assert_ne!(name(&kind), name(&kind));
+        assert!(name(&kind).len() < 63);
+        assert!(name("-.Ü").starts_with("task-"));
     }
 }

@@ -1,6 +1,6 @@
 //! Runs a finished task again, as a new task: POST /api/v1/tasks/{id}/replay.
 //!
-//! What is repeated comes from the archive. The old task is never written to: the new one names it in an
+//! The spec that is repeated comes from the archive. The old task is never written to: the new one names it in an
 //! annotation, and its record names the new one. A replay whose link was not written, for the operator ended in
 //! between, is found again by its name.
 
@@ -15,22 +15,23 @@ use serde::Serialize;
 use serde_json::{Value, json};
 use utoipa::ToSchema;
 
-use super::manifest;
-use super::{Asked, checked, taken};
+use super::Submitter;
+use super::keyed::KeyedRequest;
+use super::manifest::{digest, manifest};
 use crate::api::Task;
 use crate::archive::Record;
 use crate::core::launch::names::ANNOTATION_REPLAY_OF;
-use crate::rest::app;
-use crate::rest::app::App;
-use crate::rest::index::entry::IndexedTask;
-use crate::rest::problem::{Problem, ProblemType, Problems};
-use crate::rest::request::extract::{Id, IdempotencyKey, KeyHeader};
+use crate::rest::find::{Finder, archive_is_away};
+use crate::rest::index::IndexedTask;
+use crate::rest::request::id::Id;
+use crate::rest::request::key::{IdempotencyKey, KeyHeader};
+use crate::serving::problem::{Problem, ProblemType, Problems};
 
 /// So often one task can be replayed.
 const REPLAYS: u32 = 1000;
 /// A name has at most 253 characters; this leaves room for the number.
 const LONGEST_STEM: usize = 245;
-/// What was about that run alone.
+/// The fields of a spec that are about one run alone.
 const OF_ONE_RUN: [&str; 5] = ["runId", "cancel", "suspend", "startAfter", "once"];
 
 /// A task that repeats another.
@@ -55,14 +56,15 @@ pub struct Replayed {
     responses((status = 202, description = "The new task is queued.", body = Replayed,
         headers(("Location" = String, description = "Where it is"))), Problems))]
 pub async fn replay(
-    State(app): State<Arc<App>>,
+    State(finder): State<Arc<Finder>>,
+    State(submitter): State<Arc<Submitter>>,
     Id(id): Id,
     IdempotencyKey(key): IdempotencyKey,
 ) -> Result<Response, Problem> {
-    let known = app.find(&id).await?;
+    let known = finder.find(&id).await?;
     let task_id = match key {
-        Some(key) => with_key(&app, &known, &key).await?,
-        None => again(&app, &finished(&app, &known).await?).await?,
+        Some(key) => submitter.replay_once(&finder, &known, &key).await?,
+        None => submitter.replay(&finished(&finder, &known).await?).await?,
     };
     let location = [(header::LOCATION, format!("/api/v1/tasks/{task_id}"))];
     let body = Json(Replayed { task_id, status: "submitted", replay_of: id });
@@ -70,77 +72,80 @@ pub async fn replay(
 }
 
 /// The record of a task that can be repeated.
-async fn finished(app: &App, known: &IndexedTask) -> Result<Record, Problem> {
+async fn finished(finder: &Finder, known: &IndexedTask) -> Result<Record, Problem> {
     if !known.state.is_final() {
         return Err(ProblemType::NotFinished.because("it is not finished: there is nothing to repeat yet"));
     }
-    app.record_of(known).await
+    finder.record_of(known).await
 }
 
-/// Makes the task that repeats this one, and links the two. Returns its uid.
-pub async fn again(app: &App, record: &Record) -> Result<String, Problem> {
-    let uid = made(app, record).await?;
-    linked(app, &record.summary.uid, uid).await
-}
+impl Submitter {
+    /// Makes the task that repeats this one, and links the two. Returns its uid.
+    pub async fn replay(&self, record: &Record) -> Result<String, Problem> {
+        let uid = self.create_replay(record).await?;
+        self.link(&record.summary.uid, uid).await
+    }
 
-/// The same for a key, which stands for one replay of one task.
-async fn with_key(app: &App, known: &IndexedTask, key: &str) -> Result<String, Problem> {
-    let digest = manifest::digest(&json!({"replayOf": *known.uid}));
-    let asked = Asked { namespace: &known.namespace, key, digest, replay_of: Some(&known.uid) };
-    let uid = asked.once(app, async || spec(app, &finished(app, known).await?).await).await?;
-    linked(app, &known.uid, uid).await
-}
+    /// The same for a key, which stands for one replay of one task.
+    async fn replay_once(&self, finder: &Finder, known: &IndexedTask, key: &str) -> Result<String, Problem> {
+        let digest = digest(&json!({"replayOf": *known.uid}));
+        let request = KeyedRequest { namespace: &known.head.namespace, key, digest, replay_of: Some(&known.uid) };
+        let spec = async || self.spec_of(&finished(finder, known).await?).await;
+        let uid = self.create_once(&request, spec).await?;
+        self.link(&known.uid, uid).await
+    }
 
-async fn linked(app: &App, old: &str, new: String) -> Result<String, Problem> {
-    app.archive.link_replay(old, &new).await.map_err(app::away)?;
-    Ok(new)
-}
+    async fn link(&self, old: &str, new: String) -> Result<String, Problem> {
+        self.archive.link_replay(old, &new).await.map_err(archive_is_away)?;
+        Ok(new)
+    }
 
-async fn made(app: &App, record: &Record) -> Result<String, Problem> {
-    let old = &record.summary;
-    let is_linked = old.replayed_by.is_some();
-    let spec = spec(app, record).await?;
-    for number in 1..=REPLAYS {
-        let name = format!("{}-r{number}", stem(record));
-        // Most names that are taken are known to be, which costs no request.
-        if let Some(other) = app.index.named(&old.namespace, &name) {
-            match other.replay_of.as_deref() == Some(&*old.uid) && !is_linked {
-                true => return Ok(other.uid.to_string()),
-                false => continue,
-            }
-        }
-        let annotation = (ANNOTATION_REPLAY_OF, old.uid.as_str());
-        let manifest = manifest::manifest(&old.namespace, &name.as_str().into(), spec.clone(), [annotation]);
-        match app.calls.create(&old.namespace, &manifest).await {
-            Err(problem) if problem.is(ProblemType::Exists) => {
-                let other = app.calls.task(&old.namespace, &name).await?;
-                if let Some(begun) = other.filter(|other| !is_linked && repeats(other, &old.uid)) {
-                    return taken(app, &begun);
+    async fn create_replay(&self, record: &Record) -> Result<String, Problem> {
+        let old = &record.summary;
+        let is_linked = old.replayed_by.is_some();
+        let spec = self.spec_of(record).await?;
+        for number in 1..=REPLAYS {
+            let name = format!("{}-r{number}", stem(record));
+            // Most names that are taken are known to be, which costs no request.
+            if let Some(other) = self.index.named(&old.namespace, &name) {
+                match other.replay_of.as_deref() == Some(&*old.uid) && !is_linked {
+                    true => return Ok(other.uid.to_string()),
+                    false => continue,
                 }
             }
-            made => return taken(app, &made?),
+            let annotation = (ANNOTATION_REPLAY_OF, old.uid.as_str());
+            let manifest = manifest(&old.namespace, &name, spec.clone(), [annotation]);
+            match self.api.create(&old.namespace, &manifest).await {
+                Err(problem) if problem.is(ProblemType::Exists) => {
+                    let other = self.api.task(&old.namespace, &name).await?;
+                    if let Some(begun) = other.filter(|other| !is_linked && repeats(other, &old.uid)) {
+                        return self.taken(&begun);
+                    }
+                }
+                created => return self.taken(&created?),
+            }
         }
+        Err(ProblemType::Exists.because(format!("it was replayed {REPLAYS} times; replay one of its replays")))
     }
-    Err(ProblemType::Exists.because(format!("it was replayed {REPLAYS} times; replay one of its replays")))
+
+    async fn spec_of(&self, record: &Record) -> Result<Value, Problem> {
+        if record.details.payload_lost {
+            let why = "its payload was not known any more when it was recorded; submit it anew, with its payload";
+            return Err(ProblemType::PayloadGone.because(why));
+        }
+        let mut spec = record.details.spec.clone();
+        if let Some(fields) = spec.as_object_mut() {
+            fields.retain(|name, _| !OF_ONE_RUN.contains(&name.as_str()));
+        }
+        self.validated(spec, &record.summary.namespace).await
+    }
 }
 
 fn repeats(task: &Task, uid: &str) -> bool {
     task.annotations().get(ANNOTATION_REPLAY_OF).is_some_and(|of| of == uid)
 }
 
-async fn spec(app: &App, record: &Record) -> Result<Value, Problem> {
-    if record.details.payload_lost {
-        let why = "its payload was not known any more when it was recorded; submit it anew, with its payload";
-        return Err(ProblemType::PayloadGone.because(why));
-    }
-    let mut spec = record.details.spec.clone();
-    if let Some(fields) = spec.as_object_mut() {
-        fields.retain(|name, _| !OF_ONE_RUN.contains(&name.as_str()));
-    }
-    checked(app, spec, &record.summary.namespace).await
-}
-
-/// What a replay's name begins with. A replay of a replay is called as one of the first task.
+/// The beginning of a replay's name. A replay of a replay is called as one of the first task.
 fn stem(record: &Record) -> &str {
     let name = record.summary.name.as_str();
     let of_replay = name.rsplit_once("-r").filter(|(_, number)| number.parse::<u32>().is_ok());

@@ -1,4 +1,4 @@
-//! A submission: what a body may hold, and the spec that it stands for. Whether its values are right is the API
+//! A submission: the fields that a body may have, and the spec that it stands for. Whether its values are right is the API
 //! server's to say, as it is for a manifest; here only the names of fields are known.
 
 use serde::Deserialize;
@@ -6,11 +6,12 @@ use serde_json::{Map, Value, json};
 use utoipa::ToSchema;
 
 use super::manifest::present;
-use crate::rest::ask::wire::Priority;
-use crate::rest::problem::{Problem, ProblemType};
-use crate::rest::request::extract::key;
+use crate::api::Priority;
 use crate::rest::request::field_names::type_name;
-use crate::rest::request::{json, numbers};
+use crate::rest::request::key::key;
+use crate::rest::request::numbers;
+use crate::serving::json;
+use crate::serving::problem::{Problem, ProblemType};
 
 /// One piece of work to be done.
 #[derive(Debug, Default, Deserialize, ToSchema)]
@@ -22,7 +23,7 @@ pub struct Submission {
     /// A correlation key of yours, opaque to us.
     #[schema(value_type = Option<String>, max_length = 253, example = "kb-42")]
     pub kb_id: Option<Value>,
-    /// What the work is given: any JSON object. At most 32768 bytes as compact JSON unless the type says
+    /// Any JSON object, which the work is given. At most 32768 bytes as compact JSON unless the type says
     /// otherwise. Integers beyond 64 bits are refused: write them as strings.
     #[schema(value_type = Option<Object>, example = json!({"uri": "s3://in/7.pdf"}))]
     pub payload: Option<Value>,
@@ -41,7 +42,7 @@ pub struct Submission {
     /// How failures are tried again; merged field by field with the type's defaults.
     #[serde(default, deserialize_with = "json::object")]
     pub retry: Option<Retry>,
-    /// What the work's container requests and is limited to, within the type's maximum.
+    /// Requests and limits of the work's container, within the type's maximum.
     #[serde(default, deserialize_with = "json::object")]
     pub resources: Option<Resources>,
     /// The task is not started before this time (RFC 3339).
@@ -57,7 +58,7 @@ pub struct Submission {
     /// The name of the resource. Default: one that nobody has. Not together with an idempotency key.
     #[schema(value_type = Option<String>, min_length = 1, max_length = 253)]
     pub name: Option<Value>,
-    /// In a bulk submission, what the Idempotency-Key header is for a single one.
+    /// In a bulk submission, the same as the Idempotency-Key header of a single one.
     #[schema(value_type = Option<String>, min_length = 1, max_length = 255, pattern = "^[!-~]+$")]
     pub idempotency_key: Option<Value>,
 }
@@ -91,10 +92,10 @@ pub struct Retry {
 #[derive(Debug, Default, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Resources {
-    /// What is reserved. Example: {"cpu": "500m", "memory": "256Mi"}.
+    /// Reserved for the work. Example: {"cpu": "500m", "memory": "256Mi"}.
     #[schema(value_type = Option<std::collections::BTreeMap<String, Quantity>>)]
     requests: Option<Value>,
-    /// What is never exceeded. Example: {"memory": "512Mi"}.
+    /// Never exceeded by the work. Example: {"memory": "512Mi"}.
     #[schema(value_type = Option<std::collections::BTreeMap<String, Quantity>>)]
     limits: Option<Value>,
 }
@@ -106,7 +107,7 @@ pub struct Resources {
 struct Quantity(String);
 
 impl Submission {
-    /// Reads a body. What Kubernetes could not carry exactly is refused.
+    /// Reads a body. A number that Kubernetes could not carry exactly is refused.
     pub fn read(text: &str) -> Result<Self, Problem> {
         let submission = json::json(text);
         // An array of as many values would be read as well.
@@ -185,7 +186,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_no_object_is_no_submission() {
+    fn a_body_that_is_no_object_is_no_submission() {
         for text in
             [r#"["work",null,{},null,null,null,null,null,null,null,null,null,null,null]"#, "[]", "5", "\"x\"", " null"]
         {

@@ -100,7 +100,7 @@ async fn a_key_still_stands_for_its_task_when_that_is_gone() {
 }
 
 #[tokio::test]
-async fn what_was_made_over_rest_leaves_the_cluster_after_an_hour_unless_somebody_says_otherwise() {
+async fn a_task_made_over_rest_leaves_the_cluster_after_an_hour_unless_told_otherwise() {
     in_namespace("rest-hour", async |ns| {
         let (_operator, rest) = served_and_held(&ns).await;
         rest.submit(&body_with(json!({"name": "usual"}))).await;
@@ -297,7 +297,7 @@ async fn dead_letters_are_replayed_by_a_filter_each_once() {
 }
 
 #[tokio::test]
-async fn without_an_answer_of_the_archive_nothing_is_called_unknown_and_tasks_in_the_cluster_are_served() {
+async fn while_the_archive_is_away_nothing_is_unknown_and_tasks_in_the_cluster_are_served() {
     in_namespace("rest-archive-down", async |ns| {
         ns.create(&task_type("work")).await;
         let _node = ns.fake_node();
@@ -324,7 +324,7 @@ async fn without_an_answer_of_the_archive_nothing_is_called_unknown_and_tasks_in
 }
 
 #[tokio::test]
-async fn while_the_archive_is_away_a_stream_tells_what_is_known_and_no_end_that_nobody_knows() {
+async fn while_the_archive_is_away_a_stream_tells_what_is_known_and_no_unknown_end() {
     in_namespace("rest-events-away", async |ns| {
         ns.create(&task_type("work")).await;
         let _node = ns.fake_node();

@@ -6,7 +6,7 @@ use harness::*;
 use super::body;
 
 #[tokio::test]
-async fn while_the_cluster_cannot_be_watched_no_id_is_called_unknown_and_what_is_known_is_served() {
+async fn while_the_watch_is_broken_no_id_is_unknown_and_what_is_known_is_served() {
     in_namespace("rest-cut", async |ns| {
         ns.create(&task_type("work")).await;
         ns.create(&task_queue("default", 0)).await;

@@ -58,7 +58,7 @@ async fn the_same_key_with_another_body_is_refused() {
 }
 
 #[tokio::test]
-async fn another_body_under_a_key_that_nobody_could_look_up_is_not_answered_with_the_result_of_the_first() {
+async fn another_body_under_a_key_that_nobody_could_look_up_gets_no_result_of_the_first() {
     in_namespace("rest-key-away", async |ns| {
         ns.create(&task_type("work")).await;
         let node = ns.fake_node();

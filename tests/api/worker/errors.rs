@@ -25,7 +25,7 @@ async fn an_error_that_was_taken_is_judged_though_the_operator_is_killed_at_once
 }
 
 #[tokio::test]
-async fn the_same_error_said_twice_is_written_once_and_exit_code_0_is_success_all_the_same() {
+async fn the_same_error_said_twice_is_written_once_and_exit_code_0_is_still_success() {
     in_namespace("worker-error-0", async |ns| {
         let (node, operator, _) = listening(&ns).await;
         let (_, worker) = at_work(&ns, &node, &operator).await;

@@ -1,4 +1,4 @@
-//! What goes wrong, as RFC 9457 has it: a stable type for programs, a sentence for people, and the field.
+//! Problems, as RFC 9457 has them: a stable type for programs, a sentence for people, and the field.
 
 use std::collections::BTreeMap;
 
@@ -12,7 +12,7 @@ use utoipa::openapi::{ContentBuilder, HeaderBuilder, Ref, RefOr, Response as Api
 /// Seconds after which trying again is worth it.
 const RETRY_AFTER: &str = "1";
 
-/// What kind of problem it is. The list may grow, a type never changes its meaning.
+/// The types of problems. The list may grow, a type never changes its meaning.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ProblemType {
     Syntax,
@@ -95,7 +95,7 @@ impl ProblemType {
     }
 }
 
-/// What went wrong (RFC 9457).
+/// A problem (RFC 9457): why a request was not carried out.
 #[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
 pub struct Problem {
     /// The kind of problem: stable, for programs to act on.
@@ -107,7 +107,7 @@ pub struct Problem {
     pub title: &'static str,
     /// The HTTP status.
     pub status: u16,
-    /// What is wrong this time, and what to do.
+    /// The cause this time, and the remedy.
     pub detail: String,
     /// The field of the request that it is about, such as retry.limit.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -147,7 +147,7 @@ impl IntoResponse for Problem {
     }
 }
 
-/// What any request may be answered with, named once for the OpenAPI document.
+/// The problems that any request may be answered with, named once for the OpenAPI document.
 pub struct Problems;
 
 impl utoipa::IntoResponses for Problems {

@@ -1,4 +1,6 @@
-//! Requests to the API server on behalf of a client, each with a deadline.
+//! Requests to the API server on behalf of a client, each with a deadline; what it refuses is told as a problem.
+
+mod refusal;
 
 use std::time::Duration;
 
@@ -8,20 +10,23 @@ use kube::{Api, Client, Resource};
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
-use super::verdict::{away, refused};
+pub use refusal::away;
+use refusal::refused;
+
 use crate::api::{Task, TaskType};
-use crate::rest::problem::{Problem, ProblemType};
+use crate::serving::problem::{Problem, ProblemType};
 
 /// A client waits for the answer, and has a deadline of its own.
 const DEADLINE: Duration = Duration::from_secs(8);
 /// As whom the API server lists us among a task's managers.
 const MANAGER: &str = "task-manager-rest";
 
-pub struct Calls {
+#[derive(Clone)]
+pub struct ApiServer {
     client: Client,
 }
 
-impl Calls {
+impl ApiServer {
     pub fn new(client: Client) -> Self {
         Self { client }
     }
@@ -61,7 +66,7 @@ impl Calls {
         let params = PatchParams { field_manager: Some(MANAGER.into()), ..PatchParams::default() };
         match within(api.patch(name, &params, &Patch::Merge(change))).await {
             Ok(task) => Ok(Some(task)),
-            // It is no more, or another one has its name.
+            // It is gone, or another task has its name.
             Err(problem) if problem.is(ProblemType::UnknownNamespace) || problem.is(ProblemType::Changed) => Ok(None),
             Err(problem) => Err(problem),
         }

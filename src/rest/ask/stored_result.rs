@@ -1,4 +1,4 @@
-//! A result that the work handed over by PUT: out of the archive, with as few copies in memory as can be.
+//! Results that the work handed over by PUT: out of the archive, with as few copies in memory as can be.
 
 use std::io;
 use std::sync::Arc;
@@ -10,17 +10,21 @@ use axum::response::Response;
 use futures::stream;
 use serde::Serialize;
 use serde_json::json;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
 use utoipa::ToSchema;
 
 use crate::api::{ResultRef, TaskStatus};
-use crate::archive::LargeResult;
-use crate::rest::app::{App, away};
-use crate::rest::problem::{Problem, ProblemType};
+use crate::archive::{Archive, LargeResult};
+use crate::rest::find::archive_is_away;
+use crate::serving::body::is_json;
+use crate::serving::problem::{Problem, ProblemType};
 
-/// How long a client waits for its turn…
+/// Large results that are read at once, each of which is in memory.
+const AT_ONCE: usize = 4;
+/// So long a client waits for its turn.
 const TURN: Duration = Duration::from_secs(5);
-/// …and has to read it all.
+/// So long it has to read the whole result.
 const READ_WITHIN: Duration = Duration::from_secs(120);
 const PIECE: usize = 64 << 10;
 
@@ -37,26 +41,44 @@ impl From<ResultRef> for LargeResultRef {
     }
 }
 
-/// Whether a content type is JSON.
-pub fn is_json(content_type: &str) -> bool {
-    let essence = content_type.split(';').next().unwrap_or_default().trim();
-    essence.eq_ignore_ascii_case("application/json")
+/// The archive's results, a few at once.
+#[derive(Clone)]
+pub struct StoredResults {
+    archive: Archive,
+    /// A turn is held by the answer itself.
+    turns: Arc<Semaphore>,
 }
 
-/// The result of this run, which has ended well. JSON is told as every result is, all else just as it was handed over.
-pub async fn result(app: &App, uid: &str, status: &TaskStatus) -> Result<Response, Problem> {
-    let turn = timeout(TURN, app.larges.clone().acquire_owned()).await;
-    let Ok(Ok(turn)) = turn else {
-        return Err(ProblemType::Busy.because("too many large results are being read; ask again in a moment"));
-    };
-    let run_id = status.run_id.as_deref().unwrap_or_default();
-    // One that did not run, because another had, tells of that one's result.
-    let by_another = status.result_ref.as_ref().and_then(|stored| stored.uid.as_deref());
-    let stored = app.archive.result(by_another.unwrap_or(uid), run_id).await.map_err(away)?;
-    let is_meant = |stored: &LargeResult| by_another.is_some() || stored.attempt == status.attempt;
-    let stored = stored.filter(is_meant).ok_or_else(|| {
-        ProblemType::ResultGone.because("the store does not have this result any more; replay the task to get it again")
-    })?;
+impl StoredResults {
+    pub fn new(archive: Archive) -> Self {
+        Self { archive, turns: Arc::new(Semaphore::new(AT_ONCE)) }
+    }
+
+    /// The result of this run, which has ended well. JSON is told as every result is, all else just as it was handed
+    /// over.
+    pub async fn answer(&self, uid: &str, status: &TaskStatus) -> Result<Response, Problem> {
+        let turn = timeout(TURN, self.turns.clone().acquire_owned()).await;
+        let Ok(Ok(turn)) = turn else {
+            return Err(ProblemType::Busy.because("too many large results are being read; ask again in a moment"));
+        };
+        let stored = self.stored(uid, status).await?;
+        Ok(answer(stored, status, turn))
+    }
+
+    async fn stored(&self, uid: &str, status: &TaskStatus) -> Result<LargeResult, Problem> {
+        let run_id = status.run_id.as_deref().unwrap_or_default();
+        // One that did not run, because another had, tells of that one's result.
+        let by_another = status.result_ref.as_ref().and_then(|stored| stored.uid.as_deref());
+        let stored = self.archive.result(by_another.unwrap_or(uid), run_id).await.map_err(archive_is_away)?;
+        let is_meant = |stored: &LargeResult| by_another.is_some() || stored.attempt == status.attempt;
+        stored.filter(is_meant).ok_or_else(|| {
+            ProblemType::ResultGone
+                .because("the store does not have this result any more; replay the task to get it again")
+        })
+    }
+}
+
+fn answer(stored: LargeResult, status: &TaskStatus, turn: OwnedSemaphorePermit) -> Response {
     let LargeResult { content_type, content, .. } = stored;
     let content = Arc::try_unwrap(content).unwrap_or_else(|shared| (*shared).clone());
     let (before, after) = if is_json(&content_type) { envelope(status) } else { Default::default() };
@@ -74,13 +96,13 @@ pub async fn result(app: &App, uid: &str, status: &TaskStatus) -> Result<Respons
     let kind = HeaderValue::from_str(&content_type).unwrap_or(HeaderValue::from_static("application/octet-stream"));
     headers.insert(header::CONTENT_TYPE, kind);
     headers.insert(header::CONTENT_LENGTH, length.into());
-    // What pods wrote is for programs; a browser is not to make a page of it.
+    // A result is for programs: a browser must not make a page of a text that a pod wrote.
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     headers.insert(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static("sandbox"));
-    Ok(response)
+    response
 }
 
-/// What goes before and after the result of a task that completed.
+/// The JSON before and after the result of a task that completed.
 fn envelope(status: &TaskStatus) -> (Vec<u8>, Vec<u8>) {
     let at = status.finished_at.as_ref().map(|time| time.0);
     let after = at.map_or("}".into(), |at| format!(",\"processed_at\":{}}}", json!(at)));
@@ -106,11 +128,10 @@ mod tests {
             assert_eq!((&told["status"], &told["result"]), (&json!("completed"), &json!([1])));
             assert_eq!(told.get("processed_at"), at.map(|at| json!(at.0)).as_ref());
         }
-        assert!(is_json("application/json") && is_json("Application/JSON; charset=utf-8") && !is_json("text/json"));
     }
 
     #[test]
-    fn what_is_cut_into_pieces_is_whole() {
+    fn the_pieces_of_a_result_are_the_whole_result() {
         let whole: Vec<u8> = (0..200_000_u32).map(|number| number as u8).collect();
         let pieces: Vec<Bytes> = cut(whole.clone().into()).collect();
         assert!(pieces.len() > 2 && pieces.iter().all(|piece| piece.len() <= PIECE) && pieces.concat() == whole);

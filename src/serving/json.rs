@@ -1,4 +1,4 @@
-//! Reads JSON and queries. What cannot be read is a problem that says which field it is, in a plain sentence.
+//! Reads JSON and queries. A text that cannot be read is a problem that names the field, in a plain sentence.
 
 use std::fmt;
 use std::marker::PhantomData;
@@ -9,7 +9,7 @@ use serde::{Deserialize, Deserializer};
 use serde_json::error::Category;
 use serde_path_to_error::{Path, Segment};
 
-use crate::rest::problem::{Problem, ProblemType};
+use super::problem::{Problem, ProblemType};
 
 /// Reads a JSON object, all of it.
 pub fn json<'a, T: Deserialize<'a>>(text: &'a str) -> Result<T, Problem> {
@@ -69,7 +69,7 @@ impl<'de, T: Deserialize<'de>> Visitor<'de> for Object<T> {
     }
 }
 
-/// Reads what stands behind the question mark.
+/// Reads a query, which stands behind the question mark of a path.
 pub fn query<T: DeserializeOwned>(text: &str) -> Result<T, Problem> {
     let pairs = serde_urlencoded::Deserializer::new(form_urlencoded::parse(text.as_bytes()));
     serde_path_to_error::deserialize(pairs)
@@ -98,7 +98,7 @@ fn field(path: &Path, why: &str) -> Option<String> {
     Some(field).filter(|field| !field.is_empty())
 }
 
-/// Of a field that is missing or comes twice there is no path.
+/// The field that is named in words alone: for one that is missing or comes twice there is no path.
 fn told_in_words(why: &str) -> Option<&str> {
     let rest = why.strip_prefix("missing field `").or_else(|| why.strip_prefix("duplicate field `"))?;
     rest.split('`').next()

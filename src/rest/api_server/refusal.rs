@@ -1,14 +1,12 @@
-//! The API server's answers, as REST tells them. Its verdict on a submission is ours.
+//! The API server's refusals, told as problems in the words of the request. Its verdict on a submission is ours.
 
 use kube::core::Status;
 use kube::core::response::StatusCause;
 
-use crate::api::{Reason, Task, TaskTypeSpec};
-use crate::core::launch::policy;
-use crate::rest::problem::{Problem, ProblemType};
 use crate::rest::request::field_names;
+use crate::serving::problem::{Problem, ProblemType};
 
-/// What it said to a manifest or a change that it refused.
+/// The problem with a manifest or a change that the API server refused.
 pub fn refused(status: &Status) -> Problem {
     let causes = status.details.iter().flat_map(|details| &details.causes);
     let causes: Vec<&StatusCause> = causes.collect();
@@ -28,9 +26,9 @@ pub fn refused(status: &Status) -> Problem {
     }
 }
 
-/// It says that some rules could not be looked at because of what else is wrong.
+/// The field of a cause which says that some rules could not be looked at because of what else is wrong.
 const NOT_ABOUT_A_FIELD: &str = "<nil>";
-/// What it begins with where there is a field too many.
+/// The beginning of its message where there is a field too many.
 const UNDECODED: &str = "strict decoding error: ";
 
 fn invalid(status: &Status, causes: &[&StatusCause]) -> Problem {
@@ -40,7 +38,7 @@ fn invalid(status: &Status, causes: &[&StatusCause]) -> Problem {
     let undecoded = status.message.split_once(UNDECODED).map_or(status.message.as_str(), |(_, why)| why);
     let detail = if told.is_empty() { field_names::sentence(undecoded) } else { told.join("; ") };
     let field = causes.iter().map(|cause| cause.field.as_str()).find(|field| !field.is_empty());
-    // Of what is not in the schema it names the field in its sentence only.
+    // A field that is not in the schema is named in its sentence only.
     let field = field.or_else(|| Some(undecoded.strip_prefix("unknown field \"")?.split_once('"')?.0));
     let problem = ProblemType::Invalid.because(detail);
     match field {
@@ -49,7 +47,8 @@ fn invalid(status: &Status, causes: &[&StatusCause]) -> Problem {
     }
 }
 
-/// What it shows of a value that a rule of ours refuses: nothing, or that it is an object. The rule's words say more.
+/// How its sentence begins where a rule of ours refuses a value: nothing of the value, or that it is an object. The
+/// rule's words say more.
 const NO_VALUE: [&str; 2] = ["Invalid value: \"\": ", "Invalid value: \"object\": "];
 
 fn told(cause: &StatusCause) -> String {
@@ -59,22 +58,10 @@ fn told(cause: &StatusCause) -> String {
     if cause.field.is_empty() || message.contains(&field) { message } else { format!("{field}: {message}") }
 }
 
-/// It did not answer, or could not.
+/// The API server did not answer, or could not.
 pub fn away() -> Problem {
     ProblemType::ApiServer
         .because("the Kubernetes API server did not answer as it should; send the request again in a moment")
-}
-
-/// Two of the refusals that are ours: what a type allows is no matter of a schema.
-pub fn own(task: &Task, kind: &TaskTypeSpec) -> Option<Problem> {
-    let refusal = policy::refusal(task, kind)?;
-    let message = field_names::sentence(&refusal.message);
-    Some(if refusal.reason == Reason::PayloadTooLarge {
-        ProblemType::PayloadTooLarge.because(message).at("payload")
-    } else {
-        let field = message.split([' ', ':']).next().unwrap_or_default().to_owned();
-        ProblemType::AboveMaximum.because(message).at(field)
-    })
 }
 
 #[cfg(test)]
@@ -110,7 +97,7 @@ mod tests {
     }
 
     #[test]
-    fn a_value_that_is_not_shown_is_not_spoken_of() {
+    fn a_value_that_is_not_shown_is_not_told_of() {
         let message = "Invalid value: \"\": write a quantity, in place of \"-5Mi\"";
         let cause =
             json!({"reason": "FieldValueInvalid", "field": "spec.resources.limits[memory]", "message": message});

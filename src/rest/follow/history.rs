@@ -3,18 +3,22 @@
 //! misses a state, on whichever replica they read.
 
 use crate::api::State;
-use crate::rest::index::entry::IndexedTask;
+use crate::core::digest::sha256_hex;
+use crate::rest::index::IndexedTask;
 
-/// A state in a task's story. Each attempt is one step in and, if it is tried again, one step back.
+/// Hexadecimal digits by which a run is told from another.
+const RUN_DIGITS: usize = 8;
+
+/// A step in a task's life. Each attempt is one step into `Processing` and, if it is tried again, one back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Chapter {
+pub struct Step {
     pub state: State,
     /// Launches so far.
     pub attempt: i32,
 }
 
-impl Chapter {
-    fn step(self) -> i64 {
+impl Step {
+    fn number(self) -> i64 {
         let attempt = i64::from(self.attempt.max(0));
         match self.state {
             State::Queued => 2 * attempt,
@@ -23,43 +27,43 @@ impl Chapter {
         }
     }
 
-    /// What every task goes through at this step before it ends.
-    fn at(step: i64) -> Self {
-        let state = if step % 2 == 0 { State::Queued } else { State::Processing };
-        Self { state, attempt: i32::try_from((step + 1) / 2).unwrap_or(i32::MAX) }
+    /// The step of this number, which every task takes before it ends.
+    fn at(number: i64) -> Self {
+        let state = if number % 2 == 0 { State::Queued } else { State::Processing };
+        Self { state, attempt: i32::try_from((number + 1) / 2).unwrap_or(i32::MAX) }
     }
 }
 
 /// How far a reader is: in which run, and at which step of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Place {
+pub struct Cursor {
     /// Of the run's id, which may hold anything and be used again, and of when the run began.
-    run: u32,
+    run: String,
     step: i64,
     state: State,
 }
 
-impl Place {
-    pub fn of(entry: &IndexedTask) -> Self {
-        let chapter = Chapter { state: entry.state, attempt: entry.attempt };
-        let run = format!("{} {}", entry.began().as_microsecond(), entry.run_id);
-        Self { run: checksum(&run), step: chapter.step(), state: entry.state }
+impl Cursor {
+    pub fn of(known: &IndexedTask) -> Self {
+        let step = Step { state: known.state, attempt: known.head.attempt };
+        let run = format!("{} {}", known.began().as_microsecond(), known.run_id);
+        Self { run: sha256_hex(run)[..RUN_DIGITS].to_owned(), step: step.number(), state: known.state }
     }
 
-    fn with(&self, chapter: Chapter) -> Self {
-        Self { run: self.run, step: chapter.step(), state: chapter.state }
+    fn with(&self, step: Step) -> Self {
+        Self { run: self.run.clone(), step: step.number(), state: step.state }
     }
 
     /// As the id of an event, with the version of the task that it was told from: so a replica that is not so far yet
     /// sees that it tells a reader nothing new.
     pub fn id(&self, version: u64) -> String {
-        format!("{:08x}.{}.{}.{version}", self.run, self.step, self.state)
+        format!("{}.{}.{}.{version}", self.run, self.step, self.state)
     }
 
-    /// A Last-Event-ID's place and version; `None` where it is none of ours.
+    /// A Last-Event-ID's cursor and version; `None` where it is none of ours.
     pub fn read(id: &str) -> Option<(Self, u64)> {
         let mut parts = id.splitn(4, '.');
-        let run = u32::from_str_radix(parts.next()?, 16).ok()?;
+        let run = parts.next().filter(|run| run.len() == RUN_DIGITS)?.to_owned();
         let step = parts.next()?.parse().ok()?;
         let state = serde_json::from_value(parts.next()?.into()).ok()?;
         let version = parts.next()?.parse().ok()?;
@@ -70,11 +74,11 @@ impl Place {
 /// More states than these are not told after one another: the first of them are long past.
 const MOST_STEPS: i64 = 200;
 
-/// What is to be told to a reader who is at `before`, each with its place; the last one is how the task stands.
+/// The steps that a reader at `before` is to be told of, each with its cursor; the last one is how the task stands.
 /// Empty when the reader knows that.
-pub fn since(before: Option<&Place>, entry: &IndexedTask) -> Vec<(Place, Chapter)> {
-    let now = Place::of(entry);
-    let last = (now.clone(), Chapter { state: entry.state, attempt: entry.attempt });
+pub fn since(before: Option<&Cursor>, known: &IndexedTask) -> Vec<(Cursor, Step)> {
+    let now = Cursor::of(known);
+    let last = (now.clone(), Step { state: known.state, attempt: known.head.attempt });
     let Some(before) = before.filter(|before| before.run == now.run && before.step <= now.step) else {
         return vec![last];
     };
@@ -84,15 +88,10 @@ pub fn since(before: Option<&Place>, entry: &IndexedTask) -> Vec<(Place, Chapter
     let end = last.1;
     // The end of a run that was never launched again follows what comes before it, with one step less.
     let missed = (before.step + 1).max(now.step - MOST_STEPS)..now.step;
-    let missed = missed.map(Chapter::at).filter(|chapter| chapter.attempt <= end.attempt);
-    let missed = missed
-        .filter(|chapter| !(end.state.is_final() && chapter.state == State::Queued && chapter.attempt == end.attempt));
-    missed.map(|chapter| (now.with(chapter), chapter)).chain([last.clone()]).collect()
-}
-
-/// FNV-1a: short, and the same on every replica.
-fn checksum(text: &str) -> u32 {
-    text.bytes().fold(0x811c_9dc5, |hash, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193))
+    let missed = missed.map(Step::at).filter(|step| step.attempt <= end.attempt);
+    let missed =
+        missed.filter(|step| !(end.state.is_final() && step.state == State::Queued && step.attempt == end.attempt));
+    missed.map(|step| (now.with(step), step)).chain([last.clone()]).collect()
 }
 
 #[cfg(test)]
@@ -108,8 +107,8 @@ mod tests {
         IndexedTask::of(&task, None, None)
     }
 
-    fn told(before: Option<&Place>, entry: &IndexedTask) -> Vec<(State, i32)> {
-        since(before, entry).into_iter().map(|(_, chapter)| (chapter.state, chapter.attempt)).collect()
+    fn told(before: Option<&Cursor>, entry: &IndexedTask) -> Vec<(State, i32)> {
+        since(before, entry).into_iter().map(|(_, step)| (step.state, step.attempt)).collect()
     }
 
     #[test]
@@ -119,12 +118,12 @@ mod tests {
 
     #[test]
     fn what_a_reader_missed_is_told_in_order() {
-        let queued = Place::of(&entry("1", State::Queued, 0));
+        let queued = Cursor::of(&entry("1", State::Queued, 0));
         assert_eq!(
             told(Some(&queued), &entry("1", State::Completed, 2)),
             [(State::Processing, 1), (State::Queued, 1), (State::Processing, 2), (State::Completed, 2)]
         );
-        let processing = Place::of(&entry("1", State::Processing, 1));
+        let processing = Cursor::of(&entry("1", State::Processing, 1));
         assert_eq!(told(Some(&processing), &entry("1", State::Failed, 1)), [(State::Failed, 1)]);
         assert_eq!(told(Some(&queued), &entry("1", State::Cancelled, 0)), [(State::Cancelled, 0)]);
     }
@@ -133,7 +132,7 @@ mod tests {
     fn who_knows_the_present_is_told_nothing() {
         for state in [State::Queued, State::Processing, State::Completed] {
             let entry = entry("1", state, 1);
-            assert_eq!(told(Some(&Place::of(&entry)), &entry), []);
+            assert_eq!(told(Some(&Cursor::of(&entry)), &entry), []);
         }
     }
 
@@ -145,7 +144,7 @@ mod tests {
             task.status = Some(TaskStatus { state: State::Completed, attempt: 1, queued_at, ..TaskStatus::default() });
             IndexedTask::of(&task, None, None)
         };
-        let first = Place::of(&run("2026-01-01T00:00:00Z"));
+        let first = Cursor::of(&run("2026-01-01T00:00:00Z"));
         assert_eq!(told(Some(&first), &run("2026-01-01T00:00:00Z")), []);
         assert_eq!(told(Some(&first), &run("2026-01-02T00:00:00Z")), [(State::Completed, 1)]);
     }
@@ -155,30 +154,30 @@ mod tests {
         let mut task = Task::new("t", TaskSpec::default());
         let created: Timestamp = "2026-01-01T00:00:00Z".parse().expect("a time");
         task.metadata.creation_timestamp = Some(Time(created));
-        let untouched = Place::of(&IndexedTask::of(&task, None, None));
+        let untouched = Cursor::of(&IndexedTask::of(&task, None, None));
         task.status = Some(TaskStatus { queued_at: Some(MicroTime(created)), ..TaskStatus::default() });
         assert_eq!(told(Some(&untouched), &IndexedTask::of(&task, None, None)), []);
     }
 
     #[test]
     fn another_run_and_a_slot_given_back_begin_with_the_present() {
-        let before = Place::of(&entry("1", State::Processing, 2));
+        let before = Cursor::of(&entry("1", State::Processing, 2));
         assert_eq!(told(Some(&before), &entry("2", State::Queued, 0)), [(State::Queued, 0)]);
         assert_eq!(told(Some(&before), &entry("1", State::Queued, 1)), [(State::Queued, 1)]);
     }
 
     #[test]
-    fn a_place_is_read_as_it_was_written_and_nothing_else_is() {
-        let place = Place::of(&entry("a b\n", State::Failed, 7));
-        assert_eq!(Place::read(&place.id(12)), Some((place, 12)));
+    fn a_cursor_is_read_as_it_was_written_and_nothing_else_is() {
+        let cursor = Cursor::of(&entry("a b\n", State::Failed, 7));
+        assert_eq!(Cursor::read(&cursor.id(12)), Some((cursor, 12)));
         for other in ["", "7", "x.1.Queued.1", "00000000.1.Nothing.1", "00000000.x.Queued.1", "00000000.1.Queued"] {
-            assert_eq!(Place::read(other), None, "{other}");
+            assert_eq!(Cursor::read(other), None, "{other}");
         }
     }
 
     #[test]
-    fn a_story_of_many_attempts_is_told_from_where_it_is_not_long_past() {
-        let queued = Place::of(&entry("1", State::Queued, 0));
+    fn a_life_of_many_attempts_is_told_from_where_it_is_not_long_past() {
+        let queued = Cursor::of(&entry("1", State::Queued, 0));
         assert!(told(Some(&queued), &entry("1", State::Failed, i32::MAX)).len() <= 201);
     }
 }
