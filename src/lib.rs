@@ -139,6 +139,24 @@ mod structure {
     }
 
     #[test]
+    fn the_files_that_the_documents_name_exist() {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+        for document in ["ARCHITECTURE.md", "CONTRIBUTING.md"] {
+            let text = fs::read_to_string(root.join(document)).expect("a document");
+            let is_path = |word: &&str| {
+                let is_of_a_path = |c: char| c.is_ascii_alphanumeric() || "/._-".contains(c);
+                word.contains('/') && !word.starts_with('/') && word.chars().all(is_of_a_path)
+            };
+            let paths: Vec<_> = text.split('`').skip(1).step_by(2).filter(is_path).collect();
+            assert!(paths.len() > 10, "{document} names {} files", paths.len());
+            for path in paths.into_iter().filter(|path| !path.starts_with("target/")) {
+                let places = [root.join(path), root.join("src").join(path)];
+                assert!(places.iter().any(|place| place.exists()), "{document} names {path}, which is not there");
+            }
+        }
+    }
+
+    #[test]
     fn dependencies_point_one_way() {
         for (part, allowed) in MAY_USE {
             for (path, text) in sources(part) {
