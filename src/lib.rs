@@ -157,6 +157,14 @@ mod structure {
     }
 
     #[test]
+    fn every_part_of_the_product_is_looked_at() {
+        let this = include_str!("lib.rs");
+        let declared = this.lines().filter_map(|line| line.strip_prefix("pub mod ")?.strip_suffix(';'));
+        let missing: Vec<_> = declared.filter(|part| !ALL.contains(part)).collect();
+        assert_eq!(missing, Vec::<&str>::new(), "parts whose direction nobody checks");
+    }
+
+    #[test]
     fn dependencies_point_one_way() {
         for (part, allowed) in MAY_USE {
             for (path, text) in sources(part) {

@@ -80,7 +80,6 @@ pub async fn run_with(client: Client, options: RunOptions, shutdown: Cancellatio
         watches: watches.clone(),
         archive: archive.clone(),
         live: live.clone(),
-        metrics: metrics.clone(),
         over: shutdown.clone(),
     };
     let for_workers = workers::Sources {

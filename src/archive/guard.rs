@@ -2,9 +2,9 @@
 //! deadline. An archive that takes some records is busy, not down. Logs once that it is down and once that it is
 //! back.
 
-use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep, timeout};
 
@@ -54,7 +54,7 @@ impl Guard {
         let began = Instant::now();
         let put = self.archive.put(record).await;
         match &put {
-            Ok(()) => *self.taken.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now()),
+            Ok(()) => *self.taken.lock() = Some(Instant::now()),
             // Another record was stored meanwhile, so the archive is busy and not down.
             Err(error) if error.is_temporary() && self.has_taken_since(began) => {}
             Err(error) if error.is_temporary() => self.found(Err(error.clone())),
@@ -67,7 +67,7 @@ impl Guard {
     }
 
     fn has_taken_since(&self, began: Instant) -> bool {
-        self.taken.lock().unwrap_or_else(PoisonError::into_inner).is_some_and(|taken| taken >= began)
+        self.taken.lock().is_some_and(|taken| taken >= began)
     }
 
     /// Runs another call. Where that gets no answer, many calls at once may be the reason, so a probe decides whether

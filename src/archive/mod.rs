@@ -41,7 +41,7 @@ const READ_CONNECTIONS: u32 = 4;
 pub struct Options {
     /// The deadline of a call.
     pub deadline: Duration,
-    /// Connections to PostgreSQL that write at once; SQLite has one read_write at a time.
+    /// Connections to PostgreSQL that write at once; SQLite has one writer at a time.
     pub connections: u32,
 }
 

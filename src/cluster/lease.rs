@@ -65,7 +65,7 @@ pub struct Election {
 /// The outcome of a look at the Lease.
 enum Look {
     Ours,
-    /// It is somebody else's: by whom it was last renewed, and when.
+    /// Somebody else holds it. The mark changes with each renewal.
     Taken(String),
     /// It is older than it was, or gone: the cluster was restored from a backup.
     WentBack,

@@ -151,7 +151,7 @@ impl Term {
         parts.until_shutdown(watch::run(sources, intake));
         parts.until_shutdown(watch::namespaces::run(client, scope, cache.clone()));
         parts.until_shutdown(watch::classes::run(calls.reads.clone(), classes));
-        parts.until_shutdown(record::waiting::run(records, cache.clone(), wake.clone()));
+        parts.until_shutdown(record::wake_when_back::run(records, cache.clone(), wake.clone()));
         parts.once_known(tell(ready));
         parts.once_known(record::retention::run(archive.archive().clone(), retention));
         parts.once_known(reports::run(reporting, wake, shutdown.clone()));

@@ -36,7 +36,6 @@ use crate::archive::Archive;
 use crate::cluster::calls::Reads;
 use crate::cluster::watch::Watches;
 use crate::live::{Live, Uid};
-use crate::metrics::Metrics;
 use crate::serving::listener;
 use crate::serving::listener::ListenError;
 
@@ -56,7 +55,6 @@ pub struct Sources {
     pub archive: Archive,
     /// The reports of the work that runs.
     pub live: Arc<Live>,
-    pub metrics: Arc<Metrics>,
     /// Cancelled when the operator stops.
     pub over: CancellationToken,
 }
@@ -65,7 +63,7 @@ pub struct Sources {
 /// `ready` is told when the index knows the tasks that were there at the beginning.
 pub fn serve(options: Options, sources: Sources, ready: Sender<bool>) -> Result<impl Future<Output = ()>, ListenError> {
     let Options { addr, namespaces } = options;
-    let Sources { client, watches, archive, live, metrics: _, over } = sources;
+    let Sources { client, watches, archive, live, over } = sources;
     let listener = listener::listen(addr, "--http-addr")?;
     let index = Arc::new(Index::new(live.clone()));
     let app = App::new(client.clone(), archive, index.clone(), &namespaces, over.clone());

@@ -15,17 +15,17 @@ use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use tokio::time::timeout;
 
-use super::Desk;
+use super::WorkerApi;
 use super::peer::Peer;
 use super::upload::check_length;
 use crate::serving::problem::{Problem, ProblemType};
 
 /// To reach the one that leads.
 const CONNECT: Duration = Duration::from_secs(2);
-/// For the whole answer's head, the body of a large result on its way there included.
+/// Until the head of the answer has come; sending a large result counts too.
 const ANSWER: Duration = Duration::from_secs(90);
 const IDLE: Duration = Duration::from_secs(5);
-/// One that does not lead either hands nothing on.
+/// Marks a forwarded request, so that it is forwarded only once.
 const FORWARDED: HeaderName = HeaderName::from_static("x-task-manager-forwarded");
 /// They speak of one connection.
 const OF_A_CONNECTION: [HeaderName; 7] = [
@@ -47,11 +47,11 @@ pub fn client() -> HttpClient {
     Client::builder(TokioExecutor::new()).timer(TokioTimer::new()).pool_idle_timeout(IDLE).build(connector)
 }
 
-pub async fn or_here(State(desk): State<Arc<Desk>>, request: Request, next: Next) -> Response {
-    let peer = desk.peers.borrow().clone();
+pub async fn or_here(State(api): State<Arc<WorkerApi>>, request: Request, next: Next) -> Response {
+    let peer = api.peers.borrow().clone();
     match peer {
-        Some(peer) if !desk.live.is_taking() && !request.headers().contains_key(FORWARDED) => {
-            forward(&desk.client, &peer, request).await.unwrap_or_else(IntoResponse::into_response)
+        Some(peer) if !api.live.is_taking() && !request.headers().contains_key(FORWARDED) => {
+            forward(&api.client, &peer, request).await.unwrap_or_else(IntoResponse::into_response)
         }
         // It is taken here, or answered that nobody leads.
         _ => next.run(request).await,

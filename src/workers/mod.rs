@@ -51,7 +51,7 @@ const BODY: usize = 16 << 10;
 const ATTEMPT: HeaderName = HeaderName::from_static("task-attempt");
 
 /// The parts that all handlers share.
-struct Desk {
+struct WorkerApi {
     live: Arc<Live>,
     archive: Archive,
     reviews: Reviews,
@@ -86,14 +86,14 @@ pub fn serve(addr: SocketAddr, sources: Sources) -> Result<impl Future<Output = 
     let listener = listener::listen(addr, "--worker-addr")?;
     let over = sources.over.clone();
     Ok(async move {
-        tracing::info!(worker = %addr, "work is listened to");
+        tracing::info!(worker = %addr, "the worker port is served");
         listener::serve(listener, router(sources), over).await;
     })
 }
 
 fn router(sources: Sources) -> Router {
     let Sources { client, archive, live, me, peers, over } = sources;
-    let desk = Arc::new(Desk {
+    let api = Arc::new(WorkerApi {
         live,
         archive,
         reviews: Reviews::new(client),
@@ -110,27 +110,27 @@ fn router(sources: Sources) -> Router {
         .route("/worker/v1/progress", post(reports::progress))
         .route("/worker/v1/error", post(reports::error))
         .route("/worker/v1/result", put(upload::result))
-        .layer(middleware::from_fn_with_state(desk.clone(), forward::or_here))
+        .layer(middleware::from_fn_with_state(api.clone(), forward::or_here))
         .layer(middleware::from_fn(linger::when_refused))
         .route(stream::PATH, get(stream::tell))
         .fallback(async || {
             ProblemType::NoSuchPath.because("POST to /worker/v1/progress or /error, or PUT /worker/v1/result")
         })
         .method_not_allowed_fallback(not_served)
-        .layer(middleware::from_fn_with_state(desk.clone(), bounded))
+        .layer(middleware::from_fn_with_state(api.clone(), bounded))
         .layer(DefaultBodyLimit::max(BODY))
-        .with_state(desk)
+        .with_state(api)
 }
 
-async fn bounded(State(desk): State<Arc<Desk>>, request: Request, next: Next) -> Response {
-    run_within(&desk.requests, request, next).await
+async fn bounded(State(api): State<Arc<WorkerApi>>, request: Request, next: Next) -> Response {
+    run_within(&api.requests, request, next).await
 }
 
 /// The pod that calls, by its token.
-impl FromRequestParts<Arc<Desk>> for Reporter {
+impl FromRequestParts<Arc<WorkerApi>> for Reporter {
     type Rejection = Problem;
 
-    async fn from_request_parts(parts: &mut Parts, desk: &Arc<Desk>) -> Result<Self, Problem> {
+    async fn from_request_parts(parts: &mut Parts, api: &Arc<WorkerApi>) -> Result<Self, Problem> {
         let mut given = parts.headers.get_all(header::AUTHORIZATION).iter();
         let (Some(value), None) = (given.next(), given.next()) else {
             return Err(
@@ -143,7 +143,7 @@ impl FromRequestParts<Arc<Desk>> for Reporter {
         let token =
             token.ok_or_else(|| ProblemType::NoToken.because("the Authorization header is not a bearer token"))?;
         let attempt = named_attempt(&parts.headers)?;
-        Ok(Self { attempt, ..desk.reviews.reporter(token).await? })
+        Ok(Self { attempt, ..api.reviews.reporter(token).await? })
     }
 }
 
@@ -159,12 +159,12 @@ fn named_attempt(headers: &HeaderMap) -> Result<Option<i32>, Problem> {
 }
 
 impl From<NotTaken> for Problem {
-    fn from(deaf: NotTaken) -> Self {
-        let kind = match deaf {
+    fn from(refusal: NotTaken) -> Self {
+        let kind = match refusal {
             NotTaken::NobodyLeads | NotTaken::NotNow(_) => ProblemType::NotTaken,
             NotTaken::Stranger => ProblemType::NotYourTask,
             NotTaken::Over => ProblemType::AttemptOver,
         };
-        kind.because(deaf.to_string())
+        kind.because(refusal.to_string())
     }
 }

@@ -6,7 +6,7 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use serde::Deserialize;
 
-use super::Desk;
+use super::WorkerApi;
 use crate::core::attempt::reports;
 use crate::core::attempt::reports::{InvalidReport, Report};
 use crate::live::Reporter;
@@ -35,21 +35,21 @@ pub(super) struct Error {
 
 pub(super) async fn progress(
     reporter: Reporter,
-    State(desk): State<Arc<Desk>>,
+    State(api): State<Arc<WorkerApi>>,
     Body(body): Body<Progress>,
 ) -> Result<StatusCode, Problem> {
     let progress = reports::progress(body.percent, body.done, body.total, body.message.as_deref())?;
-    desk.live.take(&reporter, Report::Progress(progress)).await?;
+    api.live.take(&reporter, Report::Progress(progress)).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
 pub(super) async fn error(
     reporter: Reporter,
-    State(desk): State<Arc<Desk>>,
+    State(api): State<Arc<WorkerApi>>,
     Body(body): Body<Error>,
 ) -> Result<StatusCode, Problem> {
     let error = reports::error(body.type_.as_deref(), body.message.as_deref(), body.retryable)?;
-    desk.live.take(&reporter, Report::Error(error)).await?;
+    api.live.take(&reporter, Report::Error(error)).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 

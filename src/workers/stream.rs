@@ -16,7 +16,7 @@ use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::{OwnedSemaphorePermit, watch};
 use tokio::time::{sleep, timeout};
 
-use super::Desk;
+use super::WorkerApi;
 use super::forward::{HttpClient, client};
 use super::peer::Peer;
 use crate::core::attempt::reports::Reports;
@@ -34,18 +34,18 @@ const PAUSE: Duration = Duration::from_secs(1);
 const LINE: usize = 16 << 10;
 
 /// The one that leads tells another replica.
-pub(super) async fn tell(State(desk): State<Arc<Desk>>, headers: HeaderMap) -> Result<Response, Problem> {
+pub(super) async fn tell(State(api): State<Arc<WorkerApi>>, headers: HeaderMap) -> Result<Response, Problem> {
     let given = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
     let key = given.and_then(|value| value.strip_prefix("Bearer ")).unwrap_or_default();
-    if !desk.me.as_ref().is_some_and(|me| me.is_opened_by(key)) {
+    if !api.me.as_ref().is_some_and(|me| me.is_opened_by(key)) {
         return Err(ProblemType::NoToken.because("this is for the other replicas of the operator"));
     }
-    if !desk.live.is_taking() {
+    if !api.live.is_taking() {
         return Err(ProblemType::NotTaken.because("this replica does not lead"));
     }
-    let permit = desk.followers.clone().try_acquire_owned();
+    let permit = api.followers.clone().try_acquire_owned();
     let permit = permit.map_err(|_| ProblemType::Busy.because("too many replicas follow; ask again in a moment"))?;
-    let teller = Teller { news: desk.live.news(), live: desk.live.clone(), begun: false, desk, _permit: permit };
+    let teller = Teller { news: api.live.news(), live: api.live.clone(), begun: false, api, _permit: permit };
     let lines = stream::unfold(teller, |mut teller| async {
         let lines = teller.next().await?;
         Some((Ok::<_, Infallible>(Bytes::from(lines)), teller))
@@ -57,7 +57,7 @@ struct Teller {
     live: Arc<Live>,
     news: Receiver<Uid>,
     begun: bool,
-    desk: Arc<Desk>,
+    api: Arc<WorkerApi>,
     _permit: OwnedSemaphorePermit,
 }
 
@@ -67,7 +67,7 @@ impl Teller {
         if !std::mem::replace(&mut self.begun, true) {
             return Some(self.all());
         }
-        let news = self.desk.over.run_until_cancelled(timeout(HEARTBEAT, self.news.recv())).await?;
+        let news = self.api.over.run_until_cancelled(timeout(HEARTBEAT, self.news.recv())).await?;
         if !self.live.is_taking() {
             return None;
         }
@@ -115,7 +115,7 @@ async fn listen(client: &HttpClient, peer: &Peer, live: &Live) -> &'static str {
     let Ok(request) = request else { return "its address is none" };
     let Ok(Ok(answer)) = timeout(SILENCE, client.request(request)).await else { return "it does not answer" };
     if !answer.status().is_success() {
-        return "it tells nothing";
+        return "it was silent for too long";
     }
     let mut body = answer.into_body();
     let mut rest = Vec::new();

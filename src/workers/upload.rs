@@ -11,7 +11,7 @@ use jiff::Timestamp;
 use serde::de::IgnoredAny;
 use tokio::time::timeout;
 
-use super::Desk;
+use super::WorkerApi;
 use crate::api::ResultRef;
 use crate::archive::{Error, LARGEST_RESULT, LONGEST_TYPE, LargeResult};
 use crate::core::attempt::reports::Report;
@@ -26,14 +26,14 @@ const SOMETHING: Duration = Duration::from_secs(10);
 
 pub(super) async fn result(
     reporter: Reporter,
-    State(desk): State<Arc<Desk>>,
+    State(api): State<Arc<WorkerApi>>,
     headers: HeaderMap,
     body: Body,
 ) -> Result<StatusCode, Problem> {
-    let attempt = desk.live.attempt_of(&reporter).await?;
+    let attempt = api.live.attempt_of(&reporter).await?;
     let content_type = content_type(&headers)?;
     check_length(&headers)?;
-    let (Some(_turn), Ok(_permit)) = (Turn::of(&desk, &reporter), desk.uploads.try_acquire()) else {
+    let (Some(_turn), Ok(_permit)) = (Turn::of(&api, &reporter), api.uploads.try_acquire()) else {
         return Err(ProblemType::Busy
             .because("too many results are on their way, or one of this pod; send it again in a moment"));
     };
@@ -43,33 +43,33 @@ pub(super) async fn result(
     }
     let stored = ResultRef { content_type: content_type.clone(), bytes: content.len() as i64, uid: None };
     // A late report does not overwrite what came in the meantime.
-    if desk.live.attempt_of(&reporter).await? != attempt {
+    if api.live.attempt_of(&reporter).await? != attempt {
         return Err(NotTaken::Over.into());
     }
     let content = Arc::new(content);
     let (began, number) = (attempt.began, attempt.attempt);
     let result = LargeResult { began, attempt: number, content_type, content, stored_at: Timestamp::now() };
-    desk.archive.put_result(&attempt.uid, &attempt.run_id, &result).await.map_err(not_stored)?;
-    desk.live.take(&reporter, Report::Result(stored)).await?;
+    api.archive.put_result(&attempt.uid, &attempt.run_id, &result).await.map_err(not_stored)?;
+    api.live.take(&reporter, Report::Result(stored)).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
 /// One result of each pod at a time, so that none keeps the others from handing over theirs.
 struct Turn<'a> {
-    desk: &'a Desk,
+    api: &'a WorkerApi,
     pod: String,
 }
 
 impl<'a> Turn<'a> {
-    fn of(desk: &'a Desk, reporter: &Reporter) -> Option<Self> {
+    fn of(api: &'a WorkerApi, reporter: &Reporter) -> Option<Self> {
         let pod = reporter.uid.clone();
-        desk.uploading.lock().insert(pod.clone()).then(|| Self { desk, pod })
+        api.uploading.lock().insert(pod.clone()).then(|| Self { api, pod })
     }
 }
 
 impl Drop for Turn<'_> {
     fn drop(&mut self) {
-        self.desk.uploading.lock().remove(&self.pod);
+        self.api.uploading.lock().remove(&self.pod);
     }
 }
 

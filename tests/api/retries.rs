@@ -19,7 +19,7 @@ async fn two_failures_then_success_leave_a_record_of_each() {
         let (node, _operator) = set(&ns, &[]).await;
         let tasks = ns.record::<Task>().await;
         node.script("flaky", [Outcome::exit(1), Outcome::Exit(2, Some("no space\nleft".into())), Outcome::succeed()]);
-        let retry = Retry { initial_seconds: Some(2), factor: Some(2.0), ..Retry::default() };
+        let retry = Retry { initial_seconds: Some(5), factor: Some(1.2), ..Retry::default() };
         ns.create(&task("flaky").with(|spec| spec.retry = Some(retry))).await;
         ns.task_when("flaky", "waits for its retry", |_, status| status.reason == Reason::WaitingForRetry).await;
         ns.create(&task("other")).await;
@@ -45,7 +45,7 @@ async fn two_failures_then_success_leave_a_record_of_each() {
         );
         assert_eq!(done.attempts[1].message.as_deref(), Some("the work ended with exit code 2: left"));
         assert!(done.attempts[0].pod != done.attempts[1].pod, "each attempt has its own pod");
-        each_pause_is_right(&tasks, "flaky", &[2.0, 4.0]);
+        each_pause_is_right(&tasks, "flaky", &[5.0, 6.0]);
     })
     .await;
 }

@@ -4,7 +4,7 @@
 //! is closed and never used again; no call waits for a server that has just not answered; and an error contains the
 //! server's own message. Knows nothing of records.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use parking_lot::{Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
 use sqlx::any::AnyConnectOptions;
@@ -15,7 +15,7 @@ use tokio::time::timeout;
 use super::error::Error;
 use super::statement::{Answer, Statement};
 
-/// The longest time that an idle connection is used again after: a firewall between may have dropped it.
+/// An idle connection that is older than this is closed: a firewall may have dropped it.
 const IDLE: Duration = Duration::from_secs(60);
 /// The pause after a failed connection; calls in that time fail at once with the same error.
 const LEFT_ALONE: Duration = Duration::from_secs(1);
@@ -34,7 +34,7 @@ pub(crate) struct Connections {
 }
 
 fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+    mutex.lock()
 }
 
 impl Connections {

@@ -137,7 +137,7 @@ where
     /// Watches for the subscribers. Never ends.
     pub async fn run(&self) {
         loop {
-            let scopes = self.let_in();
+            let scopes = self.admit_subscribers();
             tokio::select! {
                 biased;
                 () = self.anew.notified() => {}
@@ -147,7 +147,7 @@ where
     }
 
     /// From now on, the new subscribers are shown everything.
-    fn let_in(&self) -> Vec<Scope> {
+    fn admit_subscribers(&self) -> Vec<Scope> {
         let mut subscribers = self.subscribers.lock();
         let new = std::mem::take(&mut subscribers.new);
         subscribers.present.extend(new);

@@ -64,7 +64,7 @@ fn shown_by_the_watch(removal: Removal) -> Option<Duration> {
 }
 
 async fn delete_job(task: &Task, name: &str, uid: &str, why: Reason, context: &Context) -> Again {
-    record::keep::before_job_goes(task, name, &context.calls.reads, &context.records).await?;
+    record::record_run::before_job_goes(task, name, &context.calls.reads, &context.records).await?;
     let removal = delete::<Job>(task, name, only(uid), why, context).await?;
     match removal {
         Removal::Asked => context.cache.job_deleted(task, uid),

@@ -2,22 +2,22 @@
 //! decides what is recorded; the rest is here.
 //!
 //! ```text
-//! keep ──► records ──► deleted_tasks ──► put ──► archive
-//!   │         │
-//!   │         └──────► remembered: what waits, in one term
-//!   └────► superseded, log_tail: what a record needs beside its task
+//! record_run ──► records ──► deleted_tasks ──► put ──► archive
+//!   │               │
+//!   │               └──► term_memory: tasks that wait, for one term
+//!   └────► superseded, log_tail: parts of a record that the task does not have
 //! ```
 
 pub mod deleted_tasks;
-pub mod keep;
 mod log_tail;
 pub mod once;
 mod put;
+pub mod record_run;
 mod records;
-mod remembered;
 pub mod retention;
 mod superseded;
-pub mod waiting;
+mod term_memory;
+pub mod wake_when_back;
 
-pub use keep::{Kept, keep};
+pub use record_run::{Kept, keep};
 pub use records::Records;

@@ -10,8 +10,8 @@ use tokio::sync::watch;
 
 use super::deleted_tasks::DeletedTasks;
 use super::put::put;
-use super::remembered::{Remembered, Table};
 use super::superseded;
+use super::term_memory::{Remembered, Table};
 use crate::api::{Task, TaskSpec};
 use crate::archive::{Guard, Record};
 use crate::controller::cache::Uid;

@@ -89,7 +89,7 @@ pub async fn run(sources: Sources, intake: Intake) {
         if taken.is_whole && !unlisted.is_empty() {
             unlisted.retain(|unlisted| *unlisted != kind);
             if unlisted.is_empty() {
-                tracing::info!("knows the cluster");
+                tracing::info!("the caches are complete");
                 ready.send_replace(true);
                 cache.ring_admission();
             }

@@ -67,8 +67,7 @@ impl Index {
         tables.gone.contains(uid) || tables.in_vain.contains(uid)
     }
 
-    /// It was waited for long enough, and need not be again: its uid was known to the client before the watch must have
-    /// shown it.
+    /// The client named this uid, and the watch did not show it in time: later requests do not wait for it.
     pub fn sought_in_vain(&self, uid: &str) {
         self.lock().in_vain.insert(uid.into(), ());
     }
@@ -130,7 +129,7 @@ impl Index {
 
     fn position_at(&self, known: &IndexedTask, now: Timestamp) -> Option<usize> {
         let mut tables = self.lock();
-        tables.let_in(now);
+        tables.join_due_lines(now);
         let line = tables.lines.get(&known.queue_key())?;
         line.binary_search(&known.order()).ok().map(|place| place + 1)
     }

@@ -86,7 +86,7 @@ impl Tables {
     }
 
     /// Those join their lines whose time has come.
-    pub(super) fn let_in(&mut self, now: Timestamp) {
+    pub(super) fn join_due_lines(&mut self, now: Timestamp) {
         while self.later.first().is_some_and(|(time, _)| *time <= now) {
             let Some((_, uid)) = self.later.pop_first() else { return };
             if let Some(known) = self.tasks.get(&uid).cloned() {

@@ -91,7 +91,7 @@ fn who_waits_for_a_time_has_a_place_from_then_on_and_holds_back_nobody_before() 
 }
 
 #[test]
-fn who_is_gone_before_its_time_is_not_let_in() {
+fn a_task_that_goes_before_its_time_joins_no_line() {
     let index = Index::default();
     index.task_seen(&task("due", 1, json!({"spec": {"startAfter": "9999-01-01T00:00:00Z"}})));
     index.task_gone(&task("due", 2, json!({})).metadata);
