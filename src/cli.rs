@@ -124,6 +124,10 @@ pub struct RunOptions {
     #[arg(long, env = "TASK_MANAGER_KEEP_FINISHED_SECONDS", default_value_t = 3600, value_parser = clap::value_parser!(i64).range(0..))]
     pub keep_finished_seconds: i64,
 
+    /// How many Jobs of finished attempts are kept in one namespace at most; beyond, the oldest go first.
+    #[arg(long, env = "TASK_MANAGER_KEEP_FINISHED", value_name = "NUMBER", default_value_t = 500)]
+    pub keep_finished: usize,
+
     /// Prefix of PriorityClass names: a task's pod gets the class with this prefix and the task's priority
     /// (task-manager-critical, for example), where the cluster has it.
     #[arg(long, env = "TASK_MANAGER_PRIORITY_CLASS_PREFIX", value_name = "PREFIX", default_value = "task-manager-")]
@@ -188,6 +192,7 @@ impl RunOptions {
             default_queue_tasks: self.default_queue_tasks,
             max_running_tasks: self.max_running_tasks,
             keep_finished_seconds: self.keep_finished_seconds,
+            keep_finished: self.keep_finished,
             priority_class_prefix: self.priority_class_prefix.clone(),
             worker_url: self.worker_url.clone(),
         }

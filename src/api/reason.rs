@@ -121,8 +121,10 @@ pub enum Reason {
     /// No node had room in time; the slot was given back.
     #[strum(detailed_message = "Add nodes, ask for less, or bound the queue by what the nodes have.")]
     Unschedulable,
-    /// A resource quota of the namespace refused the pod; the slot was given back.
-    #[strum(detailed_message = "Raise the quota, or bound the queue by it.")]
+    /// A resource quota of the namespace refused the Job or its pod; the slot was given back. Where it counts Jobs, finished ones have gone for it.
+    #[strum(
+        detailed_message = "Raise the quota, or bound the queue by it; where it says \"must specify\", say that amount in the type's template or have a LimitRange give a default."
+    )]
     QuotaExceeded,
     /// The API server refused the Job or its pod; the slot was given back.
     #[strum(detailed_message = "Read the message; correct the type's template or the namespace's policies.")]

@@ -9,6 +9,7 @@ use super::cache::Cache;
 use super::cache::just_admitted::JustAdmitted;
 use super::record::Records;
 use super::status::StatusWriter;
+use super::upkeep::finished_jobs::FinishedJobs;
 use super::watch::classes::PriorityClasses;
 use crate::cluster::calls::Calls;
 use crate::core::Settings;
@@ -23,6 +24,7 @@ pub struct Context {
     pub(super) live: Arc<Live>,
     pub(super) cache: Arc<Cache>,
     pub(super) just_admitted: Arc<JustAdmitted>,
+    pub(super) finished_jobs: Arc<FinishedJobs>,
     pub(super) classes: PriorityClasses,
     pub(super) settings: Settings,
     pub(super) metrics: Arc<Metrics>,

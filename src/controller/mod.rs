@@ -41,6 +41,7 @@ use cache::just_admitted::JustAdmitted;
 use context::{Context, Ready};
 use record::Records;
 use status::StatusWriter;
+use upkeep::finished_jobs::FinishedJobs;
 use upkeep::types::Checks;
 use watch::classes::PriorityClasses;
 use watch::{Intake, Sources};
@@ -105,6 +106,7 @@ struct Term {
     cache: Arc<Cache>,
     records: Arc<Records>,
     just_admitted: Arc<JustAdmitted>,
+    finished_jobs: Arc<FinishedJobs>,
     classes: PriorityClasses,
 }
 
@@ -113,14 +115,14 @@ impl Term {
         let calls = Calls::new(Reads::new(environment.client.clone()), leadership, metrics.clone());
         let (told, events) = events::channel(calls.clone(), metrics.clone());
         let tasks = reflector::store();
+        let cache = Arc::new(Cache::new(tasks.0.clone(), settings.clone()));
+        let (archive, deleted) = (environment.archive.clone(), environment.deleted_tasks.clone());
+        let records = Arc::new(Records::new(archive, deleted, metrics.clone()));
         Self {
             status: Arc::new(StatusWriter::new(calls.clone(), told, metrics.clone())),
-            cache: Arc::new(Cache::new(tasks.0.clone(), settings.clone())),
-            records: Arc::new(Records::new(
-                environment.archive.clone(),
-                environment.deleted_tasks.clone(),
-                metrics.clone(),
-            )),
+            finished_jobs: Arc::new(FinishedJobs::new(cache.clone(), records.clone(), calls.clone())),
+            cache,
+            records,
             just_admitted: Arc::default(),
             classes: PriorityClasses::default(),
             environment,
@@ -140,7 +142,18 @@ impl Term {
         let (context, admitting) = (self.context(known.clone()), self.admitting(known.clone()));
         let (checks, reporting) = (self.checks(), self.reporting());
         let Self {
-            environment, metrics, calls, status, events, tasks: (tasks, writer), cache, records, classes, ..
+            environment,
+            metrics,
+            calls,
+            status,
+            events,
+            tasks: (tasks, writer),
+            cache,
+            records,
+            classes,
+            finished_jobs,
+            settings,
+            ..
         } = self;
         let Environment { client, scope, watches, archive, retention, .. } = environment;
         let sources = Sources { client: client.clone(), scope: scope.clone(), watches, metrics };
@@ -156,6 +169,7 @@ impl Term {
         parts.once_known(record::retention::run(archive.archive().clone(), retention));
         parts.once_known(reports::run(reporting, wake, shutdown.clone()));
         parts.once_known(upkeep::orphans::run(cache.clone(), calls));
+        parts.once_known(upkeep::finished_jobs::run(finished_jobs, settings.keep_finished));
         parts.once_known(upkeep::types::run(cache.clone(), checks));
         parts.once_known(upkeep::queues::run(cache, status));
         parts.until_drained(admission::run(admitting, shutdown.clone()));
@@ -173,6 +187,7 @@ impl Term {
             live: self.environment.live.clone(),
             cache: self.cache.clone(),
             just_admitted: self.just_admitted.clone(),
+            finished_jobs: self.finished_jobs.clone(),
             classes: self.classes.clone(),
             settings: self.settings.clone(),
             metrics: self.metrics.clone(),

@@ -12,6 +12,8 @@ pub struct Settings {
     pub max_running_tasks: Option<i32>,
     /// Seconds for which the Job of a finished task is kept, for its logs.
     pub keep_finished_seconds: i64,
+    /// How many finished Jobs of a namespace are kept at most.
+    pub keep_finished: usize,
     /// A pod gets the PriorityClass with this prefix and its task's priority as name, where the cluster has one.
     pub priority_class_prefix: String,
     /// The worker API's URL for pods; without it they get neither the URL nor a token.
@@ -25,6 +27,7 @@ impl Default for Settings {
             default_queue_tasks: 50,
             max_running_tasks: None,
             keep_finished_seconds: 3600,
+            keep_finished: 500,
             priority_class_prefix: "task-manager-".into(),
             worker_url: None,
         }

@@ -190,7 +190,7 @@ impl Case {
                 let action = self.decide();
                 assert_eq!(action, self.decide());
                 match action {
-                    Action::Write(status) => self.write(*status),
+                    Action::Write(status) | Action::MakeRoom(status) => self.write(*status),
                     Action::Record(recording) => self.write(recording.then),
                     Action::Delete(deletion) => self.delete(&deletion.uid),
                     Action::Launch => {

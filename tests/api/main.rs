@@ -7,6 +7,7 @@ mod cancelling;
 mod costs;
 mod executors;
 mod faults;
+mod finished_jobs;
 mod forgery;
 mod fuzz;
 mod launches;

@@ -167,6 +167,16 @@ impl Children {
         self.refused = Some(why);
     }
 
+    pub fn launch_again(&mut self) {
+        self.refused = None;
+    }
+
+    /// One of its Jobs is there and finished, in this namespace if one is named.
+    pub fn has_finished_job(&self, namespace: Option<&str>) -> bool {
+        let is_there = |job: &&JobFacts| namespace.is_none_or(|namespace| job.namespace == namespace);
+        self.jobs.values().filter(is_there).any(|job| job.finished.is_some() && !job.gone && !job.deleting)
+    }
+
     /// A launch failed, and may have taken place all the same.
     pub fn launch_unanswered(&mut self, why: Why, now: Timestamp) {
         let since = self.unanswered.as_ref().map_or(now, |before| before.since);

@@ -16,6 +16,7 @@ use crate::api::Task;
 use crate::core::attempt::facts::{JobFacts, PodFacts, Why};
 use crate::core::attempt::reporter::{Standing, standing};
 use crate::core::launch::names;
+use crate::core::task::room;
 use crate::live::Reporter;
 
 /// The task that a pod's report is of.
@@ -194,6 +195,36 @@ impl Cache {
     /// The API server refused the Job of the task's present attempt.
     pub fn launch_refused(&self, task: &Task, why: Why) {
         self.launched(task, |children| children.launch_refused(why));
+    }
+
+    /// Room was made for that Job: it is tried again.
+    pub fn launch_again(&self, task: &Task) {
+        self.launched(task, Children::launch_again);
+    }
+
+    /// The finished Jobs of tasks that may go before their time, in one namespace or in all.
+    pub fn spare_jobs(
+        &self,
+        namespace: Option<&str>,
+        is_in_doubt: impl Fn(&Task) -> bool,
+    ) -> Vec<(Arc<Task>, JobFacts)> {
+        let inner = self.lock();
+        let spare = inner.children.iter().filter(|(_, children)| children.has_finished_job(namespace));
+        spare.flat_map(|(uid, children)| self.spare_of(&inner, uid, children, &is_in_doubt)).collect()
+    }
+
+    fn spare_of(
+        &self,
+        inner: &Inner,
+        uid: &Uid,
+        children: &Children,
+        is_in_doubt: impl Fn(&Task) -> bool,
+    ) -> Vec<(Arc<Task>, JobFacts)> {
+        let known = inner.known.get(uid).filter(|_| !inner.assumed.contains(uid));
+        let task = known.and_then(|known| self.task(&known.reference).filter(|task| known.is_current(task)));
+        let Some(task) = task.filter(|task| uid_of(task) == *uid) else { return vec![] };
+        let observed = children.observed(&task);
+        room::spare(&task, &observed, is_in_doubt(&task)).map(|job| (task.clone(), job.clone())).collect()
     }
 
     /// It did not say whether it made that Job.

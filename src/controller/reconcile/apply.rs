@@ -28,6 +28,8 @@ use crate::core::task::{Action, Recording};
 const TRACE_EXPECTED_WITHIN: Duration = Duration::from_secs(30);
 /// When to look again while an old Job of the same name is still being removed.
 const NAME_FREE_WITHIN: Duration = Duration::from_secs(1);
+/// When to look again after room was made in a quota.
+const ROOM_WITHIN: Duration = Duration::from_secs(1);
 /// When to look again after a refusal that the watch may explain, or nobody.
 const LOOK_AGAIN: Duration = Duration::from_secs(2);
 
@@ -47,6 +49,7 @@ pub async fn carry_out(task: &Task, action: Action, context: &Context) -> Again 
         Action::Delete(Deletion { child: Child::Pod, name, uid, why }) => {
             delete::<Pod>(task, &name, only(&uid), why, context).await.map(shown_by_the_watch)
         }
+        Action::MakeRoom(otherwise) => make_room(task, *otherwise, context).await,
         Action::DeleteTask => {
             // In the version that was decided on: somebody may just have asked for another run.
             let as_seen = Preconditions { uid: task.uid(), resource_version: task.resource_version() };
@@ -61,6 +64,15 @@ fn shown_by_the_watch(removal: Removal) -> Option<Duration> {
         Removal::Asked | Removal::NotThere => Some(TRACE_EXPECTED_WITHIN),
         Removal::Refused => Some(LOOK_AGAIN),
     }
+}
+
+/// A launch that was refused is tried again once there is room, and so does the Job controller with its pod.
+async fn make_room(task: &Task, otherwise: TaskStatus, context: &Context) -> Again {
+    if !context.finished_jobs.make_room(&task.namespace().unwrap_or_default()).await? {
+        return write(task, otherwise, context).await;
+    }
+    context.cache.launch_again(task);
+    Ok(Some(ROOM_WITHIN))
 }
 
 async fn delete_job(task: &Task, name: &str, uid: &str, why: Reason, context: &Context) -> Again {

@@ -26,6 +26,9 @@ pub enum Action {
     Launch,
     /// Delete this Job with its pod, or this pod alone.
     Delete(Deletion),
+    /// A quota that counts finished Jobs or their pods refused the launch. Delete some that may go; and where none
+    /// may, write this status.
+    MakeRoom(Box<TaskStatus>),
     /// Delete the task itself: its time to live is over.
     DeleteTask,
 }

@@ -1,7 +1,7 @@
 //! Launches what was admitted; or gives the slot back when that cannot be.
 
 use super::look::Look;
-use super::{Action, Decision, queued};
+use super::{Action, Decision, queued, room};
 use crate::Reason;
 use crate::attempt::Attempt;
 use crate::attempt::facts::Why;
@@ -10,7 +10,10 @@ use task_manager_api::TaskStatus;
 
 pub(super) fn launch(look: &Look, attempt: &Attempt) -> Decision {
     if let Some(given_back) = obstacle(look, attempt) {
-        return Decision::write(given_back);
+        return match attempt.launch_refused().is_some_and(|refused| room::may_help(look, refused)) {
+            true => Decision::act(Action::MakeRoom(Box::new(given_back))),
+            false => Decision::write(given_back),
+        };
     }
     match attempt.launch_unanswered() {
         // It is told before it is given up, and tried on meanwhile.

@@ -12,6 +12,7 @@ mod look;
 mod once;
 mod queued;
 mod reports;
+pub mod room;
 mod running;
 mod status;
 mod stopping;

@@ -5,7 +5,7 @@
 use super::launching::{launch, obstacle};
 use super::look::Look;
 use super::stopping::{Stop, stopping};
-use super::{Action, Decision};
+use super::{Action, Decision, room};
 use crate::Reason;
 use crate::attempt::ended::Ended;
 use crate::attempt::{Attempt, Live, Ran, Stage, others, verdict};
@@ -47,6 +47,9 @@ fn follow(look: &Look, attempt: &Attempt, live: Live) -> Decision {
     let Live { news, news_at, wake } = live;
     let is_news = look.is_past(news_at) && look.status.reason != news.reason;
     let status = if is_news { look.processing(&news, attempt.ran().as_ref()) } else { look.status.clone() };
+    if is_news && room::may_help(look, &news) {
+        return Decision::act(Action::MakeRoom(Box::new(status)));
+    }
     let due = [news_at, wake, look.reports_due(attempt)];
     look.write_if_news(status).no_later_than(earliest(due.map(|time| look.ahead(time))))
 }

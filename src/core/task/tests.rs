@@ -3,6 +3,7 @@ mod executors;
 mod once;
 mod recording;
 mod reports;
+mod room;
 mod scene;
 mod simulation;
 mod while_finished;

@@ -79,8 +79,22 @@ fn is_a_sentence(warning: &str) -> bool {
 
 /// Why a Job has no pod, by the last words of the Job controller: the messages of its FailedCreate events.
 pub fn no_pod(last_words: &str) -> Why {
-    let reason = if last_words.contains("exceeded quota") { Reason::QuotaExceeded } else { Reason::LaunchRefused };
-    Why { reason, message: last_words.into() }
+    if last_words.contains("exceeded quota: ") {
+        return Why::new(Reason::QuotaExceeded, last_words);
+    }
+    // A quota of amounts wants every container to name them: trying again does not help by itself.
+    if last_words.contains("failed quota: ") {
+        let remedy =
+            "say it in the type's template or its defaults.resources, or have a LimitRange there give a default";
+        return Why::new(Reason::QuotaExceeded, format!("{last_words}; {remedy}"));
+    }
+    Why::new(Reason::LaunchRefused, last_words)
+}
+
+/// The quota that refused it counts objects, whether they have ended or not: the plain `pods` counts those that run.
+pub fn counts_ended_ones(why: &Why) -> bool {
+    let names = |object: &str| why.message.contains(object);
+    why.reason == Reason::QuotaExceeded && (names("count/jobs.batch=") || names("count/pods="))
 }
 
 #[cfg(test)]
@@ -130,6 +144,21 @@ mod tests {
         assert_eq!(no_pod(quota).reason, Reason::QuotaExceeded);
         assert_eq!(no_pod("Error creating: admission webhook denied the request").reason, Reason::LaunchRefused);
         assert_eq!(no_pod(quota).message, quota);
+        let unnamed = no_pod(r#"pods "q" is forbidden: failed quota: mem: must specify limits.memory for: work"#);
+        assert_eq!(unnamed.reason, Reason::QuotaExceeded);
+        assert!(unnamed.message.contains("limits.memory for: work; say it in"), "{}", unnamed.message);
+    }
+
+    #[test]
+    fn only_a_quota_that_counts_objects_counts_ended_ones() {
+        let counts = |requested: &str| {
+            let message =
+                format!(r#"jobs.batch "a" is forbidden: exceeded quota: q, requested: {requested}=1, used: 2"#);
+            counts_ended_ones(&no_pod(&message))
+        };
+        assert!(counts("count/jobs.batch") && counts("count/pods"));
+        assert!(!counts("pods") && !counts("requests.cpu") && !counts("count/secrets"));
+        assert!(!counts_ended_ones(&Why::new(Reason::LaunchRefused, "count/jobs.batch=1")));
     }
 
     #[test]

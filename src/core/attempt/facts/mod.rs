@@ -16,7 +16,7 @@ use kube_core::ResourceExt;
 use crate::Reason;
 use crate::launch::holds::Holds;
 
-pub use events::{Stuck, Warning, no_pod};
+pub use events::{Stuck, Warning, counts_ended_ones, no_pod};
 pub use job::{JobEnd, JobFacts, JobSeen};
 pub use observed::{LogOf, Observed, Unanswered, belongs_to};
 pub use pod::{Phase, PodFacts, PodSeen, Work};

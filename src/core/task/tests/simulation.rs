@@ -366,6 +366,7 @@ impl World {
             Action::Write(status) => self.write(*status)?,
             Action::Record(recording) => self.record(*recording)?,
             Action::Launch => self.launch()?,
+            Action::MakeRoom(otherwise) => self.write(*otherwise)?,
             Action::Delete(Deletion { child: Child::Job, uid, why, .. }) => {
                 prop_assert!(!self.is_early(&uid, why), "given up before its time: {why}");
                 prop_assert!(self.jobs.iter().any(|job| job.uid == uid && !job.deleting), "deletes what is not there");

@@ -1,0 +1,110 @@
+//! Removes finished Jobs before their time: where a quota counts them and refuses another, and where a namespace has too
+//! many. Never decides which may go.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use k8s_openapi::api::batch::v1::Job;
+use parking_lot::Mutex;
+
+use crate::api::Task;
+use crate::cluster::calls::{CallError, Calls};
+use crate::controller::cache::Cache;
+use crate::controller::reconcile::delete::{Removal, only, remove};
+use crate::controller::record;
+use crate::controller::record::Records;
+use crate::core::attempt::facts::JobFacts;
+use crate::core::task::room;
+
+/// How long a quota takes to be counted anew after a deletion: so long nothing more goes for it.
+const COUNTED_WITHIN: Duration = Duration::from_secs(5);
+const BETWEEN_SWEEPS: Duration = Duration::from_secs(10);
+/// How many go in one sweep of one namespace.
+const IN_A_SWEEP: usize = 100;
+
+pub struct FinishedJobs {
+    cache: Arc<Cache>,
+    records: Arc<Records>,
+    calls: Calls,
+    /// When room was last made, by namespace.
+    made: Mutex<HashMap<String, Instant>>,
+}
+
+/// Keeps no more than `most` finished Jobs in each namespace.
+pub async fn run(finished: Arc<FinishedJobs>, most: usize) {
+    loop {
+        tokio::time::sleep(BETWEEN_SWEEPS).await;
+        if let Err(error) = finished.sweep(most).await {
+            tracing::warn!(%error, "failed to remove finished Jobs beyond the number that is kept; will try again");
+        }
+    }
+}
+
+impl FinishedJobs {
+    pub fn new(cache: Arc<Cache>, records: Arc<Records>, calls: Calls) -> Self {
+        Self { cache, records, calls, made: Mutex::default() }
+    }
+
+    /// Deletes some finished Jobs of this namespace; false where none may go, and none went just now.
+    pub async fn make_room(&self, namespace: &str) -> Result<bool, CallError> {
+        if !self.is_due(namespace) {
+            return Ok(true);
+        }
+        let goes = room::first_to_go(self.spare(Some(namespace)), |(_, job)| job.finished_from());
+        let removed = self.remove_all(goes).await;
+        if !matches!(removed, Ok(1..)) {
+            self.made.lock().remove(namespace);
+        }
+        removed.map(|removed| removed > 0)
+    }
+
+    /// Nobody made room there just now; from here on somebody does.
+    fn is_due(&self, namespace: &str) -> bool {
+        let mut made = self.made.lock();
+        made.retain(|_, at| at.elapsed() < COUNTED_WITHIN);
+        if made.contains_key(namespace) {
+            return false;
+        }
+        made.insert(namespace.into(), Instant::now());
+        true
+    }
+
+    async fn sweep(&self, most: usize) -> Result<(), CallError> {
+        let mut by_namespace = HashMap::<_, Vec<_>>::new();
+        for (task, job) in self.spare(None) {
+            by_namespace.entry(job.namespace.clone()).or_default().push((task, job));
+        }
+        for spare in by_namespace.into_values() {
+            let mut goes = room::beyond(most, spare, |(_, job)| job.finished_from());
+            goes.truncate(IN_A_SWEEP);
+            self.remove_all(goes).await?;
+        }
+        Ok(())
+    }
+
+    fn spare(&self, namespace: Option<&str>) -> Vec<(Arc<Task>, JobFacts)> {
+        self.cache.spare_jobs(namespace, |task| self.records.is_in_doubt(task))
+    }
+
+    /// How many were removed.
+    async fn remove_all(&self, goes: Vec<(Arc<Task>, JobFacts)>) -> Result<usize, CallError> {
+        let mut removed = 0;
+        for (task, job) in goes {
+            removed += usize::from(self.remove(&task, &job).await?);
+        }
+        Ok(removed)
+    }
+
+    async fn remove(&self, task: &Task, job: &JobFacts) -> Result<bool, CallError> {
+        let JobFacts { namespace, name, uid, .. } = job;
+        record::record_run::before_job_goes(task, name, &self.calls.reads, &self.records).await?;
+        match remove::<Job>(namespace, name, only(uid), &self.calls).await? {
+            Removal::Asked => self.cache.job_deleted(task, uid),
+            Removal::NotThere => self.cache.job_not_there(task, uid),
+            Removal::Refused => return Ok(false),
+        }
+        tracing::info!(namespace, name, "removed a finished Job before its time, to make room");
+        Ok(true)
+    }
+}
