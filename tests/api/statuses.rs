@@ -91,6 +91,23 @@ async fn a_queue_tells_what_waits_and_what_runs_in_it() {
 }
 
 #[tokio::test]
+async fn a_task_with_the_longest_name_there_is_has_its_event() {
+    in_namespace("long-name", async |ns| {
+        let (_node, _operator) = set(&ns, &[]).await;
+        let long = "nightly-reconciliation-of-all-ledgers.".repeat(7)[..252].to_owned() + "x";
+        ns.create(&task(&long).with(|spec| spec.type_ = "missing".into())).await;
+        let event = eventually("its event is there", SOON, async || {
+            ns.api::<Event>().list(&ListParams::default()).await.ok()?.items.pop()
+        })
+        .await;
+        assert_eq!((event.involved_object.name.as_deref(), long.len()), (Some(&*long), 253), "it regards the task");
+        let described = ns.kubectl(&["describe", "task", &long]).await;
+        assert!(String::from_utf8_lossy(&described.stdout).contains("TypeMissing"), "kubectl describe shows it");
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn events_tell_what_went_wrong_and_nothing_else() {
     in_namespace("events", async |ns| {
         let (node, _operator) = set(&ns, &[]).await;
