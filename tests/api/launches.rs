@@ -156,20 +156,27 @@ async fn the_first_launch_waits_until_it_is_known_which_priority_classes_there_a
 }
 
 #[tokio::test]
-async fn a_deleted_task_kept_by_a_finalizer_holds_its_slot_until_its_pod_has_ended() {
+async fn a_deleted_task_kept_by_a_finalizer_ends_its_work_and_holds_its_slot_until_that_has_ended() {
     in_namespace("finalizer", async |ns| {
         let (node, _operator) = set(&ns, &["--default-queue-tasks", "1"]).await;
         node.script("kept", [Outcome::Hold]);
+        node.linger("kept");
         let mut kept = task("kept");
         kept.metadata.finalizers = Some(vec!["example.com/backup".into()]);
         ns.create(&kept).await;
         started(&node, "kept", 1).await;
         ns.tasks().delete("kept", &DeleteParams::default()).await.expect("deleted");
         ns.create(&task("waits")).await;
+        let is_ended = async || {
+            let pods = ns.pods_now().await;
+            pods.iter().all(|pod| pod.metadata.deletion_timestamp.is_some()).then_some(())
+        };
+        eventually("its pod is deleted", SOON, is_ended).await;
         stays("its pod holds the slot", A_MOMENT, async || node.starts_of("waits") == 0).await;
         assert!(ns.task("kept").await.metadata.deletion_timestamp.is_some(), "it is still there");
-        node.end("kept", Outcome::succeed());
+        node.let_go("kept");
         ns.task_in("waits", State::Completed).await;
+        assert_eq!(node.starts_of("kept"), 1, "it is never launched again");
         let released = Patch::Merge(json!({"metadata": {"finalizers": null}}));
         ns.tasks().patch("kept", &PatchParams::default(), &released).await.expect("released");
     })

@@ -50,8 +50,11 @@ pub fn decide(input: &Input, now: Timestamp) -> Decision {
         // is asked for, until that version is back.
         return Decision::rest();
     };
-    if is_left_to_its_deletion(input) {
+    if input.namespace_ends {
         return Decision::rest();
+    }
+    if is_left_to_its_deletion(input) {
+        return ends_with_its_task(input, now);
     }
     let look = Look::new(input, now);
     let decision = match look.status.state {
@@ -66,7 +69,13 @@ pub fn decide(input: &Input, now: Timestamp) -> Decision {
     Decision { wake: look.ahead(decision.wake), ..archiving::first(&look, decision) }
 }
 
-/// Whoever deletes a task or its namespace cancels it; its Job and pod go along.
+/// Somebody's finalizer keeps a deleted task: its work ends all the same, and nothing else is done about it. Without one
+/// the garbage collector takes Job and pod along.
+fn ends_with_its_task(input: &Input, now: Timestamp) -> Decision {
+    others::ending(&input.task, &input.observed, now).map_or_else(Decision::rest, Decision::end)
+}
+
+/// Whoever deletes a task or its namespace cancels it.
 fn is_left_to_its_deletion(input: &Input) -> bool {
     input.task.metadata.deletion_timestamp.is_some() || input.namespace_ends
 }
