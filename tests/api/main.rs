@@ -10,6 +10,7 @@ mod faults;
 mod finished_jobs;
 mod forgery;
 mod fuzz;
+mod kustomize;
 mod launches;
 mod leader;
 mod lifecycle;
