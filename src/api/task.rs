@@ -21,6 +21,7 @@ use super::{Payload, Priority, Quantity, schema};
     status = "TaskStatus",
     derive = "PartialEq",
     category = "taskmanager",
+    shortname = "tmt",
     doc = "One piece of work: queued by priority, run as a container, retried, and finished with a result.",
     selectable = ".spec.type",
     selectable = ".spec.queue",

@@ -17,6 +17,7 @@ use super::{Condition, Priority, Quantity, schema};
     status = "TaskQueueStatus",
     derive = "PartialEq",
     category = "taskmanager",
+    shortname = "tmq",
     doc = "How many tasks may run at once, and what they may use together.",
     printcolumn(
         name = "Tasks",

@@ -17,6 +17,7 @@ use super::{Condition, Priority, Quantity, Resources, Retry, schema};
     status = "TaskTypeStatus",
     derive = "PartialEq",
     category = "taskmanager",
+    shortname = "tmtype",
     doc = "A kind of work: its container, defaults, maximums and how failures are judged.",
     printcolumn(name = "Executor", type_ = "string", json_path = ".spec.executor"),
     printcolumn(
