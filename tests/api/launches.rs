@@ -6,11 +6,12 @@ use harness::faults::{Fault, Kind, Plan, Point, Wire, WiredOperator};
 use harness::*;
 use k8s_openapi::api::admissionregistration::v1::ValidatingWebhookConfiguration;
 use k8s_openapi::api::core::v1::ResourceQuota;
-use kube::Api;
 use kube::api::{DeleteParams, Patch, PatchParams, PostParams};
+use kube::{Api, ResourceExt};
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use task_manager::api::{Reason, State, Task, TaskStatus};
+use task_manager::core::launch::names::LABEL_TASK_UID;
 
 use crate::stage::{set, started, status, told};
 
@@ -179,6 +180,28 @@ async fn a_deleted_task_kept_by_a_finalizer_ends_its_work_and_holds_its_slot_unt
         assert_eq!(node.starts_of("kept"), 1, "it is never launched again");
         let released = Patch::Merge(json!({"metadata": {"finalizers": null}}));
         ns.tasks().patch("kept", &PatchParams::default(), &released).await.expect("released");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_pod_that_somebody_took_our_label_from_runs_on_and_gets_it_back() {
+    in_namespace("unlabelled", async |ns| {
+        let (node, _operator) = set(&ns, &[]).await;
+        node.script("one", [Outcome::Hold]);
+        ns.create(&task("one")).await;
+        started(&node, "one", 1).await;
+        let pod = ns.pods_now().await.pop().expect("a pod").name_any();
+        let unlabelled = Patch::Merge(json!({"metadata": {"labels": {LABEL_TASK_UID: null}}}));
+        ns.pods().patch(&pod, &PatchParams::default(), &unlabelled).await.expect("accepted");
+        eventually("it has the label again", SOON, async || {
+            let pod = ns.pods().get(&pod).await.ok()?;
+            pod.labels().contains_key(LABEL_TASK_UID).then_some(())
+        })
+        .await;
+        node.end("one", Outcome::succeed());
+        let done = status(&ns.task_in("one", State::Completed).await);
+        assert_eq!((done.attempt, done.disruptions, node.starts_of("one")), (1, 0, 1));
     })
     .await;
 }

@@ -16,7 +16,7 @@ async fn install(ns: &Namespace, policy: &str) {
 /// A person who may make Jobs and pods here, and nothing else.
 async fn a_person(ns: &Namespace) {
     let group = "rbac.authorization.k8s.io";
-    let rules = json!([{"apiGroups": ["", "batch"], "resources": ["pods", "jobs"], "verbs": ["create", "get", "patch", "update"]}]);
+    let rules = json!([{"apiGroups": ["", "batch"], "resources": ["pods", "jobs", "pods/status"], "verbs": ["create", "get", "patch", "update"]}]);
     let version = format!("{group}/v1");
     ns.create_raw(json!({"apiVersion": version, "kind": "Role", "metadata": {"name": USER}, "rules": rules}))
         .await
@@ -70,6 +70,48 @@ async fn only_who_may_write_a_tasks_status_may_create_jobs_and_pods_of_tasks() {
             assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
             assert_eq!(refused(&ns, &["label", kind, "forged", "team=docs"]).await, None, "it bore the label before");
         }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn only_who_may_write_a_tasks_status_may_change_our_labels_and_annotations() {
+    in_namespace("marks-policy", async |ns| {
+        install(&ns, "task-children.yaml").await;
+        a_person(&ns).await;
+        for kind in ["Job", "Pod"] {
+            let ours = written(&ns, kind, json!({LABEL: "somebody"}));
+            let made = ns.kubectl(&["create", "--filename", &ours]).await;
+            assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+            let annotated = ns.kubectl(&["annotate", kind, "forged", "taskmanager.dev/holds={}"]).await;
+            assert!(annotated.status.success(), "the operator has the right: {annotated:?}");
+            eventually("its label stays: the policy is in force", SOON, async || {
+                let tried = refused(&ns, &["label", "--dry-run=server", kind, "forged", &format!("{LABEL}-")]).await?;
+                tried.contains("leave them as they are").then_some(())
+            })
+            .await;
+            for change in [
+                ["label", kind, "forged", "taskmanager.dev/attempt=7"],
+                ["annotate", kind, "forged", "taskmanager.dev/holds-"],
+                ["annotate", kind, "forged", "taskmanager.dev/payload={}"],
+            ] {
+                let said = refused(&ns, &change).await;
+                assert!(said.is_some_and(|said| said.contains("leave them as they are")), "{change:?}");
+            }
+            let other =
+                refused(&ns, &["annotate", "--overwrite", kind, "forged", "taskmanager.dev/holds={\"a\":1}"]).await;
+            assert!(other.is_some(), "{kind}");
+            for change in [["label", kind, "forged", "team=docs"], ["annotate", kind, "forged", "example.com/note=1"]] {
+                assert_eq!(refused(&ns, &change).await, None, "{change:?}");
+            }
+            let restored = ns.kubectl(&["label", kind, "forged", &format!("{LABEL}-")]).await;
+            assert!(restored.status.success(), "{restored:?}");
+        }
+        let ours = json!({"metadata": {"labels": {LABEL: null}}, "status": {"message": "x"}}).to_string();
+        let again = ns.kubectl(&["label", "pod", "forged", &format!("{LABEL}=somebody")]).await;
+        assert!(again.status.success(), "{again:?}");
+        let by_status = ["patch", "pod", "forged", "--subresource=status", "--type=merge", "--patch", &ours];
+        assert!(refused(&ns, &by_status).await.is_some_and(|said| said.contains("leave them as they are")));
     })
     .await;
 }

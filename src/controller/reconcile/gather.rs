@@ -9,6 +9,7 @@ use k8s_openapi::api::core::v1::{Event, Pod};
 use kube::api::ListParams;
 use kube::{Api, ResourceExt};
 
+use super::label;
 use crate::api::Task;
 use crate::cluster::calls::CallError;
 use crate::controller::Context;
@@ -48,6 +49,7 @@ enum Answer {
     Pods(Vec<Pod>),
     /// Nobody else's.
     Job(Option<Box<Job>>),
+    Pod(Option<Box<Pod>>),
     Warnings(Vec<Warning>),
 }
 
@@ -57,6 +59,7 @@ impl Answer {
             Self::Nothing => {}
             Self::Pods(pods) => input.pods_are(pods.iter().map(|pod| PodFacts::of(pod).first_seen(now)).collect()),
             Self::Job(job) => input.job_is(job.map(|job| JobFacts::of(&job).first_seen(now))),
+            Self::Pod(pod) => input.pod_is(pod.map(|pod| PodFacts::of(&pod).first_seen(now))),
             Self::Warnings(warnings) => input.warnings_are(&warnings, now),
         }
     }
@@ -67,6 +70,7 @@ async fn ask(needs: &Needs, task: &Task, context: &Context) -> Result<Answer, Ca
         Needs::Nothing => Ok(Answer::Nothing),
         Needs::PodsOf(job) => pods_of(task, job, context).await.map(Answer::Pods),
         Needs::Job(name) => job(task, name, context).await.map(Answer::Job),
+        Needs::Pod { name, uid } => pod(task, name, uid, context).await.map(Answer::Pod),
         Needs::EventsOf(uid) => Ok(Answer::Warnings(warnings(task, uid, context).await)),
     }
 }
@@ -81,7 +85,7 @@ fn remember(answer: &Answer, cache: &Cache) {
             }
         }
         Answer::Job(Some(job)) => cache.job_found(job),
-        Answer::Job(None) | Answer::Warnings(_) | Answer::Nothing => {}
+        Answer::Job(None) | Answer::Pod(_) | Answer::Warnings(_) | Answer::Nothing => {}
     }
 }
 
@@ -97,6 +101,16 @@ async fn job(task: &Task, name: &str, context: &Context) -> Result<Option<Box<Jo
     let jobs = Api::<Job>::namespaced(context.client.clone(), &task.namespace().unwrap_or_default());
     let found = context.calls.read(jobs.get_opt(name)).await?;
     Ok(found.filter(|job| facts::belongs_to(task, job)).map(Box::new))
+}
+
+/// The pod of this name. One of ours that somebody took our label from gets it again, so that the watch shows it.
+async fn pod(task: &Task, name: &str, uid: &str, context: &Context) -> Result<Option<Box<Pod>>, CallError> {
+    let pods = Api::<Pod>::namespaced(context.client.clone(), &task.namespace().unwrap_or_default());
+    let found = context.calls.read(pods.get_opt(name)).await?.filter(|pod| pod.metadata.uid.as_deref() == Some(uid));
+    if let Some(pod) = found.as_ref().filter(|pod| !pod.labels().contains_key(names::LABEL_TASK_UID)) {
+        label::restore(task, pod, context).await;
+    }
+    Ok(found.map(Box::new))
 }
 
 /// Where events cannot be read, the task goes on without an explanation.

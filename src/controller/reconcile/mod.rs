@@ -3,6 +3,7 @@
 pub mod apply;
 pub mod delete;
 pub mod gather;
+mod label;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};

@@ -165,6 +165,9 @@ impl<'a> ByJob<'a> {
         if !answered.pods && self.observed.lacks_the_pod_of(&self.name) {
             return Needs::PodsOf(self.name.clone());
         }
+        if let Some(pod) = self.pod.filter(|pod| pod.went_unseen() && !answered.pod) {
+            return Needs::Pod { name: pod.name.clone(), uid: pod.uid.clone() };
+        }
         let seen = || self.observed.jobs.iter().filter(|job| job.name == self.name);
         let is_named = || seen().next().is_none() && self.observed.pods.iter().any(|pod| pod.job == self.name);
         if !answered.job && (is_named() || seen().all(|job| job.gone) && gives_slot_back()) {

@@ -8,13 +8,18 @@ pub enum Needs {
     PodsOf(String),
     /// The Job of this name.
     Job(String),
+    /// The pod of this name and uid. The watch no longer shows it, and nobody was seen to delete it: it may have lost our label.
+    Pod {
+        name: String,
+        uid: String,
+    },
     /// The events of the object of this uid.
     EventsOf(String),
 }
 
 impl Needs {
     /// How many questions there are: none is asked twice for one decision.
-    pub const MOST: usize = 3;
+    pub const MOST: usize = 4;
 }
 
 /// Which questions have been answered.
@@ -23,4 +28,7 @@ pub struct Answered {
     pub pods: bool,
     pub job: bool,
     pub events: bool,
+    pub pod: bool,
+    /// That pod is there, and the watch does not show it.
+    pub is_unwatched: bool,
 }

@@ -46,6 +46,16 @@ impl Input {
         self.answered.job = true;
     }
 
+    /// It was asked for a pod that the watch no longer shows: one of the same uid is not gone.
+    pub fn pod_is(&mut self, pod: Option<PodFacts>) {
+        self.answered.pod = true;
+        let Some(pod) = pod else { return };
+        if let Some(seen) = self.observed.pods.iter_mut().find(|seen| seen.uid == pod.uid) {
+            *seen = PodFacts { job: seen.job.clone(), ..pod.after(seen) };
+            self.answered.is_unwatched = true;
+        }
+    }
+
     /// It was asked for the events of what is stuck, and these are warnings; none where they cannot be read.
     pub fn warnings_are(&mut self, warnings: &[Warning], now: Timestamp) {
         let stuck = self.observed.stuck(&job_name(&self.task), now);

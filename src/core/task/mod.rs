@@ -19,10 +19,11 @@ mod stopping;
 #[cfg(test)]
 mod tests;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 
 use super::attempt::needs::Needs;
 use super::attempt::others;
+use super::time::{after, earliest};
 use task_manager_api::State;
 
 pub use archiving::{Recording, leaves_unrecorded};
@@ -31,6 +32,9 @@ pub use input::Input;
 use look::Look;
 pub use once::{Earlier, asks_the_archive};
 pub use status::{Admission, admitted};
+
+/// How often a pod is asked for that no watch shows.
+const UNWATCHED_LOOKED_AT: SignedDuration = SignedDuration::from_secs(5);
 
 /// The next question to the API server that must be answered before `decide`.
 pub fn needs(input: &Input, now: Timestamp) -> Needs {
@@ -65,8 +69,10 @@ pub fn decide(input: &Input, now: Timestamp) -> Decision {
             None => queued::decide(&look),
         },
     };
+    let unwatched = input.answered.is_unwatched.then(|| after(now, UNWATCHED_LOOKED_AT));
     // A wake in the past would be a busy loop.
-    Decision { wake: look.ahead(decision.wake), ..archiving::first(&look, decision) }
+    let wake = look.ahead(earliest([decision.wake, unwatched]));
+    Decision { wake, ..archiving::first(&look, decision) }
 }
 
 /// Somebody's finalizer keeps a deleted task: its work ends all the same, and nothing else is done about it. Without one

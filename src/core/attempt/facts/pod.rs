@@ -182,6 +182,11 @@ impl PodFacts {
         self.gone_at.is_some()
     }
 
+    /// It is gone without an end and without a deletion.
+    pub fn went_unseen(&self) -> bool {
+        self.is_gone() && self.due_gone_at.is_none() && !matches!(self.phase, Phase::Succeeded | Phase::Failed)
+    }
+
     /// Its containers have all ended, or it is gone.
     pub fn has_ended(&self) -> bool {
         self.is_gone() || matches!(self.phase, Phase::Succeeded | Phase::Failed)

@@ -91,3 +91,24 @@ fn the_last_warning_that_is_a_sentence_explains_what_is_stuck() {
     unread.warnings_are(&[], at(10));
     assert_eq!((asks(&unread, 10), unread.observed.explained), (Needs::Nothing, None), "events cannot be read");
 }
+
+#[test]
+fn a_pod_that_vanished_without_a_deletion_is_asked_for_before_it_counts_as_gone() {
+    let vanished = || running(json!({})).pod_is(gone);
+    let named = Needs::Pod { name: "p1".into(), uid: "uid of p1".into() };
+    let mut input = vanished().input();
+    assert_eq!(asks(&input, 20), named);
+    input.pod_is(Some(vanished().pod("p1")));
+    assert_ne!(asks(&input, 20), named, "it is asked once");
+    assert!(!matches!(decides(&input, 20), Action::Write(status) if status.state != State::Processing), "it runs on");
+    assert_eq!(decide(&input, at(20)).wake, Some(at(25)), "no watch tells of it");
+    let mut input = vanished().input();
+    input.pod_is(Some(exits(7)(vanished().pod("p1"))));
+    let Action::Write(status) = decides(&input, 20) else { panic!("it is judged") };
+    assert_eq!(status.attempts[0].exit_code, Some(7));
+    let mut input = vanished().input();
+    input.pod_is(None);
+    assert!(asks(&input, 20) != named && input.observed.pods[0].is_gone());
+    let deleted = running(json!({})).pod_is(terminating(3)).pod_is(gone).input();
+    assert_ne!(asks(&deleted, 20), named, "somebody deleted it");
+}

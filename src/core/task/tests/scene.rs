@@ -116,7 +116,7 @@ impl Scene {
 
     /// The API server is asked for the Job first.
     pub fn doubts(&self, second: i64) -> bool {
-        let input = Input { answered: Answered { pods: true, ..Answered::default() }, ..self.input() };
+        let input = Input { answered: Answered { pods: true, pod: true, ..Answered::default() }, ..self.input() };
         matches!(needs(&input, at(second)), Needs::Job(_))
     }
 

@@ -318,7 +318,11 @@ impl World {
         self.scene.observed = self.observed();
         let (now, mut input) = (at(self.clock()), self.scene.input());
         let mut asked = vec![];
-        while let question @ (Needs::PodsOf(_) | Needs::Job(_) | Needs::EventsOf(_)) = needs(&input, now) {
+        loop {
+            let question = needs(&input, now);
+            if question == Needs::Nothing {
+                break;
+            }
             self.answer(&question, &mut input, now);
             asked.push(question);
             prop_assert!(asked.len() <= Needs::MOST, "asks again and again: {:?}", asked);
@@ -344,6 +348,10 @@ impl World {
                 let ours = |job: &&JobFacts| job.name == *name && job.owner == self.scene.task.metadata.uid;
                 input.job_is(self.jobs.iter().find(ours).map(|job| job.clone().first_seen(now)));
                 self.show(name);
+            }
+            Needs::Pod { uid, .. } => {
+                let there = self.pods.iter().map(|pod| &pod.facts).find(|pod| pod.uid == *uid);
+                input.pod_is(there.map(|pod| pod.clone().first_seen(now)));
             }
             Needs::EventsOf(_) => input.warnings_are(&[], now),
             Needs::Nothing => {}
