@@ -116,9 +116,14 @@ pub struct RunOptions {
     #[arg(long, env = "TASK_MANAGER_MAX_RUNNING_TASKS", value_parser = clap::value_parser!(i32).range(1..))]
     pub max_running_tasks: Option<i32>,
 
-    /// Memory limit of a work's container for which neither task, type nor template sets one.
+    /// Memory limit of a work's container where nobody says anything of memory: not the task, its type, the template, nor
+    /// a LimitRange of the namespace.
     #[arg(long, env = "TASK_MANAGER_DEFAULT_MEMORY_LIMIT", default_value = "1Gi", value_parser = quantity)]
     pub default_memory_limit: Quantity,
+
+    /// Memory request of such a container, which is what queues count.
+    #[arg(long, env = "TASK_MANAGER_DEFAULT_MEMORY_REQUEST", default_value = "128Mi", value_parser = quantity)]
+    pub default_memory_request: Quantity,
 
     /// Seconds for which the Job of a finished task is kept, for its logs.
     #[arg(long, env = "TASK_MANAGER_KEEP_FINISHED_SECONDS", default_value_t = 3600, value_parser = clap::value_parser!(i64).range(0..))]
@@ -189,6 +194,7 @@ impl RunOptions {
     pub fn settings(&self) -> Settings {
         Settings {
             default_memory_limit: self.default_memory_limit.clone(),
+            default_memory_request: self.default_memory_request.clone(),
             default_queue_tasks: self.default_queue_tasks,
             max_running_tasks: self.max_running_tasks,
             keep_finished_seconds: self.keep_finished_seconds,
@@ -254,8 +260,12 @@ mod tests {
 
     #[test]
     fn a_memory_limit_that_is_no_quantity_is_refused() {
-        for text in ["lots", "0", "-1Gi"] {
-            assert!(Cli::try_parse_from(["task-manager", "run", "--default-memory-limit", text]).is_err(), "{text}");
+        for (flag, text) in ["lots", "0", "-1Gi"]
+            .map(|text| ("--default-memory-limit", text))
+            .into_iter()
+            .chain([("--default-memory-request", "lots")])
+        {
+            assert!(Cli::try_parse_from(["task-manager", "run", flag, text]).is_err(), "{flag} {text}");
         }
     }
 }

@@ -201,8 +201,8 @@ pub struct Resources {
     pub requests: BTreeMap<String, Quantity>,
 
     /// Resources that the container never exceeds; one that uses more memory is killed. A request above its limit is
-    /// lowered to it. Default for memory: 1Gi, unless whoever installed the operator set another. Example: {memory:
-    /// 512Mi}.
+    /// lowered to it. Default for memory, where nobody says anything of it: a request of 128Mi and a limit of 1Gi,
+    /// unless whoever installed the operator set others. Example: {memory: 512Mi}.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     #[schemars(extend("maxProperties" = 16))]
     pub limits: BTreeMap<String, Quantity>,

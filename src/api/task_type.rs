@@ -36,9 +36,10 @@ pub struct TaskTypeSpec {
     pub executor: Executor,
 
     /// The pod that does the work, in the form of a Job's spec.template. Its first container is the work; any others
-    /// run beside it. The operator sets restartPolicy, activeDeadlineSeconds, variables that begin with TASK_, mounts
-    /// under /task and labels under taskmanager.dev/, and a template that sets them makes the type not Ready.
-    /// Example: {spec: {containers: [{name: work, image: busybox, command: [...]}]}}.
+    /// run beside it. What it says reaches the pod as it was written, and its labels and annotations the Job too. The
+    /// operator sets restartPolicy, activeDeadlineSeconds, variables that begin with TASK_, mounts under /task and
+    /// labels under taskmanager.dev/, and a template that sets them makes the type not Ready; so do restart rules of
+    /// the work's container. Example: {spec: {containers: [{name: work, image: busybox, command: [...]}]}}.
     #[schemars(schema_with = "schema::any_object")]
     pub template: Value,
 
@@ -83,8 +84,9 @@ pub struct TaskTypeStatus {
     /// The metadata.generation that this status describes.
     #[serde(default)]
     pub observed_generation: i64,
-    /// Ready is True where the API server accepts a pod of this template, by a dry run. False: the message says why
-    /// not, and tasks of this type wait. Unknown: the check has not been answered yet.
+    /// Ready is True where the API server accepts Job and pod of this template, by dry runs that are repeated. False:
+    /// the message says why not, and tasks of this type wait. Unknown: something else stands in the way, such as a
+    /// quota or a policy, or nobody answered; tasks are started all the same.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 8))]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["type".into()]))]

@@ -167,10 +167,10 @@ impl Term {
         parts.until_shutdown(record::wake_when_back::run(records, cache.clone(), wake.clone()));
         parts.once_known(tell(ready));
         parts.once_known(record::retention::run(archive.archive().clone(), retention));
-        parts.once_known(reports::run(reporting, wake, shutdown.clone()));
+        parts.once_known(reports::run(reporting, wake.clone(), shutdown.clone()));
         parts.once_known(upkeep::orphans::run(cache.clone(), calls));
         parts.once_known(upkeep::finished_jobs::run(finished_jobs, settings.keep_finished));
-        parts.once_known(upkeep::types::run(cache.clone(), checks));
+        parts.once_known(upkeep::types::run(cache.clone(), checks, wake));
         parts.once_known(upkeep::queues::run(cache, status));
         parts.until_drained(admission::run(admitting, shutdown.clone()));
         parts.until_drained(reconciler(context, tasks, wakes));

@@ -4,8 +4,10 @@ use task_manager_api::Quantity;
 
 #[derive(Clone, Debug, PartialEq)]
 pub struct Settings {
-    /// Memory limit of a work's container for which neither task, type nor template sets one.
+    /// Memory limit of a work's container where nobody says anything of memory: not task, type, template or namespace.
     pub default_memory_limit: Quantity,
+    /// Its memory request there.
+    pub default_memory_request: Quantity,
     /// Capacity in tasks of a queue named "default" that nobody created.
     pub default_queue_tasks: i32,
     /// The most tasks of all queues together that run at once; `None` is any number.
@@ -24,6 +26,7 @@ impl Default for Settings {
     fn default() -> Self {
         Self {
             default_memory_limit: Quantity("1Gi".into()),
+            default_memory_request: Quantity("128Mi".into()),
             default_queue_tasks: 50,
             max_running_tasks: None,
             keep_finished_seconds: 3600,

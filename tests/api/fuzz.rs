@@ -248,9 +248,11 @@ impl Case {
     fn launch(&mut self) {
         let status = self.task.status.clone().unwrap_or_default();
         let Ok(job) = job::job(&self.task, &status, &self.task_type, &self.settings, &BTreeSet::new()) else { return };
-        let name = job.metadata.name.as_deref().unwrap_or_default();
+        let name = job["metadata"]["name"].as_str().unwrap_or_default().to_owned();
         assert!(!name.is_empty() && name.len() <= 63, "{name}");
-        self.observed.jobs.push(JobFacts { uid: name.into(), ..JobFacts::of(&job) });
+        // The API server refuses what is no Job.
+        let Ok(job) = serde_json::from_value(job) else { return };
+        self.observed.jobs.push(JobFacts { uid: name, ..JobFacts::of(&job) });
     }
 
     fn delete(&mut self, uid: &str) {

@@ -25,6 +25,7 @@ mod schema;
 mod schema_changes;
 mod stage;
 mod statuses;
+mod templates;
 mod waiting;
 mod worker;
 mod writes;

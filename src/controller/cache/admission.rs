@@ -126,6 +126,7 @@ impl Inner {
         let task_type = self.parsed_types.get(&key_beside(task, &task.spec.type_)).map(Arc::as_ref);
         let first_seen = self.known.get(&uid_of(task)).map_or_else(|| version(task), |known| known.first_seen(task));
         let held_until = self.known.get(&uid_of(task)).and_then(KnownTask::held_until);
+        let held_until = held_until.max(self.dry_runs.awaited_until(&key_beside(task, &task.spec.type_)));
         let state = queue_state(task, task_type, first_seen, settings).not_before(held_until);
         // The holder of the slot of a task that is left alone is not among the children that are known here.
         if task.metadata.deletion_timestamp.is_some() && !attempt::is_left_alone(task) {

@@ -13,11 +13,13 @@
 //! | `children`: owners of pods with our labels that are none of ours | the API server said so | nothing of theirs is there |
 //! | `children`: Jobs that we made and pods that we asked for, before a watch shows them | our request is answered | the watch shows it, a list that began later does not, or there is no such Job to delete |
 //! | `children`: a launch that was refused or not answered | the answer, or its absence | the slot is given back |
+//! | `dry_runs`: what the API server makes of a type | it was asked | the type is gone, or of another generation |
 //! | `reporters`: the task of each pod | a pod is shown | it is gone |
 //! | `ending`: namespaces that are being deleted | the watch shows it | they are gone |
 
 mod admission;
 pub mod children;
+mod dry_runs;
 pub mod jobs_and_pods;
 pub mod just_admitted;
 mod known_task;
@@ -41,6 +43,7 @@ use crate::core::queue::{AdmissionQueue, Key, Quota};
 use crate::core::task::Earlier;
 use crate::core::{Input, ParsedType, Settings};
 use children::Children;
+use dry_runs::DryRuns;
 use known_task::KnownTask;
 
 pub use jobs_and_pods::ReportOf;
@@ -53,12 +56,15 @@ pub struct Cache {
     inner: Mutex<Inner>,
     /// Rung when admission may find something to do.
     admission: Arc<Notify>,
+    /// Rung when there is a type that was not tried out.
+    untried: Notify,
 }
 
 struct Inner {
     admission: AdmissionQueue,
     parsed_types: HashMap<Key, Arc<ParsedType>>,
     types: HashMap<Key, Arc<TaskType>>,
+    dry_runs: DryRuns,
     queues: HashMap<Key, Arc<TaskQueue>>,
     known: HashMap<Uid, KnownTask>,
     children: HashMap<Uid, Children>,
@@ -106,6 +112,7 @@ impl Cache {
                 .with_default_queue(Quota::of_tasks(settings.default_queue_tasks)),
             parsed_types: HashMap::new(),
             types: HashMap::new(),
+            dry_runs: DryRuns::default(),
             queues: HashMap::new(),
             known: HashMap::new(),
             children: HashMap::new(),
@@ -114,7 +121,8 @@ impl Cache {
             assumed: HashSet::new(),
             ending: HashSet::new(),
         };
-        Self { tasks, settings: Arc::new(settings), inner: Mutex::new(inner), admission: Arc::default() }
+        let (admission, untried) = (Arc::default(), Notify::new());
+        Self { tasks, settings: Arc::new(settings), inner: Mutex::new(inner), admission, untried }
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {

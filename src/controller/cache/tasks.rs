@@ -80,6 +80,12 @@ impl Cache {
             known.taken();
         }
         self.take_written(&mut inner, task);
+        // The watch may have shown the task's end before this answer was taken in, when the task was not placed.
+        let reference = inner.known.get(&uid_of(task)).map(|known| known.reference.clone());
+        let seen = reference.and_then(|reference| self.task(&reference));
+        if let Some(seen) = seen.filter(|seen| uid_of(seen) == uid_of(task) && version(seen) > version(task)) {
+            self.place(&mut inner, &seen);
+        }
     }
 
     /// The admission of this task was refused, for the task had changed.

@@ -3,11 +3,13 @@ use std::collections::HashSet;
 use jiff::Timestamp;
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::Pod;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::runtime::reflector;
 use serde_json::{Value, json};
 
 use super::*;
 use crate::core::attempt::facts::Why;
+use crate::core::launch::dry_run::DryRun;
 use crate::core::launch::names;
 
 fn read<K: serde::de::DeserializeOwned>(object: Value) -> K {
@@ -40,6 +42,7 @@ fn cache() -> Cache {
     let (tasks, _) = reflector::store();
     let cache = Cache::new(tasks, Settings { default_queue_tasks: 1, ..Settings::default() });
     cache.type_changed(key(&kind().metadata), Some(&Arc::new(kind())));
+    cache.type_tried(&kind(), None, None);
     cache
 }
 
@@ -227,6 +230,7 @@ fn a_queue_counts_each_slot_that_is_held_of_it_though_its_task_is_gone_or_was_on
     let (tasks, mut writer) = reflector::store();
     let cache = Cache::new(tasks, Settings::default());
     cache.type_changed(key(&kind().metadata), Some(&Arc::new(kind())));
+    cache.type_tried(&kind(), None, None);
     let queue: TaskQueue = read(json!({"apiVersion": "taskmanager.dev/v1alpha1", "kind": "TaskQueue",
         "metadata": {"name": "default", "namespace": "docs"}, "spec": {"capacity": {"tasks": 2}}}));
     cache.queue_changed(key(&queue.metadata), Some(&Arc::new(queue)));
@@ -264,6 +268,7 @@ fn the_slot_of_a_task_whose_deletion_somebody_delays_is_free_when_its_pod_has_en
     let (tasks, mut writer) = reflector::store();
     let cache = Cache::new(tasks, Settings { default_queue_tasks: 1, ..Settings::default() });
     cache.type_changed(key(&kind().metadata), Some(&Arc::new(kind())));
+    cache.type_tried(&kind(), None, None);
     let mut runs = task("runs", "7", json!({"state": "Processing", "admitted": {"queue": "default"}}));
     runs.metadata.deletion_timestamp = read(json!("2026-01-01T00:00:00Z"));
     cache.pod_seen(&held_by_a_pod());
@@ -449,4 +454,70 @@ fn a_slot_whose_executor_is_not_known_here_stays_counted_while_its_task_is_there
     assert_eq!(admitted(&cache), 0, "somebody's finalizer keeps it, and nobody here knows what runs");
     cache.task_gone(&"runs".into());
     assert_eq!(admitted(&cache), 1);
+}
+
+/// A cache, and a way to show a task to its store and then to itself.
+fn shown() -> (Cache, impl FnMut(&Cache, &Task)) {
+    let (tasks, mut writer) = reflector::store();
+    let cache = Cache::new(tasks, Settings { default_queue_tasks: 1, ..Settings::default() });
+    cache.type_changed(key(&kind().metadata), Some(&Arc::new(kind())));
+    let show = move |cache: &Cache, task: &Task| {
+        writer.apply_watcher_event(&kube::runtime::watcher::Event::Apply(task.clone()));
+        cache.task_seen(task);
+    };
+    (cache, show)
+}
+
+#[test]
+fn tasks_wait_for_the_first_dry_run_of_their_type_and_count_by_its_answer() {
+    let changed = |generation: i64| TaskType {
+        metadata: ObjectMeta { generation: Some(generation), ..kind().metadata },
+        ..kind()
+    };
+    let answer = json!({"spec": {"containers": [{"name": "injected", "resources": {"requests": {"cpu": "1"}}}, {"name": "work"}]}});
+    let answer = || Some(DryRun::of(&answer, false));
+    let (cache, mut show) = shown();
+    cache.type_changed(key(&kind().metadata), Some(&Arc::new(changed(2))));
+    let waits = task("waits", "7", json!({"state": "Queued"}));
+    show(&cache, &waits);
+    assert_eq!(admitted(&cache), 0, "nobody has answered yet");
+    cache.type_tried(&kind(), None, answer());
+    assert_eq!(admitted(&cache), 0, "that was the generation before");
+    assert_eq!(cache.type_tried(&changed(2), None, answer()).len(), 1, "it is looked at");
+    let cpu = || cache.pending(&waits).expect("it waits").requests["cpu"].to_string();
+    assert_eq!(cpu(), "1");
+    cache.type_tried(&changed(2), None, None);
+    assert_eq!(cpu(), "1", "where nobody answers, the answer before counts on");
+    assert_eq!(admitted(&cache), 1);
+}
+
+#[test]
+fn tasks_do_not_wait_long_for_a_dry_run() {
+    let (cache, mut show) = shown();
+    let waits = task("waits", "7", json!({"state": "Queued"}));
+    show(&cache, &waits);
+    let ready_at = cache.pending(&waits).expect("it waits").ready_at.expect("a time");
+    assert!(ready_at <= Timestamp::now() + jiff::SignedDuration::from_secs(5));
+    assert_eq!(cache.admit(ready_at).admitted.len(), 1);
+}
+
+#[test]
+fn a_type_that_the_dry_run_refused_is_not_ready_before_its_status_says_so() {
+    let (cache, mut show) = shown();
+    show(&cache, &task("waits", "7", json!({"state": "Queued"})));
+    cache.type_tried(&kind(), Some("it is no pod".into()), None);
+    assert_eq!(admitted(&cache), 0);
+    cache.type_tried(&kind(), None, None);
+    assert_eq!(admitted(&cache), 1);
+}
+
+#[test]
+fn an_admission_that_is_answered_after_its_task_has_ended_holds_no_slot() {
+    let (cache, mut show) = shown();
+    cache.type_tried(&kind(), None, None);
+    show(&cache, &task("ends", "7", json!({"state": "Queued"})));
+    assert_eq!(admitted(&cache), 1);
+    show(&cache, &task("ends", "9", json!({"state": "Completed"})));
+    cache.admission_written(&task("ends", "8", json!({"state": "Processing", "admitted": {"queue": "default"}})));
+    assert_eq!(cache.depth().1, 0);
 }

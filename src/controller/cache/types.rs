@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
+use jiff::Timestamp;
 use kube::runtime::reflector::ObjectRef;
 
 use super::{Cache, key_beside};
@@ -14,8 +15,16 @@ impl Cache {
     /// Takes in a type as it is now; returns the tasks to look at for it. A change of its status alone
     /// concerns nobody.
     pub fn type_changed(&self, key: Key, kind: Option<&Arc<TaskType>>) -> Vec<ObjectRef<Task>> {
+        self.take_in_type(key, kind, false)
+    }
+
+    /// The same; `anew` places the type's tasks though it reads as before.
+    pub(super) fn take_in_type(&self, key: Key, kind: Option<&Arc<TaskType>>, anew: bool) -> Vec<ObjectRef<Task>> {
         let mut inner = self.lock();
-        let read = kind.map(|kind| Arc::new(ParsedType::of(kind)));
+        if kind.is_some_and(|kind| inner.dry_runs.see(kind, Timestamp::now())) {
+            self.untried.notify_one();
+        }
+        let read = kind.map(|kind| Arc::new(inner.dry_runs.parsed(kind)));
         let before = match (&read, kind) {
             (Some(read), Some(kind)) => {
                 inner.types.insert(key.clone(), kind.clone());
@@ -23,10 +32,11 @@ impl Cache {
             }
             _ => {
                 inner.types.remove(&key);
+                inner.dry_runs.forget(&key);
                 inner.parsed_types.remove(&key)
             }
         };
-        if before == read {
+        if before == read && !anew {
             return vec![];
         }
         let bounds = read.as_ref().map(|kind| (kind.spec.max_concurrent, kind.spec.max_concurrent_per_kb_id));

@@ -6,22 +6,24 @@ use std::time::Duration;
 
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::Pod;
-use kube::api::{PostParams, Preconditions};
+use kube::api::Preconditions;
 use kube::core::NamespaceResourceScope;
 use kube::{Api, Resource, ResourceExt};
 use serde::de::DeserializeOwned;
+use serde_json::Value;
 
 use super::delete::{Removal, only, remove};
 use crate::api::{State, Task, TaskStatus};
 use crate::cluster::calls::CallError;
+use crate::cluster::create::{Run, create};
 use crate::controller::Context;
 use crate::controller::record;
 use crate::controller::record::Kept;
 use crate::core::Reason;
 use crate::core::attempt::facts;
 use crate::core::attempt::facts::Why;
-use crate::core::attempt::{Child, Deletion};
-use crate::core::launch::job;
+use crate::core::attempt::{Child, Deletion, job_name};
+use crate::core::launch::{holds, job};
 use crate::core::task::{Action, Recording};
 
 /// When to look again after an effect whose trace the watches should show, in case they do not.
@@ -142,8 +144,12 @@ async fn launch(task: &Task, context: &Context) -> Again {
     // The watch will show what changed meanwhile, and it is decided anew.
     let Some(whole) = whole(task, context).await? else { return Ok(None) };
     let classes = context.priority_classes().await;
+    if !holds::is_what_was_admitted(&whole, &kind, &context.settings) {
+        // What its type's dry run was answered changes how it is counted: it is decided anew.
+        return Ok(Some(Duration::ZERO));
+    }
     match job::job(&whole, whole.status_or_default(), &kind, &context.settings, &classes) {
-        Ok(job) => create(task, &job, context).await,
+        Ok(job) => create_job(task, &job, context).await,
         Err(error) => refused(task, Why { reason: Reason::TypeNotReady, message: error.to_string() }, context),
     }
 }
@@ -169,14 +175,14 @@ fn is_still(decided_on: &Task, whole: &Task) -> bool {
         && turn(whole).is_some_and(|(state, ..)| state == State::Processing)
 }
 
-async fn create(task: &Task, job: &Job, context: &Context) -> Again {
+async fn create_job(task: &Task, job: &Value, context: &Context) -> Again {
     let jobs = Api::<Job>::namespaced(context.client.clone(), &task.namespace().unwrap_or_default());
-    match context.calls.write("create_job", jobs.create(&PostParams::default(), job)).await {
+    match context.calls.write("create_job", create::<Job, Job>(&context.client, job, Run::Real)).await {
         Ok(job) => {
             context.cache.job_found(&job);
             Ok(Some(TRACE_EXPECTED_WITHIN))
         }
-        Err(CallError::AlreadyExists) => already_there(task, &jobs, &job.name_any(), context).await,
+        Err(CallError::AlreadyExists) => already_there(task, &jobs, &job_name(task), context).await,
         Err(CallError::Refused(status)) => refused(task, facts::no_pod(&status.message), context),
         // The namespace takes its tasks along.
         Err(CallError::Terminating | CallError::NotFound) => Ok(None),

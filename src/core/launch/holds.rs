@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use super::pod_resources::Requirements;
 use super::{names, resources};
 use crate::{ParsedType, Settings, TemplateError};
 use task_manager_api::{Payload, Quantity, Task, TaskSpec, TaskStatus};
@@ -21,13 +22,29 @@ pub struct Holds {
     pub resources: BTreeMap<String, Quantity>,
 }
 
-/// The resources that an attempt of `task` counts for, as the scheduler counts its pod.
+/// The resources that an attempt of `task` counts for, as the scheduler counts its pod: the pod of the last dry run, else
+/// the template, with the task's own share in the place of the work's.
 pub fn counted(task: &Task, task_type: &ParsedType, settings: &Settings) -> Result<resources::Amounts, TemplateError> {
     let template = task_type.template.as_ref().map_err(TemplateError::clone)?;
-    let Some((spec, work)) = template.spec.as_ref().and_then(|spec| Some((spec, spec.containers.first()?))) else {
-        return Err(TemplateError::NoContainer);
-    };
-    Ok(resources::of_pod(spec, Some(&resources::of_work(task, task_type, work, settings))))
+    let answered = task_type.dry_run.as_ref().and_then(|dry_run| dry_run.pod.as_ref());
+    // A pod that was changed beyond recognition says nothing of this work.
+    let answered = answered.filter(|pod| pod.container(&template.work.name).is_some());
+    let mut pod = answered.unwrap_or(&template.pod).clone();
+    if template.pod.resources != Requirements::default() {
+        // The API server completes pod-level requests by what the containers ask for, which may be other than they did.
+        pod.resources = template.pod.resources.clone();
+    }
+    let work = resources::of_work(task, task_type, template, settings);
+    Ok(pod.with_work(&template.work.name, &work).counted())
+}
+
+/// Whether the present attempt would be launched with the resources that its status has admitted.
+pub fn is_what_was_admitted(task: &Task, task_type: &ParsedType, settings: &Settings) -> bool {
+    let admitted = task.status.as_ref().and_then(|status| status.admitted.as_ref());
+    // What stands against the template is told by the launch.
+    admitted.is_none_or(|admitted| {
+        counted(task, task_type, settings).is_ok_and(|counted| to_quantities(&counted) == admitted.resources)
+    })
 }
 
 /// The spec that a run was launched with: the fields that cannot change during a run, from the annotations of its pod,

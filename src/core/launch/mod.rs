@@ -1,10 +1,17 @@
 //! The launch of an attempt: its type and template, the policy in force, resources, names, and the Job.
 
+mod avoidance;
+mod dropped;
+pub mod dry_run;
 pub mod holds;
 pub mod job;
+mod json;
 pub mod names;
+mod ownership;
+mod pod_resources;
 mod pod_template;
 pub mod policy;
+pub mod refusal;
 pub mod resources;
 pub mod task_type;
 mod template;

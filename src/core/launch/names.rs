@@ -23,6 +23,9 @@ pub const ANNOTATION_BODY_DIGEST: &str = "taskmanager.dev/body-digest";
 pub const PREFIX: &str = "taskmanager.dev/";
 /// Set by the Job controller on its pods.
 pub const LABEL_JOB_NAME: &str = "batch.kubernetes.io/job-name";
+/// All labels that the API server sets in the template of a Job. A Job that is created with others is refused.
+pub const LABELS_OF_JOBS: [&str; 4] =
+    ["batch.kubernetes.io/controller-uid", LABEL_JOB_NAME, "controller-uid", "job-name"];
 
 const LONGEST: usize = 63;
 const HASH_DIGITS: usize = 16;

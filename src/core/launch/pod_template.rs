@@ -1,13 +1,14 @@
-//! The pod template of one attempt: the type's template with labels, annotations, deadline, resources and volumes of ours.
+//! The pod template of one attempt: the type's template as it was written, with labels, annotations, deadline, resources
+//! and volumes of ours merged into its JSON.
 
 use std::collections::BTreeMap;
 
-use k8s_openapi::api::core::v1::{PodTemplateSpec, ResourceRequirements};
-use k8s_openapi::apimachinery::pkg::api::resource::Quantity as PodQuantity;
+use serde_json::{Value, json};
 
-use super::{holds, names, resources, work_inputs};
+use super::json::{Object, is_set, list, object};
+use super::{avoidance, holds, names, resources, work_inputs};
 use crate::{ParsedType, Policy, Settings, TemplateError};
-use task_manager_api::{Payload, Quantity, Resources, Task, TaskStatus};
+use task_manager_api::{Payload, Resources, Task, TaskStatus};
 
 /// The pod template of an attempt: the type's, with the fields that the operator sets.
 pub fn pod_template(
@@ -15,43 +16,62 @@ pub fn pod_template(
     status: &TaskStatus,
     task_type: &ParsedType,
     settings: &Settings,
-    labels: BTreeMap<String, String>,
-) -> Result<PodTemplateSpec, TemplateError> {
-    let mut template = task_type.template.clone()?;
-    let metadata = template.metadata.get_or_insert_default();
-    metadata.labels.get_or_insert_default().extend(labels);
-    let annotations = metadata.annotations.get_or_insert_default();
-    annotations.insert(names::ANNOTATION_HOLDS.into(), holds::annotation(task, status));
-    annotations.insert(names::ANNOTATION_PAYLOAD.into(), payload(task.spec.payload.as_ref()));
+    labels: &BTreeMap<String, String>,
+) -> Result<Object, TemplateError> {
+    let template = task_type.template.as_ref().map_err(TemplateError::clone)?;
+    let mut written = template.written.as_object().cloned().unwrap_or_default();
+    object(&mut written, "metadata", |metadata| {
+        object(metadata, "labels", |theirs| {
+            theirs.extend(labels.iter().map(|(key, value)| (key.clone(), json!(value))))
+        });
+        object(metadata, "annotations", |annotations| {
+            annotations.insert(names::ANNOTATION_HOLDS.into(), json!(holds::annotation(task, status)));
+            annotations.insert(names::ANNOTATION_PAYLOAD.into(), json!(payload(task.spec.payload.as_ref())));
+        });
+    });
+    object(&mut written, "spec", |spec| {
+        spec.insert("restartPolicy".into(), json!("Never"));
+        let timeout = Policy::of(&task.spec, Some(&task_type.spec)).timeout_seconds;
+        spec.insert("activeDeadlineSeconds".into(), json!(timeout));
+        list(spec, "volumes", |volumes| volumes.extend(work_inputs::volumes()));
+        if settings.worker_url.is_some() {
+            add_token(spec);
+        }
+        if let Some(node) = avoidance::node_to_avoid(status) {
+            avoidance::prefer_others(spec, node);
+        }
+        let resources = resources::of_work(task, task_type, template, settings);
+        list(spec, "containers", |containers| {
+            if let Some(Value::Object(work)) = containers.first_mut() {
+                make_work(work, &resources);
+                work_inputs::add_to(work, task, status, settings);
+            }
+        });
+    });
+    Ok(written)
+}
 
-    let spec = template.spec.get_or_insert_default();
-    spec.restart_policy = Some("Never".into());
-    spec.active_deadline_seconds = Some(Policy::of(&task.spec, Some(&task_type.spec)).timeout_seconds);
-    spec.volumes.get_or_insert_default().extend(work_inputs::volumes());
-    if settings.worker_url.is_some() {
-        spec.volumes.get_or_insert_default().push(work_inputs::token_volume());
-        // A token needs a service account. The API server fills in the same name where its ServiceAccount admission
-        // plugin is on.
-        spec.service_account_name.get_or_insert_with(|| "default".into());
+/// Adds the volume with the pod's own token. A token needs a service account. The API server fills in the same name where
+/// its ServiceAccount admission plugin is on.
+fn add_token(spec: &mut Object) {
+    list(spec, "volumes", |volumes| volumes.push(work_inputs::token_volume()));
+    if !is_set(spec, "serviceAccountName") && !is_set(spec, "serviceAccount") {
+        spec.insert("serviceAccountName".into(), json!("default"));
     }
-    if let Some(work) = spec.containers.first_mut() {
-        work.resources = Some(requirements(&resources::of_work(task, task_type, work, settings)));
-        work.termination_message_path = Some(work_inputs::RESULT_FILE.into());
-        work.termination_message_policy = Some("File".into());
-        work_inputs::add_to(work, task, status, settings);
-    }
-    Ok(template)
+}
+
+/// Gives the work its requests and limits, beside what else its resources name, and its result file.
+fn make_work(work: &mut Object, resources: &Resources) {
+    object(work, "resources", |written| {
+        for (field, quantities) in [("requests", &resources.requests), ("limits", &resources.limits)] {
+            if !quantities.is_empty() {
+                written.insert(field.into(), json!(quantities));
+            }
+        }
+    });
+    work.insert("terminationMessagePath".into(), json!(work_inputs::RESULT_FILE));
 }
 
 fn payload(payload: Option<&Payload>) -> String {
     payload.and_then(|payload| serde_json::to_string(payload).ok()).unwrap_or_else(|| "{}".into())
-}
-
-fn requirements(work: &Resources) -> ResourceRequirements {
-    let write = |quantities: &BTreeMap<String, Quantity>| {
-        let written: BTreeMap<_, _> =
-            quantities.iter().map(|(name, quantity)| (name.clone(), PodQuantity(quantity.0.clone()))).collect();
-        (!written.is_empty()).then_some(written)
-    };
-    ResourceRequirements { requests: write(&work.requests), limits: write(&work.limits), claims: None }
 }

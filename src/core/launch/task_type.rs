@@ -1,43 +1,57 @@
 //! A TaskType as decisions read it, and the status that says whether it can be used.
 
+use std::sync::Arc;
+
 use jiff::Timestamp;
-use k8s_openapi::api::core::v1::PodTemplateSpec;
 use serde_json::Value;
 
-use super::template::{self, TemplateError};
+use super::dry_run::DryRun;
+use super::template::{self, Template, TemplateError};
 use crate::Reason;
 use crate::telling::conditions;
-use task_manager_api::{TaskType, TaskTypeSpec, TaskTypeStatus};
+use task_manager_api::{Condition, TaskType, TaskTypeSpec, TaskTypeStatus};
+
+#[cfg(test)]
+mod tests;
 
 #[derive(Clone, Debug, PartialEq)]
 pub struct ParsedType {
     pub spec: TaskTypeSpec,
-    pub template: Result<PodTemplateSpec, TemplateError>,
+    pub template: Result<Template, TemplateError>,
+    /// The last dry run of this generation; `None` before the first one that was answered.
+    pub dry_run: Option<Arc<DryRun>>,
 }
 
 impl ParsedType {
     /// Parses a type. Its template is an error also where its status holds a refusal of the API server's dry run for this
     /// generation.
     pub fn of(task_type: &TaskType) -> Self {
-        let read = Self::read(&task_type.spec);
-        match refusal(task_type).filter(|_| read.template.is_ok()) {
-            Some(message) => Self { template: Err(TemplateError::Refused(message)), ..read },
-            None => read,
-        }
+        Self::read(&task_type.spec).refused(refusal(task_type))
     }
 
     pub fn read(spec: &TaskTypeSpec) -> Self {
         let template = template::read(&spec.template);
-        // The typed template replaces the JSON one, so that memory holds one of them.
-        Self { spec: TaskTypeSpec { template: Value::Null, ..spec.clone() }, template }
+        // The template holds the JSON, so that memory holds it once.
+        Self { spec: TaskTypeSpec { template: Value::Null, ..spec.clone() }, template, dry_run: None }
+    }
+
+    /// The same type, whose template the API server has refused in these words.
+    pub fn refused(self, why: Option<String>) -> Self {
+        match why.filter(|_| self.template.is_ok()) {
+            Some(message) => Self { template: Err(TemplateError::Refused(message)), ..self },
+            None => self,
+        }
+    }
+
+    /// The same type with what a dry run of it was answered.
+    pub fn with_dry_run(self, dry_run: Option<Arc<DryRun>>) -> Self {
+        Self { dry_run, ..self }
     }
 }
 
 /// The refusal of this generation by the API server's dry run, from the type's status.
 fn refusal(task_type: &TaskType) -> Option<String> {
-    let status =
-        task_type.status.as_ref().filter(|status| Some(status.observed_generation) == task_type.metadata.generation)?;
-    let ready = status.conditions.iter().find(|condition| condition.type_ == "Ready")?;
+    let ready = ready_of_this_generation(task_type)?;
     (ready.status == "False").then(|| ready.message.clone())
 }
 
@@ -46,20 +60,29 @@ fn refusal(task_type: &TaskType) -> Option<String> {
 pub enum Usable {
     Yes,
     No(String),
+    /// Something outside of the template stands in the way just now: a quota, a policy, a missing right.
+    Hindered(String),
+    /// Nobody answered.
     NotKnown(String),
 }
 
 /// The status that the type should have.
 pub fn status(task_type: &TaskType, usable: &Usable, now: Timestamp) -> TaskTypeStatus {
     let before = task_type.status.clone().unwrap_or_default();
-    if matches!(usable, Usable::NotKnown(_)) && refusal(task_type).is_some() {
-        // An unanswered check does not replace an earlier refusal of this generation.
+    let ready = ready_of_this_generation(task_type);
+    let is_kept = match usable {
+        Usable::Yes | Usable::No(_) => false,
+        // A refusal of this generation is taken back by a Yes alone.
+        Usable::Hindered(why) => ready.is_some_and(|ready| ready.status == "False" || says_the_same(ready, why)),
+        Usable::NotKnown(why) => ready.is_some_and(|ready| ready.status != "Unknown" || says_the_same(ready, why)),
+    };
+    if is_kept {
         return before;
     }
     let (status, reason, message) = match usable {
         Usable::Yes => ("True", Reason::Ready, Reason::Ready.sentence()),
         Usable::No(why) => ("False", Reason::TypeNotReady, why.as_str()),
-        Usable::NotKnown(why) => ("Unknown", Reason::NotChecked, why.as_str()),
+        Usable::Hindered(why) | Usable::NotKnown(why) => ("Unknown", Reason::NotChecked, why.as_str()),
     };
     let message = conditions::shortened(message);
     TaskTypeStatus {
@@ -68,54 +91,20 @@ pub fn status(task_type: &TaskType, usable: &Usable, now: Timestamp) -> TaskType
     }
 }
 
-/// Whether the dry run has accepted the type's present generation.
-pub fn is_checked(task_type: &TaskType) -> bool {
-    let Some(status) = &task_type.status else { return false };
-    Some(status.observed_generation) == task_type.metadata.generation
-        && status.conditions.iter().any(|condition| condition.status == "True")
+/// The Ready condition, where it speaks of this generation.
+fn ready_of_this_generation(task_type: &TaskType) -> Option<&Condition> {
+    let status = task_type.status.as_ref()?;
+    let is_current = Some(status.observed_generation) == task_type.metadata.generation;
+    status.conditions.iter().find(|condition| condition.type_ == "Ready").filter(|_| is_current)
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use serde_json::json;
+/// The words are the same but for numbers, such as how much of a quota is used just now.
+fn says_the_same(ready: &Condition, why: &str) -> bool {
+    let words = |text: &str| text.chars().filter(|c| !c.is_ascii_digit()).collect::<String>();
+    ready.status == "Unknown" && words(&ready.message) == words(&conditions::shortened(why))
+}
 
-    fn checked(seen: i64, ready: &str) -> TaskType {
-        let template = json!({"spec": {"containers": [{"name": "work", "image": "busybox"}]}});
-        let mut task_type = TaskType::new("work", TaskTypeSpec { template, ..TaskTypeSpec::default() });
-        task_type.metadata.generation = Some(2);
-        let conditions =
-            conditions::ready(ready, Reason::TypeNotReady, "no such image pull policy", &[], Timestamp::UNIX_EPOCH);
-        task_type.status = Some(TaskTypeStatus { observed_generation: seen, conditions });
-        task_type
-    }
-
-    #[test]
-    fn what_the_dry_run_refused_is_no_template_as_long_as_it_speaks_of_this_generation() {
-        let refused = Err(TemplateError::Refused("no such image pull policy".into()));
-        assert_eq!(ParsedType::of(&checked(2, "False")).template.map(drop), refused);
-        assert!(ParsedType::of(&checked(2, "True")).template.is_ok());
-        assert!(ParsedType::of(&checked(2, "Unknown")).template.is_ok());
-        assert!(ParsedType::of(&checked(1, "False")).template.is_ok(), "it speaks of another generation");
-        assert!(ParsedType::of(&TaskType { status: None, ..checked(2, "False") }).template.is_ok());
-    }
-
-    #[test]
-    fn a_dry_run_without_an_answer_takes_nothing_back() {
-        let status_after =
-            |task_type: &TaskType| status(task_type, &Usable::NotKnown("no answer".into()), Timestamp::MAX);
-        let ready = |status: &TaskTypeStatus| status.conditions[0].status.clone();
-        assert_eq!(Some(status_after(&checked(2, "False"))), checked(2, "False").status);
-        assert_eq!(ready(&status_after(&checked(1, "False"))), "Unknown", "that No spoke of another generation");
-        assert_eq!(ready(&status_after(&checked(2, "Unknown"))), "Unknown");
-        let taken_back = status(&checked(2, "False"), &Usable::Yes, Timestamp::MAX);
-        assert_eq!(ready(&taken_back), "True", "a Yes is an answer");
-    }
-
-    #[test]
-    fn a_type_is_checked_when_the_dry_run_said_yes_to_this_generation() {
-        assert!(is_checked(&checked(2, "True")));
-        assert!(!is_checked(&checked(1, "True")) && !is_checked(&checked(2, "False")));
-        assert!(!is_checked(&checked(2, "Unknown")) && !is_checked(&TaskType { status: None, ..checked(2, "True") }));
-    }
+/// Whether the dry run has accepted the type's present generation.
+pub fn is_checked(task_type: &TaskType) -> bool {
+    ready_of_this_generation(task_type).is_some_and(|ready| ready.status == "True")
 }

@@ -1,14 +1,11 @@
 //! The variables, files and token that the work finds in its container.
 
-use k8s_openapi::api::core::v1::{
-    Container, DownwardAPIVolumeFile, DownwardAPIVolumeSource, EmptyDirVolumeSource, EnvVar, ObjectFieldSelector,
-    ProjectedVolumeSource, ServiceAccountTokenProjection, Volume, VolumeMount, VolumeProjection,
-};
-use k8s_openapi::apimachinery::pkg::api::resource::Quantity as PodQuantity;
 use kube_core::ResourceExt;
+use serde_json::{Value, json};
 
+use super::json::{Object, list};
 use super::names;
-use super::template::OUR_MOUNT;
+use super::ownership::OUR_MOUNT;
 use crate::Settings;
 use task_manager_api::{Task, TaskStatus};
 
@@ -27,7 +24,7 @@ const TOKEN_SECONDS: i64 = 3600;
 pub const AUDIENCE: &str = "task-manager";
 
 /// Adds the variables and mounts to the work's container.
-pub fn add_to(work: &mut Container, task: &Task, status: &TaskStatus, settings: &Settings) {
+pub fn add_to(work: &mut Object, task: &Task, status: &TaskStatus, settings: &Settings) {
     let mut variables = vec![
         ("TASK_ID", task.uid().unwrap_or_default()),
         ("TASK_NAME", task.name_any()),
@@ -43,15 +40,10 @@ pub fn add_to(work: &mut Container, task: &Task, status: &TaskStatus, settings: 
         variables.extend([("TASK_API_URL", url.clone()), ("TASK_TOKEN_FILE", TOKEN_FILE.into())]);
         mounts.push(mount(TOKEN, TOKEN_MOUNT, true));
     }
+    let ours = variables.into_iter().map(|(name, value)| json!({"name": name, "value": literal(&value)}));
     // These come first, so that the template's own variables may refer to them.
-    let theirs = work.env.take().unwrap_or_default();
-    let ours = variables.into_iter().map(|(name, value)| EnvVar {
-        name: name.into(),
-        value: Some(literal(&value)),
-        value_from: None,
-    });
-    work.env = Some(ours.chain(theirs).collect());
-    work.volume_mounts.get_or_insert_default().extend(mounts);
+    list(work, "env", |env| drop(env.splice(0..0, ours)));
+    list(work, "volumeMounts", |theirs| theirs.extend(mounts));
 }
 
 /// The value with `$` doubled: the kubelet would replace `$(NAME)` by that variable, which may hold a Secret.
@@ -59,48 +51,19 @@ fn literal(value: &str) -> String {
     value.replace('$', "$$")
 }
 
-fn mount(volume: &str, path: &str, read_only: bool) -> VolumeMount {
-    VolumeMount { name: volume.into(), mount_path: path.into(), read_only: Some(read_only), ..VolumeMount::default() }
+fn mount(volume: &str, path: &str, read_only: bool) -> Value {
+    json!({"name": volume, "mountPath": path, "readOnly": read_only})
 }
 
 /// The volumes of every work: the payload, and a small place to write.
-pub fn volumes() -> [Volume; 2] {
-    [files_volume(), scratch_volume()]
-}
-
-fn files_volume() -> Volume {
-    let payload = DownwardAPIVolumeFile {
-        path: "payload.json".into(),
-        field_ref: Some(ObjectFieldSelector {
-            field_path: format!("metadata.annotations['{}']", names::ANNOTATION_PAYLOAD),
-            ..ObjectFieldSelector::default()
-        }),
-        ..DownwardAPIVolumeFile::default()
-    };
-    Volume {
-        name: FILES.into(),
-        downward_api: Some(DownwardAPIVolumeSource {
-            items: Some(vec![payload]),
-            ..DownwardAPIVolumeSource::default()
-        }),
-        ..Volume::default()
-    }
-}
-
-fn scratch_volume() -> Volume {
-    let small =
-        EmptyDirVolumeSource { size_limit: Some(PodQuantity("16Mi".into())), ..EmptyDirVolumeSource::default() };
-    Volume { name: SCRATCH.into(), empty_dir: Some(small), ..Volume::default() }
+pub fn volumes() -> [Value; 2] {
+    let payload = format!("metadata.annotations['{}']", names::ANNOTATION_PAYLOAD);
+    let files = json!({"items": [{"path": "payload.json", "fieldRef": {"fieldPath": payload}}]});
+    [json!({"name": FILES, "downwardAPI": files}), json!({"name": SCRATCH, "emptyDir": {"sizeLimit": "16Mi"}})]
 }
 
 /// The pod's own token, which only the worker API accepts.
-pub fn token_volume() -> Volume {
-    let token = ServiceAccountTokenProjection {
-        audience: Some(AUDIENCE.into()),
-        expiration_seconds: Some(TOKEN_SECONDS),
-        path: "token".into(),
-    };
-    let source = VolumeProjection { service_account_token: Some(token), ..VolumeProjection::default() };
-    let projected = ProjectedVolumeSource { sources: Some(vec![source]), ..ProjectedVolumeSource::default() };
-    Volume { name: TOKEN.into(), projected: Some(projected), ..Volume::default() }
+pub fn token_volume() -> Value {
+    let token = json!({"audience": AUDIENCE, "expirationSeconds": TOKEN_SECONDS, "path": "token"});
+    json!({"name": TOKEN, "projected": {"sources": [{"serviceAccountToken": token}]}})
 }

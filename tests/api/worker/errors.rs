@@ -5,6 +5,7 @@ use serde_json::json;
 use task_manager::api::{Reason, State};
 
 use super::{at_work, listening, taken};
+use crate::stage::a_checked_type;
 
 #[tokio::test]
 async fn an_error_that_was_taken_is_judged_though_the_operator_is_killed_at_once() {
@@ -29,6 +30,7 @@ async fn the_same_error_said_twice_is_written_once_and_exit_code_0_is_still_succ
     in_namespace("worker-error-0", async |ns| {
         let (node, operator, _) = listening(&ns).await;
         let (_, worker) = at_work(&ns, &node, &operator).await;
+        a_checked_type(&ns).await;
         taken(&worker.error(&json!({"type": "BadInput"})).await);
         let writes = operator.writes().await;
         taken(&worker.error(&json!({"type": "BadInput"})).await);

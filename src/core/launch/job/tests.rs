@@ -1,16 +1,26 @@
+use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::Container;
 use serde_json::json;
 
 use super::super::holds::{Holds, launched_as};
-use super::super::template::OUR_MOUNT;
+use super::super::ownership::OUR_MOUNT;
 use super::*;
-use task_manager_api::{Admitted, Payload, TaskTypeSpec};
+use task_manager_api::{Admitted, AttemptRecord, Payload, Reason, TaskSpec, TaskTypeSpec};
 
 fn built(spec: TaskSpec) -> Job {
     built_with(spec, &Settings::default())
 }
 
 fn built_with(spec: TaskSpec, settings: &Settings) -> Job {
+    let template = json!({"spec": {"containers": [
+        {"name": "work", "image": "busybox", "env": [{"name": "TOKEN", "value": "s3cr3t"}]},
+        {"name": "beside", "image": "busybox"},
+    ]}});
+    let job = job_of(spec, template, TaskStatus::default(), settings);
+    serde_json::from_value(job).expect("a Job")
+}
+
+fn job_of(spec: TaskSpec, template: Value, status: TaskStatus, settings: &Settings) -> Value {
     let mut task = Task::new("report-7", TaskSpec { type_: "reports".into(), ..spec });
     task.metadata.uid = Some("uid-1".into());
     task.metadata.namespace = Some("docs".into());
@@ -18,12 +28,8 @@ fn built_with(spec: TaskSpec, settings: &Settings) -> Job {
     let status = TaskStatus {
         attempt: 2,
         admitted: Some(Admitted { queue: "default".into(), ..Admitted::default() }),
-        ..TaskStatus::default()
+        ..status
     };
-    let template = json!({"spec": {"containers": [
-        {"name": "work", "image": "busybox", "env": [{"name": "TOKEN", "value": "s3cr3t"}]},
-        {"name": "beside", "image": "busybox"},
-    ]}});
     let task_type = ParsedType::read(&TaskTypeSpec { template, ..TaskTypeSpec::default() });
     let classes = ["task-manager-normal".to_owned()].into();
     job(&task, &status, &task_type, settings, &classes).expect("a Job")
@@ -178,4 +184,69 @@ fn only_the_first_container_is_the_work() {
 fn work_without_a_memory_limit_gets_the_default_one() {
     let limits = work(&built(TaskSpec::default())).resources.expect("resources").limits.expect("limits");
     assert_eq!(limits["memory"].0, "1Gi");
+}
+
+#[test]
+fn a_template_is_kept_as_it_was_written() {
+    let rules = json!([{"action": "Restart", "exitCodes": {"operator": "In", "values": [1]}}]);
+    let template = json!({
+        "metadata": {"labels": {"cost-center": "4711"}, "annotations": {"example.com/a": "b"}},
+        "spec": {
+            "fieldOfTomorrow": true, "overhead": {"cpu": 1},
+            "resourceClaims": [{"name": "device", "resourceClaimTemplateName": "device"}],
+            "volumes": [{"name": "v", "emptyDir": {"sizeLimit": 1_000_000}}],
+            "containers": [
+                {"name": "work", "resources": {"claims": [{"name": "device"}], "limits": {"memory": 1e8}},
+                 "terminationMessagePolicy": "FallbackToLogsOnError"},
+                {"name": "beside", "restartPolicy": "Never", "restartPolicyRules": rules},
+            ],
+        },
+    });
+    let job = job_of(TaskSpec::default(), template.clone(), TaskStatus::default(), &Settings::default());
+    let pod = &job["spec"]["template"];
+    for field in ["fieldOfTomorrow", "overhead", "resourceClaims"] {
+        assert_eq!(pod["spec"][field], template["spec"][field], "{field}");
+    }
+    assert_eq!(pod["spec"]["volumes"][0], template["spec"]["volumes"][0]);
+    assert_eq!(pod["spec"]["containers"][1], template["spec"]["containers"][1]);
+    let work = &pod["spec"]["containers"][0];
+    assert_eq!(work["resources"], json!({"claims": [{"name": "device"}], "limits": {"memory": "100000000"}}));
+    assert_eq!(work["terminationMessagePolicy"], "FallbackToLogsOnError");
+    for metadata in [&job["metadata"], &pod["metadata"]] {
+        assert_eq!(
+            (&metadata["labels"]["cost-center"], &metadata["annotations"]["example.com/a"]),
+            (&json!("4711"), &json!("b"))
+        );
+        assert_eq!(metadata["labels"][names::LABEL_TASK_UID], "uid-1");
+    }
+    assert!(job["metadata"]["annotations"].get(names::ANNOTATION_PAYLOAD).is_none(), "the pod's copy does");
+}
+
+#[test]
+fn after_a_node_was_lost_the_next_attempt_prefers_another_beside_what_the_template_says() {
+    let theirs = json!({"weight": 1, "preference": {"matchExpressions": [{"key": "disk", "operator": "Exists"}]}});
+    let preferred = |reason: Reason| {
+        let last = AttemptRecord { reason, node: Some("node-1".into()), ..AttemptRecord::default() };
+        let status = TaskStatus { attempts: vec![last], ..TaskStatus::default() };
+        let affinity = json!({"nodeAffinity": {"preferredDuringSchedulingIgnoredDuringExecution": [theirs.clone()]}});
+        let template = json!({"spec": {"affinity": affinity, "containers": [{"name": "work"}]}});
+        let job = job_of(TaskSpec::default(), template, status, &Settings::default());
+        job["spec"]["template"]["spec"]["affinity"]["nodeAffinity"]["preferredDuringSchedulingIgnoredDuringExecution"]
+            .clone()
+    };
+    assert_eq!(preferred(Reason::ExitCode), json!([theirs]));
+    for reason in [Reason::NodeLost, Reason::DiskLimit] {
+        let terms = preferred(reason);
+        assert_eq!(terms[0], theirs, "{reason}");
+        let not_there = json!([{"key": "metadata.name", "operator": "NotIn", "values": ["node-1"]}]);
+        assert_eq!(terms[1]["preference"]["matchFields"], not_there, "{reason}");
+    }
+}
+
+#[test]
+fn an_account_that_the_template_names_by_the_old_field_is_left_alone() {
+    let settings = Settings { worker_url: Some("http://operator:8082".into()), ..Settings::default() };
+    let template = json!({"spec": {"serviceAccount": "mine", "containers": [{"name": "work"}]}});
+    let job = job_of(TaskSpec::default(), template, TaskStatus::default(), &settings);
+    assert!(job["spec"]["template"]["spec"].get("serviceAccountName").is_none());
 }

@@ -32,7 +32,7 @@ fn a_queued_task_is_a_candidate_with_all_that_admission_weighs() {
     let pending = pending(&task(json!({"kbId": "kb-1", "priority": "high"})));
     assert_eq!((pending.queue, pending.task_type, pending.kb_id), (key("q"), key("reports"), Some("kb-1".into())));
     assert_eq!(pending.order, Order::new(Priority::High, 77, "uid".into()));
-    assert_eq!(*pending.requests, amounts(&[("cpu", "250m"), ("memory", "1Gi")]));
+    assert_eq!(*pending.requests, amounts(&[("cpu", "250m"), ("memory", "128Mi")]));
     assert_eq!(pending.ready_at, None);
 }
 

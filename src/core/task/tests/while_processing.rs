@@ -427,7 +427,7 @@ fn memory_does_not_shrink_when_an_old_attempt_is_no_longer_listed() {
     let asked = |scene: &Scene| scene.status().admitted.as_ref().expect("a slot").resources["memory"].0.clone();
     let mut scene = scene.admit(100);
     let grown = asked(&scene);
-    assert_eq!(grown, "2Gi");
+    assert_eq!(grown, "256Mi");
     for round in 2..15 {
         scene.observed = Observed::default();
         scene = scene.launch(round * 100);

@@ -1,0 +1,52 @@
+use super::*;
+use serde_json::json;
+
+fn checked(seen: i64, ready: &str) -> TaskType {
+    let template = json!({"spec": {"containers": [{"name": "work", "image": "busybox"}]}});
+    let mut task_type = TaskType::new("work", TaskTypeSpec { template, ..TaskTypeSpec::default() });
+    task_type.metadata.generation = Some(2);
+    let conditions =
+        conditions::ready(ready, Reason::TypeNotReady, "no such image pull policy", &[], Timestamp::UNIX_EPOCH);
+    task_type.status = Some(TaskTypeStatus { observed_generation: seen, conditions });
+    task_type
+}
+
+#[test]
+fn what_the_dry_run_refused_is_no_template_as_long_as_it_speaks_of_this_generation() {
+    let refused = Err(TemplateError::Refused("no such image pull policy".into()));
+    assert_eq!(ParsedType::of(&checked(2, "False")).template.map(drop), refused);
+    assert!(ParsedType::of(&checked(2, "True")).template.is_ok());
+    assert!(ParsedType::of(&checked(2, "Unknown")).template.is_ok());
+    assert!(ParsedType::of(&checked(1, "False")).template.is_ok(), "it speaks of another generation");
+    assert!(ParsedType::of(&TaskType { status: None, ..checked(2, "False") }).template.is_ok());
+}
+
+#[test]
+fn a_dry_run_without_an_answer_takes_nothing_back() {
+    let status_after = |task_type: &TaskType| status(task_type, &Usable::NotKnown("no answer".into()), Timestamp::MAX);
+    let ready = |status: &TaskTypeStatus| status.conditions[0].status.clone();
+    assert_eq!(Some(status_after(&checked(2, "False"))), checked(2, "False").status);
+    assert_eq!(ready(&status_after(&checked(1, "False"))), "Unknown", "that No spoke of another generation");
+    assert_eq!(ready(&status_after(&checked(2, "Unknown"))), "Unknown");
+    assert_eq!(ready(&status_after(&checked(2, "True"))), "True", "it worked before, and nobody says otherwise");
+    let taken_back = status(&checked(2, "False"), &Usable::Yes, Timestamp::MAX);
+    assert_eq!(ready(&taken_back), "True", "a Yes is an answer");
+}
+
+#[test]
+fn a_type_is_checked_when_the_dry_run_said_yes_to_this_generation() {
+    assert!(is_checked(&checked(2, "True")));
+    assert!(!is_checked(&checked(1, "True")) && !is_checked(&checked(2, "False")));
+    assert!(!is_checked(&checked(2, "Unknown")) && !is_checked(&TaskType { status: None, ..checked(2, "True") }));
+}
+
+#[test]
+fn what_hinders_a_pod_makes_ready_unknown_and_takes_no_refusal_back() {
+    let hindered = |task_type: &TaskType, why: &str| status(task_type, &Usable::Hindered(why.into()), Timestamp::MAX);
+    let after = hindered(&checked(2, "True"), "exceeded quota: q, used: pods=7");
+    assert_eq!((after.conditions[0].status.as_str(), after.conditions[0].reason.as_str()), ("Unknown", "NotChecked"));
+    assert_eq!(Some(hindered(&checked(2, "False"), "exceeded quota")), checked(2, "False").status);
+    let again = TaskType { status: Some(after.clone()), ..checked(2, "Unknown") };
+    assert_eq!(hindered(&again, "exceeded quota: q, used: pods=8"), after, "numbers alone are no news");
+    assert_ne!(hindered(&again, "denied by policy"), after);
+}
