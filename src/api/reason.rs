@@ -59,14 +59,28 @@ pub enum Reason {
     /// It has a slot; its pod is on its way, or began less than ten seconds ago.
     #[strum(detailed_message = "Nothing.")]
     Admitted,
-    /// Its pod waits for its container to start.
-    #[strum(detailed_message = "Nothing; after startDeadlineSeconds it is given up.")]
+    /// Its work has not started yet; the message says what it waits for.
+    #[strum(
+        detailed_message = "Nothing, unless the message names a trouble; after startDeadlineSeconds it is given up."
+    )]
     Starting,
-    /// Its container runs.
+    /// Somebody else suspended its Job before it had a pod: a queue for all Jobs of the cluster, mostly.
+    #[strum(
+        detailed_message = "Nothing; it keeps its slot and goes on when its Job is resumed. See whoever suspends Jobs."
+    )]
+    JobSuspended,
+    /// Its pod bears scheduling gates that somebody else put there.
+    #[strum(
+        detailed_message = "Nothing; it keeps its slot and goes on when the gates are taken off. See who put them there."
+    )]
+    PodGated,
+    /// Its work runs.
     #[strum(detailed_message = "Nothing.")]
     Running,
-    /// Its pod is being ended: somebody cancelled or re-ran the task, or its time is up.
-    #[strum(detailed_message = "Nothing; it ends when the pod has ended, after its grace period at the latest.")]
+    /// Its pod is being ended: somebody cancelled or re-ran the task, its time is up, or its work has ended and a container beside it has not.
+    #[strum(
+        detailed_message = "Nothing; it ends when the pod has ended, after its grace period at the latest. Let containers that serve the work be native sidecars."
+    )]
     Stopping,
 
     // Ends of an attempt.
@@ -82,8 +96,10 @@ pub enum Reason {
     /// The attempt ran longer than its timeout.
     #[strum(detailed_message = "Raise timeoutSeconds, or make the work smaller.")]
     Timeout,
-    /// A container was killed for using more memory than its limit.
-    #[strum(detailed_message = "Raise the memory limit, or let it grow with retry.oomMemoryFactor.")]
+    /// The work was killed for using more memory than its limit; or another container was, and the work failed.
+    #[strum(
+        detailed_message = "Raise the memory limit that the message names, or let it grow with retry.oomMemoryFactor."
+    )]
     OOMKilled,
     /// The pod used more disk than it may.
     #[strum(detailed_message = "Write less to the container's disk, or raise its ephemeral-storage limit.")]
@@ -97,9 +113,14 @@ pub enum Reason {
     /// The pod was evicted from its node.
     #[strum(detailed_message = "Nothing; it is tried again. If it happens often, look at the nodes.")]
     Evicted,
-    /// The pod made room for one of higher priority.
+    /// The pod made room for one of higher priority, or somebody suspended its Job while it ran.
     #[strum(detailed_message = "Nothing; it is tried again.")]
     Preempted,
+    /// The kubelet of its node refused the pod before it made a container.
+    #[strum(
+        detailed_message = "Nothing where the node had no room: it is tried again elsewhere. Else correct what the message names in the type's template."
+    )]
+    RejectedByNode,
     /// The node that ran the pod is gone or does not answer.
     #[strum(detailed_message = "Nothing; it is tried again. Look at the node.")]
     NodeLost,
@@ -112,12 +133,21 @@ pub enum Reason {
     /// The warm worker that ran the task is gone.
     #[strum(detailed_message = "Nothing; it is tried again.")]
     WorkerLost,
-    /// The image could not be pulled in time.
-    #[strum(detailed_message = "Correct the image's name or the pull secret, then run it again with a new runId.")]
+    /// The image could not be pulled in time. Final where the registry says that there is no such image or no right to it.
+    #[strum(
+        detailed_message = "Correct the image's name or the pull secret, then run it again with a new runId. A registry that has trouble is asked again by itself."
+    )]
     ImageUnavailable,
-    /// The container could not be made in time, or could not be started: its command, its configuration, a ConfigMap or a Secret is wrong or missing.
-    #[strum(detailed_message = "Correct or create what the message names, then run it again with a new runId.")]
+    /// A container could not be made in time, or could not be started: its command, its configuration, a ConfigMap or a Secret is wrong or missing. Final where no other try helps: no such command, mostly.
+    #[strum(
+        detailed_message = "Correct or create what the message names; where the task has failed, then run it again with a new runId."
+    )]
     ContainerConfig,
+    /// The work did not start within startDeadlineSeconds: an init container, a sidecar, a probe, a pull, a volume or the sandbox took too long.
+    #[strum(
+        detailed_message = "Look at the container or the volume that the message names, or raise startDeadlineSeconds; it is tried again."
+    )]
+    StartTimeout,
     /// No node had room in time; the slot was given back.
     #[strum(detailed_message = "Add nodes, ask for less, or bound the queue by what the nodes have.")]
     Unschedulable,

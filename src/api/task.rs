@@ -86,7 +86,8 @@ pub struct TaskSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub payload: Option<Payload>,
 
-    /// Seconds that one attempt may run before it is stopped, 1 to 604800. Default: the type's, else 3600.
+    /// Seconds that the work of one attempt may take, from its own start, 1 to 604800; then it is ended. Default: the
+    /// type's, else 3600.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 604800))]
     pub timeout_seconds: Option<i32>,
@@ -313,7 +314,7 @@ pub struct TaskStatus {
     #[schemars(schema_with = "schema::time")]
     pub admitted_at: Option<MicroTime>,
 
-    /// When the present attempt's pod started on its node.
+    /// When the present attempt's work started.
     #[serde(default, deserialize_with = "schema::lenient_micro_time", skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "schema::time")]
     pub started_at: Option<MicroTime>,
@@ -444,7 +445,7 @@ pub enum AttemptOutcome {
 pub struct AttemptRecord {
     /// Number of the attempt within the run, from 1.
     pub number: i32,
-    /// When the attempt's pod started on a node; absent where it never did.
+    /// When its work started; where it did not, when a node took its pod on.
     #[serde(default, deserialize_with = "schema::lenient_micro_time", skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "schema::time")]
     pub started_at: Option<MicroTime>,

@@ -63,8 +63,8 @@ pub struct TaskTypeSpec {
     #[schemars(range(min = 1, max = 1000000))]
     pub max_concurrent_per_kb_id: Option<i32>,
 
-    /// Seconds that an attempt may wait for its container to start, 1 to 604800: for a node, an image or a volume.
-    /// Then the attempt is ended. Default: 600.
+    /// How long an attempt may take until its work starts, in seconds, from its pod's creation: node, images, volumes, init
+    /// containers and sidecars included. Default: 600.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 604800))]
     pub start_deadline_seconds: Option<i32>,
@@ -108,7 +108,7 @@ pub struct Defaults {
     /// Priority of a task that sets none: critical, high, normal or low. Default: normal.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub priority: Option<Priority>,
-    /// Seconds that one attempt may run, 1 to 604800. Default: 3600.
+    /// Seconds that the work of one attempt may take, from its own start. Default: 3600.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 604800))]
     pub timeout_seconds: Option<i32>,

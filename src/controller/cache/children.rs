@@ -6,6 +6,7 @@ use std::collections::{HashMap, HashSet};
 use jiff::Timestamp;
 
 use crate::api::Task;
+use crate::core::Reason;
 use crate::core::attempt::facts::{JobFacts, Observed, PodFacts, Unanswered, Why};
 use crate::core::queue::Reservation;
 
@@ -104,9 +105,9 @@ impl Children {
         self.strangers.insert(owner.into());
     }
 
-    /// Without a pod yet, a Job that has not finished may still make one.
+    /// Without a pod yet, a Job that has not finished may still make one; and one that somebody held back makes another.
     fn may_make_a_pod(&self, job: &JobFacts) -> bool {
-        job.is_live() && !self.pods.values().any(|pod| pod.job == job.name)
+        job.is_live() && (job.suspended || !self.pods.values().any(|pod| pod.job == job.name))
     }
 
     pub fn job_seen(&mut self, job: JobFacts) {
@@ -160,6 +161,20 @@ impl Children {
     pub fn job_deleted(&mut self, uid: &str) {
         if let Some(job) = self.jobs.get_mut(uid) {
             job.deleting = true;
+        }
+    }
+
+    /// We had the deadline of this pod lowered.
+    pub fn pod_ends(&mut self, uid: &str, seconds: i64, ended_for: Reason, now: Timestamp) {
+        if let Some(pod) = self.pods.get_mut(uid) {
+            pod.will_end(seconds, ended_for, now);
+        }
+    }
+
+    /// The API server would not have that.
+    pub fn pod_end_refused(&mut self, uid: &str) {
+        if let Some(pod) = self.pods.get_mut(uid) {
+            pod.asked.end_refused = true;
         }
     }
 

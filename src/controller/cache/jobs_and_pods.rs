@@ -13,6 +13,7 @@ use kube::runtime::reflector::ObjectRef;
 use super::children::{Child, Children};
 use super::{Cache, Inner, Uid, is_processing, is_queued, namespace_of, uid_of};
 use crate::api::Task;
+use crate::core::Reason;
 use crate::core::attempt::facts::{JobFacts, PodFacts, Why};
 use crate::core::attempt::reporter::{Standing, standing};
 use crate::core::launch::names;
@@ -190,6 +191,22 @@ impl Cache {
             children.job_not_there(uid);
         }
         self.after_child(&mut inner, &uid_of(task));
+    }
+
+    /// We have had this pod's deadline lowered; the watch will show it later.
+    pub fn pod_ends(&self, task: &Task, uid: &str, seconds: i64, ended_for: Reason) {
+        let mut inner = self.lock();
+        if let Some(children) = inner.children.get_mut(&uid_of(task)) {
+            children.pod_ends(uid, seconds, ended_for, Timestamp::now());
+        }
+    }
+
+    /// The API server would not have that.
+    pub fn pod_end_refused(&self, task: &Task, uid: &str) {
+        let mut inner = self.lock();
+        if let Some(children) = inner.children.get_mut(&uid_of(task)) {
+            children.pod_end_refused(uid);
+        }
     }
 
     /// The API server refused the Job of the task's present attempt.

@@ -12,6 +12,7 @@
 //! | `children`: the facts of Jobs and pods | the watch, or an answer, shows them | they are gone and no slot is held for them |
 //! | `children`: owners of pods with our labels that are none of ours | the API server said so | nothing of theirs is there |
 //! | `children`: Jobs that we made and pods that we asked for, before a watch shows them | our request is answered | the watch shows it, a list that began later does not, or there is no such Job to delete |
+//! | `children`: the end of a pod that we asked for, or that was refused | the answer | the watch shows it; the pod is gone |
 //! | `children`: a launch that was refused or not answered | the answer, or its absence | the slot is given back |
 //! | `dry_runs`: what the API server makes of a type | it was asked | the type is gone, or of another generation |
 //! | `reporters`: the task of each pod | a pod is shown | it is gone |

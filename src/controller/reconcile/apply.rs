@@ -6,11 +6,11 @@ use std::time::Duration;
 
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::Pod;
-use kube::api::Preconditions;
+use kube::api::{Patch, PatchParams, Preconditions};
 use kube::core::NamespaceResourceScope;
 use kube::{Api, Resource, ResourceExt};
 use serde::de::DeserializeOwned;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::delete::{Removal, only, remove};
 use crate::api::{State, Task, TaskStatus};
@@ -22,9 +22,10 @@ use crate::controller::record::Kept;
 use crate::core::Reason;
 use crate::core::attempt::facts;
 use crate::core::attempt::facts::Why;
-use crate::core::attempt::{Child, Deletion, job_name};
-use crate::core::launch::{holds, job};
+use crate::core::attempt::{Child, Deletion, PodEnd, job_name};
+use crate::core::launch::{holds, job, names};
 use crate::core::task::{Action, Recording};
+use crate::core::telling::text;
 
 /// When to look again after an effect whose trace the watches should show, in case they do not.
 const TRACE_EXPECTED_WITHIN: Duration = Duration::from_secs(30);
@@ -32,6 +33,10 @@ const TRACE_EXPECTED_WITHIN: Duration = Duration::from_secs(30);
 const NAME_FREE_WITHIN: Duration = Duration::from_secs(1);
 /// When to look again after room was made in a quota.
 const ROOM_WITHIN: Duration = Duration::from_secs(1);
+/// So the API server says that the pod of this name is another.
+const ANOTHER_POD: &str = "metadata.uid: Invalid value";
+/// How much of a refusal is logged: the API server may put the whole pod into it.
+const LOGGED: usize = 300;
 /// When to look again after a refusal that the watch may explain, or nobody.
 const LOOK_AGAIN: Duration = Duration::from_secs(2);
 
@@ -52,12 +57,42 @@ pub async fn carry_out(task: &Task, action: Action, context: &Context) -> Again 
             delete::<Pod>(task, &name, only(&uid), why, context).await.map(shown_by_the_watch)
         }
         Action::MakeRoom(otherwise) => make_room(task, *otherwise, context).await,
+        Action::EndPod(end) => end_pod(task, end, context).await,
         Action::DeleteTask => {
             // In the version that was decided on: somebody may just have asked for another run.
             let as_seen = Preconditions { uid: task.uid(), resource_version: task.resource_version() };
             let why = task.status_or_default().reason;
             delete::<Task>(task, &task.name_any(), as_seen, why, context).await.map(shown_by_the_watch)
         }
+    }
+}
+
+/// The kubelet is told when to end the pod, and whoever judges it later what for; in one change, of this pod and no other of
+/// its name.
+async fn end_pod(task: &Task, PodEnd { name, uid, seconds, ended_for }: PodEnd, context: &Context) -> Again {
+    let namespace = task.namespace().unwrap_or_default();
+    tracing::info!(namespace, task = task.name_any(), pod = name, seconds, reason = %ended_for, "end the pod");
+    let change = json!({
+        "metadata": {"uid": uid, "annotations": {names::ANNOTATION_ENDED_FOR: ended_for}},
+        "spec": {"activeDeadlineSeconds": seconds},
+    });
+    let pods = Api::<Pod>::namespaced(context.client.clone(), &namespace);
+    let (how, change) = (PatchParams::default(), Patch::Merge(change));
+    match context.calls.write("end_pod", pods.patch(&name, &how, &change)).await {
+        Ok(_) => {
+            context.cache.pod_ends(task, &uid, seconds, ended_for);
+            Ok(Some(TRACE_EXPECTED_WITHIN))
+        }
+        Err(CallError::NotFound) => Ok(Some(TRACE_EXPECTED_WITHIN)),
+        Err(CallError::Conflict) => Ok(Some(LOOK_AGAIN)),
+        Err(CallError::Refused(status)) if status.message.contains(ANOTHER_POD) => Ok(Some(LOOK_AGAIN)),
+        Err(CallError::Refused(status)) => {
+            let why = text::cut(&status.message, LOGGED);
+            tracing::warn!(namespace, pod = name, why, "the pod may not be ended by its deadline; it will be deleted");
+            context.cache.pod_end_refused(task, &uid);
+            Ok(Some(Duration::ZERO))
+        }
+        Err(error) => Err(error),
     }
 }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 use k8s_openapi::api::batch::v1::Job;
-use k8s_openapi::api::core::v1::{Event, Pod};
+use k8s_openapi::api::core::v1::{Event, Node, Pod};
 use kube::api::ListParams;
 use kube::{Api, ResourceExt};
 
@@ -16,13 +16,13 @@ use crate::controller::Context;
 use crate::controller::cache::Cache;
 use crate::controller::record::once;
 use crate::core::attempt::facts;
-use crate::core::attempt::facts::{JobFacts, PodFacts, Warning};
+use crate::core::attempt::facts::{JobFacts, PodEvent, PodFacts};
 use crate::core::attempt::needs::Needs;
 use crate::core::launch::names;
 use crate::core::{Input, needs};
 
-/// How many of an object's warnings are looked at for the last one.
-const EVENTS: u32 = 20;
+/// How many of an object's events are looked at.
+const EVENTS: u32 = 100;
 
 /// `None` while the watch still shows the task as it was before our own last write.
 pub async fn gather(task: &Arc<Task>, context: &Context, now: Timestamp) -> Result<Option<Input>, CallError> {
@@ -50,7 +50,15 @@ enum Answer {
     /// Nobody else's.
     Job(Option<Box<Job>>),
     Pod(Option<Box<Pod>>),
-    Warnings(Vec<Warning>),
+    Events {
+        of: String,
+        events: Vec<PodEvent>,
+    },
+    /// Whether this node answers, where anybody could tell.
+    Node {
+        name: String,
+        answers: Option<bool>,
+    },
 }
 
 impl Answer {
@@ -60,7 +68,8 @@ impl Answer {
             Self::Pods(pods) => input.pods_are(pods.iter().map(|pod| PodFacts::of(pod).first_seen(now)).collect()),
             Self::Job(job) => input.job_is(job.map(|job| JobFacts::of(&job).first_seen(now))),
             Self::Pod(pod) => input.pod_is(pod.map(|pod| PodFacts::of(&pod).first_seen(now))),
-            Self::Warnings(warnings) => input.warnings_are(&warnings, now),
+            Self::Events { of, events } => input.events_are(&of, &events, now),
+            Self::Node { name, answers } => input.node_is(&name, answers),
         }
     }
 }
@@ -71,7 +80,8 @@ async fn ask(needs: &Needs, task: &Task, context: &Context) -> Result<Answer, Ca
         Needs::PodsOf(job) => pods_of(task, job, context).await.map(Answer::Pods),
         Needs::Job(name) => job(task, name, context).await.map(Answer::Job),
         Needs::Pod { name, uid } => pod(task, name, uid, context).await.map(Answer::Pod),
-        Needs::EventsOf(uid) => Ok(Answer::Warnings(warnings(task, uid, context).await)),
+        Needs::EventsOf(uid) => Ok(Answer::Events { of: uid.clone(), events: events(task, uid, context).await }),
+        Needs::Node(name) => Ok(Answer::Node { name: name.clone(), answers: node_answers(name, context).await }),
     }
 }
 
@@ -85,7 +95,7 @@ fn remember(answer: &Answer, cache: &Cache) {
             }
         }
         Answer::Job(Some(job)) => cache.job_found(job),
-        Answer::Job(None) | Answer::Pod(_) | Answer::Warnings(_) | Answer::Nothing => {}
+        Answer::Job(None) | Answer::Pod(_) | Answer::Events { .. } | Answer::Node { .. } | Answer::Nothing => {}
     }
 }
 
@@ -114,12 +124,12 @@ async fn pod(task: &Task, name: &str, uid: &str, context: &Context) -> Result<Op
 }
 
 /// Where events cannot be read, the task goes on without an explanation.
-async fn warnings(task: &Task, uid: &str, context: &Context) -> Vec<Warning> {
+async fn events(task: &Task, uid: &str, context: &Context) -> Vec<PodEvent> {
     let namespace = task.namespace().unwrap_or_default();
     let events = Api::<Event>::namespaced(context.client.clone(), &namespace);
-    let of_this = ListParams::default().fields(&format!("involvedObject.uid={uid},type=Warning")).limit(EVENTS);
+    let of_this = ListParams::default().fields(&format!("involvedObject.uid={uid}")).limit(EVENTS);
     match context.calls.read(events.list(&of_this)).await {
-        Ok(found) => found.items.into_iter().filter_map(warning).collect(),
+        Ok(found) => found.items.into_iter().filter_map(event).collect(),
         Err(error) => {
             tracing::debug!(namespace, %error, "events could not be read");
             vec![]
@@ -127,9 +137,37 @@ async fn warnings(task: &Task, uid: &str, context: &Context) -> Vec<Warning> {
     }
 }
 
-fn warning(event: Event) -> Option<Warning> {
-    let last_seen = last_seen(&event);
-    Some(Warning { reason: event.reason.unwrap_or_default(), message: event.message?, last_seen })
+/// What its node says of itself by way of the cluster; `None` where we may not read nodes, or nobody says.
+async fn node_answers(name: &str, context: &Context) -> Option<bool> {
+    let nodes = Api::<Node>::all(context.client.clone());
+    match context.calls.read(nodes.get_opt(name)).await {
+        Ok(Some(node)) => {
+            let conditions = node.status.and_then(|status| status.conditions).unwrap_or_default();
+            Some(conditions.iter().any(|seen| seen.type_ == "Ready" && seen.status == "True"))
+        }
+        Ok(None) => Some(false),
+        Err(error) => {
+            tracing::debug!(node = name, %error, "the node could not be read");
+            None
+        }
+    }
+}
+
+fn event(event: Event) -> Option<PodEvent> {
+    let (last_seen, first_seen) = (last_seen(&event), event.first_timestamp.as_ref().map(|time| time.0));
+    Some(PodEvent {
+        is_warning: event.type_.as_deref() == Some("Warning"),
+        container: event.involved_object.field_path.as_deref().and_then(container).map(str::to_owned),
+        reason: event.reason.unwrap_or_default(),
+        message: event.message?,
+        first_seen: first_seen.or(last_seen),
+        last_seen,
+    })
+}
+
+/// `spec.containers{work}` names a container.
+fn container(field_path: &str) -> Option<&str> {
+    field_path.split_once('{')?.1.strip_suffix('}')
 }
 
 /// When an event was last seen: one that repeats itself keeps its creationTimestamp.

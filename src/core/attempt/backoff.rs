@@ -16,6 +16,14 @@ pub fn after_errors(errors: u32) -> SignedDuration {
     (AFTER_AN_ERROR * factor).min(AFTER_MANY_ERRORS)
 }
 
+/// The least pause after so many refusals by nodes: it doubles.
+const AFTER_A_REFUSAL: SignedDuration = SignedDuration::from_secs(5);
+
+pub fn after_refusals(times: i32) -> SignedDuration {
+    let factor = 1i32 << times.saturating_sub(1).clamp(0, 10);
+    (AFTER_A_REFUSAL * factor).min(AFTER_GIVING_BACK_OFTEN)
+}
+
 /// How long a task waits whose slot was given back with nothing counted, first …
 const AFTER_GIVING_BACK: SignedDuration = SignedDuration::from_secs(30);
 /// … and when that happens again and again.
@@ -69,6 +77,12 @@ mod tests {
         let pauses: Vec<_> =
             [i32::MIN, 0, 1, 2, 3, 4, 5, 40, i32::MAX].map(|times| after_giving_back(times).as_secs()).into();
         assert_eq!(pauses, [30, 30, 30, 60, 120, 240, 300, 300, 300]);
+    }
+
+    #[test]
+    fn refusals_by_nodes_never_follow_one_another_fast() {
+        let pauses: Vec<_> = [i32::MIN, 0, 1, 2, 3, 20].map(|times| after_refusals(times).as_secs()).into();
+        assert_eq!(pauses, [5, 5, 5, 10, 20, 300]);
     }
 
     #[test]

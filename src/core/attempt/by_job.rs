@@ -3,21 +3,20 @@
 
 use std::cmp::Reverse;
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 
-use super::ended::{Ended, LOST_AFTER, job_may_tell_until};
-use super::facts::{JobFacts, Observed, PodFacts, TOLD_AFTER, Unanswered, Why};
+use super::clocks;
+use super::ended::{Ended, job_may_tell_until};
+use super::ending::{deletion, looked_at_by};
+use super::facts::{JobFacts, Observed, PodFacts, Stuck, TOLD_AFTER, Unanswered, Why};
 use super::id::AttemptId;
-use super::needs::{Answered, Needs};
+use super::needs::{Answered, Intent, Needs};
 use super::reports::Reports;
-use super::{Child, Deletion, Ending, Live, Ran, Stage, ended, others};
+use super::{Deletion, Ending, Live, Ran, Stage, ended, others};
 use crate::Reason;
 use crate::launch::names;
 use crate::time::{after, earliest};
 use task_manager_api::{Task, TaskStatus};
-
-/// A pod that runs so long past its timeout is ended by us: its kubelet did not do it.
-const OVERDUE_AFTER: SignedDuration = SignedDuration::from_secs(60);
 
 pub struct ByJob<'a> {
     pub(super) task: &'a Task,
@@ -35,6 +34,11 @@ pub struct ByJob<'a> {
 /// The name of the present attempt's Job.
 pub fn job_name(task: &Task) -> String {
     names::job_of(task, task.status_or_default())
+}
+
+/// When its slot was given.
+pub fn admitted_at(status: &TaskStatus) -> Timestamp {
+    status.admitted_at.as_ref().map_or(Timestamp::MAX, |time| time.0)
 }
 
 impl<'a> ByJob<'a> {
@@ -74,25 +78,42 @@ impl<'a> ByJob<'a> {
     }
 
     fn with_pod(&self, pod: &PodFacts, start_within: i64) -> Stage {
+        let ended = ended::ended(pod, self.job, self.now);
+        let is_tried_again = ended.as_ref().is_some_and(|ended| !ended.has_succeeded());
+        if let Some(goes) = self.held_job_goes(pod).filter(|_| is_tried_again) {
+            return goes;
+        }
         if let Some(until) = job_may_tell_until(pod, self.job).filter(|until| *until > self.now) {
             return Stage::Unclear { until: Some(until) };
         }
-        match ended::ended(pod, self.job, self.now) {
+        match ended {
             Some(ended) => Stage::Ended(self.overdue_before_it_began(pod, &ended).unwrap_or(ended)),
             None => self.live(pod, start_within),
         }
     }
 
+    /// A Job that somebody holds back would make another pod as soon as it is resumed: it goes before anything follows.
+    fn held_job_goes(&self, pod: &PodFacts) -> Option<Stage> {
+        self.job.filter(|job| job.is_held())?;
+        Some(self.preempted(pod).unwrap_or_else(|| Stage::ToEnd(self.delete(Reason::Preempted))))
+    }
+
     /// The pod is on its way or at work.
     fn live(&self, pod: &PodFacts, start_within: i64) -> Stage {
-        let overdue = overdue_at(pod);
-        if self.is_past(overdue) && pod.due_gone_at.is_none() {
-            return Stage::ToEnd(delete_pod(Some(pod), Reason::Timeout));
+        if let Some(due) = self.due(pod) {
+            return due;
         }
-        let lost = pod.gone_by().map(just_lost);
-        let (news, news_at) = if pod.has_started() { running(pod) } else { self.starting(pod) };
-        let start = self.start_deadline(start_within).filter(|_| !pod.has_started());
-        Stage::Live(Live { news, news_at, wake: earliest([overdue, lost, start].map(|time| self.ahead(time))) })
+        let (news, news_at) = if pod.has_begun() { running(pod) } else { self.starting(pod) };
+        // What was told of its end stays.
+        let ends = pod.due_gone_at.is_some() || pod.work_ended() || !clocks::ends_by_its_timeout(pod);
+        let news_at = news_at.filter(|_| !ends);
+        let start = self.start_deadline(start_within).filter(|_| !pod.has_begun());
+        let lowered = clocks::lowered(pod).and_then(|_| clocks::to_be_lowered_at(pod));
+        let beside = self.beside_ends_by(pod);
+        let leaves = looked_at_by(pod, self.now);
+        let again = self.looked_into_again(pod);
+        let due = [clocks::overdue_at(pod), leaves, start, lowered, beside, again].map(|time| self.ahead(time));
+        Stage::Live(Live { news, news_at, wake: earliest(due) })
     }
 
     pub(super) fn ended(&self) -> Option<Ended> {
@@ -104,16 +125,11 @@ impl<'a> ByJob<'a> {
 
     pub(super) fn can_run_no_more(&self) -> bool {
         match self.pod {
-            Some(pod) => ended::ended(pod, self.job, self.now).is_some(),
+            Some(pod) => {
+                let is_held = self.job.is_some_and(JobFacts::is_held);
+                !is_held && ended::ended(pod, self.job, self.now).is_some()
+            }
             None => self.job.is_none_or(|job| !job.is_live()),
-        }
-    }
-
-    /// Deletes its Job, or what that leaves, or waits until all is gone.
-    pub(super) fn stop(&self, why: Reason) -> Ending {
-        match self.job {
-            Some(job) if !job.gone && !job.deleting => Ending::Delete(deletion(job, why)),
-            _ => delete_pod(self.pod, why),
         }
     }
 
@@ -128,8 +144,8 @@ impl<'a> ByJob<'a> {
         Some(Ran {
             pod: pod.name.clone(),
             node: pod.node.clone(),
-            started_at: pod.started_at,
-            has_begun: pod.has_started(),
+            started_at: pod.work.started_at().or(pod.asked.work_started_at).or(pod.started_at),
+            has_begun: pod.has_begun(),
             containers: pod.containers,
         })
     }
@@ -161,59 +177,58 @@ impl<'a> ByJob<'a> {
     /// The watches are behind, each by its own delay: before the pod is taken to be gone, or the launch not to have
     /// taken place, the API server is asked. A launch may have been asked for and not answered, by us or by who led
     /// before.
-    pub(super) fn needs(&self, answered: Answered, gives_slot_back: impl FnOnce() -> bool) -> Needs {
+    pub(super) fn needs(&self, answered: Answered, intent: Intent, gives_slot_back: impl FnOnce() -> bool) -> Needs {
         if !answered.pods && self.observed.lacks_the_pod_of(&self.name) {
             return Needs::PodsOf(self.name.clone());
         }
         if let Some(pod) = self.pod.filter(|pod| pod.went_unseen() && !answered.pod) {
             return Needs::Pod { name: pod.name.clone(), uid: pod.uid.clone() };
         }
+        if let Some(node) = self.doubtful_node().filter(|_| !answered.node) {
+            return Needs::Node(node.clone());
+        }
         let seen = || self.observed.jobs.iter().filter(|job| job.name == self.name);
         let is_named = || seen().next().is_none() && self.observed.pods.iter().any(|pod| pod.job == self.name);
         if !answered.job && (is_named() || seen().all(|job| job.gone) && gives_slot_back()) {
             return Needs::Job(self.name.clone());
         }
-        match self.observed.stuck(&self.name, self.now) {
-            Some(stuck) if !answered.events => Needs::EventsOf(stuck.uid().into()),
+        match self.asked_for_its_events(intent) {
+            Some(uid) if !answered.events => Needs::EventsOf(uid.into()),
             _ => Needs::Nothing,
         }
+    }
+
+    /// The node of a pod that should long be gone: does it answer?
+    fn doubtful_node(&self) -> Option<&String> {
+        let overdue = self.observed.pods.iter().find(|pod| !pod.has_ended() && ended::is_long_due(pod, self.now));
+        overdue?.node.as_ref()
+    }
+
+    /// What is stuck; and a pod that is to go as one whose work has not begun, for its status may hide that it has.
+    fn asked_for_its_events(&self, intent: Intent) -> Option<&str> {
+        let is_late = self.is_past(self.start_deadline(intent.start_within));
+        let is_to_go =
+            |pod: &&PodFacts| (intent.ends || is_late) && pod.node.is_some() && !pod.has_started() && !pod.has_ended();
+        let goes = self.pod.filter(is_to_go).map(|pod| pod.uid.as_str());
+        goes.or_else(|| self.stuck().map(|stuck| stuck.uid()))
+    }
+
+    pub(super) fn stuck(&self) -> Option<Stuck<'a>> {
+        self.observed.stuck(&self.name, admitted_at(self.status), self.now)
     }
 
     pub(super) fn is_past(&self, time: Option<Timestamp>) -> bool {
         time.is_some_and(|time| time <= self.now)
     }
 
-    fn ahead(&self, time: Option<Timestamp>) -> Option<Timestamp> {
+    pub(super) fn ahead(&self, time: Option<Timestamp>) -> Option<Timestamp> {
         time.filter(|time| *time > self.now)
     }
 }
 
-pub(super) fn deletion(job: &JobFacts, why: Reason) -> Deletion {
-    Deletion { child: Child::Job, name: job.name.clone(), uid: job.uid.clone(), why }
-}
-
-pub(super) fn delete_pod(pod: Option<&PodFacts>, why: Reason) -> Ending {
-    match pod {
-        Some(pod) if !pod.is_gone() && pod.due_gone_at.is_none() => {
-            Ending::Delete(Deletion { child: Child::Pod, name: pod.name.clone(), uid: pod.uid.clone(), why })
-        }
-        pod => Ending::Wait { until: pod.and_then(PodFacts::gone_by).map(just_lost) },
-    }
-}
-
-/// The first moment at which a pod that should be gone counts as lost.
-fn just_lost(due: Timestamp) -> Timestamp {
-    after(due, LOST_AFTER + SignedDuration::from_secs(1))
-}
-
-/// When it should long have been ended for its timeout.
-fn overdue_at(pod: &PodFacts) -> Option<Timestamp> {
-    let timeout = SignedDuration::from_secs(pod.timeout_seconds?);
-    Some(after(after(pod.started_from()?, timeout), OVERDUE_AFTER))
-}
-
 fn at_work_from(pod: &PodFacts) -> Timestamp {
-    pod.started_from().unwrap_or(pod.age_from())
+    let begun = if pod.has_started() { pod.work_from() } else { pod.asked.work_started_at };
+    begun.or(pod.started_from()).unwrap_or(pod.age_from())
 }
 
 /// A run longer than ten seconds is written once: its pod and when it started. Anything shorter is in the final write alone.

@@ -3,7 +3,11 @@
 use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
 
-use super::facts::{JobEnd, JobFacts, Phase, PodFacts, Work};
+use super::clocks;
+use super::ending::suspended_while_it_ran;
+use super::facts::container::OutOfMemory;
+use super::facts::{JobEnd, JobFacts, Phase, PodFacts, Why, Work};
+use super::permanence::{is_permanent, is_refused_everywhere};
 use crate::Reason;
 use crate::telling::text;
 use crate::time::after;
@@ -23,6 +27,8 @@ const JOB_TELLS_WITHIN: SignedDuration = SignedDuration::from_secs(5);
 pub struct Ended {
     pub reason: Reason,
     pub message: String,
+    /// No other try would help, whatever the reason is in general.
+    pub permanent: bool,
     pub exit_code: Option<i32>,
     pub at: Option<Timestamp>,
     /// The work's own report of its error.
@@ -49,9 +55,11 @@ fn says_itself(pod: &PodFacts) -> Option<Ended> {
         .or_else(|| success(pod))
         .or_else(|| not_startable(pod))
         .or_else(|| overdue(pod))
+        .or_else(|| cut_short(pod))
         .or_else(|| disrupted(pod))
         .or_else(|| lost(pod))
-        .or_else(|| refused_by_node(pod))
+        .or_else(|| rejected(pod))
+        .or_else(|| ended_by_node(pod))
         .or_else(|| exited(pod))
         .or_else(|| failed_init(pod))
 }
@@ -64,8 +72,14 @@ pub fn job_may_tell_until(pod: &PodFacts, job: Option<&JobFacts>) -> Option<Time
     (job_is_silent && pod.has_ended() && says_itself(pod).is_none()).then(|| after(deleted, JOB_TELLS_WITHIN))
 }
 
-fn is_lost(pod: &PodFacts, now: Timestamp) -> bool {
+/// It should long be gone.
+pub fn is_long_due(pod: &PodFacts, now: Timestamp) -> bool {
     pod.gone_by().is_some_and(|due| now > after(due, LOST_AFTER))
+}
+
+/// A node that answers is only slow to end it: while it pulls an image, or waits for a hook, it does not even try.
+fn is_lost(pod: &PodFacts, now: Timestamp) -> bool {
+    is_long_due(pod, now) && pod.asked.node_answers != Some(true)
 }
 
 impl Ended {
@@ -87,29 +101,32 @@ impl Ended {
 
     /// Nothing is there any longer that could say more.
     pub(super) fn unseen(reason: Reason, message: String) -> Self {
-        Self { reason, message, exit_code: None, at: None, reported: None, left: None }
+        Self { reason, message, permanent: false, exit_code: None, at: None, reported: None, left: None }
+    }
+
+    /// Its work never started.
+    pub(super) fn not_started(Why { reason, message }: Why) -> Self {
+        Self { permanent: is_permanent(reason, &message), ..Self::unseen(reason, message) }
     }
 
     fn new(pod: &PodFacts, reason: Reason, message: impl Into<String>) -> Self {
         let (exit_code, at, left) = match &pod.work {
-            Work::Ended { exit_code, at, left } => (Some(*exit_code), *at, left.clone()),
+            Work::Ended { exit_code, at, left, .. } => (Some(*exit_code), *at, left.clone()),
             _ => (None, None, None),
         };
-        Self { reason, message: message.into(), exit_code, at, reported: None, left }
+        Self { reason, message: message.into(), permanent: false, exit_code, at, reported: None, left }
     }
 }
 
 fn out_of_memory(pod: &PodFacts) -> Option<Ended> {
-    let container = pod.out_of_memory.as_ref()?;
-    Some(Ended::new(
-        pod,
-        Reason::OOMKilled,
-        format!("container {container} was killed for using more memory than its limit"),
-    ))
+    let OutOfMemory { container, limit } = pod.out_of_memory.as_ref()?;
+    let limit = limit.as_ref().map(|limit| format!(" of {limit}")).unwrap_or_default();
+    let message = format!("container {container} was killed for using more memory than its limit{limit}");
+    Some(Ended::new(pod, Reason::OOMKilled, message))
 }
 
-/// Exit 0 is success, whatever happened to the pod around it; only that a container of it was killed for its use of
-/// memory goes before: what the work left may be half done.
+/// Exit 0 is success, whatever happened to the pod around it; only that the work was killed for its use of memory, or a
+/// part of it, goes before: what it left may be half done.
 fn success(pod: &PodFacts) -> Option<Ended> {
     let exited_well = matches!(pod.work, Work::Ended { exit_code: 0, .. });
     let succeeded_unseen = pod.phase == Phase::Succeeded && pod.work == Work::NotStarted;
@@ -119,22 +136,43 @@ fn success(pod: &PodFacts) -> Option<Ended> {
 /// Nothing of it has run, and trying again would not help.
 fn not_startable(pod: &PodFacts) -> Option<Ended> {
     let why = pod.not_startable.as_ref()?;
-    Some(Ended::new(pod, Reason::ContainerConfig, why))
+    Some(Ended { permanent: true, ..Ended::new(pod, Reason::ContainerConfig, why) })
 }
 
+/// It was ended by its deadline, or by us because that did not end it. `DeadlineExceeded` alone proves nothing: the kubelet
+/// says so of work, too, that had ended before. The stamps of the kubelet tell.
 fn overdue(pod: &PodFacts) -> Option<Ended> {
-    let by_kubelet = pod.reason.as_deref() == Some("DeadlineExceeded");
-    // Ours to end when the kubelet did not: see `by_job`.
-    let by_us =
-        pod.deleted_at.zip(due_to_end(pod)).is_some_and(|(deleted, due)| deleted >= due) && !ended_by_itself(pod);
-    let seconds = pod.timeout_seconds.unwrap_or_default();
-    (by_kubelet || by_us)
-        .then(|| Ended::new(pod, Reason::Timeout, format!("ran longer than its timeout of {seconds} s")))
+    if !clocks::ends_by_its_timeout(pod) || !pod.has_started() {
+        return None;
+    }
+    let by_kubelet = match &pod.work {
+        Work::Ended { at: Some(at), .. } => clocks::outlasted_deadline(pod, *at),
+        _ => false,
+    };
+    let by_us = pod.deleted_at.zip(clocks::due_to_end(pod)).is_some_and(|(deleted, due)| deleted >= due);
+    if !by_kubelet && (!by_us || ended_by_itself(pod)) {
+        return None;
+    }
+    let message = match (pod.timeout_seconds, pod.ended_for, pod.deadline_seconds) {
+        (None, None, Some(seconds)) => format!("ran longer than its timeout of {seconds} s"),
+        (Some(timeout), None, Some(seconds)) if by_kubelet && !outran(pod, timeout) => {
+            format!("its pod was ended {seconds} s after its start, the time to start and the timeout together")
+        }
+        (timeout, ..) => format!("ran longer than its timeout of {} s", timeout.unwrap_or_default()),
+    };
+    Some(Ended::new(pod, Reason::Timeout, message))
 }
 
-/// When the attempt's timeout runs out.
-pub fn due_to_end(pod: &PodFacts) -> Option<Timestamp> {
-    Some(after(pod.started_at?, SignedDuration::from_secs(pod.timeout_seconds?)))
+fn outran(pod: &PodFacts, timeout: i64) -> bool {
+    let Work::Ended { started_at: Some(start), at: Some(end), .. } = &pod.work else { return true };
+    end.duration_since(*start).as_secs() >= timeout
+}
+
+/// We ended it for a reason that is not its own, and nobody wants that any longer: it counts as no failure of its.
+fn cut_short(pod: &PodFacts) -> Option<Ended> {
+    let ended_before = matches!(pod.work, Work::Ended { at: Some(at), .. } if !clocks::outlasted_deadline(pod, at));
+    let why = pod.ended_for.filter(|why| !matches!(why, Reason::Timeout | Reason::Stopping) && !ended_before)?;
+    Some(Ended::new(pod, why, "its pod was ended before its work was done"))
 }
 
 fn disrupted(pod: &PodFacts) -> Option<Ended> {
@@ -159,16 +197,27 @@ fn lost(pod: &PodFacts) -> Option<Ended> {
     })
 }
 
-/// The kubelet ended the pod, or would not take it.
-fn refused_by_node(pod: &PodFacts) -> Option<Ended> {
-    let word = pod.reason.as_deref()?;
-    let message = format!("{word}: {}", pod.message.as_deref().unwrap_or_default());
-    match word {
-        "Evicted" => Some(Ended::new(pod, Reason::DiskLimit, message)),
-        _ if pod.phase == Phase::Failed && !pod.has_started() => Some(Ended::new(pod, Reason::Evicted, message)),
-        "Terminated" | "NodeShutdown" | "Preempting" | "Shutdown" => Some(Ended::new(pod, Reason::Evicted, message)),
-        _ => None,
+/// The kubelet would not take it: it has made no container, and says why.
+fn rejected(pod: &PodFacts) -> Option<Ended> {
+    let word = pod.reason.as_deref().filter(|word| *word != "DeadlineExceeded")?;
+    if pod.phase != Phase::Failed || !pod.is_bare || pod.started_at.is_none() {
+        return None;
     }
+    let said = pod.message.as_deref().unwrap_or_default();
+    let message = format!("{word}: {}", said.strip_prefix("Pod was rejected: ").unwrap_or(said));
+    let permanent = is_refused_everywhere(word);
+    Some(Ended { permanent, ..Ended::new(pod, Reason::RejectedByNode, message) })
+}
+
+/// The kubelet ended it.
+fn ended_by_node(pod: &PodFacts) -> Option<Ended> {
+    let word = pod.reason.as_deref()?;
+    let reason = match word {
+        "Evicted" => Reason::DiskLimit,
+        "Terminated" | "NodeShutdown" | "Preempting" | "Shutdown" => Reason::Evicted,
+        _ => return None,
+    };
+    Some(Ended::new(pod, reason, format!("{word}: {}", pod.message.as_deref().unwrap_or_default())))
 }
 
 /// Exit codes that a deletion leaves: the work was ended by SIGTERM or SIGKILL.
@@ -199,9 +248,9 @@ fn exited(pod: &PodFacts) -> Option<Ended> {
 }
 
 fn failed_init(pod: &PodFacts) -> Option<Ended> {
-    let (container, code) = pod.failed_init.as_ref().filter(|_| pod.deleted_at.is_none())?;
-    let message = format!("init container {container} ended with exit code {code}");
-    Some(Ended { exit_code: Some(*code), ..Ended::new(pod, Reason::ExitCode, message) })
+    let failed = pod.failed_init.as_ref().filter(|_| pod.deleted_at.is_none())?;
+    let message = format!("init container {} ended with exit code {}", failed.container, failed.exit_code);
+    Some(Ended { exit_code: Some(failed.exit_code), at: failed.at, ..Ended::new(pod, Reason::ExitCode, message) })
 }
 
 /// The message for work that succeeded and whose pod nobody could ask.
@@ -215,6 +264,7 @@ fn silent(pod: &PodFacts, job: Option<&JobFacts>) -> Ended {
         Some(JobFacts { finished: Some(JobEnd { succeeded: true, .. }), name, .. }) if pod.is_gone() => {
             Ended::new(pod, Reason::ResultLost, result_lost(name))
         }
+        Some(job) if job.suspended => Ended::new(pod, Reason::Preempted, suspended_while_it_ran(job)),
         _ if !pod.is_gone() && pod.deleted_at.is_none() => {
             Ended::new(pod, Reason::NodeLost, format!("the pod {} failed, and its node does not say why", pod.name))
         }

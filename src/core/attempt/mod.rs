@@ -4,11 +4,14 @@
 
 pub mod backoff;
 mod by_job;
+pub mod clocks;
 pub mod ended;
+mod ending;
 pub mod facts;
 pub mod id;
 pub mod needs;
 pub mod others;
+mod permanence;
 pub mod reporter;
 pub mod reports;
 mod starting;
@@ -21,11 +24,11 @@ use crate::Reason;
 use by_job::ByJob;
 use ended::Ended;
 use facts::{Observed, Unanswered, Why};
-use needs::{Answered, Needs};
+use needs::{Answered, Intent, Needs};
 use reports::Reports;
 use task_manager_api::{Task, TaskStatus};
 
-pub use by_job::job_name;
+pub use by_job::{admitted_at, job_name};
 
 /// The present attempt of a task, or its last one.
 pub enum Attempt<'a> {
@@ -67,6 +70,7 @@ pub struct Live {
 #[derive(Clone, Debug, PartialEq)]
 pub enum Ending {
     Delete(Deletion),
+    EndPod(PodEnd),
     /// All that can be asked for was asked for.
     Wait {
         until: Option<Timestamp>,
@@ -82,6 +86,16 @@ pub struct Deletion {
     pub why: Reason,
 }
 
+/// A pod that its kubelet is to end, so many seconds after its start; a second is over at once. Where the reason is a
+/// timeout and its time is not over yet, it is told when that will be.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PodEnd {
+    pub name: String,
+    pub uid: String,
+    pub seconds: i64,
+    pub ended_for: Reason,
+}
+
 /// The kinds of objects that a task may own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Child {
@@ -95,9 +109,9 @@ pub enum Child {
 pub struct Ran {
     pub pod: String,
     pub node: Option<String>,
-    /// When its node took it on.
+    /// When its work started; of an attempt whose work did not, when its node took its pod on.
     pub started_at: Option<Timestamp>,
-    /// Its work, or what prepares that, has begun.
+    /// Its work has begun.
     pub has_begun: bool,
     /// How many containers share the room that a pod has for results.
     pub containers: usize,
@@ -185,11 +199,18 @@ impl<'a> Attempt<'a> {
         }
     }
 
+    /// Why its pod is still there though it should long be gone and its node answers.
+    pub fn held_up(&self) -> Option<Why> {
+        match self {
+            Self::Job(job) => job.held_up(),
+        }
+    }
+
     /// The next question that must be answered before anything is decided about it. `gives_slot_back` says whether the
     /// slot would be given back if nothing more were known.
-    pub fn needs(&self, answered: Answered, gives_slot_back: impl FnOnce() -> bool) -> Needs {
+    pub fn needs(&self, answered: Answered, intent: Intent, gives_slot_back: impl FnOnce() -> bool) -> Needs {
         match self {
-            Self::Job(job) => job.needs(answered, gives_slot_back),
+            Self::Job(job) => job.needs(answered, intent, gives_slot_back),
         }
     }
 }

@@ -15,11 +15,13 @@ pub enum Needs {
     },
     /// The events of the object of this uid.
     EventsOf(String),
+    /// The node of this name: does it answer?
+    Node(String),
 }
 
 impl Needs {
     /// How many questions there are: none is asked twice for one decision.
-    pub const MOST: usize = 4;
+    pub const MOST: usize = 5;
 }
 
 /// Which questions have been answered.
@@ -31,4 +33,14 @@ pub struct Answered {
     pub pod: bool,
     /// That pod is there, and the watch does not show it.
     pub is_unwatched: bool,
+    pub node: bool,
+}
+
+/// What the life of the task means to do with the attempt.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Intent {
+    /// It is to be ended.
+    pub ends: bool,
+    /// How many seconds it may take to start.
+    pub start_within: i64,
 }

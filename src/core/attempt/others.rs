@@ -3,7 +3,7 @@
 
 use jiff::Timestamp;
 
-use super::by_job::{delete_pod, deletion};
+use super::ending::{delete_pod, deletion};
 use super::facts::{JobFacts, Observed, PodFacts, Why};
 use super::id::next_attempt;
 use super::{Deletion, Ending, ended};
@@ -33,12 +33,18 @@ fn ending_of(task: &Task, observed: &Observed, job: Option<&JobFacts>, now: Time
         return Some(Ending::Delete(deletion(job, why)));
     }
     let runs = |pod: &&PodFacts| ended::ended(pod, None, now).is_none();
-    Some(delete_pod(Some(observed.pods.iter().find(runs)?), Reason::Superseded))
+    Some(delete_pod(Some(observed.pods.iter().find(runs)?), Reason::Superseded, now))
 }
 
 /// Some Job of a final task that is kept for its logs.
 pub fn kept_for_its_logs(observed: &Observed, why: Reason) -> Option<Deletion> {
     observed.jobs.iter().find(|job| !job.gone && !job.deleting).map(|job| deletion(job, why))
+}
+
+/// A Job that has failed though its work has not.
+pub fn failed_by_helpers(observed: &Observed, why: Reason) -> Option<Deletion> {
+    let has_failed = |job: &&JobFacts| job.finished.is_some_and(|end| !end.succeeded) && !job.gone && !job.deleting;
+    observed.jobs.iter().find(has_failed).map(|job| deletion(job, why))
 }
 
 /// The next attempt of this task, which waits for a slot, cannot be launched as it should: there is a Job of that

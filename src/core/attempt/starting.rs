@@ -1,32 +1,48 @@
-//! A container that takes long to start: the status says what it waits for, and past its time the attempt is given up.
+//! Work that takes long to start: what it waits for is told, and past its time the attempt is given up.
 
 use jiff::{SignedDuration, Timestamp};
 
 use super::by_job::ByJob;
 use super::ended::Ended;
+use super::facts::container::{Awaited, Awaiting};
 use super::facts::{PodFacts, TOLD_AFTER, Why};
-use super::{Live, Stage, ended};
+use super::{Live, Stage, clocks, ended};
 use crate::Reason;
 use crate::time::after;
 
+/// What waits in silence is looked into again after so long, and more seldom once that told why.
+const LOOKED_INTO_AGAIN: SignedDuration = SignedDuration::from_secs(10);
+const ONCE_EXPLAINED: SignedDuration = SignedDuration::from_secs(30);
+
 impl ByJob<'_> {
-    /// When it must have started.
+    /// When its work must have started: counted from the pod's creation, or from when its scheduling gates went. Of a pod
+    /// that is going or gone that may be known no longer; then its admission counts.
     pub(super) fn start_deadline(&self, start_within: i64) -> Option<Timestamp> {
-        let admitted = self.status.admitted_at.as_ref()?.0;
-        Some(after(admitted, SignedDuration::from_secs(start_within)))
+        let from = match self.pod {
+            Some(pod) if !pod.gates.is_empty() => return None,
+            Some(pod) if pod.due_gone_at.is_none() && !pod.is_gone() => pod.starts_from(),
+            _ => self.status.admitted_at.as_ref()?.0,
+        };
+        Some(after(from, SignedDuration::from_secs(start_within)))
     }
 
-    /// The timeout counts from the pod's start on its node: where it is shorter than the time to start, it ends a pod
-    /// whose container was never made. The attempt then failed for what the container waited for.
+    /// The deadline of the pod ended what prepares its work, or what makes its container. What that waited for is why it
+    /// failed.
     pub(super) fn overdue_before_it_began(&self, pod: &PodFacts, ended: &Ended) -> Option<Ended> {
-        if ended.reason != Reason::Timeout || pod.has_started() {
+        let by_its_deadline = pod.reason.as_deref() == Some("DeadlineExceeded") && ended.exit_code.is_none();
+        let init_was_ended = pod.failed_init.as_ref().and_then(|failed| failed.at);
+        let init_was_ended = init_was_ended.is_some_and(|at| clocks::outlasted_deadline(pod, at));
+        let is_told_otherwise = !matches!(ended.reason, Reason::ExitCode | Reason::NodeLost | Reason::Timeout);
+        if pod.has_begun() || is_told_otherwise || !(by_its_deadline || init_was_ended) {
             return None;
         }
-        let why = pod.waiting.clone().or_else(|| self.start_trouble_told())?;
-        (why.reason != Reason::Unschedulable).then(|| Ended::unseen(why.reason, why.message))
+        let seconds = pod.deadline_seconds.unwrap_or_default();
+        let unexplained = || Why::new(Reason::StartTimeout, format!("its work had not started after {seconds} s"));
+        let why = pod.waiting.clone().or_else(|| self.start_trouble_told()).or_else(|| self.start_told());
+        Some(Ended::not_started(why.filter(|why| why.reason != Reason::Unschedulable).unwrap_or_else(unexplained)))
     }
 
-    /// Why the container has not started though its time to start is over: by the pod's status, else by what was written
+    /// Why the work has not started though its time to start is over: by the pod's own word, else by what was told
     /// before, for a pod that is being deleted may say nothing of it any longer.
     pub(super) fn late_start(&self, start_within: i64) -> Option<Why> {
         if !self.is_past(self.start_deadline(start_within)) {
@@ -36,54 +52,109 @@ impl ByJob<'_> {
         if pod.disruption.is_some() {
             return None;
         }
-        if pod.has_started() {
+        if pod.has_begun() || pod.has_ended() {
             return self.start_trouble_told().filter(|_| self.is_ended_by_giving_up(pod));
         }
-        let unexplained =
-            || Why::new(Reason::ContainerConfig, format!("its container was not made within {start_within} s"));
-        let waits = pod.waiting.clone().or_else(|| self.start_trouble_told()).or_else(|| self.waits_for(pod));
-        match pod.has_ended() {
-            true => waits,
-            false => Some(waits.unwrap_or_else(unexplained)),
-        }
+        let told = self.start_trouble_told().filter(|_| pod.due_gone_at.is_some());
+        Some(told.unwrap_or_else(|| given_up_for(pod, self.waits_for(pod))))
     }
 
-    /// The work began just as it was given up, and was ended by that. What it says of its end itself goes before.
+    /// It was given up, and ended by that, its work perhaps just begun. What it says of its end itself goes before.
     fn is_ended_by_giving_up(&self, pod: &PodFacts) -> bool {
         let says_who_deleted_it = |ended: Ended| matches!(ended.reason, Reason::JobDeleted | Reason::PodDeleted);
         self.job.is_none_or(|job| job.gone || job.deleting)
             && ended::ended(pod, self.job, self.now).is_none_or(says_who_deleted_it)
     }
 
-    /// The reason for a slow start that stands in the status.
+    /// What the status says of a start that takes too long.
     fn start_trouble_told(&self) -> Option<Why> {
+        use Reason::{ContainerConfig, ImageUnavailable, StartTimeout, Unschedulable};
         let reason = self.status.reason;
-        let is_told = matches!(reason, Reason::ImageUnavailable | Reason::ContainerConfig | Reason::Unschedulable);
+        let is_told = matches!(reason, ImageUnavailable | ContainerConfig | StartTimeout | Unschedulable);
         is_told.then(|| Why::new(reason, self.status.message.clone().unwrap_or_default()))
     }
 
-    /// Why a container has not started, by the pod's status or by its events.
-    fn waits_for(&self, pod: &PodFacts) -> Option<Why> {
-        pod.waiting.clone().or_else(|| self.observed.explained.clone())
+    /// What the status says that the start waits for, as a reason to give it up.
+    fn start_told(&self) -> Option<Why> {
+        let message = self.status.message.clone().filter(|_| self.status.reason == Reason::Starting)?;
+        Some(Why::new(Reason::StartTimeout, message))
     }
 
     /// It did not start in time. That is told first, then the Job goes; and then the task goes back to the queue, where
-    /// no node had room, or fails for good, where trying again would not help.
+    /// no node had room; or fails for good, where trying again would not help; or is tried again.
     pub(super) fn too_late(&self, why: Why) -> Stage {
         let is_there = self.job.is_some_and(|job| !job.gone) || !self.can_run_no_more();
-        match (is_there, self.start_trouble_told()) {
-            (true, Some(_)) => Stage::ToEnd(self.stop(why.reason)),
-            (true, None) => Stage::Live(Live { news: why, news_at: Some(self.now), wake: None }),
+        let is_told = self.start_trouble_told().is_some_and(|told| told.reason == why.reason);
+        match (is_there, is_told) {
+            (true, true) => self.held_up_at_its_start(&why).unwrap_or_else(|| Stage::ToEnd(self.delete(why.reason))),
+            (true, false) => Stage::Live(Live { news: why, news_at: Some(self.now), wake: None }),
             (false, _) if why.reason == Reason::Unschedulable => Stage::NotPlaced(why),
-            (false, _) => Stage::Ended(Ended::unseen(why.reason, why.message)),
+            (false, _) => Stage::Ended(Ended::not_started(why)),
         }
+    }
+
+    /// It was given up, and its node has not ended it though it answers: that is told once.
+    fn held_up_at_its_start(&self, why: &Why) -> Option<Stage> {
+        let held = self.held_up().filter(|_| why.reason == Reason::StartTimeout)?;
+        let told = self.status.message.as_deref().unwrap_or_default();
+        let message = format!("{told}; {}", held.message);
+        let news = || Live { news: Why::new(why.reason, message), news_at: Some(self.now), wake: None };
+        (!told.contains("; node ")).then(|| Stage::Live(news()))
     }
 
     /// A start that takes longer than ten seconds is written with what it waits for. An image that cannot be pulled
     /// alternates between two wordings under one reason: the first one is told.
     pub(super) fn starting(&self, pod: &PodFacts) -> (Why, Option<Timestamp>) {
-        let tell_at = self.status.admitted_at.as_ref().map(|time| after(time.0, TOLD_AFTER));
         let why = self.waits_for(pod);
-        (why.unwrap_or_else(|| Why::new(Reason::Starting, "its container is being made")), tell_at)
+        (why, self.status.admitted_at.as_ref().map(|time| after(time.0, TOLD_AFTER)))
+    }
+
+    /// What has not started waits for this, by the pod's own word or by its events.
+    fn waits_for(&self, pod: &PodFacts) -> Why {
+        if !pod.gates.is_empty() {
+            return Why::new(Reason::PodGated, format!("scheduling gates hold it back: {}", pod.gates.join(", ")));
+        }
+        if let Some(why) = &pod.waiting {
+            return why.clone();
+        }
+        let explained = self.observed.explained.clone();
+        let Some(awaited) = pod.awaited.as_ref().filter(|_| pod.node.is_some()) else {
+            return explained.unwrap_or_else(|| Why::new(Reason::Starting, "no node has taken it yet"));
+        };
+        awaits(awaited, explained)
+    }
+
+    /// When the events of what waits in silence are asked again.
+    pub(super) fn looked_into_again(&self, pod: &PodFacts) -> Option<Timestamp> {
+        let stuck = self.stuck()?;
+        let pause = if self.observed.explained.is_some() { ONCE_EXPLAINED } else { LOOKED_INTO_AGAIN };
+        (stuck.uid() == pod.uid).then(|| after(self.now, pause))
+    }
+}
+
+fn awaits(Awaited { container, is }: &Awaited, explained: Option<Why>) -> Why {
+    let detailed = |what: String| match &explained {
+        Some(why) => format!("{what}: {}", why.message),
+        None => what,
+    };
+    let message = match is {
+        Awaiting::Made => {
+            return explained.unwrap_or_else(|| Why::new(Reason::Starting, "its container is being made"));
+        }
+        Awaiting::Done => format!("init container {container} has not ended"),
+        Awaiting::Up => detailed(format!("sidecar {container} is not up")),
+        Awaiting::Lasting { exit_code } => {
+            detailed(format!("sidecar {container} ends again and again, with exit code {exit_code}"))
+        }
+    };
+    Why::new(Reason::Starting, message)
+}
+
+/// The reason with which it is given up. A pod without a node never had a start of its own.
+fn given_up_for(pod: &PodFacts, waits_for: Why) -> Why {
+    match waits_for.reason {
+        Reason::Starting if pod.node.is_none() => Why { reason: Reason::Unschedulable, ..waits_for },
+        Reason::Starting => Why { reason: Reason::StartTimeout, ..waits_for },
+        _ => waits_for,
     }
 }

@@ -27,7 +27,7 @@ pub fn judge(ended: &Ended, rules: &[FailureRule]) -> Verdict {
         FailureAction::Retry => Verdict::Failed,
         FailureAction::Ignore => Verdict::Disrupted,
     });
-    by_rule.or_else(|| by_report(ended)).unwrap_or_else(|| built_in(ended.reason))
+    by_rule.or_else(|| by_report(ended)).unwrap_or_else(|| built_in(ended))
 }
 
 fn matches(rule: &FailureRule, ended: &Ended) -> bool {
@@ -43,15 +43,21 @@ fn by_report(ended: &Ended) -> Option<Verdict> {
     Some(if ended.reported.as_ref()?.retryable? { Verdict::Failed } else { Verdict::FailedForGood })
 }
 
-fn built_in(reason: Reason) -> Verdict {
-    match reason {
+fn built_in(ended: &Ended) -> Verdict {
+    match ended.reason {
+        _ if ended.permanent => Verdict::FailedForGood,
         Reason::Evicted
         | Reason::Preempted
         | Reason::NodeLost
         | Reason::PodDeleted
         | Reason::JobDeleted
-        | Reason::WorkerLost => Verdict::Disrupted,
-        Reason::ImageUnavailable | Reason::ContainerConfig => Verdict::FailedForGood,
+        | Reason::WorkerLost
+        | Reason::RejectedByNode
+        | Reason::ImageUnavailable
+        | Reason::ContainerConfig
+        | Reason::StartTimeout => Verdict::Disrupted,
+        // Of a pod that was ended for these, and is wanted again.
+        Reason::Cancelled | Reason::Superseded | Reason::DeadlineExceeded => Verdict::Disrupted,
         _ => Verdict::Failed,
     }
 }

@@ -15,6 +15,7 @@ const POD_UNSEEN_FOR: SignedDuration = SignedDuration::from_secs(5);
 impl ByJob<'_> {
     pub(super) fn without_pod(&self) -> Stage {
         match self.job {
+            None if self.status.reason == Reason::Preempted => Stage::Ended(self.preempted_unseen()),
             None if self.status.started_at.is_some() => {
                 // It ran, as the status says, and nothing of it is left.
                 let message = format!("the Job {} and its pod are gone", self.name);
@@ -35,6 +36,9 @@ impl ByJob<'_> {
         if !job.gone {
             return Stage::Unclear { until: None };
         }
+        if self.status.reason == Reason::Preempted {
+            return Stage::Ended(self.preempted_unseen());
+        }
         let was_given_up = self.is_past(Some(after(job.age_from(), GIVEN_BACK_AFTER)));
         match self.missing_pod_told() {
             Some(why) if was_given_up => Stage::NeverLaunched(why),
@@ -43,6 +47,11 @@ impl ByJob<'_> {
                 Stage::Ended(Ended::unseen(Reason::JobDeleted, message))
             }
         }
+    }
+
+    /// It was suspended while it ran, as the status says, and nothing of it is left.
+    fn preempted_unseen(&self) -> Ended {
+        Ended::unseen(Reason::Preempted, self.status.message.clone().unwrap_or_default())
     }
 
     /// The reason for which the pod is missing, as it was written to the status before the Job was given up.
@@ -54,14 +63,18 @@ impl ByJob<'_> {
 
     /// A Job whose pod has not appeared: looked into, told, and in the end given up with nothing counted.
     fn no_pod_yet(&self, job: &JobFacts) -> Stage {
-        let tell_at = after(job.age_from(), TOLD_AFTER);
-        let give_up_at = after(job.age_from(), GIVEN_BACK_AFTER);
+        let tell_at = after(job.pod_due_from(), TOLD_AFTER);
+        if job.suspended {
+            let news = Why::new(Reason::JobSuspended, format!("somebody else suspended the Job {}", job.name));
+            return Stage::Live(Live { news, news_at: Some(tell_at), wake: None });
+        }
+        let give_up_at = after(job.pod_due_from(), GIVEN_BACK_AFTER);
         let found = self.observed.explained.clone();
         let news =
             found.unwrap_or_else(|| Why::new(Reason::PodNotCreated, format!("the Job {} has no pod yet", job.name)));
         let is_told = self.missing_pod_told().is_some_and(|told| told.reason == news.reason);
         if is_told && self.is_past(Some(give_up_at)) {
-            return Stage::ToEnd(self.stop(news.reason));
+            return Stage::ToEnd(self.delete(news.reason));
         }
         let wake = Some(give_up_at).filter(|give_up| self.now >= tell_at && *give_up > self.now);
         Stage::Live(Live { news, news_at: Some(tell_at), wake })

@@ -11,7 +11,7 @@ const WEIGHT: i32 = 100;
 /// The node of the last attempt, where the node may be to blame for its end.
 pub fn node_to_avoid(status: &TaskStatus) -> Option<&str> {
     let last = status.attempts.last()?;
-    let is_to_blame = matches!(last.reason, Reason::NodeLost | Reason::DiskLimit);
+    let is_to_blame = matches!(last.reason, Reason::NodeLost | Reason::DiskLimit | Reason::RejectedByNode);
     last.node.as_deref().filter(|_| is_to_blame)
 }
 

@@ -13,6 +13,14 @@ pub const LABEL_TYPE: &str = "taskmanager.dev/type";
 pub const LABEL_ATTEMPT: &str = "taskmanager.dev/attempt";
 /// The slot of the attempt as JSON, so that it is counted when its Task is gone.
 pub const ANNOTATION_HOLDS: &str = "taskmanager.dev/holds";
+/// The name of the container that does the work, wherever others put theirs.
+pub const ANNOTATION_CONTAINER: &str = "taskmanager.dev/container";
+/// How many seconds the work may take, from its own start.
+pub const ANNOTATION_TIMEOUT: &str = "taskmanager.dev/timeout-seconds";
+/// On a pod that we end, or whose end is due soon: the reason.
+pub const ANNOTATION_ENDED_FOR: &str = "taskmanager.dev/ended-for";
+/// The container that `kubectl logs` and `kubectl exec` take where none is named.
+pub const ANNOTATION_DEFAULT_CONTAINER: &str = "kubectl.kubernetes.io/default-container";
 /// The payload, which the downward API turns into a file.
 pub const ANNOTATION_PAYLOAD: &str = "taskmanager.dev/payload";
 /// On a task that repeats another: that other's uid.

@@ -20,6 +20,8 @@ pub fn pod_template(
 ) -> Result<Object, TemplateError> {
     let template = task_type.template.as_ref().map_err(TemplateError::clone)?;
     let mut written = template.written.as_object().cloned().unwrap_or_default();
+    let policy = Policy::of(&task.spec, Some(&task_type.spec));
+    let work = work_name(&written);
     object(&mut written, "metadata", |metadata| {
         object(metadata, "labels", |theirs| {
             theirs.extend(labels.iter().map(|(key, value)| (key.clone(), json!(value))))
@@ -27,12 +29,17 @@ pub fn pod_template(
         object(metadata, "annotations", |annotations| {
             annotations.insert(names::ANNOTATION_HOLDS.into(), json!(holds::annotation(task, status)));
             annotations.insert(names::ANNOTATION_PAYLOAD.into(), json!(payload(task.spec.payload.as_ref())));
+            annotations.insert(names::ANNOTATION_TIMEOUT.into(), json!(policy.timeout_seconds.to_string()));
+            if let Some(work) = work {
+                name_the_work(annotations, &work);
+            }
         });
     });
     object(&mut written, "spec", |spec| {
         spec.insert("restartPolicy".into(), json!("Never"));
-        let timeout = Policy::of(&task.spec, Some(&task_type.spec)).timeout_seconds;
-        spec.insert("activeDeadlineSeconds".into(), json!(timeout));
+        // Both clocks together, so that it is bounded while the operator is away.
+        let deadline = policy.start_deadline_seconds.saturating_add(policy.timeout_seconds);
+        spec.insert("activeDeadlineSeconds".into(), json!(deadline));
         list(spec, "volumes", |volumes| volumes.extend(work_inputs::volumes()));
         if settings.worker_url.is_some() {
             add_token(spec);
@@ -49,6 +56,18 @@ pub fn pod_template(
         });
     });
     Ok(written)
+}
+
+fn work_name(template: &Object) -> Option<String> {
+    let containers = template.get("spec")?.get("containers")?;
+    Some(containers.get(0)?.get("name")?.as_str()?.to_owned())
+}
+
+/// The work is found by its name, wherever others put their containers; by us, and by kubectl unless the template says
+/// otherwise.
+fn name_the_work(annotations: &mut Object, work: &str) {
+    annotations.insert(names::ANNOTATION_CONTAINER.into(), json!(work));
+    annotations.entry(names::ANNOTATION_DEFAULT_CONTAINER).or_insert_with(|| json!(work));
 }
 
 /// Adds the volume with the pod's own token. A token needs a service account. The API server fills in the same name where

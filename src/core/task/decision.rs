@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 
 use super::Recording;
-use crate::attempt::{Deletion, Ending};
+use crate::attempt::{Deletion, Ending, PodEnd};
 use crate::time::earliest;
 use task_manager_api::TaskStatus;
 
@@ -29,6 +29,8 @@ pub enum Action {
     /// A quota that counts finished Jobs or their pods refused the launch. Delete some that may go; and where none
     /// may, write this status.
     MakeRoom(Box<TaskStatus>),
+    /// Lower this pod's deadline, and write on it what for.
+    EndPod(PodEnd),
     /// Delete the task itself: its time to live is over.
     DeleteTask,
 }
@@ -53,6 +55,7 @@ impl Decision {
     pub(super) fn end(ending: Ending) -> Self {
         match ending {
             Ending::Delete(deletion) => Self::act(Action::Delete(deletion)),
+            Ending::EndPod(end) => Self::act(Action::EndPod(end)),
             Ending::Wait { until } => Self::wake_at(until),
         }
     }

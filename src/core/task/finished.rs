@@ -7,6 +7,7 @@ use super::look::Look;
 use super::{Action, Decision};
 use crate::attempt::{Attempt, others};
 use crate::time::{after, earliest};
+use task_manager_api::State;
 
 pub(super) fn decide(look: &Look, attempt: &Attempt) -> Decision {
     if look.wants_new_run() {
@@ -25,6 +26,12 @@ pub(super) fn decide(look: &Look, attempt: &Attempt) -> Decision {
     let expires = after_end(look, look.task.spec.ttl_seconds_after_finished.map(i64::from));
     if look.is_past(expires) {
         return Decision::act(Action::DeleteTask);
+    }
+    // Its work ended well, and only what stood beside that failed: such a Job would be taken for a failure.
+    if look.status.state == State::Completed
+        && let Some(failed) = others::failed_by_helpers(&look.input.observed, look.status.reason)
+    {
+        return Decision::act(Action::Delete(failed));
     }
     let forgotten = after_end(look, Some(look.input.settings.keep_finished_seconds));
     match others::kept_for_its_logs(&look.input.observed, look.status.reason) {

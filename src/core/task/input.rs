@@ -5,9 +5,10 @@ use std::sync::Arc;
 use jiff::Timestamp;
 
 use super::Earlier;
-use crate::attempt::facts::{JobFacts, Observed, PodFacts, Warning};
-use crate::attempt::job_name;
+use crate::attempt::facts::events::work_started;
+use crate::attempt::facts::{JobFacts, Observed, PodEvent, PodFacts};
 use crate::attempt::needs::Answered;
+use crate::attempt::{admitted_at, job_name};
 use crate::queue::Quota;
 use crate::{ParsedType, Settings};
 use task_manager_api::Task;
@@ -56,10 +57,22 @@ impl Input {
         }
     }
 
-    /// It was asked for the events of what is stuck, and these are warnings; none where they cannot be read.
-    pub fn warnings_are(&mut self, warnings: &[Warning], now: Timestamp) {
-        let stuck = self.observed.stuck(&job_name(&self.task), now);
-        self.observed.explained = stuck.and_then(|stuck| stuck.explained_by(warnings));
+    /// It was asked for the events of the Job or pod of this uid; none where they cannot be read.
+    pub fn events_are(&mut self, of: &str, events: &[PodEvent], now: Timestamp) {
+        for pod in self.observed.pods.iter_mut().filter(|pod| pod.uid == of) {
+            pod.asked.work_started_at = work_started(pod, events);
+        }
+        let admitted = admitted_at(self.task.status_or_default());
+        let stuck = self.observed.stuck(&job_name(&self.task), admitted, now).filter(|stuck| stuck.uid() == of);
+        self.observed.explained = stuck.and_then(|stuck| stuck.explained_by(events));
         self.answered.events = true;
+    }
+
+    /// It was asked whether this node answers; `None` where nobody could tell.
+    pub fn node_is(&mut self, name: &str, answers: Option<bool>) {
+        for pod in self.observed.pods.iter_mut().filter(|pod| pod.node.as_deref() == Some(name)) {
+            pod.asked.node_answers = answers;
+        }
+        self.answered.node = true;
     }
 }

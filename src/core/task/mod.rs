@@ -21,7 +21,7 @@ mod tests;
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::attempt::needs::Needs;
+use super::attempt::needs::{Intent, Needs};
 use super::attempt::others;
 use super::time::{after, earliest};
 use task_manager_api::State;
@@ -40,9 +40,14 @@ const UNWATCHED_LOOKED_AT: SignedDuration = SignedDuration::from_secs(5);
 pub fn needs(input: &Input, now: Timestamp) -> Needs {
     let holds = input.task.status_or_default().state == State::Processing;
     match Look::attempt(input, now).filter(|_| holds) {
-        Some(attempt) => attempt.needs(input.answered, || {
-            !is_left_to_its_deletion(input) && running::gives_the_slot_back(&Look::new(input, now), &attempt)
-        }),
+        Some(attempt) => {
+            let look = Look::new(input, now);
+            let ends = stopping::Stop::wanted(&look).is_some();
+            let intent = Intent { ends, start_within: look.policy.start_deadline_seconds };
+            attempt.needs(input.answered, intent, || {
+                !is_left_to_its_deletion(input) && running::gives_the_slot_back(&look, &attempt)
+            })
+        }
         None => Needs::Nothing,
     }
 }

@@ -8,6 +8,7 @@ use super::stopping::{Stop, stopping};
 use super::{Action, Decision, room};
 use crate::Reason;
 use crate::attempt::ended::Ended;
+use crate::attempt::facts::Why;
 use crate::attempt::{Attempt, Live, Ran, Stage, others, verdict};
 use crate::time::earliest;
 use task_manager_api::{FailureRule, TaskStatus};
@@ -45,13 +46,26 @@ pub(super) fn gives_the_slot_back(look: &Look, attempt: &Attempt) -> bool {
 /// Writes what is news of it, and looks again when something is due.
 fn follow(look: &Look, attempt: &Attempt, live: Live) -> Decision {
     let Live { news, news_at, wake } = live;
-    let is_news = look.is_past(news_at) && look.status.reason != news.reason;
+    let is_news = look.is_past(news_at) && !is_told(&look.status, &news);
     let status = if is_news { look.processing(&news, attempt.ran().as_ref()) } else { look.status.clone() };
     if is_news && room::may_help(look, &news) {
         return Decision::act(Action::MakeRoom(Box::new(status)));
     }
     let due = [news_at, wake, look.reports_due(attempt)];
     look.write_if_news(status).no_later_than(earliest(due.map(|time| look.ahead(time))))
+}
+
+/// The status says this already. Of one reason the first words stay, for the same trouble may be put in many; but while
+/// it starts, another part of the start is news.
+fn is_told(status: &TaskStatus, news: &Why) -> bool {
+    let about = |message: &str| message.split(": ").next().unwrap_or_default().to_owned();
+    let told = status.message.as_deref().unwrap_or_default();
+    status.reason == news.reason
+        && match news.reason {
+            Reason::Starting => about(told) == about(&news.message),
+            Reason::StartTimeout => told == news.message,
+            _ => true,
+        }
 }
 
 pub(super) fn judged(look: &Look, attempt: &Attempt, ended: &Ended) -> TaskStatus {

@@ -215,6 +215,7 @@ impl Look<'_> {
         let ended = Ended {
             reason: why.reason,
             message: why.message.clone(),
+            permanent: false,
             exit_code: ended.and_then(|ended| ended.exit_code),
             at: ended.and_then(|ended| ended.at),
             reported: None,
@@ -256,6 +257,9 @@ impl Look<'_> {
 
     fn retrying(&self, why: &Why, times: i32) -> TaskStatus {
         let pause = backoff::pause(&self.policy.retry, times, self.uid(), self.status.attempt);
+        // What a node refuses is refused within a second: however short the pauses are, it is not to become a storm.
+        let least = if why.reason == Reason::RejectedByNode { backoff::after_refusals(times) } else { pause };
+        let pause = pause.max(least);
         let seconds = pause.as_secs_f64().round();
         let status = TaskStatus { next_attempt_at: Some(MicroTime(self.now + pause)), ..self.slotless() };
         let message = format!("attempt {}: {}: {}", self.status.attempt, why.reason, why.message);

@@ -8,6 +8,7 @@ use crate::Reason;
 use crate::attempt::ended::Ended;
 use crate::attempt::facts::Why;
 use crate::attempt::{Attempt, others};
+use crate::telling::conditions;
 use task_manager_api::{State, TaskStatus};
 
 /// Why a task is to end though its work has not.
@@ -59,8 +60,9 @@ pub(super) fn stopping(look: &Look, attempt: &Attempt, stop: Stop) -> Decision {
 /// starts later knows of the attempt though nothing of it may be left.
 fn say_so_then_end(look: &Look, attempt: &Attempt, stop: Stop) -> Decision {
     let why = stop.why(look);
-    if look.status.reason != Reason::Stopping {
-        let stopping = Why::new(Reason::Stopping, format!("{}; waiting for its pod to end", why.message));
+    let waits_for = attempt.held_up().map_or_else(|| "waiting for its pod to end".into(), |held| held.message);
+    let stopping = Why::new(Reason::Stopping, format!("{}; {waits_for}", why.message));
+    if look.status.reason != Reason::Stopping || look.status.message != Some(conditions::shortened(&stopping.message)) {
         return look.write_if_news(look.processing(&stopping, attempt.ran().as_ref()));
     }
     Decision::end(attempt.stop(why.reason))

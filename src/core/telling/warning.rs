@@ -45,6 +45,7 @@ fn is_stuck(status: &TaskStatus) -> bool {
                 | Reason::TooLargeForQueue
                 | Reason::ImageUnavailable
                 | Reason::ContainerConfig
+                | Reason::StartTimeout
                 | Reason::Unschedulable
                 | Reason::QuotaExceeded
                 | Reason::LaunchRefused

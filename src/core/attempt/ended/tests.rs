@@ -1,8 +1,9 @@
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 use serde_json::json;
 
 use super::*;
-use crate::attempt::facts::{JobEnd, JobSeen, PodSeen};
+use crate::attempt::facts::container::FailedInit;
+use crate::attempt::facts::{JobEnd, JobSeen, PodAsked, PodSeen};
 use crate::attempt::verdict::{Verdict, judge};
 use task_manager_api::{FailureAction, FailureRule};
 
@@ -10,7 +11,7 @@ fn at(second: i64) -> Timestamp {
     Timestamp::from_second(1_000_000 + second).expect("a time")
 }
 
-/// A pod that its node took on at second 0 and whose timeout is 600 s.
+/// A pod whose work runs since its node took it on at second 0, and is to end after 600 s.
 fn pod() -> PodFacts {
     PodFacts {
         container: Some("work".into()),
@@ -23,7 +24,11 @@ fn pod() -> PodFacts {
         node: Some("node-3".into()),
         created_at: at(0),
         started_at: Some(at(0)),
+        gates: vec![],
+        deadline_seconds: Some(600),
         timeout_seconds: Some(600),
+        ended_for: None,
+        grace_seconds: 30,
         phase: Phase::Running,
         reason: None,
         message: None,
@@ -33,23 +38,35 @@ fn pod() -> PodFacts {
         gone_at: None,
         disruption: None,
         waiting: None,
+        awaited: None,
         not_startable: None,
-        work: Work::Running,
-        preparing: false,
+        work: Work::Running { started_at: Some(at(0)) },
+        beside: vec![],
         out_of_memory: None,
         failed_init: None,
+        is_bare: false,
         holds: None,
         seen: PodSeen::default(),
+        asked: PodAsked::default(),
     }
+}
+
+fn ends(exit_code: i32, second: i64, left: Option<&str>) -> Work {
+    Work::Ended { exit_code, started_at: Some(at(0)), at: Some(at(second)), left: left.map(str::to_owned) }
+}
+
+/// We had it ended for this: its deadline is so many seconds after its start.
+fn ended_by_us(ended_for: Reason, seconds: i64, pod: PodFacts) -> PodFacts {
+    PodFacts { ended_for: Some(ended_for), deadline_seconds: Some(seconds), ..pod }
 }
 
 fn exited(exit_code: i32) -> PodFacts {
     let phase = if exit_code == 0 { Phase::Succeeded } else { Phase::Failed };
-    PodFacts { phase, work: Work::Ended { exit_code, at: Some(at(50)), left: None }, ..pod() }
+    PodFacts { phase, work: ends(exit_code, 50, None), ..pod() }
 }
 
 fn leaving(exit_code: i32, left: &str) -> PodFacts {
-    PodFacts { work: Work::Ended { exit_code, at: Some(at(50)), left: Some(left.into()) }, ..exited(exit_code) }
+    PodFacts { work: ends(exit_code, 50, Some(left)), ..exited(exit_code) }
 }
 
 /// Deletion was asked for at `second`, with a grace of 30 s.
@@ -58,7 +75,7 @@ fn deleted_at(second: i64, pod: PodFacts) -> PodFacts {
 }
 
 fn killed_at(second: i64, pod: PodFacts) -> PodFacts {
-    PodFacts { phase: Phase::Failed, work: Work::Ended { exit_code: 143, at: Some(at(second)), left: None }, ..pod }
+    PodFacts { phase: Phase::Failed, work: ends(143, second, None), ..pod }
 }
 
 fn gone(pod: PodFacts) -> PodFacts {
@@ -70,7 +87,7 @@ fn disturbed(by: &str) -> PodFacts {
 }
 
 fn never_started(reason: &str, message: &str) -> PodFacts {
-    let pod = PodFacts { phase: Phase::Failed, work: Work::NotStarted, started_at: None, ..pod() };
+    let pod = PodFacts { phase: Phase::Failed, work: Work::NotStarted, is_bare: true, ..pod() };
     PodFacts { reason: Some(reason.into()), message: Some(message.into()), ..pod }
 }
 
@@ -88,9 +105,14 @@ fn job() -> JobFacts {
         deleting: false,
         gone: false,
         finished: None,
+        suspended: false,
         holds: None,
         seen: JobSeen::default(),
     }
+}
+
+fn killed(container: &str) -> Option<OutOfMemory> {
+    Some(OutOfMemory { container: container.into(), limit: Some("16Mi".into()) })
 }
 
 fn reason(pod: &PodFacts) -> Option<Reason> {
@@ -99,9 +121,10 @@ fn reason(pod: &PodFacts) -> Option<Reason> {
 
 #[test]
 fn each_end_of_a_pod_has_its_reason() {
-    let out_of_memory = |pod| PodFacts { out_of_memory: Some("beside".into()), ..pod };
-    let init =
-        PodFacts { phase: Phase::Failed, work: Work::NotStarted, failed_init: Some(("fetch".into(), 4)), ..pod() };
+    let out_of_memory = |pod| PodFacts { out_of_memory: killed("beside"), ..pod };
+    let failed_init =
+        |container: &str, exit_code| Some(FailedInit { container: container.into(), exit_code, at: Some(at(30)) });
+    let init = PodFacts { phase: Phase::Failed, work: Work::NotStarted, failed_init: failed_init("fetch", 4), ..pod() };
     let no_such_command = || PodFacts { not_startable: Some("StartError".into()), ..init.clone() };
     for (what, pod, expected) in [
         ("exit 0", exited(0), Reason::Succeeded),
@@ -110,7 +133,7 @@ fn each_end_of_a_pod_has_its_reason() {
         ("exit 0 at its timeout", said_by_kubelet("DeadlineExceeded", exited(0)), Reason::Succeeded),
         (
             "exit 0, a sidecar killed at the end",
-            PodFacts { failed_init: Some(("sidecar".into(), 137)), ..exited(0) },
+            PodFacts { failed_init: failed_init("sidecar", 137), ..exited(0) },
             Reason::Succeeded,
         ),
         ("phase Succeeded, container unseen", PodFacts { work: Work::NotStarted, ..exited(0) }, Reason::Succeeded),
@@ -118,6 +141,42 @@ fn each_end_of_a_pod_has_its_reason() {
         ("exit 7, and gone", gone(exited(7)), Reason::ExitCode),
         ("exit 7 before the deletion was asked for", deleted_at(51, exited(7)), Reason::ExitCode),
         ("exit 7 long before a deletion that came after its timeout", deleted_at(900, exited(7)), Reason::ExitCode),
+        (
+            "exit 7 in time, told only after its deadline",
+            said_by_kubelet("DeadlineExceeded", exited(7)),
+            Reason::ExitCode,
+        ),
+        (
+            "exit 7 in time, after its deadline was lowered",
+            said_by_kubelet("DeadlineExceeded", ended_by_us(Reason::Timeout, 51, exited(7))),
+            Reason::ExitCode,
+        ),
+        (
+            "exit 7 at the deadline that was lowered to that",
+            said_by_kubelet("DeadlineExceeded", ended_by_us(Reason::Timeout, 50, exited(7))),
+            Reason::Timeout,
+        ),
+        (
+            "exit 7 long before the containers beside it were ended",
+            said_by_kubelet("DeadlineExceeded", ended_by_us(Reason::Stopping, 1, exited(7))),
+            Reason::ExitCode,
+        ),
+        (
+            "exit 0 long before the containers beside it were ended",
+            said_by_kubelet("DeadlineExceeded", ended_by_us(Reason::Stopping, 1, exited(0))),
+            Reason::Succeeded,
+        ),
+        (
+            "exit 7 after a deadline that somebody else lowered",
+            said_by_kubelet("DeadlineExceeded", PodFacts { deadline_seconds: Some(1), ..exited(7) }),
+            Reason::Timeout,
+        ),
+        (
+            "ended for a deadline that nobody wants to keep any longer",
+            said_by_kubelet("DeadlineExceeded", ended_by_us(Reason::DeadlineExceeded, 1, killed_at(60, pod()))),
+            Reason::DeadlineExceeded,
+        ),
+        ("timeout, and a kubelet that does not say so", killed_at(600, pod()), Reason::Timeout),
         (
             "exit 7 in the second of the deletion, which may have ended it",
             deleted_at(50, exited(7)),
@@ -131,7 +190,7 @@ fn each_end_of_a_pod_has_its_reason() {
         ("killed by the deletion", deleted_at(50, killed_at(51, pod())), Reason::PodDeleted),
         ("gone while it ran", gone(pod()), Reason::PodDeleted),
         ("out of memory", out_of_memory(exited(137)), Reason::OOMKilled),
-        ("out of memory beside work that ended well", out_of_memory(exited(0)), Reason::OOMKilled),
+        ("a part of the work out of memory, which ended well", out_of_memory(exited(0)), Reason::OOMKilled),
         (
             "out of memory at its timeout",
             out_of_memory(said_by_kubelet("DeadlineExceeded", exited(137))),
@@ -156,10 +215,16 @@ fn each_end_of_a_pod_has_its_reason() {
         (
             "no cpu left on the node",
             never_started("OutOfcpu", "Node didn't have enough resource: cpu"),
-            Reason::Evicted,
+            Reason::RejectedByNode,
         ),
-        ("the node would not have it", never_started("UnexpectedAdmissionError", "Allocate failed"), Reason::Evicted),
-        ("labels changed", never_started("NodeAffinity", "Predicate NodeAffinity failed"), Reason::Evicted),
+        (
+            "the node would not have it",
+            never_started("UnexpectedAdmissionError", "Allocate failed"),
+            Reason::RejectedByNode,
+        ),
+        ("labels changed", never_started("NodeAffinity", "Predicate NodeAffinity failed"), Reason::RejectedByNode),
+        ("refused under pressure", never_started("Evicted", "The node had condition"), Reason::RejectedByNode),
+        ("refused at a shutdown", never_started("NodeShutdown", "shutting down"), Reason::RejectedByNode),
         ("lost, by the node controller's word", said_by_kubelet("NodeLost", pod()), Reason::NodeLost),
         ("no such command", no_such_command(), Reason::ContainerConfig),
         ("no such command, and deleted", gone(deleted_at(40, no_such_command())), Reason::ContainerConfig),
@@ -184,7 +249,7 @@ fn each_end_of_a_pod_has_its_reason() {
 #[test]
 fn a_pod_that_runs_or_starts_has_not_ended() {
     let pending = PodFacts { phase: Phase::Pending, work: Work::NotStarted, ..pod() };
-    let disturbed = PodFacts { phase: Phase::Running, work: Work::Running, ..disturbed("EvictionByEvictionAPI") };
+    let disturbed = PodFacts { phase: Phase::Running, work: pod().work, ..disturbed("EvictionByEvictionAPI") };
     let beside_runs = PodFacts { phase: Phase::Running, ..exited(0) };
     for pod in [pod(), pending, disturbed, beside_runs, deleted_at(990, pod())] {
         assert_eq!(reason(&pod), None, "{pod:?}");
@@ -197,6 +262,10 @@ fn a_node_counts_as_lost_sixty_seconds_after_its_pod_should_be_gone_and_not_befo
     let at_second = |second| ended(&pod, None, at(second)).map(|ended| ended.reason);
     assert_eq!(at_second(130 + 60), None);
     assert_eq!(at_second(130 + 61), Some(Reason::NodeLost));
+    let with_node = |answers| PodFacts { asked: PodAsked { node_answers: answers, ..pod.asked }, ..pod.clone() };
+    let judged = |answers| ended(&with_node(answers), None, at(1000)).map(|ended| ended.reason);
+    assert_eq!(judged(Some(true)), None, "it is only slow");
+    assert_eq!((judged(Some(false)), judged(None)), (Some(Reason::NodeLost), Some(Reason::NodeLost)));
 }
 
 #[test]
@@ -253,9 +322,11 @@ fn an_end_tells_what_a_person_needs_to_know() {
     );
     assert_eq!((of(&exited(7)).exit_code, of(&exited(7)).at), (Some(7), Some(at(50))));
     assert!(of(&said_by_kubelet("DeadlineExceeded", killed_at(600, pod()))).message.contains("600 s"));
-    assert!(of(&PodFacts { out_of_memory: Some("beside".into()), ..exited(0) }).message.contains("beside"));
+    let out_of_memory = of(&PodFacts { out_of_memory: killed("beside"), ..exited(7) }).message;
+    assert_eq!(out_of_memory, "container beside was killed for using more memory than its limit of 16Mi");
     assert!(of(&disturbed("EvictionByEvictionAPI")).message.contains("said the cluster"));
-    assert!(of(&never_started("OutOfcpu", "not enough cpu")).message.contains("OutOfcpu: not enough cpu"));
+    let refused = of(&never_started("OutOfcpu", "Pod was rejected: not enough cpu"));
+    assert_eq!(refused.message, "OutOfcpu: not enough cpu");
     assert!(of(&gone(pod())).message.contains("report-1-x"));
 }
 
@@ -334,10 +405,46 @@ fn a_pod_of_many_containers_has_less_room_for_each_result() {
 }
 
 #[test]
-fn the_timeout_runs_from_the_pods_start_on_its_node() {
-    assert_eq!(due_to_end(&pod()), Some(at(0) + SignedDuration::from_secs(600)));
-    assert_eq!(due_to_end(&PodFacts { started_at: None, ..pod() }), None);
-    assert_eq!(due_to_end(&PodFacts { timeout_seconds: None, ..pod() }), None);
+fn a_pod_that_every_node_refuses_fails_for_good_and_any_other_is_tried_again_uncounted() {
+    for (word, expected) in [
+        ("SysctlForbidden", Verdict::FailedForGood),
+        ("PodOSNotSupported", Verdict::FailedForGood),
+        ("OutOfcpu", Verdict::Disrupted),
+        ("AppArmor", Verdict::Disrupted),
+        ("SomethingNew", Verdict::Disrupted),
+    ] {
+        let told = ended(&never_started(word, "said"), Some(&job()), at(1000)).expect("an end");
+        assert_eq!(judge(&told, &[]), expected, "{word}");
+    }
+}
+
+#[test]
+fn a_pod_whose_job_somebody_suspended_was_preempted() {
+    let killed = deleted_at(50, killed_at(51, pod()));
+    for (suspended, gone_job, expected) in
+        [(true, false, Reason::Preempted), (true, true, Reason::Preempted), (false, true, Reason::JobDeleted)]
+    {
+        let job = JobFacts { suspended, gone: gone_job, ..job() };
+        let told = ended(&killed, Some(&job), at(1000)).expect("an end");
+        assert_eq!((told.reason, judge(&told, &[])), (expected, Verdict::Disrupted));
+    }
+}
+
+#[test]
+fn what_was_cut_short_and_is_wanted_again_counts_as_no_failure() {
+    for why in [Reason::Cancelled, Reason::Superseded, Reason::DeadlineExceeded] {
+        let told = ended(&ended_by_us(why, 1, killed_at(60, pod())), Some(&job()), at(1000)).expect("an end");
+        assert_eq!((told.reason, judge(&told, &[])), (why, Verdict::Disrupted));
+    }
+}
+
+#[test]
+fn a_timeout_says_which_clock_ran_out() {
+    let late = Work::Ended { exit_code: 143, started_at: Some(at(700)), at: Some(at(1200)), left: None };
+    let pod = PodFacts { phase: Phase::Failed, deadline_seconds: Some(1200), work: late, ..pod() };
+    let told = ended(&pod, None, at(2000)).expect("an end");
+    assert_eq!(told.reason, Reason::Timeout);
+    assert!(told.message.contains("the time to start and the timeout together"), "{}", told.message);
 }
 
 #[test]

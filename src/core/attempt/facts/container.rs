@@ -1,21 +1,90 @@
-//! Reads one container's status.
+//! What matters of one container: of its status, and of its spec where that is needed to read it.
 
-use k8s_openapi::api::core::v1::{ContainerState, ContainerStateTerminated, ContainerStatus};
+use jiff::Timestamp;
+use k8s_openapi::api::core::v1::{
+    Container, ContainerState, ContainerStateTerminated, ContainerStatus, PodSpec, ResourceRequirements,
+};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 use super::Why;
 use super::pod::Work;
 use crate::Reason;
+use crate::telling::runtime_words;
+
+/// Whom a start waits for.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Awaited {
+    pub container: String,
+    pub is: Awaiting,
+}
+
+/// How far the container is that is waited for.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Awaiting {
+    /// It is being made: images, volumes, the sandbox.
+    Made,
+    /// An init container runs.
+    Done,
+    /// A native sidecar runs and is not up: its startup probe fails, or its hook has not ended.
+    Up,
+    /// A native sidecar ends again and again, last with this exit code.
+    Lasting { exit_code: i32 },
+}
+
+/// A container that was killed for its use of memory, and the limit that it hit.
+#[derive(Clone, Debug, PartialEq)]
+pub struct OutOfMemory {
+    pub container: String,
+    pub limit: Option<String>,
+}
+
+/// An init container that failed.
+#[derive(Clone, Debug, PartialEq)]
+pub struct FailedInit {
+    pub container: String,
+    pub exit_code: i32,
+    pub at: Option<Timestamp>,
+}
+
+/// A container beside the work that has not ended.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Beside {
+    pub container: String,
+    pub runs: bool,
+}
+
+/// A native sidecar: an init container that the kubelet keeps up, and ends after all others.
+pub(super) fn is_sidecar(container: &Container) -> bool {
+    container.restart_policy.as_deref() == Some("Always")
+}
 
 pub(super) fn work_state(container: &ContainerStatus) -> Work {
     match &container.state {
         Some(ContainerState { terminated: Some(ended), .. }) if !is_made_up(ended) => Work::Ended {
             exit_code: ended.exit_code,
-            at: ended.finished_at.as_ref().map(|time| time.0),
+            started_at: stamp(ended.started_at.as_ref()),
+            at: stamp(ended.finished_at.as_ref()),
             left: ended.message.clone().filter(|left| !left.is_empty()),
         },
-        Some(ContainerState { running: Some(_), .. }) => Work::Running,
+        Some(ContainerState { running: Some(running), .. }) => {
+            Work::Running { started_at: stamp(running.started_at.as_ref()) }
+        }
         _ => Work::NotStarted,
     }
+}
+
+/// A time that a runtime wrote; what never was it writes as the beginning of 1970.
+fn stamp(time: Option<&Time>) -> Option<Timestamp> {
+    time.map(|time| time.0).filter(|time| *time > Timestamp::UNIX_EPOCH)
+}
+
+pub(super) fn has_ended(container: &ContainerStatus) -> bool {
+    container.state.as_ref().is_some_and(|state| state.terminated.is_some())
+}
+
+pub(super) fn beside(container: &ContainerStatus) -> Option<Beside> {
+    let runs = container.state.as_ref().is_some_and(|state| state.running.is_some());
+    (!has_ended(container)).then(|| Beside { container: container.name.clone(), runs })
 }
 
 /// The exit code is not the container's own. The kubelet did not find it when it ended the pod, which it says of every
@@ -29,23 +98,81 @@ fn is_not_startable(ended: &ContainerStateTerminated) -> bool {
     matches!(ended.reason.as_deref(), Some("StartError" | "ContainerCannotRun"))
 }
 
+fn terminated(container: &ContainerStatus) -> Option<&ContainerStateTerminated> {
+    container.state.as_ref()?.terminated.as_ref()
+}
+
 pub(super) fn not_startable(container: &ContainerStatus) -> Option<String> {
-    let ended = container.state.as_ref()?.terminated.as_ref().filter(|ended| is_not_startable(ended))?;
-    let said = ended.message.as_deref().unwrap_or_default();
-    Some(format!("container {}: {}: {said}", container.name, ended.reason.as_deref().unwrap_or_default()))
+    let ended = terminated(container).filter(|ended| is_not_startable(ended))?;
+    let cause = runtime_words::cause(ended.message.as_deref().unwrap_or_default());
+    Some(format!("container {}: {}: {cause}", container.name, ended.reason.as_deref().unwrap_or_default()))
+}
+
+pub(super) fn failed_init(container: &ContainerStatus) -> Option<FailedInit> {
+    let ended = terminated(container).filter(|ended| ended.exit_code != 0 && !is_made_up(ended))?;
+    let at = stamp(ended.finished_at.as_ref());
+    Some(FailedInit { container: container.name.clone(), exit_code: ended.exit_code, at })
 }
 
 /// With a limit that is much too low the runtime itself is killed while it starts the container, and says so.
 pub(super) fn was_oom_killed(container: &ContainerStatus) -> bool {
-    let Some(ended) = container.state.as_ref().and_then(|state| state.terminated.as_ref()) else { return false };
+    let Some(ended) = terminated(container) else { return false };
     let at_start = is_not_startable(ended) && ended.message.as_ref().is_some_and(|said| said.contains("OOM-killed"));
     at_start || ended.reason.as_deref() == Some("OOMKilled")
+}
+
+pub(super) fn out_of_memory(container: &ContainerStatus, spec: Option<&PodSpec>) -> Option<OutOfMemory> {
+    let name = &container.name;
+    let limit = || spec.and_then(|spec| memory_limit(name, spec));
+    was_oom_killed(container).then(|| OutOfMemory { container: name.clone(), limit: limit() })
+}
+
+/// The container's own limit, else that of the pod as a whole.
+fn memory_limit(container: &str, spec: &PodSpec) -> Option<String> {
+    let all = spec.containers.iter().chain(spec.init_containers.iter().flatten());
+    let own = all.filter(|one| one.name == container).find_map(|one| one.resources.as_ref());
+    let limit = |resources: &ResourceRequirements| Some(resources.limits.as_ref()?.get("memory")?.0.clone());
+    own.and_then(limit).or_else(|| spec.resources.as_ref().and_then(limit))
+}
+
+/// Whom the work's start waits for: the first init container that has not done its part, else the work itself. A sidecar
+/// has done it when it is up.
+pub(super) fn awaited(spec: &PodSpec, statuses: &[ContainerStatus], work: Option<&str>) -> Option<Awaited> {
+    for container in spec.init_containers.iter().flatten() {
+        let seen = statuses.iter().find(|status| status.name == container.name);
+        if let Some(is) = awaiting(container, seen) {
+            return Some(Awaited { container: container.name.clone(), is });
+        }
+    }
+    Some(Awaited { container: work?.into(), is: Awaiting::Made })
+}
+
+/// `None` for an init container that has done its part.
+fn awaiting(container: &Container, seen: Option<&ContainerStatus>) -> Option<Awaiting> {
+    let Some(seen) = seen else { return Some(Awaiting::Made) };
+    let (state, last) = (seen.state.as_ref(), seen.last_state.as_ref());
+    let [ended, ended_before] = [state, last].map(|state| state.and_then(|state| state.terminated.as_ref()));
+    let runs = state.is_some_and(|state| state.running.is_some());
+    if !is_sidecar(container) {
+        return match ended {
+            Some(ended) => (ended.exit_code != 0).then_some(Awaiting::Made),
+            None => Some(if runs { Awaiting::Done } else { Awaiting::Made }),
+        };
+    }
+    if runs {
+        return (seen.started != Some(true)).then_some(Awaiting::Up);
+    }
+    match ended.or(ended_before) {
+        Some(ended) => Some(Awaiting::Lasting { exit_code: ended.exit_code }),
+        None => Some(Awaiting::Made),
+    }
 }
 
 /// Why a container waits, where that is more than the usual moment of being made.
 pub(super) fn waiting(container: &ContainerStatus) -> Option<Why> {
     let waiting = container.state.as_ref()?.waiting.as_ref()?;
-    let reason = match waiting.reason.as_deref()? {
+    let word = waiting.reason.as_deref()?;
+    let reason = match word {
         "ErrImagePull"
         | "ImagePullBackOff"
         | "InvalidImageName"
@@ -62,12 +189,9 @@ pub(super) fn waiting(container: &ContainerStatus) -> Option<Why> {
         _ => return None,
     };
     let said = waiting.message.as_deref().unwrap_or_default();
-    let word = waiting.reason.as_deref().unwrap_or_default();
-    Some(Why { reason, message: format!("container {}: {word}: {said}", container.name) })
-}
-
-/// The name and exit code of a container that ran and failed.
-pub(super) fn failed(container: &ContainerStatus) -> Option<(String, i32)> {
-    let ended = container.state.as_ref()?.terminated.as_ref()?;
-    (ended.exit_code != 0 && !is_made_up(ended)).then(|| (container.name.clone(), ended.exit_code))
+    let cause = match reason {
+        Reason::ImageUnavailable => runtime_words::image_cause(said, &container.image),
+        _ => runtime_words::cause(said),
+    };
+    Some(Why { reason, message: format!("container {}: {word}: {cause}", container.name) })
 }

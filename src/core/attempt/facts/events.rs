@@ -3,8 +3,10 @@
 
 use jiff::Timestamp;
 
+use super::container::{Awaited, Awaiting};
 use super::{JobFacts, Observed, PodFacts, TOLD_AFTER, Why};
 use crate::Reason;
+use crate::telling::runtime_words;
 use crate::time::after;
 
 /// Something that is stuck and does not say why: its events may.
@@ -14,63 +16,138 @@ pub enum Stuck<'a> {
     PodNotStarted(&'a PodFacts),
 }
 
-/// An event of type Warning.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Warning {
+/// An event about a Job or pod.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct PodEvent {
+    pub is_warning: bool,
     pub reason: String,
     pub message: String,
+    /// Of which container it speaks.
+    pub container: Option<String>,
+    pub first_seen: Option<Timestamp>,
     pub last_seen: Option<Timestamp>,
 }
 
 impl Observed {
-    /// The part of this Job that is stuck without saying why.
-    pub fn stuck(&self, job: &str, now: Timestamp) -> Option<Stuck<'_>> {
+    /// The part of this Job, whose slot was given at `admitted`, that is stuck without saying why.
+    pub fn stuck(&self, job: &str, admitted: Timestamp, now: Timestamp) -> Option<Stuck<'_>> {
         let pods: Vec<_> = self.pods.iter().filter(|pod| pod.job == job).collect();
         let due = |since: Timestamp| now >= after(since, TOLD_AFTER);
-        if let Some(pod) = pods.iter().find(|pod| pod.is_silent() && due(pod.age_from())) {
+        if let Some(pod) = pods.iter().find(|pod| pod.is_silent() && due(pod.starts_from().min(admitted))) {
             return Some(Stuck::PodNotStarted(pod));
         }
         let job = self.jobs.iter().find(|seen| seen.name == job && seen.is_live() && !seen.deleting)?;
-        (pods.is_empty() && due(job.age_from())).then_some(Stuck::JobWithoutPod(job))
+        (pods.is_empty() && !job.suspended && due(job.pod_due_from())).then_some(Stuck::JobWithoutPod(job))
     }
 }
 
-impl Stuck<'_> {
+impl<'a> Stuck<'a> {
     /// The uid of the object whose events to ask for.
-    pub fn uid(&self) -> &str {
+    pub fn uid(&self) -> &'a str {
         match self {
             Self::JobWithoutPod(job) => &job.uid,
             Self::PodNotStarted(pod) => &pod.uid,
         }
     }
 
-    /// The meaning of its warnings: of the last one that is a sentence, or else of the last.
-    pub fn explained_by(&self, warnings: &[Warning]) -> Option<Why> {
-        let answers = warnings.iter().filter(|warning| self.is_answered_by(&warning.reason));
-        let last = answers.max_by_key(|warning| (is_a_sentence(&warning.message), warning.last_seen))?;
-        Some(self.explained(&last.message))
-    }
-
-    /// A warning of this reason may answer it. The scheduler's warnings are past once the pod has a node.
-    fn is_answered_by(&self, reason: &str) -> bool {
-        matches!(self, Self::JobWithoutPod(_)) || reason != "FailedScheduling"
-    }
-
-    /// The meaning of its last warning.
-    fn explained(&self, last_words: &str) -> Why {
+    /// What its events mean.
+    pub fn explained_by(&self, events: &[PodEvent]) -> Option<Why> {
         match self {
-            Self::JobWithoutPod(_) => no_pod(last_words),
-            Self::PodNotStarted(_) => {
-                let of_image = IMAGE_WORDS.iter().any(|word| last_words.contains(word));
-                let reason = if of_image { Reason::ImageUnavailable } else { Reason::ContainerConfig };
-                Why { reason, message: last_words.into() }
+            Self::JobWithoutPod(_) => {
+                let last = events.iter().filter(|event| event.is_warning).max_by_key(|event| event.last_seen)?;
+                Some(no_pod(&last.message))
             }
+            Self::PodNotStarted(pod) => pod_explained(pod, events),
         }
     }
 }
 
-/// These words occur in the kubelet's events about images.
-const IMAGE_WORDS: [&str; 5] = ["ErrImage", "ImagePull", "InvalidImageName", "pull image", "pulling image"];
+/// When the work of this pod started, where an event says that it did. A pod's status may tell it much later: it is
+/// written when all containers have been gone through.
+pub fn work_started(pod: &PodFacts, events: &[PodEvent]) -> Option<Timestamp> {
+    let is_start = |event: &&PodEvent| event.reason == "Started" && event.container == pod.container;
+    let started = events.iter().find(is_start)?;
+    started.first_seen.or(started.last_seen)
+}
+
+/// What the last of its events means that is about its start.
+fn pod_explained(pod: &PodFacts, events: &[PodEvent]) -> Option<Why> {
+    if pod.node.is_none() {
+        let last = events.iter().filter(|event| event.is_warning).max_by_key(|event| event.last_seen)?;
+        return Some(Why::new(Reason::Unschedulable, last.message.clone()));
+    }
+    match pod.awaited.as_ref()? {
+        Awaited { is: Awaiting::Made, .. } => being_made(events),
+        Awaited { container, is: Awaiting::Up | Awaiting::Lasting { .. } } => {
+            let of_its_probe =
+                |event: &&PodEvent| event.reason == "Unhealthy" && event.container.as_ref() == Some(container);
+            let last = events.iter().filter(of_its_probe).max_by_key(|event| event.last_seen)?;
+            Some(Why::new(Reason::Starting, runtime_words::cause(&last.message)))
+        }
+        Awaited { is: Awaiting::Done, .. } => None,
+    }
+}
+
+/// The last word on what is being made. A trouble is past once something has come of it.
+fn being_made(events: &[PodEvent]) -> Option<Why> {
+    let about = events.iter().filter(|event| is_about_the_start(event));
+    let newest = |event: &&PodEvent| (event.last_seen, event.is_warning);
+    let last = about.clone().filter(|event| is_a_sentence(&event.message)).max_by_key(newest);
+    meaning(last.or_else(|| about.max_by_key(newest))?)
+}
+
+/// What the scheduler said is past once the pod has a node; that a pull secret is missing may do no harm; and probes are
+/// of containers that run.
+fn is_about_the_start(event: &PodEvent) -> bool {
+    match event.reason.as_str() {
+        "FailedScheduling" | "FailedToRetrieveImagePullSecret" | "Unhealthy" | "DNSConfigForming" => false,
+        "Pulling" | "Pulled" | "Created" | "Started" => true,
+        _ => event.is_warning,
+    }
+}
+
+/// `None` where it means that something has come of it.
+fn meaning(event: &PodEvent) -> Option<Why> {
+    let PodEvent { message: said, container, .. } = event;
+    let of_the_container = |cause: String| match container {
+        Some(container) => format!("container {container}: {cause}"),
+        None => cause,
+    };
+    let is_of_an_image = IMAGE_WORDS.iter().any(|word| said.contains(word) || event.reason.contains(word));
+    Some(match event.reason.as_str() {
+        "Pulled" | "Created" | "Started" => return None,
+        "Pulling" => Why::new(Reason::Starting, pulling(event)),
+        "FailedMount" | "FailedAttachVolume" | "FailedMapVolume" => {
+            let reason = if names_what_is_missing(said) { Reason::ContainerConfig } else { Reason::Starting };
+            Why::new(reason, runtime_words::cause(said))
+        }
+        "FailedCreatePodSandBox" => Why::new(Reason::Starting, format!("its sandbox: {}", runtime_words::cause(said))),
+        _ if is_of_an_image => {
+            let image = runtime_words::quoted(said).unwrap_or_default();
+            Why::new(Reason::ImageUnavailable, of_the_container(runtime_words::image_cause(said, image)))
+        }
+        "Failed" => Why::new(Reason::ContainerConfig, of_the_container(runtime_words::cause(said))),
+        _ => Why::new(Reason::Starting, of_the_container(runtime_words::cause(said))),
+    })
+}
+
+fn pulling(event: &PodEvent) -> String {
+    let image = runtime_words::quoted(&event.message).unwrap_or("an image");
+    match event.last_seen {
+        Some(since) => format!("pulling image {image} since {}", since.strftime("%H:%M:%S UTC")),
+        None => format!("pulling image {image}"),
+    }
+}
+
+/// The kubelet's events speak of images so.
+const IMAGE_WORDS: [&str; 7] =
+    ["ErrImage", "ImagePull", "InvalidImageName", "InspectFailed", "pull image", "pulling image", "image tag"];
+
+/// A volume waits for an object that somebody has to create.
+fn names_what_is_missing(said: &str) -> bool {
+    let is_missing = said.contains("not found") || said.contains("references non-existent");
+    is_missing && ["configmap ", "secret "].iter().any(|kind| said.contains(kind))
+}
 
 /// A warning that is a mere word, such as "Error: ErrImagePull", says less than the one that came just before it.
 fn is_a_sentence(warning: &str) -> bool {
@@ -98,76 +175,4 @@ pub fn counts_ended_ones(why: &Why) -> bool {
 }
 
 #[cfg(test)]
-mod tests {
-    use serde_json::{Value, json};
-
-    use super::*;
-    use crate::attempt::facts::fixtures::{JOB, at, job, pod, running, status_of, waiting_for};
-
-    #[test]
-    fn a_job_without_a_pod_is_stuck_after_ten_seconds() {
-        let observed = Observed { jobs: vec![job(json!({}))], ..Observed::default() };
-        assert_eq!(observed.stuck(JOB, at("2026-03-01T10:00:09Z")), None);
-        let puzzle = observed.stuck(JOB, at("2026-03-01T10:00:10Z")).expect("a puzzle");
-        assert_eq!((puzzle.uid(), puzzle.explained("exceeded quota: small").reason), ("9f1e", Reason::QuotaExceeded));
-        assert_eq!(observed.stuck("another", at("2026-03-01T10:01:00Z")), None);
-        let observed = Observed { pods: vec![pod(json!({}))], ..observed };
-        assert_eq!(observed.stuck(JOB, at("2026-03-01T10:01:00Z")), None);
-    }
-
-    #[test]
-    fn a_pod_that_does_not_start_and_does_not_say_why_is_stuck_after_ten_seconds() {
-        let creating = json!({"phase": "Pending", "initContainerStatuses": [], "containerStatuses": [status_of("work", waiting_for("ContainerCreating", ""))]});
-        let observed = Observed { jobs: vec![job(json!({}))], pods: vec![pod(creating)], ..Observed::default() };
-        assert_eq!(observed.stuck(JOB, at("2026-03-01T10:00:09Z")), None);
-        let puzzle = observed.stuck(JOB, at("2026-03-01T10:00:10Z")).expect("a puzzle");
-        let explained = puzzle.explained("MountVolume.SetUp failed: secret \"keys\" not found");
-        assert_eq!((puzzle.uid(), explained.reason), ("b5c8", Reason::ContainerConfig));
-        let puzzle_of = |state: Value| {
-            let facts = pod(
-                json!({"phase": "Pending", "initContainerStatuses": [], "containerStatuses": [status_of("work", state)]}),
-            );
-            let observed = Observed { jobs: vec![job(json!({}))], pods: vec![facts], ..Observed::default() };
-            observed.stuck(JOB, at("2026-03-01T10:01:00Z")).is_some()
-        };
-        assert!(!puzzle_of(waiting_for("ImagePullBackOff", "no such image")), "it says why itself");
-        assert!(!puzzle_of(running()));
-        assert!(
-            puzzle.is_answered_by("FailedMount") && !puzzle.is_answered_by("FailedScheduling"),
-            "it has a node by now"
-        );
-    }
-
-    #[test]
-    fn a_quota_is_told_from_any_other_refusal() {
-        let quota = r#"Error creating: pods "report-7" is forbidden: exceeded quota: small, requested: pods=1, used: pods=5, limited: pods=5"#;
-        assert_eq!(no_pod(quota).reason, Reason::QuotaExceeded);
-        assert_eq!(no_pod("Error creating: admission webhook denied the request").reason, Reason::LaunchRefused);
-        assert_eq!(no_pod(quota).message, quota);
-        let unnamed = no_pod(r#"pods "q" is forbidden: failed quota: mem: must specify limits.memory for: work"#);
-        assert_eq!(unnamed.reason, Reason::QuotaExceeded);
-        assert!(unnamed.message.contains("limits.memory for: work; say it in"), "{}", unnamed.message);
-    }
-
-    #[test]
-    fn only_a_quota_that_counts_objects_counts_ended_ones() {
-        let counts = |requested: &str| {
-            let message =
-                format!(r#"jobs.batch "a" is forbidden: exceeded quota: q, requested: {requested}=1, used: 2"#);
-            counts_ended_ones(&no_pod(&message))
-        };
-        assert!(counts("count/jobs.batch") && counts("count/pods"));
-        assert!(!counts("pods") && !counts("requests.cpu") && !counts("count/secrets"));
-        assert!(!counts_ended_ones(&Why::new(Reason::LaunchRefused, "count/jobs.batch=1")));
-    }
-
-    #[test]
-    fn a_mere_word_says_less_than_a_sentence() {
-        for word in ["Error: ErrImagePull", "Error: ImagePullBackOff", "Error: ErrImageNeverPull"] {
-            assert!(!is_a_sentence(word), "{word}");
-        }
-        for sentence in ["Failed to pull image \"localhost/none:1\": not found", "Error: secret \"token\" not found"] {
-            assert!(is_a_sentence(sentence), "{sentence}");
-        }
-    }
-}
+mod tests;

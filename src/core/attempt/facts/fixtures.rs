@@ -13,6 +13,14 @@ pub fn at(text: &str) -> Timestamp {
 
 /// A pod as the Job controller made it and its kubelet runs it; `status` replaces fields of its status.
 pub fn pod(status: Value) -> PodFacts {
+    changed(|pod| {
+        let fields = pod["status"].as_object_mut().expect("a status");
+        fields.extend(status.as_object().expect("fields").clone());
+    })
+}
+
+/// The same with any change.
+pub fn changed(change: impl FnOnce(&mut Value)) -> PodFacts {
     let mut pod = json!({
         "apiVersion": "v1",
         "kind": "Pod",
@@ -34,11 +42,13 @@ pub fn pod(status: Value) -> PodFacts {
             "annotations": {
                 "taskmanager.dev/holds": r#"{"queue":"default","type":"reports","kbId":"kb-1","priority":"high","resources":{"cpu":"500m"}}"#,
                 "taskmanager.dev/payload": "{}",
+                "taskmanager.dev/container": "work",
+                "taskmanager.dev/timeout-seconds": "600",
             },
             "ownerReferences": [{"apiVersion": "batch/v1", "kind": "Job", "name": "report-7-0f3a", "uid": "9f1e", "controller": true, "blockOwnerDeletion": true}],
         },
         "spec": {
-            "activeDeadlineSeconds": 600,
+            "activeDeadlineSeconds": 1200,
             "nodeName": "node-3",
             "restartPolicy": "Never",
             "terminationGracePeriodSeconds": 30,
@@ -57,8 +67,7 @@ pub fn pod(status: Value) -> PodFacts {
             "containerStatuses": [status_of("beside", running()), status_of("work", running())],
         },
     });
-    let fields = pod["status"].as_object_mut().expect("a status");
-    fields.extend(status.as_object().expect("fields").clone());
+    change(&mut pod);
     PodFacts::of(&serde_json::from_value(pod).expect("a pod"))
 }
 

@@ -21,14 +21,17 @@ pub struct JobFacts {
     /// It was there and is gone.
     pub gone: bool,
     pub finished: Option<JobEnd>,
+    /// Somebody suspended it: it makes no pod, and has the one that it made deleted.
+    pub suspended: bool,
     pub holds: Option<Holds>,
     pub seen: JobSeen,
 }
 
-/// When we first saw a Job, and that it has finished.
+/// When we first saw a Job, that it was resumed, and that it has finished.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct JobSeen {
     at: Option<Timestamp>,
+    resumed_at: Option<Timestamp>,
     finished_at: Option<Timestamp>,
 }
 
@@ -62,6 +65,7 @@ impl JobFacts {
             deleting: job.metadata.deletion_timestamp.is_some(),
             gone: false,
             finished: ended("Complete").or_else(|| ended("Failed")),
+            suspended: job.spec.as_ref().is_some_and(|spec| spec.suspend == Some(true)),
             holds: holds(job.annotations().get(names::ANNOTATION_HOLDS)),
             seen: JobSeen::default(),
         }
@@ -69,13 +73,16 @@ impl JobFacts {
 
     /// These facts, seen now for the first time.
     pub fn first_seen(self, now: Timestamp) -> Self {
-        Self { seen: JobSeen { at: Some(now), finished_at: self.finished.map(|_| now) }, ..self }
+        let finished_at = self.finished.map(|_| now);
+        Self { seen: JobSeen { at: Some(now), resumed_at: None, finished_at }, ..self }
     }
 
     /// These facts, some of which were seen before.
     pub fn after(self, before: &Self) -> Self {
+        let was_resumed = before.suspended && !self.suspended;
         let seen = JobSeen {
             at: before.seen.at.or(self.seen.at),
+            resumed_at: if was_resumed { self.seen.at } else { before.seen.resumed_at },
             finished_at: before.seen.finished_at.or(self.seen.finished_at),
         };
         Self { seen, ..self }
@@ -86,6 +93,11 @@ impl JobFacts {
         since(self.created_at, self.seen.at)
     }
 
+    /// From when its pod is waited for: from its creation, or from when it was resumed.
+    pub fn pod_due_from(&self) -> Timestamp {
+        self.seen.resumed_at.map_or(self.age_from(), |resumed| resumed.max(self.age_from()))
+    }
+
     /// From when it counts how long it has been finished.
     pub fn finished_from(&self) -> Option<Timestamp> {
         Some(since(self.finished?.at, self.seen.finished_at))
@@ -94,6 +106,11 @@ impl JobFacts {
     /// It is there and may still make or run a pod.
     pub fn is_live(&self) -> bool {
         !self.gone && self.finished.is_none()
+    }
+
+    /// It is there, makes no pod, and would make one as soon as it is resumed.
+    pub fn is_held(&self) -> bool {
+        self.suspended && self.is_live() && !self.deleting
     }
 }
 

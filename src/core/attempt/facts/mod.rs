@@ -1,13 +1,15 @@
 //! Facts: the few fields of a Job and of a pod that decisions depend on, read out of the whole objects. The caches keep
 //! nothing else of them. Never judges how an attempt ended.
 
-mod container;
+pub mod container;
+mod containers;
 pub mod events;
 #[cfg(test)]
 mod fixtures;
 pub mod job;
 pub mod observed;
 pub mod pod;
+mod pod_ages;
 
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
@@ -16,10 +18,11 @@ use kube_core::ResourceExt;
 use crate::Reason;
 use crate::launch::holds::Holds;
 
-pub use events::{Stuck, Warning, counts_ended_ones, no_pod};
+pub use events::{PodEvent, Stuck, counts_ended_ones, no_pod};
 pub use job::{JobEnd, JobFacts, JobSeen};
 pub use observed::{LogOf, Observed, Unanswered, belongs_to};
-pub use pod::{Phase, PodFacts, PodSeen, Work};
+pub use pod::{Phase, PodAsked, PodFacts, Work};
+pub use pod_ages::PodSeen;
 
 /// A Job or pod that has been stuck for so long is looked into, and the status says so.
 pub const TOLD_AFTER: SignedDuration = SignedDuration::from_secs(10);

@@ -68,8 +68,10 @@ impl Observed {
 
     /// The log of the pod of this name, if it has any.
     pub fn log_of(&self, name: &str) -> Option<LogOf> {
-        let pod = self.pods.iter().find(|pod| pod.name == name && !pod.is_gone() && pod.has_started())?;
-        Some(LogOf { pod: pod.name.clone(), container: pod.container.clone()? })
+        let pod = self.pods.iter().find(|pod| pod.name == name && !pod.is_gone())?;
+        let failed = || pod.failed_init.as_ref().map(|failed| failed.container.clone());
+        let container = if pod.has_started() { pod.container.clone() } else { failed() };
+        Some(LogOf { pod: pod.name.clone(), container: container? })
     }
 
     /// This Job is over, and nothing was seen of its pod.
@@ -78,10 +80,11 @@ impl Observed {
         self.jobs.iter().any(is_finished_or_gone) && !self.pods.iter().any(|pod| pod.job == job)
     }
 
-    /// The Job may still make or run a pod. One whose pod has ended cannot, whatever the Job itself says yet.
+    /// The Job may still make or run a pod. One whose pod has ended cannot, whatever the Job itself says yet; unless
+    /// somebody suspended it, for resumed it makes another.
     pub fn may_run(&self, job: &JobFacts) -> bool {
         let mut pods = self.pods.iter().filter(|pod| pod.job == job.name).peekable();
-        job.is_live() && (pods.peek().is_none() || !pods.all(PodFacts::has_ended))
+        job.is_live() && (job.suspended || pods.peek().is_none() || !pods.all(PodFacts::has_ended))
     }
 }
 

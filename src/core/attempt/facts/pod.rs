@@ -4,12 +4,16 @@ use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::core::v1::{Pod, PodCondition, PodSpec, PodStatus};
 use kube_core::ResourceExt;
 
-use super::container::{failed, not_startable, waiting, was_oom_killed, work_state};
+use super::container::{Awaited, Awaiting, Beside, FailedInit, OutOfMemory};
+use super::containers::Containers;
+use super::pod_ages::PodSeen;
 use super::{JobFacts, Why, controller_uid, created_at, holds};
 use crate::Reason;
 use crate::launch::holds::Holds;
 use crate::launch::names;
-use crate::time::{after, since};
+
+/// What a pod has for its end where its template does not say.
+const GRACE_SECONDS: i64 = 30;
 
 #[derive(Clone, Debug, PartialEq)]
 pub struct PodFacts {
@@ -21,14 +25,23 @@ pub struct PodFacts {
     /// The uid of the Job that owns it.
     pub owner: Option<String>,
     pub node: Option<String>,
-    /// The name of its first container, which does the work.
+    /// The name of the container that does the work.
     pub container: Option<String>,
     /// How many it has, of every sort.
     pub containers: usize,
     pub created_at: Timestamp,
-    /// When its node took it on; its timeout counts from here.
+    /// Scheduling gates that somebody else has not taken off yet.
+    pub gates: Vec<String>,
+    /// When its node took it on, by the kubelet's stamp; the deadline counts from here.
     pub started_at: Option<Timestamp>,
+    /// activeDeadlineSeconds, past which the kubelet ends the pod.
+    pub deadline_seconds: Option<i64>,
+    /// How long the work may take, from its own start. Pods of an older operator do not say.
     pub timeout_seconds: Option<i64>,
+    /// Why we ended it, or why it ends soon.
+    pub ended_for: Option<Reason>,
+    /// How long its containers may take to end.
+    pub grace_seconds: i64,
     pub phase: Phase,
     /// The pod's own reason and message, such as Evicted or DeadlineExceeded.
     pub reason: Option<String>,
@@ -44,28 +57,35 @@ pub struct PodFacts {
     pub gone_at: Option<Timestamp>,
     /// The DisruptionTarget condition: who disturbed the pod, and in which words.
     pub disruption: Option<(String, String)>,
-    /// Why its container has not started.
+    /// Why the work has not started, by the pod's own word.
     pub waiting: Option<Why>,
-    /// Why its container could not be started, which is its end: there is no such command, mostly.
+    /// Whom the work's start waits for; `None` once it has started.
+    pub awaited: Option<Awaited>,
+    /// Why a container could not be started, which is its end: there is no such command, mostly.
     pub not_startable: Option<String>,
     pub work: Work,
-    /// An init container runs or has run.
-    pub preparing: bool,
-    /// A container that was killed for its use of memory.
-    pub out_of_memory: Option<String>,
-    /// An init container that failed, with its exit code.
-    pub failed_init: Option<(String, i32)>,
+    /// Ordinary containers other than the work that have not ended.
+    pub beside: Vec<Beside>,
+    /// Killed for its use of memory: the work, or another container where the work did not end with 0.
+    pub out_of_memory: Option<OutOfMemory>,
+    /// The init container that failed first. A native sidecar is none.
+    pub failed_init: Option<FailedInit>,
+    /// The kubelet tells of no container: it has made none.
+    pub is_bare: bool,
     pub holds: Option<Holds>,
     pub seen: PodSeen,
+    pub asked: PodAsked,
 }
 
-/// When we first saw a pod, and that its node has taken it on; and by when it should be gone, counted from when we first
-/// saw that it is being deleted.
+/// What is known of a pod beside its own word.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub struct PodSeen {
-    at: Option<Timestamp>,
-    started_at: Option<Timestamp>,
-    due_gone_at: Option<Timestamp>,
+pub struct PodAsked {
+    /// Whether its node answers, where that was asked.
+    pub node_answers: Option<bool>,
+    /// When its work started, by an event: its status may tell much later.
+    pub work_started_at: Option<Timestamp>,
+    /// The API server would not have it ended by its deadline.
+    pub end_refused: bool,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -77,18 +97,30 @@ pub enum Phase {
     Failed,
 }
 
-/// The first container.
+/// The container that does the work.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub enum Work {
     #[default]
     NotStarted,
-    Running,
+    Running {
+        started_at: Option<Timestamp>,
+    },
     Ended {
         exit_code: i32,
+        started_at: Option<Timestamp>,
         at: Option<Timestamp>,
         /// The content of its result file.
         left: Option<String>,
     },
+}
+
+impl Work {
+    pub fn started_at(&self) -> Option<Timestamp> {
+        match self {
+            Self::NotStarted => None,
+            Self::Running { started_at } | Self::Ended { started_at, .. } => *started_at,
+        }
+    }
 }
 
 impl PodFacts {
@@ -97,42 +129,41 @@ impl PodFacts {
     pub fn after(self, before: &Self) -> Self {
         let asked_before =
             before.deleted_at.is_some_and(|asked| !before.without_grace && Some(asked) <= self.deleted_at);
-        let seen = PodSeen {
-            at: before.seen.at.or(self.seen.at),
-            started_at: before.seen.started_at.or(self.seen.started_at),
-            // Somebody who deletes it once more may have shortened its grace.
-            due_gone_at: if before.due_gone_at == self.due_gone_at { before.seen } else { self.seen }.due_gone_at,
-        };
+        let seen = self.seen_after(before);
         Self {
             seen,
             owner: self.owner.or_else(|| before.owner.clone()),
             deleted_at: if asked_before { before.deleted_at } else { self.deleted_at },
             without_grace: self.without_grace && !asked_before,
+            asked: PodAsked { end_refused: before.asked.end_refused, ..self.asked },
             ..self
         }
     }
 
     pub fn of(pod: &Pod) -> Self {
-        let (spec, status) = (pod.spec.as_ref(), pod.status.clone().unwrap_or_default());
+        let status = pod.status.clone().unwrap_or_default();
+        let spec = pod.spec.as_ref();
+        let annotation = |name: &str| pod.annotations().get(name);
         let due_gone_at = pod.metadata.deletion_timestamp.as_ref().map(|time| time.0);
         let grace = SignedDuration::from_secs(pod.metadata.deletion_grace_period_seconds.unwrap_or(0));
-        let containers = status.container_statuses.as_deref().unwrap_or_default();
-        let init_containers = status.init_container_statuses.as_deref().unwrap_or_default();
-        let work_name = spec.and_then(|spec| spec.containers.first()).map(|container| container.name.as_str());
-        let work = containers.iter().find(|container| Some(container.name.as_str()) == work_name);
-        let all = || init_containers.iter().chain(containers);
+        let gates = spec.iter().flat_map(|spec| spec.scheduling_gates.iter().flatten());
+        let containers = Containers::of(pod, &status);
         Self {
             namespace: pod.namespace().unwrap_or_default(),
             name: pod.name_any(),
             uid: pod.uid().unwrap_or_default(),
-            owner: controller_uid(pod),
             job: pod.labels().get(names::LABEL_JOB_NAME).cloned().unwrap_or_default(),
+            owner: controller_uid(pod),
             node: spec.and_then(|spec| spec.node_name.clone()),
-            container: work_name.map(str::to_owned),
-            containers: spec.map_or(0, count_containers),
+            container: containers.work_name.map(str::to_owned),
+            containers: spec.map_or(1, count_containers),
             created_at: created_at(pod.metadata.creation_timestamp.as_ref()),
+            gates: gates.map(|gate| gate.name.clone()).collect(),
             started_at: status.start_time.as_ref().map(|time| time.0),
-            timeout_seconds: spec.and_then(|spec| spec.active_deadline_seconds),
+            deadline_seconds: spec.and_then(|spec| spec.active_deadline_seconds),
+            timeout_seconds: annotation(names::ANNOTATION_TIMEOUT).and_then(|seconds| seconds.parse().ok()),
+            ended_for: annotation(names::ANNOTATION_ENDED_FOR).map(|word| reason(word)),
+            grace_seconds: spec.and_then(|spec| spec.termination_grace_period_seconds).unwrap_or(GRACE_SECONDS),
             phase: phase(status.phase.as_deref()),
             reason: status.reason.clone(),
             message: status.message.clone(),
@@ -141,41 +172,18 @@ impl PodFacts {
             without_grace: due_gone_at.is_some() && grace.is_zero(),
             gone_at: None,
             disruption: disruption(&status),
-            waiting: all().find_map(waiting).or_else(|| unscheduled(&status)),
-            not_startable: init_containers.iter().chain(work).find_map(not_startable),
-            work: work.map(work_state).unwrap_or_default(),
-            preparing: init_containers.iter().any(|container| work_state(container) != Work::NotStarted),
-            out_of_memory: all().find(|seen| was_oom_killed(seen)).map(|seen| seen.name.clone()),
-            failed_init: init_containers.iter().find_map(failed),
-            holds: holds(pod.annotations().get(names::ANNOTATION_HOLDS)),
+            waiting: unscheduled(&status).or_else(|| containers.waiting()),
+            awaited: containers.awaited(),
+            not_startable: containers.not_startable(),
+            work: containers.work(),
+            beside: containers.beside(),
+            out_of_memory: containers.out_of_memory(),
+            failed_init: containers.failed_init(),
+            is_bare: containers.all().next().is_none(),
+            holds: holds(annotation(names::ANNOTATION_HOLDS)),
             seen: PodSeen::default(),
+            asked: PodAsked::default(),
         }
-    }
-
-    /// These facts, seen now for the first time.
-    pub fn first_seen(self, now: Timestamp) -> Self {
-        let grace = self.due_gone_at.zip(self.deleted_at).map(|(due, asked)| due.duration_since(asked));
-        let seen = PodSeen {
-            at: Some(now),
-            started_at: self.started_at.map(|_| now),
-            due_gone_at: grace.map(|grace| after(now, grace)),
-        };
-        Self { seen, ..self }
-    }
-
-    /// From when its age counts.
-    pub fn age_from(&self) -> Timestamp {
-        since(self.created_at, self.seen.at)
-    }
-
-    /// From when it counts how long it has been on its node.
-    pub fn started_from(&self) -> Option<Timestamp> {
-        Some(since(self.started_at?, self.seen.started_at))
-    }
-
-    /// When it should be gone, its grace included.
-    pub fn gone_by(&self) -> Option<Timestamp> {
-        Some(since(self.due_gone_at?, self.seen.due_gone_at))
     }
 
     pub fn is_gone(&self) -> bool {
@@ -197,15 +205,24 @@ impl PodFacts {
         self.owner.as_ref() == Some(&job.uid)
     }
 
-    /// A container of it has begun: its work, or what prepares that.
+    /// Its work runs or has run, by the pod's own word.
     pub fn has_started(&self) -> bool {
-        let prepares = self.preparing && self.waiting.is_none() && self.not_startable.is_none();
-        self.work != Work::NotStarted || prepares
+        self.work != Work::NotStarted
     }
 
-    /// It has a node, and does not say why its container has not started.
+    /// Its work runs or has run, by its own word or by an event.
+    pub fn has_begun(&self) -> bool {
+        self.has_started() || self.asked.work_started_at.is_some()
+    }
+
+    pub fn work_ended(&self) -> bool {
+        matches!(self.work, Work::Ended { .. })
+    }
+
+    /// It does not say why its work has not started, and its events may.
     pub(super) fn is_silent(&self) -> bool {
-        self.node.is_some() && self.waiting.is_none() && !self.has_started() && !self.has_ended()
+        let says = self.waiting.is_some() || !self.gates.is_empty() || self.has_started() || self.has_ended();
+        !says && !self.awaited.as_ref().is_some_and(|awaited| awaited.is == Awaiting::Done)
     }
 }
 
@@ -213,14 +230,22 @@ fn condition<'a>(status: &'a PodStatus, type_: &str, value: &str) -> Option<&'a 
     status.conditions.iter().flatten().find(|seen| seen.type_ == type_ && seen.status == value)
 }
 
+/// No node takes it, or gates of others keep it from being looked at.
+fn unscheduled(status: &PodStatus) -> Option<Why> {
+    let seen = condition(status, "PodScheduled", "False")?;
+    let is_gated = seen.reason.as_deref() == Some("SchedulingGated");
+    let message = seen.message.clone().unwrap_or_default();
+    (!is_gated).then_some(Why { reason: Reason::Unschedulable, message })
+}
+
+/// A word that we wrote down, perhaps as a later version.
+fn reason(word: &str) -> Reason {
+    serde_json::from_value(word.into()).unwrap_or(Reason::Unknown)
+}
+
 fn disruption(status: &PodStatus) -> Option<(String, String)> {
     let seen = condition(status, "DisruptionTarget", "True")?;
     Some((seen.reason.clone().unwrap_or_default(), seen.message.clone().unwrap_or_default()))
-}
-
-fn unscheduled(status: &PodStatus) -> Option<Why> {
-    let seen = condition(status, "PodScheduled", "False")?;
-    Some(Why::new(Reason::Unschedulable, seen.message.clone().unwrap_or_default()))
 }
 
 fn count_containers(spec: &PodSpec) -> usize {

@@ -4,22 +4,27 @@ use super::*;
 use crate::attempt::ended::Reported;
 
 fn with_reason(reason: Reason) -> Ended {
-    Ended { reason, message: String::new(), exit_code: None, at: None, reported: None, left: None }
+    let message = String::new();
+    Ended { reason, message, permanent: false, exit_code: None, at: None, reported: None, left: None }
 }
 
 #[test]
 fn every_reason_has_its_built_in_verdict() {
     use Reason::*;
-    let disrupted = [Evicted, Preempted, NodeLost, PodDeleted, JobDeleted, WorkerLost];
-    let for_good = [ImageUnavailable, ContainerConfig];
+    let disrupted = [Evicted, Preempted, NodeLost, PodDeleted, JobDeleted, WorkerLost, RejectedByNode];
+    let not_started = [ImageUnavailable, ContainerConfig, StartTimeout];
+    let ended_for_others = [Cancelled, Superseded, DeadlineExceeded];
+    let uncounted = [&disrupted[..], &not_started, &ended_for_others].concat();
     for reason in Reason::iter() {
         let expected = match reason {
             Succeeded | ResultLost => Verdict::Succeeded,
-            reason if disrupted.contains(&reason) => Verdict::Disrupted,
-            reason if for_good.contains(&reason) => Verdict::FailedForGood,
+            reason if uncounted.contains(&reason) => Verdict::Disrupted,
             _ => Verdict::Failed,
         };
         assert_eq!(judge(&with_reason(reason), &[]), expected, "{reason}");
+        let permanent = Ended { permanent: true, ..with_reason(reason) };
+        let for_good = if expected == Verdict::Succeeded { expected } else { Verdict::FailedForGood };
+        assert_eq!(judge(&permanent, &[]), for_good, "{reason}");
     }
 }
 

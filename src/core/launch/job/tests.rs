@@ -52,9 +52,32 @@ fn an_attempt_is_a_job_that_never_retries_by_itself() {
         (Some(0), None, None)
     );
     let pod = spec.template.spec.expect("a pod");
-    assert_eq!((pod.restart_policy.as_deref(), pod.active_deadline_seconds), (Some("Never"), Some(90)));
+    assert_eq!(
+        (pod.restart_policy.as_deref(), pod.active_deadline_seconds),
+        (Some("Never"), Some(690)),
+        "600 s to start, and then 90"
+    );
+    let metadata = job.spec.clone().expect("a spec").template.metadata.expect("metadata");
+    assert_eq!(metadata.annotations.expect("annotations")[names::ANNOTATION_TIMEOUT], "90");
     let owner = &job.metadata.owner_references.expect("owners")[0];
     assert_eq!((owner.kind.as_str(), owner.uid.as_str(), owner.controller), ("Task", "uid-1", Some(true)));
+}
+
+#[test]
+fn the_work_is_named_on_the_pod_and_kubectl_takes_it_unless_the_template_says_otherwise() {
+    let annotations = |template: Value| {
+        let job = job_of(TaskSpec::default(), template, TaskStatus::default(), &Settings::default());
+        let job: Job = serde_json::from_value(job).expect("a Job");
+        job.spec.expect("a spec").template.metadata.expect("metadata").annotations.expect("annotations")
+    };
+    let containers = json!({"containers": [{"name": "convert", "image": "a"}, {"name": "beside", "image": "b"}]});
+    let plain = annotations(json!({"spec": containers}));
+    assert_eq!(plain[names::ANNOTATION_CONTAINER], "convert");
+    assert_eq!(plain[names::ANNOTATION_DEFAULT_CONTAINER], "convert");
+    let theirs = json!({names::ANNOTATION_DEFAULT_CONTAINER: "beside"});
+    let chosen = annotations(json!({"metadata": {"annotations": theirs}, "spec": containers}));
+    assert_eq!(chosen[names::ANNOTATION_CONTAINER], "convert");
+    assert_eq!(chosen[names::ANNOTATION_DEFAULT_CONTAINER], "beside");
 }
 
 #[test]
@@ -235,7 +258,7 @@ fn after_a_node_was_lost_the_next_attempt_prefers_another_beside_what_the_templa
             .clone()
     };
     assert_eq!(preferred(Reason::ExitCode), json!([theirs]));
-    for reason in [Reason::NodeLost, Reason::DiskLimit] {
+    for reason in [Reason::NodeLost, Reason::DiskLimit, Reason::RejectedByNode] {
         let terms = preferred(reason);
         assert_eq!(terms[0], theirs, "{reason}");
         let not_there = json!([{"key": "metadata.name", "operator": "NotIn", "values": ["node-1"]}]);

@@ -1,7 +1,7 @@
 use serde_json::json;
 
 use super::scene::*;
-use crate::attempt::facts::{JobFacts, PodFacts, Warning};
+use crate::attempt::facts::{JobFacts, PodEvent, PodFacts};
 use crate::attempt::needs::Needs;
 use crate::task::*;
 
@@ -71,10 +71,12 @@ fn the_last_warning_that_is_a_sentence_explains_what_is_stuck() {
     let scene = scene.with(PodFacts { waiting: None, ..pod });
     let mut input = scene.input();
     assert_eq!(asks(&input, 10), Needs::EventsOf("uid of p1".into()));
-    let warning = |reason: &str, message: &str, second| Warning {
+    let warning = |reason: &str, message: &str, second| PodEvent {
+        is_warning: true,
         reason: reason.into(),
         message: message.into(),
         last_seen: Some(at(second)),
+        ..PodEvent::default()
     };
     let said = [
         warning("FailedMount", "an older one", 1),
@@ -82,13 +84,13 @@ fn the_last_warning_that_is_a_sentence_explains_what_is_stuck() {
         warning("Failed", "Error: ErrImagePull", 3),
         warning("FailedScheduling", "0/3 nodes are available", 4),
     ];
-    input.warnings_are(&said, at(10));
+    input.events_are("uid of p1", &said, at(10));
     assert_eq!(asks(&input, 10), Needs::Nothing);
     let Action::Write(status) = decides(&input, 10) else { panic!("it is told") };
     assert_eq!(status.reason, Reason::ImageUnavailable);
     assert!(status.message.as_ref().is_some_and(|message| message.contains("none:1")), "{:?}", status.message);
     let mut unread = scene.input();
-    unread.warnings_are(&[], at(10));
+    unread.events_are("uid of p1", &[], at(10));
     assert_eq!((asks(&unread, 10), unread.observed.explained), (Needs::Nothing, None), "events cannot be read");
 }
 

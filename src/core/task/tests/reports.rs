@@ -103,7 +103,7 @@ fn work_that_reported_an_error_and_ends_well_or_is_killed_is_judged_by_its_end()
     let with_error = || running(json!({})).reports(error("Broken", Some(false)));
     assert_eq!(with_error().pod_is(exits(0)).writes(6).state, State::Completed);
     assert_eq!(with_error().pod_is(evicted).writes(6).disruptions, 1);
-    let killed = with_error().pod_is(|pod| PodFacts { out_of_memory: Some("work".into()), ..exits(137)(pod) });
+    let killed = with_error().pod_is(|pod| PodFacts { out_of_memory: killed("work"), ..exits(137)(pod) });
     let status = killed.writes(6);
     assert_eq!((status.state, status.attempts[0].reason), (State::Queued, Reason::OOMKilled));
 }

@@ -7,7 +7,8 @@ use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use serde_json::{Value, json};
 
-use crate::attempt::facts::{JobEnd, JobFacts, JobSeen, Phase, PodFacts, PodSeen, Why, Work};
+use crate::attempt::facts::container::{Awaited, Awaiting, OutOfMemory};
+use crate::attempt::facts::{JobEnd, JobFacts, JobSeen, Phase, PodAsked, PodFacts, PodSeen, Why, Work};
 use crate::attempt::needs::{Answered, Needs};
 use crate::launch::holds;
 use crate::task::*;
@@ -16,7 +17,7 @@ use task_manager_api::{Admitted, AttemptOutcome, TaskTypeSpec};
 
 pub use crate::Reason;
 pub use crate::attempt::facts::{LogOf, Observed};
-pub use crate::attempt::{Child, Deletion, job_name};
+pub use crate::attempt::{Child, Deletion, PodEnd, job_name};
 pub use crate::queue::Quota;
 pub use task_manager_api::{State, Task, TaskStatus};
 
@@ -243,12 +244,13 @@ impl Scene {
             deleting: false,
             gone: false,
             finished: None,
+            suspended: false,
             holds: None,
             seen: JobSeen::default(),
         }
     }
 
-    /// A pod of the present attempt that runs since second 0.
+    /// A pod of the present attempt whose work runs since second 0, for 600 s at most.
     pub fn pod(&self, name: &str) -> PodFacts {
         let job = job_name(&self.task);
         PodFacts {
@@ -262,7 +264,11 @@ impl Scene {
             containers: 1,
             created_at: at(0),
             started_at: Some(at(0)),
+            gates: vec![],
+            deadline_seconds: Some(720),
             timeout_seconds: Some(600),
+            ended_for: None,
+            grace_seconds: 30,
             phase: Phase::Running,
             reason: None,
             message: None,
@@ -272,13 +278,16 @@ impl Scene {
             gone_at: None,
             disruption: None,
             waiting: None,
+            awaited: None,
             not_startable: None,
-            work: Work::Running,
+            work: Work::Running { started_at: Some(at(0)) },
+            beside: vec![],
             out_of_memory: None,
             failed_init: None,
-            preparing: false,
+            is_bare: false,
             holds: None,
             seen: PodSeen::default(),
+            asked: PodAsked::default(),
         }
     }
 
@@ -300,7 +309,15 @@ pub fn exits(exit_code: i32) -> impl FnOnce(PodFacts) -> PodFacts {
 pub fn exits_leaving(exit_code: i32, left: Option<&str>) -> impl FnOnce(PodFacts) -> PodFacts {
     let left = left.map(str::to_owned);
     let phase = if exit_code == 0 { Phase::Succeeded } else { Phase::Failed };
-    move |pod| PodFacts { phase, work: Work::Ended { exit_code, at: Some(at(5)), left }, ..pod }
+    move |pod| PodFacts {
+        phase,
+        work: Work::Ended { exit_code, started_at: Some(at(0)), at: Some(at(5)), left },
+        ..pod
+    }
+}
+
+pub fn killed(container: &str) -> Option<OutOfMemory> {
+    Some(OutOfMemory { container: container.into(), limit: None })
 }
 
 pub fn evicted(pod: PodFacts) -> PodFacts {
@@ -312,6 +329,8 @@ pub fn waits(reason: Reason) -> impl FnOnce(PodFacts) -> PodFacts {
     move |pod| PodFacts {
         phase: Phase::Pending,
         work: Work::NotStarted,
+        awaited: Some(Awaited { container: "work".into(), is: Awaiting::Made }),
+        node: pod.node.filter(|_| reason != Reason::Unschedulable),
         started_at: None,
         waiting: Some(Why { reason, message: format!("said of {reason}") }),
         ..pod

@@ -1,6 +1,7 @@
 //! A small cluster that carries out what is decided, and whatever may go wrong in between: pods that end in
-//! every way, Jobs and pods deleted by others, nodes that do not answer, edits, restarts, lost writes; under an operator
-//! whose clock is not the cluster's.
+//! every way or by a deadline that was lowered, helpers that stay, kubelets that tell late or in other words, Jobs and pods
+//! deleted or held back by others, nodes that do not answer, edits, restarts, lost writes; under an operator whose clock
+//! is not the cluster's.
 //!
 //! The checks hold at every moment: see `World::check` and `World::write`.
 
@@ -11,8 +12,10 @@ use proptest::prelude::*;
 use serde_json::json;
 
 use super::scene::*;
+use crate::attempt::clocks;
 use crate::attempt::ended;
-use crate::attempt::facts::{JobEnd, JobFacts, Phase, PodFacts, Unanswered, Why, Work};
+use crate::attempt::facts::container::{Beside, OutOfMemory};
+use crate::attempt::facts::{JobEnd, JobFacts, Phase, PodEvent, PodFacts, Unanswered, Why, Work};
 use crate::attempt::id::{AttemptId, next_attempt};
 use crate::attempt::needs::Needs;
 use crate::attempt::others::is_forestalled;
@@ -37,9 +40,30 @@ enum Move {
     Admit,
     PodComes {
         waits: Option<Reason>,
+        /// A container stands beside its work, and does not end by itself.
+        helped: bool,
+        /// How its work ends after SIGTERM: by itself, or with 137 at the end of its grace.
+        killed: i32,
     },
-    PodStarts,
+    /// Where it is told late, an event alone says so.
+    PodStarts {
+        told_late: bool,
+    },
     PodEnds(End),
+    /// Its node would not have it.
+    NodeRefuses {
+        for_good: bool,
+    },
+    /// What stands beside the work has ended.
+    HelpersEnd,
+    /// The status tells what was hidden.
+    StatusesCatchUp,
+    /// It says of each pod whose deadline is over that this was exceeded.
+    KubeletRestarts,
+    RefuseNextEnd,
+    /// Somebody holds back the Job, or lets it go on; a Job that is made next is held back from the beginning.
+    HoldJob(bool),
+    HoldNextJob,
     NodesAnswer,
     JobIsCounted,
     /// A pod reports, any that ever was.
@@ -91,7 +115,9 @@ fn some_move() -> impl Strategy<Value = Move> {
         4 => Just(None),
         1 => Just(Some(Reason::Unschedulable)),
         1 => Just(Some(Reason::ImageUnavailable)),
+        1 => Just(Some(Reason::PodGated)),
     ];
+    let manner = || (any::<bool>(), prop_oneof![Just(0), Just(143), Just(137)]);
     let end = prop_oneof![
         Just(End::Success),
         (1..4i32).prop_map(End::Exit),
@@ -105,8 +131,15 @@ fn some_move() -> impl Strategy<Value = Move> {
         1 => (600..4000u16).prop_map(Move::Wait),
         16 => Just(Move::Decide),
         8 => Just(Move::Admit),
-        8 => waits.prop_map(|waits| Move::PodComes { waits }),
-        6 => Just(Move::PodStarts),
+        8 => (waits, manner()).prop_map(|(waits, (helped, killed))| Move::PodComes { waits, helped, killed }),
+        6 => prop::bool::weighted(0.2).prop_map(|told_late| Move::PodStarts { told_late }),
+        1 => any::<bool>().prop_map(|for_good| Move::NodeRefuses { for_good }),
+        2 => Just(Move::HelpersEnd),
+        2 => Just(Move::StatusesCatchUp),
+        1 => Just(Move::KubeletRestarts),
+        1 => Just(Move::RefuseNextEnd),
+        1 => any::<bool>().prop_map(Move::HoldJob),
+        1 => Just(Move::HoldNextJob),
         5 => end.prop_map(Move::PodEnds),
         1 => Just(Move::NodesAnswer),
         4 => Just(Move::JobIsCounted),
@@ -140,6 +173,59 @@ fn some_move() -> impl Strategy<Value = Move> {
 struct Pod {
     facts: PodFacts,
     node_answers: bool,
+    /// As its work is, where the status does not tell.
+    hidden: Option<Work>,
+    killed: i32,
+    /// When its deadline was last lowered.
+    lowered_at: Option<Timestamp>,
+    /// The exit code that its work ended with before anybody ended it.
+    own_end: Option<i32>,
+}
+
+impl Pod {
+    fn of(facts: PodFacts) -> Self {
+        Self { facts, node_answers: true, hidden: None, killed: 143, lowered_at: None, own_end: None }
+    }
+
+    fn work(&self) -> &Work {
+        self.hidden.as_ref().unwrap_or(&self.facts.work)
+    }
+
+    fn runs_its_work(&self) -> bool {
+        matches!(self.work(), Work::Running { .. }) && !self.facts.has_ended()
+    }
+
+    /// Its work is over, and so is the pod unless something stands beside that.
+    fn work_ends(&mut self, work: Work) {
+        let Work::Ended { exit_code, .. } = work else { return };
+        if self.hidden.is_some() {
+            self.hidden = Some(work);
+            return;
+        }
+        self.facts.work = work;
+        if self.facts.beside.is_empty() {
+            self.facts.phase = if exit_code == 0 { Phase::Succeeded } else { Phase::Failed };
+        }
+    }
+
+    /// Its kubelet ends it once its deadline is over, and says so only then.
+    fn meets_its_deadline(&mut self, now: Timestamp) {
+        let Some(deadline) = clocks::deadline(&self.facts) else { return };
+        let begins = self.lowered_at.map_or(deadline, |lowered| lowered.max(deadline));
+        let grace = SignedDuration::from_secs(if self.killed == 137 { self.facts.grace_seconds } else { 0 });
+        let ends = after(begins, grace);
+        if ends > now || self.facts.has_ended() {
+            return;
+        }
+        if let Work::Running { started_at } = *self.work() {
+            self.facts.work = Work::Ended { exit_code: self.killed, started_at, at: Some(ends), left: None };
+        } else if let Some(work) = self.hidden.take() {
+            self.facts.work = work;
+        }
+        (self.hidden, self.facts.phase) = (None, Phase::Failed);
+        self.facts.reason = Some("DeadlineExceeded".into());
+        self.facts.beside.clear();
+    }
 }
 
 struct World {
@@ -162,6 +248,14 @@ struct World {
     reports: Option<Reports>,
     refused: Option<Why>,
     refuse_next: bool,
+    /// The API server will not have the next pod ended by its deadline; and the uids of those of which that is known.
+    refuse_next_end: bool,
+    not_ended: HashSet<String>,
+    hold_next_job: bool,
+    /// Jobs whose pods were deleted because somebody held them back.
+    held_back: HashSet<String>,
+    /// The uids of pods of which it was said that their node does not answer.
+    given_up: HashSet<String>,
     unanswered: Option<Unanswered>,
     no_answer_next: bool,
     /// A Job that was asked for and may yet be made.
@@ -210,6 +304,11 @@ impl World {
             reports: None,
             refused: None,
             refuse_next: false,
+            refuse_next_end: false,
+            not_ended: HashSet::new(),
+            hold_next_job: false,
+            held_back: HashSet::new(),
+            given_up: HashSet::new(),
             unanswered: None,
             no_answer_next: false,
             on_its_way: None,
@@ -227,8 +326,15 @@ impl World {
             Move::Wait(seconds) => self.wait(seconds.into()),
             Move::Decide => drop(self.decide()?),
             Move::Admit => self.admit()?,
-            Move::PodComes { waits } => self.pod_comes(waits),
-            Move::PodStarts => self.pod_starts(),
+            Move::PodComes { waits, helped, killed } => self.pod_comes(waits, helped, killed),
+            Move::PodStarts { told_late } => self.pod_starts(told_late),
+            Move::NodeRefuses { for_good } => self.node_refuses(for_good),
+            Move::HelpersEnd => self.helpers_end(),
+            Move::StatusesCatchUp => self.statuses_catch_up(),
+            Move::KubeletRestarts => self.kubelet_restarts(),
+            Move::RefuseNextEnd => self.refuse_next_end = true,
+            Move::HoldJob(held) => self.hold_job(held),
+            Move::HoldNextJob => self.hold_next_job = true,
             Move::PodEnds(end) => self.pod_ends(end),
             Move::NodesAnswer => self.nodes_answer(),
             Move::JobIsCounted => self.count_jobs(),
@@ -294,7 +400,8 @@ impl World {
             self.seen_jobs.get(&job.uid).map_or(fresh.clone(), |before| fresh.after(before))
         };
         let pod = |pod: &PodFacts| {
-            let fresh = pod.clone().first_seen(now);
+            let mut fresh = pod.clone().first_seen(now);
+            fresh.asked.end_refused = self.not_ended.contains(&pod.uid);
             self.seen_pods.get(&pod.uid).map_or(fresh.clone(), |before| fresh.after(before))
         };
         Observed {
@@ -353,7 +460,26 @@ impl World {
                 let there = self.pods.iter().map(|pod| &pod.facts).find(|pod| pod.uid == *uid);
                 input.pod_is(there.map(|pod| pod.clone().first_seen(now)));
             }
-            Needs::EventsOf(_) => input.warnings_are(&[], now),
+            Needs::EventsOf(uid) => {
+                let begun = self.pods.iter().find(|pod| pod.facts.uid == *uid).and_then(|pod| pod.work().started_at());
+                let started = |at| PodEvent {
+                    reason: "Started".into(),
+                    container: Some("work".into()),
+                    first_seen: Some(at),
+                    last_seen: Some(at),
+                    ..PodEvent::default()
+                };
+                input.events_are(uid, &begun.map(started).into_iter().collect::<Vec<_>>(), now);
+            }
+            // All pods are on one node, as they say; each is asked for by itself.
+            Needs::Node(name) => {
+                let overdue = |pod: &&Pod| !pod.facts.has_ended() && pod.facts.due_gone_at.is_some();
+                let silent = self.pods.iter().filter(|pod| overdue(pod) && !pod.node_answers);
+                let silent: Vec<_> = silent.map(|pod| pod.facts.uid.clone()).collect();
+                let answers = silent.is_empty();
+                self.given_up.extend(silent);
+                input.node_is(name, Some(answers));
+            }
             Needs::Nothing => {}
         }
     }
@@ -375,7 +501,9 @@ impl World {
             Action::Record(recording) => self.record(*recording)?,
             Action::Launch => self.launch()?,
             Action::MakeRoom(otherwise) => self.write(*otherwise)?,
+            Action::EndPod(PodEnd { uid, seconds, ended_for, .. }) => self.end_pod(&uid, seconds, ended_for)?,
             Action::Delete(Deletion { child: Child::Job, uid, why, .. }) => {
+                prop_assert!(!self.is_cut_off(&uid), "deleted though its work had begun: {why}");
                 prop_assert!(!self.is_early(&uid, why), "given up before its time: {why}");
                 prop_assert!(self.jobs.iter().any(|job| job.uid == uid && !job.deleting), "deletes what is not there");
                 prop_assert!(self.may_be_deleted(&uid), "deletes what is not recorded");
@@ -392,11 +520,51 @@ impl World {
         Ok(decision)
     }
 
+    /// One PATCH: the API server lets a deadline be lowered only, to a second at least.
+    fn end_pod(&mut self, uid: &str, seconds: i64, ended_for: Reason) -> Checked {
+        if std::mem::take(&mut self.lose_next) {
+            return Ok(());
+        }
+        let now = at(self.now);
+        let refused = std::mem::take(&mut self.refuse_next_end);
+        let Some(pod) = self.pods.iter_mut().find(|pod| pod.facts.uid == uid) else { return Ok(()) };
+        if refused {
+            self.not_ended.insert(uid.into());
+            return Ok(());
+        }
+        let started = pod.work().started_at();
+        prop_assert!(started.is_some(), "its work had not begun");
+        prop_assert!(pod.facts.deadline_seconds.is_none_or(|before| (1..=before).contains(&seconds)), "not lowered");
+        if ended_for == Reason::Timeout {
+            let [deadline, begun] =
+                [clocks::deadline(&PodFacts { deadline_seconds: Some(seconds), ..pod.facts.clone() }), started];
+            prop_assert!(deadline >= begun.map(|begun| after(begun, SignedDuration::from_secs(600))), "too short");
+        }
+        let is_news = pod.facts.ended_for != Some(ended_for) || pod.facts.deadline_seconds != Some(seconds);
+        prop_assert!(is_news, "the same is asked twice");
+        (pod.facts.deadline_seconds, pod.facts.ended_for, pod.lowered_at) = (Some(seconds), Some(ended_for), Some(now));
+        pod.meets_its_deadline(now);
+        Ok(())
+    }
+
+    /// The work of this Job's pod has begun, and it was neither asked to end nor should it long have ended.
+    fn is_cut_off(&self, job: &str) -> bool {
+        let is_present = self.jobs.iter().any(|there| there.uid == job && there.name == job_name(&self.scene.task));
+        let holds = self.scene.status().state == State::Processing;
+        let of_job = |pod: &&Pod| pod.facts.owner.as_deref() == Some(job) && pod.facts.due_gone_at.is_none();
+        let Some(pod) = self.pods.iter().find(of_job).filter(|pod| pod.runs_its_work() && is_present && holds) else {
+            return false;
+        };
+        let seen = pod.lowered_at.max(clocks::deadline(&pod.facts));
+        let long_due = seen.is_some_and(|due| after(due, SignedDuration::from_secs(90)) <= at(self.now));
+        !long_due && !self.not_ended.contains(&pod.facts.uid)
+    }
+
     /// By the cluster's own clock it was not yet time to give this child up.
     fn is_early(&self, uid: &str, why: Reason) -> bool {
         let job = self.jobs.iter().find(|job| job.uid == uid && why == Reason::PodNotCreated);
         let pod = self.pods.iter().map(|pod| &pod.facts).find(|pod| pod.uid == uid && why == Reason::Timeout);
-        let due = job.map(|job| job.created_at).or_else(|| pod.and_then(ended::due_to_end));
+        let due = job.map(|job| job.created_at).or_else(|| pod.and_then(clocks::due_to_end));
         due.is_some_and(|due| after(due, SignedDuration::from_secs(60)) > at(self.now))
     }
 
@@ -507,10 +675,33 @@ impl World {
         }
         let for_good = next.reported_error.as_ref().and_then(|error| error.retryable) == Some(false);
         prop_assert!(!for_good || next.state == State::Processing, "an error outlives its attempt");
+        self.check_judgement(last, next)?;
         let holds_slot = next.state == State::Processing;
         prop_assert_eq!(next.admitted.is_some(), holds_slot);
         prop_assert!(holds_slot || !self.something_runs(), "the slot is given back while something runs");
         prop_assert!(holds_slot || !self.something_may_begin(), "the slot is given back while a pod may come");
+        Ok(())
+    }
+
+    /// What is said of an end is true, whatever the kubelet and we did around it.
+    fn check_judgement(&self, last: &TaskStatus, next: &TaskStatus) -> Checked {
+        let Some(judged) = next.attempts.last().filter(|judged| last.attempts.last() != Some(judged)) else {
+            return Ok(());
+        };
+        let of_it = |pod: &&Pod| Some(&pod.facts.name) == judged.pod.as_ref();
+        let Some(pod) = self.pods.iter().find(of_it).filter(|_| judged.outcome != AttemptOutcome::Cancelled) else {
+            return Ok(());
+        };
+        if pod.facts.out_of_memory.is_some() || pod.facts.disruption.is_some() || !pod.node_answers {
+            return Ok(());
+        }
+        let by_itself = matches!(judged.reason, Reason::ExitCode | Reason::ReportedError);
+        match (pod.own_end, &pod.facts.work) {
+            (_, Work::Ended { exit_code: 0, .. }) => prop_assert_eq!(judged.reason, Reason::Succeeded),
+            (Some(_), _) => prop_assert!(by_itself, "it ended by itself, and {} is said", judged.reason),
+            (None, Work::Ended { .. }) => prop_assert!(!by_itself, "it was ended, and {} is said", judged.reason),
+            (None, _) => prop_assert!(!by_itself && judged.reason != Reason::Timeout, "its work had not ended"),
+        }
         Ok(())
     }
 
@@ -561,7 +752,7 @@ impl World {
         let name = format!("p{}", self.pods_made);
         let pod = exits_leaving(0, Some(FORGED))(self.scene.pod(&name));
         let facts = PodFacts { job, owner: Some(owner), created_at: at(self.now), ..pod };
-        self.pods.push(Pod { facts, node_answers: true });
+        self.pods.push(Pod::of(facts));
     }
 
     fn launch(&mut self) -> Checked {
@@ -583,6 +774,7 @@ impl World {
         prop_assert!(!self.something_runs(), "launched while something runs");
         let mut job = self.scene.job(self.now);
         job.uid = format!("uid {} of {name}", self.launched.len());
+        job.suspended = std::mem::take(&mut self.hold_next_job);
         self.launched.push(name);
         if std::mem::take(&mut self.no_answer_next) {
             let why = Why { reason: Reason::LaunchFailed, message: "no answer in time".into() };
@@ -617,6 +809,7 @@ impl World {
         (self.refused, self.unanswered) = (None, None);
         self.seen_jobs.clear();
         self.seen_pods.clear();
+        self.not_ended.clear();
         // The lists that it begins with show what is there.
         self.unshown.clear();
     }
@@ -638,27 +831,25 @@ impl World {
     fn wait(&mut self, seconds: i64) {
         self.now += seconds;
         let now = at(self.now);
-        for pod in self.pods.iter_mut().filter(|pod| pod.node_answers && !pod.facts.has_ended()) {
-            if ended::due_to_end(&pod.facts).is_some_and(|due| due <= now) {
-                pod.facts.phase = Phase::Failed;
-                pod.facts.reason = Some("DeadlineExceeded".into());
-                pod.facts.work = Work::Ended { exit_code: 137, at: Some(now), left: None };
-            }
-        }
+        self.pods.iter_mut().filter(|pod| pod.node_answers).for_each(|pod| pod.meets_its_deadline(now));
         let (leave, stay) = std::mem::take(&mut self.pods)
             .into_iter()
             .partition(|pod| pod.node_answers && pod.facts.due_gone_at.is_some_and(|due| due <= now));
         self.pods = stay;
         let leave: Vec<Pod> = leave;
-        self.gone_pods.extend(leave.into_iter().map(|pod| gone_at(now, ended_by_deletion(pod.facts, now))));
+        self.gone_pods.extend(leave.into_iter().map(|pod| gone_at(now, ended_by_deletion(pod, now))));
         self.release_jobs();
     }
 
-    fn pod_comes(&mut self, waiting: Option<Reason>) {
-        let without = self.jobs.iter().find(|job| job.is_live() && !job.deleting && !self.with_pod.contains(&job.uid));
-        let Some(job) = without.cloned() else { return };
+    fn pod_comes(&mut self, waiting: Option<Reason>, helped: bool, killed: i32) {
+        let is_without =
+            |job: &&JobFacts| job.is_live() && !job.deleting && !job.suspended && !self.with_pod.contains(&job.uid);
+        let Some(job) = self.jobs.iter().find(is_without).cloned() else { return };
         self.pods_made += 1;
         self.with_pod.push(job.uid.clone());
+        let is_gated = waiting == Some(Reason::PodGated);
+        let on_a_node = !is_gated && waiting != Some(Reason::Unschedulable);
+        let beside = Beside { container: "helper".into(), runs: false };
         let facts = PodFacts {
             job: job.name.clone(),
             owner: Some(job.uid.clone()),
@@ -667,59 +858,145 @@ impl World {
             ..self.scene.pod(&format!("p{}", self.pods_made))
         };
         let facts = waits(waiting.unwrap_or(Reason::Starting))(facts);
-        let facts = PodFacts { waiting: facts.waiting.filter(|_| waiting.is_some()), ..facts };
-        self.pods.push(Pod { facts, node_answers: true });
+        let facts = PodFacts {
+            waiting: facts.waiting.filter(|_| waiting.is_some() && !is_gated),
+            gates: if is_gated { vec!["example.com/quota".into()] } else { vec![] },
+            started_at: on_a_node.then(|| at(self.now)),
+            beside: if helped { vec![beside] } else { vec![] },
+            ..facts
+        };
+        self.pods.push(Pod { killed, ..Pod::of(facts) });
     }
 
-    fn pod_starts(&mut self) {
+    fn pod_starts(&mut self, told_late: bool) {
         let now = at(self.now);
-        if let Some(pod) = self
-            .pods
-            .iter_mut()
-            .find(|pod| pod.facts.work == Work::NotStarted && pod.facts.due_gone_at.is_none() && !pod.facts.has_ended())
-        {
-            pod.facts = PodFacts {
-                started_at: Some(now),
-                phase: Phase::Running,
-                waiting: None,
-                work: Work::Running,
-                ..pod.facts.clone()
-            };
+        let may_start = |pod: &&mut Pod| {
+            *pod.work() == Work::NotStarted && pod.facts.due_gone_at.is_none() && !pod.facts.has_ended()
+        };
+        let Some(pod) = self.pods.iter_mut().find(may_start) else { return };
+        let runs = Work::Running { started_at: Some(now) };
+        pod.facts.beside.iter_mut().for_each(|beside| beside.runs = true);
+        pod.facts = PodFacts {
+            started_at: pod.facts.started_at.or(Some(now)),
+            node: Some("node-3".into()),
+            gates: vec![],
+            waiting: None,
+            ..pod.facts.clone()
+        };
+        pod.hidden = Some(runs);
+        if !told_late {
+            self.statuses_catch_up();
+        }
+    }
+
+    fn node_refuses(&mut self, for_good: bool) {
+        let is_new = |pod: &&mut Pod| {
+            let facts = &pod.facts;
+            *pod.work() == Work::NotStarted && facts.node.is_some() && facts.due_gone_at.is_none() && !facts.has_ended()
+        };
+        let now = at(self.now);
+        let Some(pod) = self.pods.iter_mut().find(is_new) else { return };
+        let word = if for_good { "SysctlForbidden" } else { "OutOfcpu" };
+        pod.facts = PodFacts {
+            phase: Phase::Failed,
+            is_bare: true,
+            started_at: pod.facts.started_at.or(Some(now)),
+            reason: Some(word.into()),
+            beside: vec![],
+            ..pod.facts.clone()
+        };
+    }
+
+    fn helpers_end(&mut self) {
+        for pod in self.pods.iter_mut().filter(|pod| pod.node_answers && pod.facts.work_ended()) {
+            pod.facts.beside.clear();
+            pod.work_ends(pod.facts.work.clone());
+        }
+    }
+
+    fn statuses_catch_up(&mut self) {
+        for pod in self.pods.iter_mut().filter(|pod| pod.node_answers && !pod.facts.has_ended()) {
+            let Some(work) = pod.hidden.take() else { continue };
+            (pod.facts.work, pod.facts.awaited, pod.facts.phase) = (work.clone(), None, Phase::Running);
+            pod.work_ends(work);
+        }
+    }
+
+    fn kubelet_restarts(&mut self) {
+        let now = at(self.now);
+        let is_over = |pod: &Pod| clocks::deadline(&pod.facts).is_some_and(|deadline| deadline <= now);
+        for pod in self.pods.iter_mut().filter(|pod| pod.facts.has_ended() && is_over(pod)) {
+            pod.facts.reason = Some("DeadlineExceeded".into());
+        }
+    }
+
+    /// The Job controller deletes the pod of a Job that is held back, counts nothing, and makes another when it goes on.
+    fn hold_job(&mut self, held: bool) {
+        let Some(job) = self.jobs.iter_mut().find(|job| job.is_live() && !job.deleting) else { return };
+        let uid = job.uid.clone();
+        let pod = self.pods.iter().find(|pod| pod.facts.owner.as_ref() == Some(&uid));
+        match pod.map(|pod| (pod.facts.uid.clone(), pod.facts.has_ended())) {
+            // Whoever is that fast has the pod of the same attempt made anew.
+            Some(_) if !held => return,
+            Some((pod, false)) => {
+                self.held_back.insert(uid.clone());
+                self.delete_pod(&pod);
+            }
+            None if !held && self.held_back.remove(&uid) => self.with_pod.retain(|with| *with != uid),
+            _ => {}
+        }
+        if let Some(job) = self.jobs.iter_mut().find(|job| job.uid == uid) {
+            job.suspended = held;
+        }
+        if !held {
+            self.pod_comes(None, false, 143);
         }
     }
 
     fn pod_ends(&mut self, end: End) {
         let now = at(self.now);
-        let at_work = |pod: &&mut Pod| pod.node_answers && pod.facts.work == Work::Running && !pod.facts.has_ended();
+        let at_work = |pod: &&mut Pod| pod.node_answers && pod.runs_its_work();
         let Some(pod) = self.pods.iter_mut().find(at_work) else { return };
+        let started_at = pod.work().started_at();
         let ended = |exit_code: i32, left: Option<&str>| Work::Ended {
             exit_code,
+            started_at,
             at: Some(now),
             left: left.map(str::to_owned),
         };
-        let (phase, work) = match end {
-            End::Success => (Phase::Succeeded, ended(0, Some("{}"))),
-            End::Exit(code) => (Phase::Failed, ended(code, None)),
-            End::OutOfMemory | End::Evicted => (Phase::Failed, ended(137, None)),
-            End::Permanent => (Phase::Failed, ended(1, Some(r#"{"error": {"retryable": false}}"#))),
+        let work = match end {
+            End::Success => ended(0, Some("{}")),
+            End::Exit(code) => ended(code, None),
+            End::OutOfMemory | End::Evicted => ended(137, None),
+            End::Permanent => ended(1, Some(r#"{"error": {"retryable": false}}"#)),
             End::NodeStopsAnswering => {
                 pod.node_answers = false;
                 return;
             }
         };
-        (pod.facts.phase, pod.facts.work) = (phase, work);
+        if pod.facts.due_gone_at.is_none() && !clocks::outlasted_deadline(&pod.facts, now) {
+            let Work::Ended { exit_code, .. } = work else { return };
+            pod.own_end = Some(exit_code).filter(|_| !matches!(end, End::OutOfMemory | End::Evicted));
+        }
         match end {
-            End::OutOfMemory => pod.facts.out_of_memory = Some("work".into()),
-            End::Evicted => pod.facts.disruption = Some(("TerminationByKubelet".into(), "short of memory".into())),
+            End::OutOfMemory => {
+                pod.facts.out_of_memory = Some(OutOfMemory { container: "work".into(), limit: None });
+            }
+            End::Evicted => {
+                pod.facts.disruption = Some(("TerminationByKubelet".into(), "short of memory".into()));
+                pod.facts.beside.clear();
+                pod.hidden = None;
+            }
             _ => {}
         }
+        pod.work_ends(work);
     }
 
     /// The Job controller finishes the Jobs whose pods have ended or are being deleted.
     fn count_jobs(&mut self) {
         let all: Vec<PodFacts> =
             self.pods.iter().map(|pod| pod.facts.clone()).chain(self.gone_pods.iter().cloned()).collect();
-        for job in self.jobs.iter_mut().filter(|job| job.finished.is_none()) {
+        for job in self.jobs.iter_mut().filter(|job| job.finished.is_none() && !job.suspended) {
             let of_job = |pod: &&PodFacts| pod.owner.as_ref() == Some(&job.uid);
             if let Some(pod) = all.iter().find(of_job).filter(|pod| pod.has_ended()) {
                 job.finished = Some(JobEnd { succeeded: pod.phase == Phase::Succeeded, at: at(self.now) });
@@ -785,7 +1062,7 @@ impl World {
 
     // Checks.
 
-    /// A pod that is at work, or may yet begin, on a node that has not been given up.
+    /// A pod that is at work, or may yet begin, on a node that was not given up.
     fn something_runs(&self) -> bool {
         self.running().count() > 0
     }
@@ -796,7 +1073,11 @@ impl World {
     }
 
     fn running(&self) -> impl Iterator<Item = &Pod> {
-        self.pods.iter().filter(|pod| ended::ended(&pod.facts, None, at(self.now)).is_none())
+        self.pods.iter().filter(|pod| {
+            let mut facts = pod.facts.clone();
+            facts.asked.node_answers = Some(!self.given_up.contains(&facts.uid));
+            ended::ended(&facts, None, at(self.now)).is_none()
+        })
     }
 
     fn check(&self) -> Checked {
@@ -806,6 +1087,7 @@ impl World {
 
     /// Nobody disturbs any more, and all that runs succeeds. Ends when the task is over or waits for somebody.
     fn calm(&mut self) -> Result<bool, TestCaseError> {
+        (self.refuse_next_end, self.hold_next_job) = (false, false);
         (self.lose_next, self.refuse_next, self.no_answer_next) = (false, false, false);
         self.archive_takes = true;
         self.take_place_late();
@@ -820,8 +1102,12 @@ impl World {
             if at_rest && !self.something_runs() {
                 return Ok(true);
             }
-            self.pod_comes(None);
-            self.pod_starts();
+            if self.jobs.iter().any(|job| job.suspended) {
+                self.hold_job(false);
+            }
+            self.pod_comes(None, false, 143);
+            self.pod_starts(false);
+            self.statuses_catch_up();
             self.pod_ends(End::Success);
             self.count_jobs();
             self.collect_garbage();
@@ -850,7 +1136,7 @@ impl World {
             let decision = self.decide()?;
             self.admit()?;
             self.check()?;
-            if decision.action == Action::Rest && self.scene.decide(self.clock()).action == Action::Rest {
+            if decision.action == Action::Rest && decide(&self.gather()?, at(self.clock())).action == Action::Rest {
                 return Ok(decision.wake);
             }
         }
@@ -859,11 +1145,16 @@ impl World {
     }
 }
 
-fn ended_by_deletion(pod: PodFacts, now: Timestamp) -> PodFacts {
-    if pod.has_ended() {
-        return pod;
+fn ended_by_deletion(pod: Pod, now: Timestamp) -> PodFacts {
+    let Pod { facts, hidden, .. } = pod;
+    if facts.has_ended() {
+        return facts;
     }
-    PodFacts { phase: Phase::Failed, work: Work::Ended { exit_code: 143, at: Some(now), left: None }, ..pod }
+    let work = match hidden.unwrap_or(facts.work.clone()) {
+        Work::Running { started_at } => Work::Ended { exit_code: 143, started_at, at: Some(now), left: None },
+        work => work,
+    };
+    PodFacts { phase: Phase::Failed, work, beside: vec![], ..facts }
 }
 
 proptest! {

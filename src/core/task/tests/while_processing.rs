@@ -2,7 +2,8 @@ use serde_json::json;
 
 use super::scene::*;
 use crate::attempt::backoff;
-use crate::attempt::facts::{Phase, PodFacts, Unanswered, Why, Work};
+use crate::attempt::facts::container::{Awaited, Awaiting};
+use crate::attempt::facts::{JobFacts, Phase, PodFacts, Unanswered, Why, Work};
 use crate::attempt::reporter::{Standing, standing};
 use crate::task::*;
 use task_manager_api::AttemptOutcome::*;
@@ -13,6 +14,31 @@ fn deletes_job(scene: &Scene, second: i64) -> bool {
 
 fn deletes_pod(scene: &Scene, second: i64) -> bool {
     matches!(scene.decide(second).action, Action::Delete(Deletion { child: Child::Pod, .. }))
+}
+
+/// The reason for which its pod is ended, and after how many seconds from its start.
+fn ends_pod(scene: &Scene, second: i64) -> Option<(Reason, i64)> {
+    match scene.decide(second).action {
+        Action::EndPod(PodEnd { name, ended_for, seconds, .. }) if name == "p1" => Some((ended_for, seconds)),
+        _ => None,
+    }
+}
+
+/// Its deadline was lowered at `second`, as the watch shows by now.
+fn ended_for(why: Reason, seconds: i64, second: i64) -> impl FnOnce(PodFacts) -> PodFacts {
+    move |mut pod| {
+        pod.will_end(seconds, why, at(second));
+        pod
+    }
+}
+
+/// Its work ended so, and by its pod's deadline, at `second`.
+fn killed_at(exit_code: i32, second: i64) -> impl FnOnce(PodFacts) -> PodFacts {
+    move |pod| {
+        let reason = Some("DeadlineExceeded".into());
+        let work = Work::Ended { exit_code, started_at: Some(at(0)), at: Some(at(second)), left: None };
+        PodFacts { phase: Phase::Failed, reason, work, beside: vec![], ..pod }
+    }
 }
 
 fn is(scene: &Scene) -> (State, Reason) {
@@ -158,7 +184,8 @@ fn a_short_start_is_not_told_and_a_long_one_once() {
     assert_eq!(scene.wakes(9), Some(10));
     let scene = scene.write(10);
     assert_eq!((is(&scene), scene.status().worker.as_deref()), ((State::Processing, Reason::Starting), Some("p1")));
-    assert_eq!(scene.wakes(11), Some(120), "the deadline for its start");
+    assert_eq!(scene.wakes(11), Some(21), "its events may tell more by then");
+    assert_eq!(scene.wakes(115), Some(120), "the deadline for its start");
 }
 
 #[test]
@@ -191,15 +218,183 @@ fn not_started(reason: Reason) -> Scene {
 }
 
 #[test]
-fn an_image_or_a_configuration_that_is_not_there_in_time_fails_for_good() {
+fn an_image_or_a_configuration_that_is_not_there_in_time_is_tried_again_uncounted() {
     for reason in [Reason::ImageUnavailable, Reason::ContainerConfig] {
         let scene = not_started(reason).write(123);
-        assert_eq!((is(&scene), counts(&scene)), ((State::Failed, reason), (1, 0, 1)));
-        assert_eq!(outcomes(scene.status()), [(1, Failed, reason)]);
-        assert!(
-            scene.status().message.as_ref().is_some_and(|message| message.starts_with(&format!("said of {reason}")))
-        );
+        assert_eq!((is(&scene), counts(&scene)), ((State::Queued, Reason::WaitingForRetry), (0, 1, 1)));
+        assert_eq!(outcomes(scene.status()), [(1, Disrupted, reason)]);
+        let message = scene.status().attempts[0].message.as_deref();
+        assert_eq!(message, Some(format!("said of {reason}").as_str()));
     }
+}
+
+#[test]
+fn what_the_registry_refuses_fails_for_good_once_its_time_is_over_whoever_looks_then() {
+    let refused = |pod: PodFacts| PodFacts {
+        waiting: Some(Why::new(Reason::ImageUnavailable, "container work: image R/a:1: 403 Forbidden")),
+        ..waits(Reason::Starting)(pod)
+    };
+    let scene = running(json!({})).pod_is(refused).write(10);
+    assert!(scene.rests(119) && deletes_job(&scene, 120));
+    let after = |scene: Scene| {
+        let scene = scene.write(123);
+        assert_eq!((is(&scene), counts(&scene)), ((State::Failed, Reason::ImageUnavailable), (1, 0, 1)));
+    };
+    let scene = scene.job_is(|job| job.gone = true).pod_is(terminating(121));
+    let scene = scene.pod_is(|pod| PodFacts { waiting: None, phase: Phase::Failed, ..gone(pod) });
+    // By another leader, who has seen nothing of it before.
+    let unseen = Scene { task: scene.task.clone(), ..running(json!({})) };
+    after(unseen.job_is(|job| job.gone = true).pod_is(|pod| gone(waits(Reason::Starting)(pod))));
+    after(scene);
+}
+
+/// Its start waits for this container.
+fn awaits(container: &'static str, is: Awaiting) -> impl FnOnce(PodFacts) -> PodFacts {
+    move |pod| {
+        let awaited = Some(Awaited { container: container.into(), is });
+        PodFacts { waiting: None, awaited, ..waits(Reason::Starting)(pod) }
+    }
+}
+
+#[test]
+fn what_hangs_before_the_work_is_named_and_given_up_and_never_told_as_running() {
+    for (container, is, told) in [
+        ("fetch", Awaiting::Done, "init container fetch has not ended"),
+        ("proxy", Awaiting::Up, "sidecar proxy is not up"),
+        ("proxy", Awaiting::Lasting { exit_code: 7 }, "sidecar proxy ends again and again, with exit code 7"),
+        ("work", Awaiting::Made, "its container is being made"),
+    ] {
+        let scene = running(json!({})).pod_is(awaits(container, is)).write(10);
+        assert_eq!((scene.status().reason, scene.status().message.as_deref()), (Reason::Starting, Some(told)));
+        assert_eq!(scene.status().started_at, None);
+        let scene = scene.write(120);
+        assert_eq!((scene.status().reason, scene.status().message.as_deref()), (Reason::StartTimeout, Some(told)));
+        assert!(deletes_job(&scene, 120));
+        let scene = scene.job_is(|job| job.gone = true).pod_is(gone).write(123);
+        assert_eq!((outcomes(scene.status()), counts(&scene)), (vec![(1, Disrupted, Reason::StartTimeout)], (0, 1, 1)));
+        assert_eq!(scene.status().attempts[0].message.as_deref(), Some(told));
+    }
+}
+
+#[test]
+fn another_part_of_a_long_start_is_told_anew_and_other_words_for_the_same_are_not() {
+    let mut scene = running(json!({})).pod_is(awaits("proxy", Awaiting::Up));
+    let probe = |said: &str| Some(Why::new(Reason::Starting, said));
+    scene.observed.explained = probe("Startup probe failed: 1");
+    let mut scene = scene.write(10);
+    assert_eq!(scene.status().message.as_deref(), Some("sidecar proxy is not up: Startup probe failed: 1"));
+    scene.observed.explained = probe("Startup probe failed: 2");
+    assert!(scene.rests(20), "{:?}", scene.decide(20));
+    let scene = scene.pod_is(awaits("fetch", Awaiting::Done)).write(30);
+    assert_eq!(scene.status().message.as_deref(), Some("init container fetch has not ended"));
+}
+
+#[test]
+fn a_pull_that_takes_long_is_told_and_eats_no_timeout() {
+    let mut scene = running(json!({})).pod_is(awaits("work", Awaiting::Made));
+    scene.observed.explained = Some(Why::new(Reason::Starting, "pulling image R/slow:1 since 10:00:03 UTC"));
+    let scene = scene.write(10);
+    assert_eq!(scene.status().message.as_deref(), Some("pulling image R/slow:1 since 10:00:03 UTC"));
+    let began = Work::Running { started_at: Some(at(100)) };
+    let mut scene = scene.pod_is(|pod| PodFacts { work: began, phase: Phase::Running, started_at: Some(at(0)), ..pod });
+    scene.observed.explained = None;
+    let scene = scene.write(110);
+    assert_eq!(scene.status().started_at.as_ref().map(|time| time.0), Some(at(100)));
+    assert_eq!(scene.wakes(111), Some(640), "a tenth before its timeout is over");
+    assert_eq!(ends_pod(&scene, 640), Some((Reason::Timeout, 701)));
+}
+
+#[test]
+fn work_that_an_event_says_has_begun_is_neither_given_up_nor_deleted() {
+    let hidden = || {
+        let scene = running(json!({})).pod_is(awaits("work", Awaiting::Made));
+        scene.pod_is(|mut pod| {
+            (pod.started_at, pod.asked.work_started_at) = (Some(at(0)), Some(at(20)));
+            pod
+        })
+    };
+    let scene = hidden().write(130);
+    assert_eq!(
+        (scene.status().reason, scene.status().started_at.as_ref().map(|time| time.0)),
+        (Reason::Running, Some(at(20)))
+    );
+    assert!(scene.rests(131));
+    let cancelled = hidden().edit(|spec| spec.cancel = true).write(140);
+    assert_eq!(ends_pod(&cancelled, 140), Some((Reason::Cancelled, 1)));
+}
+
+#[test]
+fn a_pod_behind_a_gate_is_waited_for_and_its_clock_begins_when_that_is_gone() {
+    let gated = |pod: PodFacts| PodFacts {
+        gates: vec!["example.com/quota".into()],
+        node: None,
+        ..awaits("work", Awaiting::Made)(pod)
+    };
+    let scene = running(json!({})).pod_is(|pod| gated(pod).first_seen(at(0))).write(10);
+    assert_eq!(is(&scene), (State::Processing, Reason::PodGated));
+    assert!(scene.status().message.as_ref().is_some_and(|message| message.contains("example.com/quota")));
+    assert_eq!(scene.wakes(5000), None);
+    let before = scene.observed.pods[0].clone();
+    let free = scene.pod_is(|pod| {
+        PodFacts { gates: vec![], node: Some("node-3".into()), ..pod }.first_seen(at(5000)).after(&before)
+    });
+    assert_eq!(free.writes(5001).reason, Reason::Starting);
+    let free = free.write(5001);
+    assert!(!matches!(free.decide(5119).action, Action::Write(_)));
+    assert_eq!(free.writes(5120).reason, Reason::StartTimeout);
+}
+
+#[test]
+fn a_job_that_somebody_suspended_before_its_pod_is_waited_for() {
+    let held = launched(json!({})).job_is(|job| *job = JobFacts { suspended: true, ..job.clone() }.first_seen(at(0)));
+    let scene = held.write(10);
+    assert_eq!(is(&scene), (State::Processing, Reason::JobSuspended));
+    assert_eq!(scene.wakes(5000), None, "its slot is held");
+    let resumed = scene.job_is(|job| {
+        let before = job.clone();
+        *job = JobFacts { suspended: false, ..before.clone() }.first_seen(at(5000)).after(&before);
+    });
+    assert_eq!(resumed.wakes(5001), Some(5010), "its pod is waited for anew");
+    let scene = resumed.write(5010);
+    assert!(!deletes_job(&scene, 5059) && deletes_job(&scene, 5060));
+}
+
+#[test]
+fn a_job_that_somebody_suspends_while_it_runs_was_preempted_and_goes_before_anything_follows() {
+    let scene = running(json!({})).write(10).job_is(|job| job.suspended = true);
+    assert!(scene.rests(20), "its pod is not deleted yet");
+    let scene = scene.pod_is(terminating(20)).write(20);
+    assert_eq!(is(&scene), (State::Processing, Reason::Preempted));
+    assert!(deletes_job(&scene, 20));
+    let mut lost = Scene { task: scene.task.clone(), ..running(json!({})) };
+    lost.observed = Observed::default();
+    for scene in [lost, scene.job_is(|job| job.gone = true).pod_is(killed_at(143, 25)).pod_is(gone)] {
+        let scene = scene.write(30);
+        assert_eq!((outcomes(scene.status()), counts(&scene)), (vec![(1, Disrupted, Reason::Preempted)], (0, 1, 1)));
+    }
+}
+
+#[test]
+fn what_a_node_refuses_is_tried_again_after_longer_and_longer_pauses_however_short_the_types_are() {
+    let refused = |pod: PodFacts| PodFacts {
+        phase: Phase::Failed,
+        work: Work::NotStarted,
+        is_bare: true,
+        reason: Some("OutOfcpu".into()),
+        ..pod
+    };
+    let mut scene = queued(json!({"retry": {"initialSeconds": 0, "maxSeconds": 0, "disruptionLimit": 20}}));
+    let mut pauses = vec![];
+    for round in 0..4 {
+        scene = scene.admit(round * 1000).launch(round * 1000);
+        let pod = scene.pod("p");
+        scene = scene.with(refused(pod)).write(round * 1000 + 1);
+        pauses.push(
+            scene.status().next_attempt_at.as_ref().expect("a pause").0.duration_since(at(round * 1000 + 1)).as_secs(),
+        );
+        scene.observed = Observed::default();
+    }
+    assert_eq!((pauses, counts(&scene)), (vec![5, 10, 20, 40], (0, 4, 4)));
 }
 
 #[test]
@@ -257,7 +452,7 @@ fn what_started_in_time_is_not_given_up() {
 }
 
 #[test]
-fn work_that_begins_as_it_is_given_up_fails_for_what_it_waited_for_unless_it_ended_by_itself() {
+fn work_that_begins_as_it_is_given_up_is_judged_by_what_it_waited_for_unless_it_ended_by_itself() {
     let scene = running(json!({})).pod_is(waits(Reason::ContainerConfig)).write(10);
     assert!(deletes_job(&scene, 120));
     let began = || {
@@ -277,16 +472,15 @@ fn work_that_begins_as_it_is_given_up_fails_for_what_it_waited_for_unless_it_end
         let scene = scene.write(151);
         (is(&scene), counts(&scene))
     };
-    assert_eq!(ended(143, 125), ((State::Failed, Reason::ContainerConfig), (1, 0, 1)));
-    assert_eq!(ended(5, 125), ((State::Failed, Reason::ContainerConfig), (1, 0, 1)));
+    assert_eq!(ended(143, 125), ((State::Queued, Reason::WaitingForRetry), (0, 1, 1)));
+    assert_eq!(ended(5, 125), ((State::Queued, Reason::WaitingForRetry), (0, 1, 1)));
     assert_eq!(ended(5, 120), ((State::Queued, Reason::WaitingForRetry), (1, 0, 1)));
     assert_eq!(ended(0, 125), ((State::Completed, Reason::Succeeded), (0, 0, 1)));
 }
 
 #[test]
 fn work_whose_image_is_missing_is_given_up_also_when_its_init_container_has_run() {
-    let scene =
-        running(json!({})).pod_is(|pod| PodFacts { preparing: true, ..waits(Reason::ImageUnavailable)(pod) }).write(10);
+    let scene = running(json!({})).pod_is(|pod| waits(Reason::ImageUnavailable)(pod)).write(10);
     assert_eq!(scene.status().reason, Reason::ImageUnavailable);
     assert!(deletes_job(&scene, 120));
 }
@@ -300,7 +494,7 @@ fn a_run_is_told_after_ten_seconds_once() {
     assert_eq!((status.reason, status.worker.as_deref()), (Reason::Running, Some("p1")));
     assert_eq!(status.started_at.as_ref().map(|time| time.0), Some(at(0)));
     assert!(status.message.as_ref().is_some_and(|message| message.contains("node-3")));
-    assert_eq!(scene.wakes(11), Some(660), "when it is overdue");
+    assert_eq!(scene.wakes(11), Some(540), "a tenth before its timeout is over");
 }
 
 #[test]
@@ -331,13 +525,126 @@ fn a_result_that_its_pod_had_no_room_for_is_told_as_cut_off() {
 }
 
 #[test]
-fn a_pod_that_runs_a_minute_past_its_timeout_is_deleted_by_us_and_timed_out() {
+fn the_nodes_clock_is_told_when_the_works_time_is_over_and_a_shorter_run_costs_no_write() {
     let scene = running(json!({})).write(10);
-    assert!(!deletes_pod(&scene, 659) && deletes_pod(&scene, 660));
-    let scene = scene.pod_is(terminating(660));
-    assert_eq!(scene.wakes(661), Some(690 + 61), "when its node counts as lost");
-    let scene = scene.pod_is(gone).write(692);
+    assert!(scene.rests(539));
+    assert_eq!(ends_pod(&scene, 540), Some((Reason::Timeout, 601)));
+    let scene = scene.pod_is(ended_for(Reason::Timeout, 601, 540));
+    assert_eq!(scene.wakes(541), Some(601 + 30 + 60), "when it should long have ended");
+    let timed_out = |exit_code, second| {
+        let scene = running(json!({})).write(10).pod_is(ended_for(Reason::Timeout, 601, 540));
+        let scene = scene.pod_is(killed_at(exit_code, second)).write(640);
+        (scene.status().attempts[0].outcome, scene.status().attempts[0].reason)
+    };
+    assert_eq!(timed_out(143, 601), (Failed, Reason::Timeout));
+    assert_eq!(timed_out(3, 603), (Failed, Reason::Timeout), "it ended by itself, in its grace");
+    assert_eq!(timed_out(3, 600), (Failed, Reason::ExitCode), "it ended by itself, in time");
+    assert_eq!(timed_out(0, 603), (Succeeded, Reason::Succeeded));
+}
+
+#[test]
+fn the_pod_of_an_older_operator_is_ended_by_the_deadline_that_it_has() {
+    let old = |pod: PodFacts| PodFacts { timeout_seconds: None, deadline_seconds: Some(600), ..pod };
+    let scene = running(json!({})).pod_is(old).write(10);
+    assert_eq!(scene.wakes(11), Some(690));
+    let scene = scene.pod_is(killed_at(143, 600)).write(601);
     assert_eq!(outcomes(scene.status()), [(1, Failed, Reason::Timeout)]);
+    assert!(scene.status().attempts[0].message.as_ref().is_some_and(|message| message.contains("600 s")));
+}
+
+#[test]
+fn a_pod_that_is_there_a_minute_past_its_deadline_and_grace_is_deleted_by_us_and_timed_out() {
+    let scene = running(json!({})).write(10).pod_is(ended_for(Reason::Timeout, 601, 540));
+    assert!(!deletes_job(&scene, 690) && deletes_job(&scene, 691));
+    let scene = scene.job_is(|job| job.gone = true).pod_is(terminating(691));
+    assert_eq!(scene.wakes(692), Some(721 + 61), "when its node counts as lost");
+    let scene = scene.pod_is(gone).write(723);
+    assert_eq!(outcomes(scene.status()), [(1, Failed, Reason::Timeout)]);
+}
+
+#[test]
+fn where_the_end_of_a_pod_is_refused_it_is_deleted() {
+    let refused = |pod: PodFacts| {
+        let asked = crate::attempt::facts::PodAsked { end_refused: true, ..pod.asked };
+        PodFacts { asked, ..pod }
+    };
+    let scene = running(json!({})).write(10).pod_is(refused);
+    assert!(!deletes_job(&scene, 659) && deletes_job(&scene, 660), "a minute past its timeout");
+    let cancelled = scene.edit(|spec| spec.cancel = true).write(100);
+    assert!(deletes_job(&cancelled, 100));
+}
+
+/// Its work ended so at second 5, and a helper runs on.
+fn helped(exit_code: i32) -> Scene {
+    let beside = |runs| vec![crate::attempt::facts::container::Beside { container: "proxy".into(), runs }];
+    running(json!({})).pod_is(|pod| PodFacts { phase: Phase::Running, beside: beside(true), ..exits(exit_code)(pod) })
+}
+
+#[test]
+fn a_helper_that_runs_on_is_told_and_ended_ten_seconds_after_the_work() {
+    for (exit_code, outcome, reason) in [(0, Succeeded, Reason::Succeeded), (3, Failed, Reason::ExitCode)] {
+        let scene = helped(exit_code);
+        assert_eq!(scene.wakes(6), Some(15));
+        let scene = scene.write(15);
+        let told = format!("the work ended with {exit_code}, container proxy still runs");
+        assert_eq!(
+            (is(&scene), scene.status().message.as_deref()),
+            ((State::Processing, Reason::Stopping), Some(told.as_str()))
+        );
+        assert_eq!(ends_pod(&scene, 15), Some((Reason::Stopping, 1)));
+        let scene = scene.pod_is(ended_for(Reason::Stopping, 1, 15));
+        assert_eq!(scene.wakes(16), Some(15 + 30 + 60));
+        assert!(deletes_job(&scene, 105));
+        let ended =
+            |pod| PodFacts { phase: Phase::Failed, reason: Some("DeadlineExceeded".into()), beside: vec![], ..pod };
+        let scene = scene.pod_is(ended).write(20);
+        assert_eq!(outcomes(scene.status()), [(1, outcome, reason)]);
+        assert_eq!(scene.status().attempts[0].finished_at.as_ref().map(|time| time.0), Some(at(5)));
+    }
+}
+
+#[test]
+fn a_helper_that_ends_soon_after_the_work_is_waited_for() {
+    let scene = helped(0);
+    assert!(scene.rests(14));
+    let ended = |pod| PodFacts { phase: Phase::Failed, beside: vec![], ..pod };
+    assert_eq!(scene.pod_is(ended).writes(14).state, State::Completed);
+}
+
+#[test]
+fn what_its_deadline_ends_anyhow_keeps_the_reason_for_that() {
+    let scene = running(json!({})).write(10).pod_is(ended_for(Reason::Timeout, 601, 540));
+    let beside = vec![crate::attempt::facts::container::Beside { container: "proxy".into(), runs: true }];
+    let scene =
+        scene.pod_is(|pod| PodFacts { phase: Phase::Running, beside, reason: None, ..killed_at(143, 601)(pod) });
+    let scene = scene.pod_is(|pod| PodFacts { phase: Phase::Running, ..pod });
+    assert!(scene.rests(630), "{:?}", scene.decide(630));
+}
+
+#[test]
+fn the_job_of_work_that_ended_well_goes_once_recorded_where_only_its_helpers_failed() {
+    let ended = |pod| PodFacts { phase: Phase::Failed, beside: vec![], ..pod };
+    let scene = helped(0).pod_is(ended).write(14);
+    assert!(scene.rests(14), "its Job has not said how it ended");
+    assert!(deletes_job(&scene.job_is(finished(false, 15)), 15));
+    let badly = running(json!({"retry": {"limit": 0}})).pod_is(exits(1)).job_is(finished(false, 6)).write(7);
+    assert!(badly.rests(8), "that one is kept for its log");
+}
+
+#[test]
+fn a_pod_that_should_be_gone_is_waited_for_while_its_node_answers_and_that_is_told() {
+    let answers = |pod: PodFacts| {
+        let asked = crate::attempt::facts::PodAsked { node_answers: Some(true), ..pod.asked };
+        PodFacts { asked, ..pod }
+    };
+    let pulls = running(json!({})).pod_is(awaits("work", Awaiting::Made)).edit(|spec| spec.cancel = true).write(20);
+    let scene = pulls.job_is(|job| job.gone = true).pod_is(terminating(20)).pod_is(answers).write(200);
+    let told = scene.status().message.as_deref().unwrap_or_default();
+    assert!(told.starts_with("cancelled while it was processing; node node-3 still pulls an image"), "{told}");
+    assert_eq!((is(&scene), scene.wakes(201)), ((State::Processing, Reason::Stopping), Some(231)));
+    assert_eq!(scene.pod_is(gone).writes(300).state, State::Cancelled);
+    let runs = running(json!({})).write(10).pod_is(terminating(100)).pod_is(answers);
+    assert_eq!(runs.wakes(500), Some(530), "its slot is held");
 }
 
 /// By a clock that is 100 s ahead of the cluster's.
@@ -360,9 +667,9 @@ fn a_clock_that_is_ahead_gives_up_nothing_before_its_time() {
     assert_eq!(finished_unseen.wakes(100), Some(105));
 
     let runs = seen_by_a_clock_ahead(running(json!({}))).write(110);
-    assert!(!deletes_pod(&runs, 759) && deletes_pod(&runs, 760), "a minute past its timeout");
+    assert!(!deletes_job(&runs, 909) && deletes_job(&runs, 910), "a minute past its deadline and grace");
 
-    let in_its_grace = seen_by_a_clock_ahead(running(json!({})).pod_is(terminating(0))).write(110);
+    let in_its_grace = seen_by_a_clock_ahead(running(json!({})).pod_is(terminating(0)));
     assert_eq!(in_its_grace.wakes(111), Some(130 + 61));
     assert!(in_its_grace.rests(190));
     assert_eq!(outcomes(&in_its_grace.writes(191)), [(1, Disrupted, Reason::NodeLost)]);
@@ -421,7 +728,7 @@ fn a_status_keeps_the_last_ten_attempts() {
 
 #[test]
 fn memory_does_not_shrink_when_an_old_attempt_is_no_longer_listed() {
-    let out_of_memory = |pod: PodFacts| PodFacts { out_of_memory: Some("work".into()), ..exits(137)(pod) };
+    let out_of_memory = |pod: PodFacts| PodFacts { out_of_memory: killed("work"), ..exits(137)(pod) };
     let retry = json!({"retry": {"limit": 50, "oomMemoryFactor": 2}});
     let scene = running(retry).pod_is(out_of_memory).write(20);
     let asked = |scene: &Scene| scene.status().admitted.as_ref().expect("a slot").resources["memory"].0.clone();
@@ -528,12 +835,15 @@ fn of_two_pods_of_one_job_the_one_that_runs_counts() {
 fn a_cancelled_task_says_so_and_is_cancelled_only_when_its_pod_has_ended() {
     let scene = running(json!({})).write(10).edit(|spec| spec.cancel = true).write(20);
     assert_eq!((is(&scene), scene.status().admitted.is_some()), ((State::Processing, Reason::Stopping), true));
-    assert!(deletes_job(&scene, 20));
-    let scene = scene.job_is(|job| job.gone = true);
-    assert!(deletes_pod(&scene, 20));
-    let scene = scene.pod_is(terminating(20));
-    assert_eq!(scene.wakes(22), Some(50 + 61));
-    let scene = scene.pod_is(exits(143)).write(30);
+    assert_eq!(ends_pod(&scene, 20), Some((Reason::Cancelled, 1)));
+    let scene = scene.pod_is(ended_for(Reason::Cancelled, 1, 20));
+    assert_eq!(scene.wakes(22), Some(20 + 30 + 60));
+    assert!(deletes_job(&scene, 110));
+    let deleted = Scene { observed: scene.observed.clone(), task: scene.task.clone(), ..running(json!({})) };
+    let deleted = deleted.job_is(|job| job.gone = true);
+    assert!(deletes_pod(&deleted, 110));
+    assert_eq!(deleted.pod_is(terminating(110)).wakes(111), Some(140 + 61));
+    let scene = scene.pod_is(killed_at(143, 25)).write(30);
     assert_eq!((is(&scene), counts(&scene)), ((State::Cancelled, Reason::Cancelled), (0, 0, 1)));
     assert_eq!((outcomes(scene.status()), &scene.status().admitted), (vec![(1, Cancelled, Reason::Cancelled)], &None));
 }
@@ -619,7 +929,7 @@ fn what_follows_is_told_however_long_the_works_own_words_are() {
 #[test]
 fn an_attempt_that_was_being_stopped_is_on_the_list_though_nothing_of_it_is_left() {
     let mut scene = running(json!({})).edit(|spec| spec.cancel = true).write(20);
-    assert!(deletes_job(&scene, 20), "what follows may be all that is seen of it");
+    assert!(ends_pod(&scene, 20).is_some(), "what follows may be all that is seen of it");
     scene.observed = Observed::default();
     assert_eq!(outcomes(scene.write(30).status()), vec![(1, Cancelled, Reason::Cancelled)]);
 }
@@ -633,11 +943,8 @@ fn work_that_ends_well_after_it_was_cancelled_is_cancelled() {
 #[test]
 fn another_run_waits_until_the_pod_of_the_present_one_has_ended() {
     let scene = running(json!({})).write(10).edit(|spec| spec.run_id = "2".into()).write(20);
-    assert!(matches!(
-        scene.decide(20).action,
-        Action::Delete(Deletion { child: Child::Job, why: Reason::Superseded, .. })
-    ));
-    let scene = scene.job_is(|job| job.deleting = true).pod_is(terminating(20));
+    assert_eq!(ends_pod(&scene, 20), Some((Reason::Superseded, 1)));
+    let scene = scene.pod_is(ended_for(Reason::Superseded, 1, 20));
     assert_eq!((is(&scene), scene.status().run_id.as_deref()), ((State::Processing, Reason::Stopping), Some("1")));
     let scene = scene.pod_is(gone).write(30);
     assert_eq!((is(&scene), scene.status().run_id.as_deref()), ((State::Queued, Reason::Queued), Some("2")));
@@ -649,8 +956,8 @@ fn work_that_runs_past_the_tasks_deadline_is_ended_and_fails() {
     let scene = running(json!({"deadlineSeconds": 100})).write(10);
     assert_eq!(scene.wakes(99), Some(100));
     let scene = scene.write(100);
-    assert!(deletes_job(&scene, 100));
-    let scene = scene.job_is(|job| job.gone = true).pod_is(terminating(100)).pod_is(exits(143)).write(102);
+    assert_eq!(ends_pod(&scene, 100), Some((Reason::DeadlineExceeded, 1)));
+    let scene = scene.pod_is(ended_for(Reason::DeadlineExceeded, 1, 100)).pod_is(killed_at(143, 101)).write(102);
     assert_eq!((is(&scene), counts(&scene)), ((State::Failed, Reason::DeadlineExceeded), (0, 0, 1)));
 }
 
@@ -760,7 +1067,7 @@ fn no_status_and_no_child_makes_a_decision_panic() {
 }
 
 #[test]
-fn a_container_that_its_timeout_ends_before_it_was_made_fails_for_what_it_waited_for() {
+fn a_pod_that_its_deadline_ends_before_its_work_began_is_judged_by_what_it_waited_for() {
     let overdue = |pod: PodFacts| PodFacts {
         phase: Phase::Failed,
         reason: Some("DeadlineExceeded".into()),
@@ -768,11 +1075,12 @@ fn a_container_that_its_timeout_ends_before_it_was_made_fails_for_what_it_waited
         work: Work::NotStarted,
         ..pod
     };
-    let scene = launched(json!({"timeoutSeconds": 60}));
+    let scene = launched(json!({}));
     let pod = waits(Reason::ImageUnavailable)(scene.pod("p1"));
-    let scene = scene.with(pod).write(11).pod_is(overdue).write(61);
-    assert_eq!((is(&scene), counts(&scene)), ((State::Failed, Reason::ImageUnavailable), (1, 0, 1)));
-    let silent = launched(json!({"timeoutSeconds": 60}));
+    let scene = scene.with(pod).write(11).pod_is(overdue).write(721);
+    assert_eq!((outcomes(scene.status()), counts(&scene)), (vec![(1, Disrupted, Reason::ImageUnavailable)], (0, 1, 1)));
+    let silent = launched(json!({}));
     let pod = overdue(silent.pod("p1"));
-    assert_eq!(is(&silent.with(pod).write(61)), (State::Queued, Reason::WaitingForRetry), "nobody knows why");
+    let scene = silent.with(pod).write(721);
+    assert_eq!(outcomes(scene.status()), [(1, Disrupted, Reason::StartTimeout)], "nobody knows why");
 }
