@@ -22,6 +22,7 @@ use proptest::test_runner::{Config, RngAlgorithm, TestError, TestRng, TestRunner
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use task_manager::api::{Quantity, State, Task, TaskQueue, TaskStatus, TaskType};
+use task_manager::core::attempt::PodEnd;
 use task_manager::core::attempt::ended as classify;
 use task_manager::core::attempt::facts::{JobFacts, Observed, PodFacts};
 use task_manager::core::attempt::needs::Answered;
@@ -193,6 +194,7 @@ impl Case {
                     Action::Write(status) | Action::MakeRoom(status) => self.write(*status),
                     Action::Record(recording) => self.write(recording.then),
                     Action::Delete(deletion) => self.delete(&deletion.uid),
+                    Action::EndPod(end) => self.end_pod(&end),
                     Action::Launch => {
                         self.launch();
                         break;
@@ -205,6 +207,12 @@ impl Case {
             self.now += SignedDuration::from_secs(61);
         }
         self.observed.jobs.len() > jobs
+    }
+
+    fn end_pod(&mut self, end: &PodEnd) {
+        for pod in self.observed.pods.iter_mut().filter(|pod| pod.uid == end.uid) {
+            pod.will_end(end.seconds, end.ended_for, self.now);
+        }
     }
 
     fn decide(&self) -> Action {

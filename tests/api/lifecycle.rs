@@ -138,20 +138,24 @@ async fn what_runs_can_be_told_from_the_status_after_ten_seconds() {
 }
 
 #[tokio::test]
-async fn a_container_that_cannot_start_in_time_fails_its_task_for_good() {
+async fn a_container_that_cannot_start_in_time_fails_for_good_only_where_no_other_try_helps() {
     in_namespace("start", async |ns| {
         let node = ns.fake_node();
         ns.create(&task_type("work").with(|spec| spec.start_deadline_seconds = Some(2))).await;
         let _operator = ns.operator(&[]).await;
-        node.script("pulls", [Outcome::Waiting("ErrImagePull".into())]);
-        node.script("config", [Outcome::Waiting("CreateContainerConfigError".into())]);
+        node.script("misnamed", [Outcome::Waiting("InvalidImageName".into())]);
+        node.script("pulls", [Outcome::Waiting("ErrImagePull".into()), Outcome::succeed()]);
+        node.script("config", [Outcome::Waiting("CreateContainerConfigError".into()), Outcome::succeed()]);
         node.script("no-room", [Outcome::Unschedulable, Outcome::Hold]);
-        for name in ["pulls", "config", "no-room"] {
+        for name in ["misnamed", "pulls", "config", "no-room"] {
             ns.create(&task(name)).await;
         }
+        let failed = status(&ns.task_in("misnamed", State::Failed).await);
+        assert_eq!((failed.reason, failed.attempt, failed.failures), (Reason::ImageUnavailable, 1, 1));
         for (name, reason) in [("pulls", Reason::ImageUnavailable), ("config", Reason::ContainerConfig)] {
-            let failed = ns.task_in(name, State::Failed).await;
-            assert_eq!((status(&failed).reason, status(&failed).attempt, status(&failed).failures), (reason, 1, 1));
+            let done = status(&ns.task_in(name, State::Completed).await);
+            let counted = (done.attempts[0].reason, done.attempt, done.failures, done.disruptions);
+            assert_eq!(counted, (reason, 2, 0, 1));
         }
         let back = ns
             .task_when("no-room", "is back in the queue", |_, status| {
@@ -160,7 +164,8 @@ async fn a_container_that_cannot_start_in_time_fails_its_task_for_good() {
             .await;
         assert_eq!((status(&back).failures, status(&back).disruptions), (0, 0), "nothing is counted");
         assert!(status(&back).admitted.is_none() && status(&back).next_attempt_at.is_some());
-        let left = ns.pods_now().await;
+        let mut left = ns.pods_now().await;
+        left.retain(|pod| pod.status.as_ref().is_none_or(|status| status.phase.as_deref() != Some("Succeeded")));
         assert!(left.is_empty(), "no pod is left: {:?}", left.iter().map(ResourceExt::name_any).collect::<Vec<_>>());
     })
     .await;

@@ -16,6 +16,7 @@ mod leader;
 mod lifecycle;
 mod order;
 mod orphans;
+mod pods;
 mod policies;
 mod process;
 mod rest;

@@ -1,8 +1,8 @@
 //! The lives of a task that are walked, and how each must end whatever happens on the way.
 
-use harness::{Namespace, Outcome, With, task};
+use harness::{Namespace, Outcome, With, task, task_type};
 use serde_json::{Value, json};
-use task_manager::api::{AttemptOutcome, Reason, State, Task};
+use task_manager::api::{AttemptOutcome, Reason, State, Task, TaskType};
 
 /// One life of the task "one".
 #[derive(Clone)]
@@ -11,6 +11,7 @@ pub struct Life {
     /// The fates of its attempts.
     pub outcomes: Vec<Outcome>,
     pub retry: Value,
+    pub timeout_seconds: Option<i32>,
     /// The change of its spec while its first attempt runs.
     pub changed: Option<Value>,
     pub end: End,
@@ -35,7 +36,15 @@ impl Life {
     fn new(name: &'static str, outcomes: Vec<Outcome>, end: End) -> Self {
         let memory = vec![32; outcomes.len()];
         // Not one failure more than the life has is forgiven.
-        Self { name, outcomes, retry: json!({"limit": end.failures}), changed: None, end, memory }
+        Self {
+            name,
+            outcomes,
+            retry: json!({"limit": end.failures}),
+            timeout_seconds: None,
+            changed: None,
+            end,
+            memory,
+        }
     }
 
     pub fn success() -> Self {
@@ -64,6 +73,18 @@ impl Life {
         Self { retry: json!({"limit": 0}), ..Self::new("dead-letter", vec![Outcome::exit(1)], end) }
     }
 
+    /// Its first attempt runs until its time is over.
+    pub fn timeout() -> Self {
+        let failed = (AttemptOutcome::Failed, Reason::Timeout);
+        let outcomes = vec![Outcome::Hold, Outcome::succeed()];
+        Self { timeout_seconds: Some(2), ..Self::new("timeout", outcomes, End::completed("1", &[failed, SUCCESS])) }
+    }
+
+    /// What stands beside its work does not end.
+    pub fn helped() -> Self {
+        Self::new("helped", vec![Outcome::HelperStays(0)], End::completed("1", &[SUCCESS]))
+    }
+
     pub fn cancel() -> Self {
         let cancelled = (AttemptOutcome::Cancelled, Reason::Cancelled);
         let end = End { state: State::Cancelled, ..End::completed("1", &[cancelled]) };
@@ -76,9 +97,21 @@ impl Life {
         Self { changed: Some(json!({"runId": "2"})), ..Self::new("new-run", outcomes, end) }
     }
 
+    /// The type of all its tasks. A helper that is not told to stay ends with the work.
+    pub fn kind(&self) -> TaskType {
+        let has_helper = self.outcomes.iter().any(|outcome| matches!(outcome, Outcome::HelperStays(_)));
+        task_type("work").with(|spec| {
+            let containers = spec.template["spec"]["containers"].as_array_mut().expect("containers");
+            let helper =
+                json!({"name": "helper", "image": "localhost/busybox:1", "resources": containers[0]["resources"]});
+            containers.extend(has_helper.then_some(helper));
+        })
+    }
+
     pub async fn begin(&self, ns: &Namespace) {
         let retry = serde_json::from_value(self.retry.clone()).expect("retry");
-        ns.create(&task("one").with(|spec| spec.retry = Some(retry))).await;
+        let task = task("one").with(|spec| (spec.retry, spec.timeout_seconds) = (Some(retry), self.timeout_seconds));
+        ns.create(&task).await;
     }
 }
 

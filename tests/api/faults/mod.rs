@@ -43,6 +43,16 @@ async fn a_running_task_is_cancelled_once_whatever_fails() {
 }
 
 #[tokio::test]
+async fn work_whose_time_is_over_is_ended_by_its_node_and_counted_once_whatever_fails() {
+    every_fault_in(Life::timeout(), is_of_the_task).await;
+}
+
+#[tokio::test]
+async fn work_that_ended_well_beside_a_helper_completes_whatever_fails() {
+    every_fault_in(Life::helped(), is_of_the_task).await;
+}
+
+#[tokio::test]
 async fn a_new_run_follows_the_running_one_whatever_fails() {
     every_fault_in(Life::new_run(), is_of_the_task).await;
 }

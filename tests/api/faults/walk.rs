@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use harness::faults::{Passed, Wire, WiredOperator};
-use harness::{A_MOMENT, FakeNode, Namespace, Recorder, eventually, in_namespace, stays, task, task_type};
+use harness::{A_MOMENT, FakeNode, Namespace, Recorder, eventually, in_namespace, stays, task};
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::Pod;
 use kube::ResourceExt;
@@ -55,7 +55,7 @@ impl Walk {
 
     /// Watches an operator that finds what is there.
     pub async fn watch(ns: &Namespace, life: &Life, wire: &Arc<Wire>) -> Self {
-        ns.create(&task_type("work")).await;
+        ns.create(&life.kind()).await;
         let node = ns.fake_node();
         node.script("one", life.outcomes.clone());
         let (tasks, jobs, pods) = (ns.record().await, ns.record().await, ns.record().await);

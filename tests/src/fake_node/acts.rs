@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures::StreamExt;
 use futures::stream::{BoxStream, select_all};
@@ -29,7 +30,13 @@ enum Seen {
 /// Runs until it is aborted, and then takes all acts along.
 pub async fn play(stage: Arc<Stage>) {
     let mut seen = changes(&stage);
-    let mut players = Players { stage, acts: JoinSet::new(), jobs: HashSet::new(), ending: HashSet::new() };
+    let mut players = Players {
+        stage,
+        acts: JoinSet::new(),
+        jobs: HashSet::new(),
+        ending: HashSet::new(),
+        deadlines: HashSet::new(),
+    };
     while let Some(change) = seen.next().await {
         match change {
             Seen::Job(change) => players.job(*change),
@@ -46,6 +53,8 @@ struct Players {
     acts: JoinSet<()>,
     jobs: HashSet<Option<String>>,
     ending: HashSet<Option<String>>,
+    /// Pods whose deadlines are kept, each with its deadline.
+    deadlines: HashSet<(Option<String>, i64)>,
 }
 
 impl Players {
@@ -58,14 +67,23 @@ impl Players {
     }
 
     fn job_seen(&mut self, job: Job) {
-        if self.jobs.insert(job.uid()) && job.metadata.deletion_timestamp.is_none() {
+        if is_suspended(&job) {
+            self.jobs.remove(&job.uid());
+            self.acts.spawn(take_pods_along(self.stage.clone(), job));
+        } else if self.jobs.insert(job.uid()) && job.metadata.deletion_timestamp.is_none() {
             self.acts.spawn(run(self.stage.clone(), job));
         }
     }
 
     fn pod(&mut self, change: Change<Pod>) {
         let (Change::Apply(pod) | Change::InitApply(pod)) = change else { return };
-        if pod.metadata.deletion_timestamp.is_some() && self.ending.insert(pod.uid()) {
+        let is_deleted = pod.metadata.deletion_timestamp.is_some();
+        if let Some((due, seconds)) = pods::deadline(&pod).filter(|_| !is_deleted)
+            && self.deadlines.insert((pod.uid(), seconds))
+        {
+            self.acts.spawn(keep_deadline(self.stage.clone(), pod.clone(), due, seconds));
+        }
+        if is_deleted && self.ending.insert(pod.uid()) {
             self.acts.spawn(end(self.stage.clone(), pod));
         }
     }
@@ -107,7 +125,9 @@ async fn run(stage: Arc<Stage>, job: Job) {
     let (job_name, pod_name) = (job.name_any(), pod.name_any());
     stage.script().starts.push(Start { task: task.clone(), job: job_name, pod: pod_name, at: Timestamp::now() });
     let outcome = perform(&stage, &task, &pod, outcome).await;
-    if report(&stage, &pod, pods::ended(&pod, &outcome)).await {
+    let now = stage.namespace.pods().get_opt(&pod.name_any()).await.ok().flatten();
+    let is_over = now.as_ref().is_none_or(|now| pods::is_over(now) || now.uid() != pod.uid());
+    if !is_over && report(&stage, &pod, pods::ended(&pod, &outcome)).await {
         finish(&stage, &job.name_any(), job.uid(), matches!(outcome, Outcome::Succeed(_))).await;
     }
 }
@@ -117,6 +137,11 @@ async fn perform(stage: &Stage, task: &str, pod: &Pod, outcome: Outcome) -> Outc
     match outcome {
         Outcome::Hold => {
             report(stage, pod, pods::running(pod)).await;
+            stage.told(task).await
+        }
+        Outcome::HelperStays(code) => {
+            report(stage, pod, pods::running(pod)).await;
+            report(stage, pod, pods::work_ended(pod, code)).await;
             stage.told(task).await
         }
         Outcome::After(time, then) => {
@@ -161,6 +186,23 @@ async fn cannot_make_pod(stage: &Stage, job: &Job, why: &str) {
     let _ = stage.namespace.api::<Event>().create(&PostParams::default(), &event).await;
 }
 
+/// The kubelet ends a pod whose deadline is over, unless it has ended or is deleted; the Job controller counts it as failed.
+async fn keep_deadline(stage: Arc<Stage>, pod: Pod, due: Timestamp, seconds: i64) {
+    let left = due.duration_since(Timestamp::now());
+    tokio::time::sleep(Duration::try_from(left).unwrap_or_default()).await;
+    stage.no_longer_lingering(&pod.annotations().get(pods::TASK_NAME).cloned().unwrap_or_default()).await;
+    let Ok(Some(now)) = stage.namespace.pods().get_opt(&pod.name_any()).await else { return };
+    let is_lowered = pods::deadline(&now).is_some_and(|(_, in_force)| in_force < seconds);
+    if now.uid() != pod.uid() || is_lowered || pods::is_over(&now) || now.metadata.deletion_timestamp.is_some() {
+        return;
+    }
+    if report(&stage, &now, pods::ended_by_its_deadline(&now)).await
+        && let Some(job) = now.owner_references().first()
+    {
+        finish(&stage, &job.name, Some(job.uid.clone()), false).await;
+    }
+}
+
 /// The kubelet ends a pod that was deleted, and removes it; the Job controller counts it as failed.
 async fn end(stage: Arc<Stage>, pod: Pod) {
     let owner = pod.annotations().get(pods::TASK_NAME).cloned().unwrap_or_default();
@@ -171,12 +213,23 @@ async fn end(stage: Arc<Stage>, pod: Pod) {
     }
     let at_once = DeleteParams { grace_period_seconds: Some(0), ..DeleteParams::default() };
     let _ = stage.namespace.pods().delete(&pod.name_any(), &at_once).await;
-    if let Some(job) = pod.owner_references().first().filter(|_| !matches!(phase.as_str(), "Succeeded" | "Failed")) {
+    let job = pod.owner_references().first().filter(|_| !matches!(phase.as_str(), "Succeeded" | "Failed"));
+    if let Some(job) = job
+        && !is_suspended_now(&stage, &job.name).await
+    {
         finish(&stage, &job.name, Some(job.uid.clone()), false).await;
     }
 }
 
-/// The garbage collector.
+fn is_suspended(job: &Job) -> bool {
+    job.spec.as_ref().is_some_and(|spec| spec.suspend == Some(true))
+}
+
+async fn is_suspended_now(stage: &Stage, job: &str) -> bool {
+    stage.namespace.jobs().get_opt(job).await.ok().flatten().is_some_and(|job| is_suspended(&job))
+}
+
+/// The garbage collector; and the Job controller, of a Job that is suspended.
 async fn take_pods_along(stage: Arc<Stage>, job: Job) {
     let of_job = ListParams::default().labels(&format!("{JOB_NAME}={}", job.name_any()));
     let Ok(pods) = stage.namespace.pods().list(&of_job).await else { return };

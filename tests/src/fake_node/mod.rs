@@ -1,8 +1,9 @@
 //! Plays the Job controller, the kubelet and the garbage collector for one namespace, by a script.
 //!
 //! For each Job it makes the pod, and lets it end as the script says for that task's next attempt; what no
-//! script speaks of succeeds at once. A pod that is deleted ends by SIGTERM and goes; a Job that is deleted
-//! takes its pods along, and a Task its Jobs.
+//! script speaks of succeeds at once. A pod that is deleted ends by SIGTERM and goes, and one whose deadline is over ends
+//! and stays; a Job that is deleted takes its pods along, and a Task its Jobs. A Job that is suspended gets no pod, and
+//! loses the one that it has.
 
 mod acts;
 mod pods;
@@ -32,8 +33,12 @@ pub enum Outcome {
     Evicted,
     /// The kubelet evicts it for its use of disk.
     DiskPressure,
+    /// The kubelet refuses the pod with this word, before it makes a container.
+    Refused(String),
     /// It runs until [`FakeNode::end`] says how it ends.
     Hold,
+    /// Its work ends so, and what stands beside that runs on; until [`FakeNode::end`].
+    HelperStays(i32),
     /// It runs for this time, and then this happens.
     After(Duration, Box<Outcome>),
     /// Its container does not start, for this reason of the kubelet's; until [`FakeNode::end`].

@@ -70,10 +70,14 @@ pub fn ended(pod: &Pod, outcome: &Outcome) -> Value {
         Outcome::Succeed(left) => exited(pod, 0, "Completed", left.as_deref()),
         Outcome::Exit(code, left) => exited(pod, *code, "Error", left.as_deref()),
         Outcome::OutOfMemory => exited(pod, 137, "OOMKilled", None),
-        Outcome::DeadlineExceeded => with(
-            exited(pod, 137, "Error", None),
-            json!({"reason": "DeadlineExceeded", "message": "Pod was active on the node longer than the specified deadline"}),
-        ),
+        Outcome::DeadlineExceeded => {
+            let began = ago(pod.spec.as_ref().and_then(|spec| spec.active_deadline_seconds).unwrap_or_default());
+            let ended = json!({"exitCode": 137, "reason": "Error", "startedAt": began, "finishedAt": now()});
+            let statuses = containers(pod, &json!({"terminated": ended}));
+            with(json!({"phase": "Failed", "startTime": began, "containerStatuses": statuses}), overdue())
+        }
+        Outcome::Refused(word) => json!({"phase": "Failed", "reason": word, "startTime": now(),
+            "message": format!("Pod was rejected: {word}, it said")}),
         Outcome::Evicted => with(
             exited(pod, 137, "Error", None),
             json!({"conditions": [{"type": "DisruptionTarget", "status": "True", "reason": "EvictionByEvictionAPI",
@@ -85,6 +89,47 @@ pub fn ended(pod: &Pod, outcome: &Outcome) -> Value {
         ),
         other => panic!("{other:?} is no end of a pod"),
     }
+}
+
+fn ago(seconds: i64) -> String {
+    let second = Timestamp::now().as_second() - seconds;
+    Timestamp::from_second(second).map(|time| time.to_string()).unwrap_or_default()
+}
+
+fn overdue() -> Value {
+    json!({"reason": "DeadlineExceeded", "message": "Pod was active on the node longer than the specified deadline"})
+}
+
+/// When a pod's deadline is over, and its seconds.
+pub fn deadline(pod: &Pod) -> Option<(Timestamp, i64)> {
+    let started = pod.status.as_ref()?.start_time.as_ref()?.0;
+    let seconds = pod.spec.as_ref()?.active_deadline_seconds?;
+    Some((started + jiff::SignedDuration::from_secs(seconds), seconds))
+}
+
+pub fn is_over(pod: &Pod) -> bool {
+    let phase = pod.status.as_ref().and_then(|status| status.phase.as_deref());
+    matches!(phase, Some("Succeeded" | "Failed"))
+}
+
+/// The last status of a pod whose deadline is over: what had ended before keeps its own end.
+pub fn ended_by_its_deadline(pod: &Pod) -> Value {
+    let mut status = serde_json::to_value(&pod.status).unwrap_or_default();
+    let statuses = status["containerStatuses"].as_array_mut();
+    for container in statuses.into_iter().flatten().filter(|container| container["state"]["terminated"].is_null()) {
+        let started = container["state"]["running"]["startedAt"].clone();
+        let ended = json!({"exitCode": 143, "reason": "Error", "startedAt": started, "finishedAt": now()});
+        container["state"] = json!({"terminated": ended, "running": null, "waiting": null});
+    }
+    with(json!({"phase": "Failed", "containerStatuses": status["containerStatuses"]}), overdue())
+}
+
+/// Its first container has ended, and the others run.
+pub fn work_ended(pod: &Pod, code: i32) -> Value {
+    let ended = json!({"terminated": {"exitCode": code, "reason": "Error", "startedAt": now(), "finishedAt": now()}});
+    let mut statuses = containers(pod, &json!({"running": {"startedAt": now()}}));
+    statuses[0]["state"] = ended;
+    json!({"phase": "Running", "containerStatuses": statuses})
 }
 
 fn exited(pod: &Pod, code: i32, reason: &str, left: Option<&str>) -> Value {
