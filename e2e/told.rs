@@ -9,8 +9,8 @@ use task_manager::api::{State, Task, TaskStatus};
 
 use crate::world::{A_CHANGE, A_TASK, World};
 
-/// What keeps a pod from its start is told so long after it has got its node: 10 s are promised, on a node that has
-/// the processors for itself.
+/// A trouble before the start is told within this time, counted from when the pod has its node: 10 s are promised, on
+/// a node that has the processors for itself.
 pub const TOLD: Duration = Duration::from_secs(20);
 /// Words of the runtime and of the kubelet that tell nobody anything.
 const PREAMBLES: &[&str] = &[
@@ -82,8 +82,18 @@ pub fn was_told(tasks: &Recorder<Task>, task: &Task, reason: &str) -> bool {
     statuses.any(|status| status.reason.to_string() == reason)
 }
 
-/// The Ready condition of a type once it is `True`, `False` or `Unknown`, as asked for: reason and message.
-pub async fn type_is(world: &World, name: &str, ready: &str) -> String {
+/// Waits until the Ready condition of a type is `True`.
+pub async fn is_ready(world: &World, name: &str) {
+    type_is(world, name, &["True"]).await;
+}
+
+/// The sentence of a type's Ready condition once that is `False` or `Unknown`: a refusal that another try may escape
+/// is not the template's fault.
+pub async fn stands_in_the_way(world: &World, name: &str) -> String {
+    type_is(world, name, &["False", "Unknown"]).await
+}
+
+async fn type_is(world: &World, name: &str, ready: &[&str]) -> String {
     let mut last = String::from("nothing");
     let until = std::time::Instant::now() + A_CHANGE;
     loop {
@@ -91,18 +101,18 @@ pub async fn type_is(world: &World, name: &str, ready: &str) -> String {
         if let Some(told) = kind.status.iter().flat_map(|status| &status.conditions).find(|told| told.type_ == "Ready")
         {
             last = format!("{} {}: {}", told.status, told.reason, told.message);
-            if told.status == ready {
+            if ready.contains(&told.status.as_str()) {
                 return last;
             }
         }
-        assert!(std::time::Instant::now() < until, "not within {A_CHANGE:?}: type {name} is {ready}; it says {last}");
+        assert!(std::time::Instant::now() < until, "not within {A_CHANGE:?}: type {name} is {ready:?}; it says {last}");
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
 }
 
 /// Waits until a type is not Ready, and asserts that it says these words.
 pub async fn is_refused(world: &World, name: &str, words: &[&str]) {
-    let said = type_is(world, name, "False").await;
+    let said = type_is(world, name, &["False"]).await;
     for word in words {
         assert!(said.contains(word), "type {name} does not name {word}: {said}");
     }

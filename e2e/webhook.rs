@@ -1,4 +1,4 @@
-//! What webhooks of others do to the Jobs and pods of one namespace: they change all that are made there.
+//! Admission webhooks as others have them: they change all Jobs or pods that are made in one namespace.
 
 use std::process::Command;
 
@@ -18,7 +18,7 @@ pub struct Webhook {
     _program: Program,
 }
 
-/// What it is asked about.
+/// The kind of object that the webhook is asked about.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum On {
     Pods,
@@ -100,7 +100,7 @@ fn probe(on: On) -> (Value, GroupVersionKind) {
     }
 }
 
-/// What would be made of a pod or a Job that says as little as possible.
+/// A pod or a Job that says as little as possible, as the API server would make it.
 async fn dry_run(namespace: &Namespace, on: On) -> Option<Value> {
     let (manifest, kind) = probe(on);
     let (resource, _) = pinned_kind(&namespace.client, &kind).await.ok()?;
