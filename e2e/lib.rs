@@ -1,5 +1,11 @@
 //! Shared parts of tests on a real node. The tests decide what is right.
 
+pub mod cluster_wide;
+pub mod containers;
 pub mod gate;
 pub mod parts;
+pub mod program;
+pub mod registry;
+pub mod told;
+pub mod webhook;
 pub mod world;

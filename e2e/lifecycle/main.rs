@@ -3,17 +3,27 @@
 //! Each test has a [`World`](e2e::world::World) of its own, so all may run at once; most of their time they wait
 //! for the node. Run them with several threads (`RUST_TEST_THREADS=8`): two cores do.
 
+mod before_the_work;
+mod clocks;
 mod disk;
 mod disturbances;
 mod failures;
+mod limit_ranges;
 mod logs;
 mod memory;
+mod neighbours;
 mod operator_restarts;
 mod order;
 mod policies;
+mod pulls;
+mod quotas;
+mod refused_by_node;
 mod reruns;
 mod samples;
 mod starts;
 mod stopping;
+mod suspended_jobs;
+mod template_kept;
 mod what_the_work_says;
 mod what_the_work_sees;
+mod work_and_helpers;

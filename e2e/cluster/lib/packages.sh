@@ -14,6 +14,8 @@ PACKAGES=(
   "openssl openssl"
   "mount mount"
   "unshare util-linux"
+  # The registry and the webhook of the tests.
+  "python3 python3"
 )
 
 # The packages that are missing, one a line.

@@ -227,7 +227,9 @@ resolvConf: /dev/null
 maxPods: 250
 kubeAPIQPS: 200
 kubeAPIBurst: 400
-eventRecordQPS: 0
+# 0 does not lift the limit: it is taken for 5 a second.
+eventRecordQPS: 200
+eventBurst: 400
 serializeImagePulls: false
 # The two images must stay, and a full disk of this machine is not the node's business.
 imageGCHighThresholdPercent: 100
