@@ -5,7 +5,7 @@ CLUSTER     := e2e/cluster/cluster
 KUBECONFIG_ := $(CURDIR)/target/cluster/kubeconfig
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-down test lint test-unit test-api test-e2e test-faults fuzz mutants bench bench-http generate cluster cluster-down run
+.PHONY: help demo demo-down test test-large lint test-unit test-api test-e2e test-faults fuzz mutants bench bench-http generate cluster cluster-down run
 
 help: ## Show this list.
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -18,6 +18,9 @@ demo-down: ## Take the demo down.
 
 test: ## Everything: format, lints, unit and property tests, tests against a real API server and real databases, on a real node, and on one that breaks.
 	@tests/run all
+
+test-large: ## Property tests, the simulation and arbitrary objects at full size (about an hour). PROPTEST_CASES and FUZZ_OBJECTS say how many.
+	@tests/run large
 
 lint: ## Format and lints alone.
 	@tests/run lint

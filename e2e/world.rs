@@ -237,6 +237,14 @@ impl World {
     }
 
     /// Waits until neither Jobs nor pods are left.
+    /// Waits until no pod runs; those that have ended may be kept for their logs.
+    pub async fn nothing_runs(&self) {
+        eventually("no pod runs", A_CHANGE, async || {
+            self.namespace.pods_now().await.iter().all(|pod| !is_live(pod)).then_some(())
+        })
+        .await;
+    }
+
     pub async fn is_empty(&self) {
         eventually("neither Jobs nor pods are left", A_CHANGE, async || {
             (self.namespace.jobs_now().await.is_empty() && self.namespace.pods_now().await.is_empty()).then_some(())

@@ -33,7 +33,7 @@ async fn a_cancelled_task_is_cancelled_only_when_its_pod_has_ended() {
         assert_eq!(end(&world.ended(&pod).await).exit_code, 42, "its pod got SIGTERM, and the time it needed");
         assert_eq!((status.reason, status.failures, status.admitted), (Reason::Cancelled, 0, None));
         assert_eq!(status.attempts[0].outcome, AttemptOutcome::Cancelled);
-        world.is_empty().await;
+        world.nothing_runs().await;
     })
     .await;
 }
@@ -134,7 +134,7 @@ async fn a_deadline_ends_a_task_that_runs() {
         assert_eq!((status.reason, status.attempt), (Reason::DeadlineExceeded, 1));
         let now = world.namespace.pods().get_opt(&pod.name_any()).await.expect("an answer");
         assert!(now.is_none_or(|pod| !is_live(&pod)), "it is told only when its pod has ended");
-        world.is_empty().await;
+        world.nothing_runs().await;
     })
     .await;
 }

@@ -18,3 +18,9 @@ pub use launch::task_type::ParsedType;
 pub use settings::Settings;
 pub use task::{Action, Decision, Input, decide, needs};
 pub use task_manager_api::Reason;
+
+/// How many cases a property test looks at: PROPTEST_CASES, or as many as fit into `make test`.
+#[cfg(test)]
+fn cases(usual: u32) -> u32 {
+    std::env::var("PROPTEST_CASES").ok().and_then(|cases| cases.parse().ok()).unwrap_or(usual)
+}

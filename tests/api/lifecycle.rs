@@ -138,7 +138,7 @@ async fn what_runs_can_be_told_from_the_status_after_ten_seconds() {
 }
 
 #[tokio::test]
-async fn a_container_that_cannot_start_in_time_fails_for_good_only_where_no_other_try_helps() {
+async fn a_late_start_fails_for_good_only_where_no_other_try_helps() {
     in_namespace("start", async |ns| {
         let node = ns.fake_node();
         ns.create(&task_type("work").with(|spec| spec.start_deadline_seconds = Some(2))).await;

@@ -34,7 +34,7 @@ fn never_again() -> Option<task_manager::api::Retry> {
 }
 
 #[tokio::test]
-async fn a_helper_that_stays_is_told_and_ended_and_its_slot_is_held_until_then() {
+async fn a_helper_that_stays_is_told_and_ended_and_the_slot_held_until_then() {
     in_namespace("helper-stays", async |ns| {
         ns.create(&task_queue("default", 1)).await;
         let (node, _operator) = with_helper(&ns, &[]).await;
@@ -153,7 +153,7 @@ async fn a_pod_whose_end_the_api_server_refuses_is_deleted() {
 }
 
 #[tokio::test]
-async fn a_pod_that_its_kubelet_refuses_for_good_fails_at_once_and_any_other_is_tried_again() {
+async fn a_refused_pod_fails_for_good_only_where_every_node_would_refuse_it() {
     in_namespace("refused", async |ns| {
         let (node, _operator) = set(&ns, &[]).await;
         node.script("never", [Outcome::Refused("SysctlForbidden".into())]);
@@ -241,7 +241,7 @@ async fn suspend(ns: &Namespace, job: &str, suspend: bool) {
 }
 
 #[tokio::test]
-async fn a_job_that_somebody_suspended_before_its_pod_keeps_its_slot_and_goes_on() {
+async fn a_job_suspended_before_its_pod_keeps_its_slot_and_goes_on() {
     in_namespace("held", async |ns| {
         ns.create(&task_queue("default", 1)).await;
         let (node, _operator) = set(&ns, &[]).await;
@@ -262,7 +262,7 @@ async fn a_job_that_somebody_suspended_before_its_pod_keeps_its_slot_and_goes_on
 }
 
 #[tokio::test]
-async fn a_job_that_somebody_suspends_while_it_runs_is_gone_before_the_next_attempt() {
+async fn a_job_suspended_while_it_runs_is_gone_before_the_next_attempt() {
     in_namespace("preempted", async |ns| {
         let (node, _operator) = set(&ns, &[]).await;
         let (tasks, jobs) = (ns.record::<Task>().await, ns.record::<Job>().await);

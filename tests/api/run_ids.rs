@@ -10,7 +10,7 @@ use kube::api::{Patch, PatchParams};
 use serde_json::json;
 use task_manager::api::{Reason, Retry, State, Task};
 
-use crate::stage::{seen_waiting, set, started, status, told};
+use crate::stage::{is_being_ended, seen_waiting, set, started, status, told};
 
 /// One slot in the default queue.
 async fn give_room(ns: &Namespace) {
@@ -55,7 +55,7 @@ async fn a_new_run_id_ends_the_running_attempt_before_the_new_one_starts() {
         started(&node, "one", 1).await;
         ns.patch_task("one", json!({"runId": "2"})).await.expect("accepted");
         eventually("the old pod is being ended", SOON, async || {
-            ns.pods_now().await.iter().any(|pod| pod.metadata.deletion_timestamp.is_some()).then_some(())
+            ns.pods_now().await.iter().any(is_being_ended).then_some(())
         })
         .await;
         stays("one at a time", A_MOMENT, async || node.starts_of("one") == 1).await;
@@ -79,7 +79,7 @@ async fn a_new_run_of_another_type_keeps_the_old_types_slot_until_the_old_pod_en
         ns.create(&narrow("next")).await;
         ns.patch_task("one", json!({"runId": "2", "type": "work"})).await.expect("accepted");
         eventually("the old pod is being ended", SOON, async || {
-            ns.pods_now().await.iter().any(|pod| pod.metadata.deletion_timestamp.is_some()).then_some(())
+            ns.pods_now().await.iter().any(is_being_ended).then_some(())
         })
         .await;
         stays("its place is taken", A_MOMENT, async || node.starts_of("next") == 0).await;

@@ -276,7 +276,7 @@ async fn kubectl_explains_the_fields_in_sentences() {
             ("task", "One piece of work"),
             ("task.spec.retry", "How failed attempts are retried"),
             ("task.spec.retry.limit", "Default: 3"),
-            ("task.spec.timeoutSeconds", "Seconds that one attempt may run"),
+            ("task.spec.timeoutSeconds", "Seconds that the work of one attempt may take"),
             ("task.status.state", "final for this run"),
             ("tasktype.spec.failureRules", "first rule that matches decides"),
             ("taskqueue.spec.ceilings", "percentage of the capacity"),

@@ -3,6 +3,8 @@
 use std::time::Duration;
 
 use harness::{FakeNode, Namespace, Operator, SOON, eventually, task_type};
+use k8s_openapi::api::core::v1::Pod;
+use kube::ResourceExt;
 use kube::api::{DynamicObject, ObjectMeta};
 use serde_json::{Value, json};
 use task_manager::api::{Reason, Task, TaskStatus};
@@ -52,6 +54,11 @@ pub fn version(metadata: &ObjectMeta) -> String {
 
 pub fn object_version(object: &DynamicObject) -> String {
     version(&object.metadata)
+}
+
+/// Its deadline was lowered for a reason, or it is deleted.
+pub fn is_being_ended(pod: &Pod) -> bool {
+    pod.annotations().contains_key("taskmanager.dev/ended-for") || pod.metadata.deletion_timestamp.is_some()
 }
 
 /// Waits until this task's pod has been started so many times.

@@ -33,7 +33,7 @@ const TRACE_EXPECTED_WITHIN: Duration = Duration::from_secs(30);
 const NAME_FREE_WITHIN: Duration = Duration::from_secs(1);
 /// When to look again after room was made in a quota.
 const ROOM_WITHIN: Duration = Duration::from_secs(1);
-/// So the API server says that the pod of this name is another.
+/// The API server's words for a pod of this name that is another one.
 const ANOTHER_POD: &str = "metadata.uid: Invalid value";
 /// How much of a refusal is logged: the API server may put the whole pod into it.
 const LOGGED: usize = 300;

@@ -137,7 +137,7 @@ async fn events(task: &Task, uid: &str, context: &Context) -> Vec<PodEvent> {
     }
 }
 
-/// What its node says of itself by way of the cluster; `None` where we may not read nodes, or nobody says.
+/// Whether the node's Ready condition is True; `None` where nodes may not be read, or there is no answer.
 async fn node_answers(name: &str, context: &Context) -> Option<bool> {
     let nodes = Api::<Node>::all(context.client.clone());
     match context.calls.read(nodes.get_opt(name)).await {

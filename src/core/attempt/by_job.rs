@@ -104,7 +104,7 @@ impl<'a> ByJob<'a> {
             return due;
         }
         let (news, news_at) = if pod.has_begun() { running(pod) } else { self.starting(pod) };
-        // What was told of its end stays.
+        // A status that speaks of its end stays.
         let ends = pod.due_gone_at.is_some() || pod.work_ended() || !clocks::ends_by_its_timeout(pod);
         let news_at = news_at.filter(|_| !ends);
         let start = self.start_deadline(start_within).filter(|_| !pod.has_begun());
@@ -204,7 +204,8 @@ impl<'a> ByJob<'a> {
         overdue?.node.as_ref()
     }
 
-    /// What is stuck; and a pod that is to go as one whose work has not begun, for its status may hide that it has.
+    /// The uid of whatever is stuck; or of a pod that is to be deleted because its work has not begun, for its status may
+    /// hide that it has.
     fn asked_for_its_events(&self, intent: Intent) -> Option<&str> {
         let is_late = self.is_past(self.start_deadline(intent.start_within));
         let is_to_go =

@@ -50,7 +50,7 @@ impl ByJob<'_> {
         }
     }
 
-    /// What is to be done about a pod that nobody wants to end and that has not ended.
+    /// The next step for a pod that nobody wants to end and that has not ended, where one is due.
     pub(super) fn due(&self, pod: &PodFacts) -> Option<Stage> {
         if let Some(preempted) = self.preempted(pod) {
             return Some(preempted);

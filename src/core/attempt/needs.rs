@@ -36,7 +36,7 @@ pub struct Answered {
     pub node: bool,
 }
 
-/// What the life of the task means to do with the attempt.
+/// The plans of the task's life for the attempt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Intent {
     /// It is to be ended.

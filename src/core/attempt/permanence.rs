@@ -3,7 +3,7 @@
 
 use crate::Reason;
 
-/// So a registry says that there is no such image or no right to it, and the kubelet that it will not ask.
+/// A registry's words for an image that is not there or not allowed, and the kubelet's for one that it will not ask for.
 const OF_IMAGES: [&str; 12] = [
     "401 Unauthorized",
     "403 Forbidden",
@@ -18,7 +18,7 @@ const OF_IMAGES: [&str; 12] = [
     "invalid reference format",
     "not present with pull policy of Never",
 ];
-/// So a runtime says that it cannot start such a container at all, and the kubelet that it may not.
+/// A runtime's words for a container that it can never start, and the kubelet's for one that it must not.
 const OF_CONTAINERS: [&str; 3] = ["StartError", "ContainerCannotRun", "runAsNonRoot"];
 
 /// No other try helps.
@@ -31,7 +31,7 @@ pub fn is_permanent(reason: Reason, message: &str) -> bool {
     }
 }
 
-/// What a kubelet says of a pod that no kubelet would take; all else depends on the node, or on the moment.
+/// A kubelet's words for a pod that no kubelet would take; all others depend on the node, or on the moment.
 const OF_PODS: [&str; 4] = [
     "SysctlForbidden",
     "PodOSNotSupported",

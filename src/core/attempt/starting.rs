@@ -10,7 +10,7 @@ use super::{Live, Stage, clocks, ended};
 use crate::Reason;
 use crate::time::after;
 
-/// What waits in silence is looked into again after so long, and more seldom once that told why.
+/// The events of a pod that does not say why it waits are read again after this time, and less often once they told why.
 const LOOKED_INTO_AGAIN: SignedDuration = SignedDuration::from_secs(10);
 const ONCE_EXPLAINED: SignedDuration = SignedDuration::from_secs(30);
 
@@ -66,7 +66,7 @@ impl ByJob<'_> {
             && ended::ended(pod, self.job, self.now).is_none_or(says_who_deleted_it)
     }
 
-    /// What the status says of a start that takes too long.
+    /// The reason for a slow start that stands in the status.
     fn start_trouble_told(&self) -> Option<Why> {
         use Reason::{ContainerConfig, ImageUnavailable, StartTimeout, Unschedulable};
         let reason = self.status.reason;
@@ -74,7 +74,7 @@ impl ByJob<'_> {
         is_told.then(|| Why::new(reason, self.status.message.clone().unwrap_or_default()))
     }
 
-    /// What the status says that the start waits for, as a reason to give it up.
+    /// The message of a status `Starting`, as a reason to give the attempt up.
     fn start_told(&self) -> Option<Why> {
         let message = self.status.message.clone().filter(|_| self.status.reason == Reason::Starting)?;
         Some(Why::new(Reason::StartTimeout, message))
@@ -109,7 +109,7 @@ impl ByJob<'_> {
         (why, self.status.admitted_at.as_ref().map(|time| after(time.0, TOLD_AFTER)))
     }
 
-    /// What has not started waits for this, by the pod's own word or by its events.
+    /// Why the work has not started, by the pod's status or by its events.
     fn waits_for(&self, pod: &PodFacts) -> Why {
         if !pod.gates.is_empty() {
             return Why::new(Reason::PodGated, format!("scheduling gates hold it back: {}", pod.gates.join(", ")));

@@ -56,7 +56,7 @@ fn built_in(ended: &Ended) -> Verdict {
         | Reason::ImageUnavailable
         | Reason::ContainerConfig
         | Reason::StartTimeout => Verdict::Disrupted,
-        // Of a pod that was ended for these, and is wanted again.
+        // The pod was ended for one of these, and is wanted again.
         Reason::Cancelled | Reason::Superseded | Reason::DeadlineExceeded => Verdict::Disrupted,
         _ => Verdict::Failed,
     }

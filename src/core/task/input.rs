@@ -64,6 +64,8 @@ impl Input {
         }
         let admitted = admitted_at(self.task.status_or_default());
         let stuck = self.observed.stuck(&job_name(&self.task), admitted, now).filter(|stuck| stuck.uid() == of);
+        // A pod that is late may not have been stuck for long: its start deadline is short.
+        let stuck = stuck.or_else(|| self.observed.silent(of));
         self.observed.explained = stuck.and_then(|stuck| stuck.explained_by(events));
         self.answered.events = true;
     }

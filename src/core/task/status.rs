@@ -257,7 +257,7 @@ impl Look<'_> {
 
     fn retrying(&self, why: &Why, times: i32) -> TaskStatus {
         let pause = backoff::pause(&self.policy.retry, times, self.uid(), self.status.attempt);
-        // What a node refuses is refused within a second: however short the pauses are, it is not to become a storm.
+        // A node refuses a pod within a second: short pauses of the policy would make a storm of pods.
         let least = if why.reason == Reason::RejectedByNode { backoff::after_refusals(times) } else { pause };
         let pause = pause.max(least);
         let seconds = pause.as_secs_f64().round();

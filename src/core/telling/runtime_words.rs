@@ -1,7 +1,7 @@
-//! What kubelets and container runtimes say of a trouble, cut down to its cause. Cuts only words that are known to tell
-//! nobody anything; never says what a cause means.
+//! Cuts the words of kubelets and container runtimes about a trouble down to its cause. Cuts only words that are known to
+//! tell nobody anything; never says what a cause means.
 
-/// What stands before a cause. `…` stands for what changes: a quoted name, or a word.
+/// Words before a cause. `…` stands for a quoted name or a single word.
 const PREAMBLES: [&str; 19] = [
     "Error: ",
     "Failed to pull image \"…\": ",
@@ -23,7 +23,7 @@ const PREAMBLES: [&str; 19] = [
     "error during container init: ",
     "kubernetes.io/csi: mounter.SetUpAt failed to get CSI client: ",
 ];
-/// What may stand behind it.
+/// Words behind a cause.
 const EPILOGUE: &str = ": unknown";
 
 /// The cause in what was said.
@@ -67,7 +67,7 @@ fn of_a_volume(said: &str) -> Option<(&str, &str)> {
     (!what.contains(' ') && !rest.is_empty()).then_some((volume, rest))
 }
 
-/// Of a mount that failed, the first line of what the command said.
+/// The first line of the output of a mount that failed.
 fn mount_cause(said: &str) -> String {
     let output = said.split_once("Output: ").map_or(said, |(_, output)| output);
     let line = output.trim().lines().next().unwrap_or_default();
@@ -88,7 +88,7 @@ fn without_the_kubelets_paths(said: &str) -> String {
     said.split(' ').map(|word| short(word).unwrap_or_else(|| word.into())).collect::<Vec<_>>().join(" ")
 }
 
-/// Whoever reads this knows of which pod it is said.
+/// The text without the name of the pod, which the reader knows.
 fn without_the_pod(said: &str) -> String {
     match said.split_once(" (pod: \"") {
         Some((before, pod)) if pod.ends_with(')') => before.into(),

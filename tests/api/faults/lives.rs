@@ -80,7 +80,7 @@ impl Life {
         Self { timeout_seconds: Some(2), ..Self::new("timeout", outcomes, End::completed("1", &[failed, SUCCESS])) }
     }
 
-    /// What stands beside its work does not end.
+    /// The helper beside its work does not end.
     pub fn helped() -> Self {
         Self::new("helped", vec![Outcome::HelperStays(0)], End::completed("1", &[SUCCESS]))
     }

@@ -43,7 +43,7 @@ async fn a_running_task_is_cancelled_once_whatever_fails() {
 }
 
 #[tokio::test]
-async fn work_whose_time_is_over_is_ended_by_its_node_and_counted_once_whatever_fails() {
+async fn work_past_its_timeout_is_ended_and_counted_once_whatever_fails() {
     every_fault_in(Life::timeout(), is_of_the_task).await;
 }
 

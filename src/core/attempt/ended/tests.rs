@@ -405,7 +405,7 @@ fn a_pod_of_many_containers_has_less_room_for_each_result() {
 }
 
 #[test]
-fn a_pod_that_every_node_refuses_fails_for_good_and_any_other_is_tried_again_uncounted() {
+fn a_pod_that_every_node_refuses_fails_for_good_and_any_other_is_retried() {
     for (word, expected) in [
         ("SysctlForbidden", Verdict::FailedForGood),
         ("PodOSNotSupported", Verdict::FailedForGood),

@@ -1,4 +1,4 @@
-//! What matters of one container: of its status, and of its spec where that is needed to read it.
+//! Reads one container's status, and its spec where the status alone cannot be understood.
 
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{
@@ -11,7 +11,7 @@ use super::pod::Work;
 use crate::Reason;
 use crate::telling::runtime_words;
 
-/// Whom a start waits for.
+/// The container that a start waits for.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Awaited {
     pub container: String,
@@ -135,8 +135,8 @@ fn memory_limit(container: &str, spec: &PodSpec) -> Option<String> {
     own.and_then(limit).or_else(|| spec.resources.as_ref().and_then(limit))
 }
 
-/// Whom the work's start waits for: the first init container that has not done its part, else the work itself. A sidecar
-/// has done it when it is up.
+/// The container that the work's start waits for: the first init container that has not done its part, else the work itself.
+/// A sidecar has done it when it is up.
 pub(super) fn awaited(spec: &PodSpec, statuses: &[ContainerStatus], work: Option<&str>) -> Option<Awaited> {
     for container in spec.init_containers.iter().flatten() {
         let seen = statuses.iter().find(|status| status.name == container.name);

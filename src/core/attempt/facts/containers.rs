@@ -10,7 +10,7 @@ use super::container::{self, Awaited, Beside, FailedInit, OutOfMemory, is_sideca
 use super::pod::Work;
 use crate::launch::names;
 
-/// What a pod tells of its containers, and which of them is which.
+/// The container statuses of a pod, sorted by the part that each container plays.
 pub(super) struct Containers<'a> {
     spec: Option<&'a PodSpec>,
     pub(super) work_name: Option<&'a str>,

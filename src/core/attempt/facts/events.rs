@@ -22,7 +22,7 @@ pub struct PodEvent {
     pub is_warning: bool,
     pub reason: String,
     pub message: String,
-    /// Of which container it speaks.
+    /// The container that it speaks of.
     pub container: Option<String>,
     pub first_seen: Option<Timestamp>,
     pub last_seen: Option<Timestamp>,
@@ -41,6 +41,13 @@ impl Observed {
     }
 }
 
+impl Observed {
+    /// The pod of this uid, where it has not started without saying why, however short a while.
+    pub fn silent(&self, uid: &str) -> Option<Stuck<'_>> {
+        self.pods.iter().find(|pod| pod.uid == uid && pod.is_silent()).map(Stuck::PodNotStarted)
+    }
+}
+
 impl<'a> Stuck<'a> {
     /// The uid of the object whose events to ask for.
     pub fn uid(&self) -> &'a str {
@@ -50,7 +57,7 @@ impl<'a> Stuck<'a> {
         }
     }
 
-    /// What its events mean.
+    /// The meaning of its events.
     pub fn explained_by(&self, events: &[PodEvent]) -> Option<Why> {
         match self {
             Self::JobWithoutPod(_) => {
@@ -70,7 +77,7 @@ pub fn work_started(pod: &PodFacts, events: &[PodEvent]) -> Option<Timestamp> {
     started.first_seen.or(started.last_seen)
 }
 
-/// What the last of its events means that is about its start.
+/// The meaning of the last event that is about its start.
 fn pod_explained(pod: &PodFacts, events: &[PodEvent]) -> Option<Why> {
     if pod.node.is_none() {
         let last = events.iter().filter(|event| event.is_warning).max_by_key(|event| event.last_seen)?;
@@ -96,8 +103,8 @@ fn being_made(events: &[PodEvent]) -> Option<Why> {
     meaning(last.or_else(|| about.max_by_key(newest))?)
 }
 
-/// What the scheduler said is past once the pod has a node; that a pull secret is missing may do no harm; and probes are
-/// of containers that run.
+/// The scheduler's words are past once the pod has a node; a missing pull secret may do no harm; and probes are of
+/// containers that run.
 fn is_about_the_start(event: &PodEvent) -> bool {
     match event.reason.as_str() {
         "FailedScheduling" | "FailedToRetrieveImagePullSecret" | "Unhealthy" | "DNSConfigForming" => false,

@@ -12,7 +12,7 @@ use crate::Reason;
 use crate::launch::holds::Holds;
 use crate::launch::names;
 
-/// What a pod has for its end where its template does not say.
+/// The grace period of a pod whose template names none.
 const GRACE_SECONDS: i64 = 30;
 
 #[derive(Clone, Debug, PartialEq)]
@@ -59,7 +59,7 @@ pub struct PodFacts {
     pub disruption: Option<(String, String)>,
     /// Why the work has not started, by the pod's own word.
     pub waiting: Option<Why>,
-    /// Whom the work's start waits for; `None` once it has started.
+    /// The container that the work's start waits for; `None` once the work has started.
     pub awaited: Option<Awaited>,
     /// Why a container could not be started, which is its end: there is no such command, mostly.
     pub not_startable: Option<String>,
@@ -77,7 +77,7 @@ pub struct PodFacts {
     pub asked: PodAsked,
 }
 
-/// What is known of a pod beside its own word.
+/// Facts about a pod that come from elsewhere than the pod itself.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct PodAsked {
     /// Whether its node answers, where that was asked.

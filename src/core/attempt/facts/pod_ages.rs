@@ -21,7 +21,7 @@ pub struct PodSeen {
 }
 
 impl PodFacts {
-    /// What was seen of it by now, given what was seen before.
+    /// The first sights of a pod, given those of an earlier version.
     pub(super) fn seen_after(&self, before: &Self) -> PodSeen {
         let gates_just_went = !before.gates.is_empty() && self.gates.is_empty();
         PodSeen {

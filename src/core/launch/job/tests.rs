@@ -64,7 +64,7 @@ fn an_attempt_is_a_job_that_never_retries_by_itself() {
 }
 
 #[test]
-fn the_work_is_named_on_the_pod_and_kubectl_takes_it_unless_the_template_says_otherwise() {
+fn the_work_is_named_on_the_pod_and_for_kubectl_unless_the_template_does() {
     let annotations = |template: Value| {
         let job = job_of(TaskSpec::default(), template, TaskStatus::default(), &Settings::default());
         let job: Job = serde_json::from_value(job).expect("a Job");

@@ -54,7 +54,7 @@ enum Move {
     NodeRefuses {
         for_good: bool,
     },
-    /// What stands beside the work has ended.
+    /// The helpers beside the work end.
     HelpersEnd,
     /// The status tells what was hidden.
     StatusesCatchUp,
@@ -683,7 +683,7 @@ impl World {
         Ok(())
     }
 
-    /// What is said of an end is true, whatever the kubelet and we did around it.
+    /// The recorded end is true, whatever the kubelet and we did around it.
     fn check_judgement(&self, last: &TaskStatus, next: &TaskStatus) -> Checked {
         let Some(judged) = next.attempts.last().filter(|judged| last.attempts.last() != Some(judged)) else {
             return Ok(());
@@ -936,7 +936,7 @@ impl World {
         let uid = job.uid.clone();
         let pod = self.pods.iter().find(|pod| pod.facts.owner.as_ref() == Some(&uid));
         match pod.map(|pod| (pod.facts.uid.clone(), pod.facts.has_ended())) {
-            // Whoever is that fast has the pod of the same attempt made anew.
+            // A Job that is resumed while its pod still ends is left out here.
             Some(_) if !held => return,
             Some((pod, false)) => {
                 self.held_back.insert(uid.clone());
@@ -1158,7 +1158,7 @@ fn ended_by_deletion(pod: Pod, now: Timestamp) -> PodFacts {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 250, max_shrink_iters: 20_000, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: crate::cases(250), max_shrink_iters: 20_000, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn whatever_happens_the_rules_hold_and_no_task_is_stuck(

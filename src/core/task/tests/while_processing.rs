@@ -218,7 +218,7 @@ fn not_started(reason: Reason) -> Scene {
 }
 
 #[test]
-fn an_image_or_a_configuration_that_is_not_there_in_time_is_tried_again_uncounted() {
+fn a_missing_image_or_configuration_is_tried_again_uncounted() {
     for reason in [Reason::ImageUnavailable, Reason::ContainerConfig] {
         let scene = not_started(reason).write(123);
         assert_eq!((is(&scene), counts(&scene)), ((State::Queued, Reason::WaitingForRetry), (0, 1, 1)));
@@ -229,7 +229,7 @@ fn an_image_or_a_configuration_that_is_not_there_in_time_is_tried_again_uncounte
 }
 
 #[test]
-fn what_the_registry_refuses_fails_for_good_once_its_time_is_over_whoever_looks_then() {
+fn an_image_that_the_registry_refuses_fails_for_good_after_the_deadline() {
     let refused = |pod: PodFacts| PodFacts {
         waiting: Some(Why::new(Reason::ImageUnavailable, "container work: image R/a:1: 403 Forbidden")),
         ..waits(Reason::Starting)(pod)
@@ -277,7 +277,7 @@ fn what_hangs_before_the_work_is_named_and_given_up_and_never_told_as_running() 
 }
 
 #[test]
-fn another_part_of_a_long_start_is_told_anew_and_other_words_for_the_same_are_not() {
+fn another_part_of_a_long_start_is_told_and_other_words_for_it_are_not() {
     let mut scene = running(json!({})).pod_is(awaits("proxy", Awaiting::Up));
     let probe = |said: &str| Some(Why::new(Reason::Starting, said));
     scene.observed.explained = probe("Startup probe failed: 1");
@@ -324,7 +324,7 @@ fn work_that_an_event_says_has_begun_is_neither_given_up_nor_deleted() {
 }
 
 #[test]
-fn a_pod_behind_a_gate_is_waited_for_and_its_clock_begins_when_that_is_gone() {
+fn a_gated_pod_is_waited_for_and_its_clock_begins_when_the_gate_is_gone() {
     let gated = |pod: PodFacts| PodFacts {
         gates: vec!["example.com/quota".into()],
         node: None,
@@ -360,7 +360,7 @@ fn a_job_that_somebody_suspended_before_its_pod_is_waited_for() {
 }
 
 #[test]
-fn a_job_that_somebody_suspends_while_it_runs_was_preempted_and_goes_before_anything_follows() {
+fn a_job_suspended_while_it_runs_is_preempted_and_gone_before_the_next() {
     let scene = running(json!({})).write(10).job_is(|job| job.suspended = true);
     assert!(scene.rests(20), "its pod is not deleted yet");
     let scene = scene.pod_is(terminating(20)).write(20);
@@ -375,7 +375,7 @@ fn a_job_that_somebody_suspends_while_it_runs_was_preempted_and_goes_before_anyt
 }
 
 #[test]
-fn what_a_node_refuses_is_tried_again_after_longer_and_longer_pauses_however_short_the_types_are() {
+fn refusals_by_nodes_pause_longer_and_longer_whatever_the_policy_says() {
     let refused = |pod: PodFacts| PodFacts {
         phase: Phase::Failed,
         work: Work::NotStarted,
@@ -452,7 +452,7 @@ fn what_started_in_time_is_not_given_up() {
 }
 
 #[test]
-fn work_that_begins_as_it_is_given_up_is_judged_by_what_it_waited_for_unless_it_ended_by_itself() {
+fn work_that_begins_as_it_is_given_up_is_judged_by_its_own_end_or_as_given_up() {
     let scene = running(json!({})).pod_is(waits(Reason::ContainerConfig)).write(10);
     assert!(deletes_job(&scene, 120));
     let began = || {
@@ -525,7 +525,7 @@ fn a_result_that_its_pod_had_no_room_for_is_told_as_cut_off() {
 }
 
 #[test]
-fn the_nodes_clock_is_told_when_the_works_time_is_over_and_a_shorter_run_costs_no_write() {
+fn the_deadline_is_lowered_just_before_the_timeout_and_short_runs_cost_nothing() {
     let scene = running(json!({})).write(10);
     assert!(scene.rests(539));
     assert_eq!(ends_pod(&scene, 540), Some((Reason::Timeout, 601)));
@@ -553,7 +553,7 @@ fn the_pod_of_an_older_operator_is_ended_by_the_deadline_that_it_has() {
 }
 
 #[test]
-fn a_pod_that_is_there_a_minute_past_its_deadline_and_grace_is_deleted_by_us_and_timed_out() {
+fn a_pod_a_minute_past_its_deadline_and_grace_is_deleted_and_timed_out() {
     let scene = running(json!({})).write(10).pod_is(ended_for(Reason::Timeout, 601, 540));
     assert!(!deletes_job(&scene, 690) && deletes_job(&scene, 691));
     let scene = scene.job_is(|job| job.gone = true).pod_is(terminating(691));
@@ -622,7 +622,7 @@ fn what_its_deadline_ends_anyhow_keeps_the_reason_for_that() {
 }
 
 #[test]
-fn the_job_of_work_that_ended_well_goes_once_recorded_where_only_its_helpers_failed() {
+fn a_job_that_failed_only_by_its_helpers_goes_once_its_record_is_there() {
     let ended = |pod| PodFacts { phase: Phase::Failed, beside: vec![], ..pod };
     let scene = helped(0).pod_is(ended).write(14);
     assert!(scene.rests(14), "its Job has not said how it ended");
@@ -632,7 +632,7 @@ fn the_job_of_work_that_ended_well_goes_once_recorded_where_only_its_helpers_fai
 }
 
 #[test]
-fn a_pod_that_should_be_gone_is_waited_for_while_its_node_answers_and_that_is_told() {
+fn a_pod_that_should_be_gone_is_waited_for_while_its_node_answers() {
     let answers = |pod: PodFacts| {
         let asked = crate::attempt::facts::PodAsked { node_answers: Some(true), ..pod.asked };
         PodFacts { asked, ..pod }
@@ -1067,7 +1067,7 @@ fn no_status_and_no_child_makes_a_decision_panic() {
 }
 
 #[test]
-fn a_pod_that_its_deadline_ends_before_its_work_began_is_judged_by_what_it_waited_for() {
+fn a_deadline_before_the_work_began_is_judged_by_what_it_waited_for() {
     let overdue = |pod: PodFacts| PodFacts {
         phase: Phase::Failed,
         reason: Some("DeadlineExceeded".into()),

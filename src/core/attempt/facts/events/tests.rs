@@ -25,7 +25,7 @@ fn explained(events: &[PodEvent]) -> Option<(Reason, String)> {
     Stuck::PodNotStarted(&creating()).explained_by(events).map(|why| (why.reason, why.message))
 }
 
-/// Whose slot was given just before its Job was made.
+/// Its slot was given just before its Job was made.
 fn stuck<'a>(observed: &'a Observed, job: &str, now: &str) -> Option<Stuck<'a>> {
     observed.stuck(job, at("2026-03-01T10:00:00Z"), at(now))
 }
@@ -43,7 +43,7 @@ fn a_job_without_a_pod_is_stuck_after_ten_seconds() {
 }
 
 #[test]
-fn a_job_that_somebody_suspended_is_not_stuck_and_is_waited_for_anew_once_it_is_resumed() {
+fn a_suspended_job_is_not_stuck_and_its_pod_is_due_after_it_is_resumed() {
     let [first, resumed] = ["2026-03-01T10:00:00Z", "2026-03-01T10:05:00Z"].map(at);
     let held = JobFacts { suspended: true, ..job(json!({})) }.first_seen(first);
     let is_stuck = |job: &JobFacts, when: &str| {

@@ -26,7 +26,7 @@ fn a_running_pod_is_read() {
 }
 
 #[test]
-fn the_work_is_the_container_whose_name_we_wrote_down_wherever_others_put_theirs() {
+fn the_work_is_the_container_of_the_annotated_name_wherever_it_stands() {
     let proxy_first = |named: Option<&str>| {
         changed(|pod| {
             match named {
@@ -118,7 +118,7 @@ fn a_pod_that_no_node_has_taken_waits_for_one() {
 }
 
 #[test]
-fn why_the_container_waits_that_is_waited_for_is_read_and_no_other() {
+fn only_the_container_that_is_waited_for_says_why_it_waits() {
     for (word, expected) in [
         ("ErrImagePull", Some(Reason::ImageUnavailable)),
         ("ImagePullBackOff", Some(Reason::ImageUnavailable)),
@@ -147,7 +147,7 @@ fn why_the_container_waits_that_is_waited_for_is_read_and_no_other() {
 }
 
 #[test]
-fn out_of_memory_is_the_works_own_or_that_of_another_where_the_work_did_not_end_well() {
+fn out_of_memory_is_the_works_own_or_anothers_where_the_work_failed() {
     let killed = |work: Value, beside: Value| {
         let pod = changed(|pod| {
             pod["spec"]["containers"][1]["resources"] = json!({"limits": {"memory": "16Mi"}});
@@ -219,7 +219,7 @@ fn the_start_waits_for_the_first_init_container_that_has_not_done_its_part() {
 }
 
 #[test]
-fn the_init_container_that_failed_is_judged_and_not_the_sidecar_that_ended_because_of_it() {
+fn the_failed_init_container_is_judged_and_not_the_sidecar_beside_it() {
     let ended = |code, second: &str| {
         let mut state = terminated(code, "Error");
         state["terminated"]["finishedAt"] = json!(format!("2026-03-01T10:05:{second}Z"));
