@@ -104,7 +104,7 @@ async fn a_missing_volume_fails_a_start_after_its_deadline_and_is_named() {
             kind.template["spec"]["containers"][0]["volumeMounts"] = json!([{"name": "map", "mountPath": "/map"}]);
         });
         let volume = volume.await;
-        let message = fails_for_good(world, &volume, Reason::StartTimeout).await;
+        let message = fails_for_good(world, &volume, Reason::ContainerConfig).await;
         assert!(message.contains("missing-map"), "{message}");
     })
     .await;

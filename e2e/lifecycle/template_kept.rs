@@ -213,8 +213,8 @@ async fn a_field_that_the_api_server_drops_is_named_by_the_type() {
         type_with(world, "hostname", |kind| kind.template["spec"]["hostnameOverride"] = "worker".into()).await;
         type_with(world, "sidecar", |kind| before(kind, sidecar("proxy", "sleep 3600"))).await;
         is_refused(world, "rules", &["containers[1].restartPolicyRules"]).await;
-        is_refused(world, "signal", &["stopSignal"]).await;
-        is_refused(world, "image", &["image", "tools"]).await;
+        is_refused(world, "signal", &["containers[0].lifecycle"]).await;
+        is_refused(world, "image", &["volumes[0]"]).await;
         is_refused(world, "hostname", &["hostnameOverride"]).await;
         // A restart policy of an init container is no such field.
         is_ready(world, "sidecar").await;
