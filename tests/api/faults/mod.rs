@@ -80,8 +80,11 @@ fn is_of_the_task(point: &Point) -> bool {
 fn every_fault(point: &Point) -> Vec<Plan> {
     let cuts = [Fault::StopBefore, Fault::StopAfter, Fault::AnswerLost];
     let faults = match point.kind {
-        Kind::Read | Kind::LeaseRead => cuts.to_vec(),
-        Kind::Write | Kind::LeaseWrite => cuts.into_iter().chain(refusals(point)).collect(),
+        // A dry run is answered as a write is.
+        Kind::Read | Kind::LeaseRead if !point.label.ends_with("dry run") => cuts.to_vec(),
+        Kind::Read | Kind::LeaseRead | Kind::Write | Kind::LeaseWrite => {
+            cuts.into_iter().chain(refusals(point)).collect()
+        }
         Kind::Watch | Kind::Event => vec![],
     };
     faults.into_iter().map(|fault| Plan::At(point.clone(), fault)).collect()

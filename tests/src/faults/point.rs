@@ -63,6 +63,8 @@ impl Asked {
             (true, "leases") => Kind::LeaseRead,
             (true, _) => Kind::Read,
             (false, "leases") => Kind::LeaseWrite,
+            // It asks, and changes nothing.
+            (false, _) if query.contains("dryRun") => Kind::Read,
             (false, _) => Kind::Write,
         };
         let verb = match (is_watch, path.name) {
