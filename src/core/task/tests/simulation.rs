@@ -1054,6 +1054,10 @@ impl World {
             let facts = self.pods.remove(place).facts;
             self.gone_pods.push(gone_at(now, facts));
         } else {
+            // Of an end that the status had not told, in the second of the deletion, nobody can say whose it was.
+            if matches!(pod.work(), Work::Ended { at: Some(ended), .. } if *ended >= now) {
+                pod.own_end = None;
+            }
             pod.facts = terminating(self.now)(pod.facts.clone());
             debug_assert!(pod.facts.due_gone_at > Some(now));
         }
