@@ -184,7 +184,7 @@ impl<'a> ByJob<'a> {
         if let Some(pod) = self.pod.filter(|pod| pod.went_unseen() && !answered.pod) {
             return Needs::Pod { name: pod.name.clone(), uid: pod.uid.clone() };
         }
-        if let Some(node) = self.doubtful_node().filter(|_| !answered.node) {
+        if let Some(node) = others::doubtful_node(self.observed, self.now).filter(|_| !answered.node) {
             return Needs::Node(node.clone());
         }
         let seen = || self.observed.jobs.iter().filter(|job| job.name == self.name);
@@ -196,12 +196,6 @@ impl<'a> ByJob<'a> {
             Some(uid) if !answered.events => Needs::EventsOf(uid.into()),
             _ => Needs::Nothing,
         }
-    }
-
-    /// The node of a pod that should long be gone: does it answer?
-    fn doubtful_node(&self) -> Option<&String> {
-        let overdue = self.observed.pods.iter().find(|pod| !pod.has_ended() && ended::is_long_due(pod, self.now));
-        overdue?.node.as_ref()
     }
 
     /// The uid of whatever is stuck; or of a pod that is to be deleted because its work has not begun, for its status may

@@ -6,6 +6,7 @@ use jiff::Timestamp;
 use super::ending::{delete_pod, deletion};
 use super::facts::{JobFacts, Observed, PodFacts, Why};
 use super::id::next_attempt;
+use super::needs::{Answered, Needs};
 use super::{Deletion, Ending, ended};
 use crate::Reason;
 use crate::launch::names;
@@ -34,6 +35,21 @@ fn ending_of(task: &Task, observed: &Observed, job: Option<&JobFacts>, now: Time
     }
     let runs = |pod: &&PodFacts| ended::ended(pod, None, now).is_none();
     Some(delete_pod(Some(observed.pods.iter().find(runs)?), Reason::Superseded, now))
+}
+
+/// The node of a pod that should long be gone. Whether it answers tells whether the pod may still run.
+pub(super) fn doubtful_node(observed: &Observed, now: Timestamp) -> Option<&String> {
+    let overdue = observed.pods.iter().find(|pod| !pod.has_ended() && ended::is_long_due(pod, now));
+    overdue?.node.as_ref()
+}
+
+/// What must be asked before anything is decided about a task that holds no slot: nothing may be launched while a pod of
+/// it runs.
+pub fn needs_while_slotless(observed: &Observed, answered: Answered, now: Timestamp) -> Needs {
+    match doubtful_node(observed, now) {
+        Some(node) if !answered.node => Needs::Node(node.clone()),
+        _ => Needs::Nothing,
+    }
 }
 
 /// Some Job of a final task that is kept for its logs.

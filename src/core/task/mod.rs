@@ -39,8 +39,8 @@ const UNWATCHED_LOOKED_AT: SignedDuration = SignedDuration::from_secs(5);
 /// The next question to the API server that must be answered before `decide`.
 pub fn needs(input: &Input, now: Timestamp) -> Needs {
     let holds = input.task.status_or_default().state == State::Processing;
-    match Look::attempt(input, now).filter(|_| holds) {
-        Some(attempt) => {
+    match Look::attempt(input, now) {
+        Some(attempt) if holds => {
             let look = Look::new(input, now);
             let ends = stopping::Stop::wanted(&look).is_some();
             let intent = Intent { ends, start_within: look.policy.start_deadline_seconds };
@@ -48,6 +48,7 @@ pub fn needs(input: &Input, now: Timestamp) -> Needs {
                 !is_left_to_its_deletion(input) && running::gives_the_slot_back(&look, &attempt)
             })
         }
+        Some(_) => others::needs_while_slotless(&input.observed, input.answered, now),
         None => Needs::Nothing,
     }
 }
