@@ -221,6 +221,21 @@ impl Children {
             .chain(without_job.map(|pod| Child::new(ChildKind::Pod, &pod.namespace, &pod.name, &pod.uid)))
     }
 
+    /// All Jobs and pods that count as there, also those on their way out.
+    pub fn remaining(&self) -> impl Iterator<Item = Child> {
+        let jobs = self.jobs.values().filter(|job| !job.gone);
+        let pods = self.pods.values().filter(|pod| !pod.is_gone());
+        jobs.map(|job| Child::new(ChildKind::Job, &job.namespace, &job.name, &job.uid))
+            .chain(pods.map(|pod| Child::new(ChildKind::Pod, &pod.namespace, &pod.name, &pod.uid)))
+    }
+
+    /// The API server has no such Job or pod; false where none was known.
+    pub fn not_there(&mut self, child: &Child, now: Timestamp) -> bool {
+        let job = self.jobs.get_mut(&child.uid).map(|job| job.gone = true);
+        let pod = self.pods.get_mut(&child.uid).map(|pod| pod.gone_at = pod.gone_at.or(Some(now)));
+        job.or(pod).is_some()
+    }
+
     /// Forgets the facts of what is gone: they matter only while the task holds a slot.
     pub fn forget_gone(&mut self) {
         self.jobs.retain(|_, job| !job.gone);

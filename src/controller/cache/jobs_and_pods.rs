@@ -267,6 +267,24 @@ impl Cache {
         }
     }
 
+    /// Jobs and pods that count as there and whose task is not: each may hold a slot.
+    pub fn lingering(&self) -> HashSet<Child> {
+        let inner = self.lock();
+        let is_there = |uid: &Uid| inner.known.contains_key(uid) || inner.passed_over.contains_key(uid);
+        inner.children.iter().filter(|(uid, _)| !is_there(uid)).flat_map(|(_, children)| children.remaining()).collect()
+    }
+
+    /// The API server has no such Job or pod: it holds nothing.
+    pub fn child_not_there(&self, child: &Child) {
+        let mut inner = self.lock();
+        let now = Timestamp::now();
+        let of_task =
+            inner.children.iter_mut().find_map(|(uid, children)| children.not_there(child, now).then(|| uid.clone()));
+        if let Some(uid) = of_task {
+            self.after_child(&mut inner, &uid);
+        }
+    }
+
     /// Jobs and pods of ours that are there and whose task is not, as far as it was seen.
     pub fn orphans(&self) -> HashSet<Child> {
         let inner = self.lock();

@@ -521,3 +521,16 @@ fn an_admission_that_is_answered_after_its_task_has_ended_holds_no_slot() {
     cache.admission_written(&task("ends", "8", json!({"state": "Processing", "admitted": {"queue": "default"}})));
     assert_eq!(cache.depth().1, 0);
 }
+
+#[test]
+fn a_pod_that_was_found_after_its_end_was_shown_holds_its_slot_until_it_was_looked_for() {
+    let cache = cache();
+    cache.pod_gone(&held_by_a_pod());
+    cache.pod_found(&held_by_a_pod());
+    cache.task_seen(&task("waits", "7", json!({"state": "Queued"})));
+    assert_eq!(admitted(&cache), 0, "nobody shows its end again");
+    let lingering = cache.lingering();
+    assert_eq!(lingering.len(), 1);
+    lingering.iter().for_each(|child| cache.child_not_there(child));
+    assert_eq!((admitted(&cache), cache.lingering().len()), (1, 0));
+}

@@ -80,8 +80,8 @@ async fn ask(needs: &Needs, task: &Task, context: &Context) -> Result<Answer, Ca
         Needs::PodsOf(job) => pods_of(task, job, context).await.map(Answer::Pods),
         Needs::Job(name) => job(task, name, context).await.map(Answer::Job),
         Needs::Pod { name, uid } => pod(task, name, uid, context).await.map(Answer::Pod),
-        Needs::EventsOf(uid) => Ok(Answer::Events { of: uid.clone(), events: events(task, uid, context).await }),
-        Needs::Node(name) => Ok(Answer::Node { name: name.clone(), answers: node_answers(name, context).await }),
+        Needs::EventsOf(uid) => Ok(Answer::Events { of: uid.clone(), events: events(task, uid, context).await? }),
+        Needs::Node(name) => Ok(Answer::Node { name: name.clone(), answers: node_answers(name, context).await? }),
     }
 }
 
@@ -123,33 +123,37 @@ async fn pod(task: &Task, name: &str, uid: &str, context: &Context) -> Result<Op
     Ok(found.map(Box::new))
 }
 
-/// Where events cannot be read, the task goes on without an explanation.
-async fn events(task: &Task, uid: &str, context: &Context) -> Vec<PodEvent> {
+/// Where events may not be read, the task goes on without an explanation. An answer that did not come is asked for again:
+/// an event may tell that the work has begun.
+async fn events(task: &Task, uid: &str, context: &Context) -> Result<Vec<PodEvent>, CallError> {
     let namespace = task.namespace().unwrap_or_default();
     let events = Api::<Event>::namespaced(context.client.clone(), &namespace);
     let of_this = ListParams::default().fields(&format!("involvedObject.uid={uid}")).limit(EVENTS);
     match context.calls.read(events.list(&of_this)).await {
-        Ok(found) => found.items.into_iter().filter_map(event).collect(),
-        Err(error) => {
-            tracing::debug!(namespace, %error, "events could not be read");
-            vec![]
+        Ok(found) => Ok(found.items.into_iter().filter_map(event).collect()),
+        Err(error @ CallError::Refused(_)) => {
+            tracing::debug!(namespace, %error, "events may not be read");
+            Ok(vec![])
         }
+        Err(error) => Err(error),
     }
 }
 
-/// Whether the node's Ready condition is True; `None` where nodes may not be read, or there is no answer.
-async fn node_answers(name: &str, context: &Context) -> Option<bool> {
+/// Whether the node's Ready condition is True; `None` where nodes may not be read. An answer that did not come is asked for
+/// again: a pod counts as lost only where its node does not answer.
+async fn node_answers(name: &str, context: &Context) -> Result<Option<bool>, CallError> {
     let nodes = Api::<Node>::all(context.client.clone());
     match context.calls.read(nodes.get_opt(name)).await {
         Ok(Some(node)) => {
             let conditions = node.status.and_then(|status| status.conditions).unwrap_or_default();
-            Some(conditions.iter().any(|seen| seen.type_ == "Ready" && seen.status == "True"))
+            Ok(Some(conditions.iter().any(|seen| seen.type_ == "Ready" && seen.status == "True")))
         }
-        Ok(None) => Some(false),
-        Err(error) => {
-            tracing::debug!(node = name, %error, "the node could not be read");
-            None
+        Ok(None) => Ok(Some(false)),
+        Err(error @ CallError::Refused(_)) => {
+            tracing::debug!(node = name, %error, "nodes may not be read");
+            Ok(None)
         }
+        Err(error) => Err(error),
     }
 }
 

@@ -78,7 +78,8 @@ impl FinishedJobs {
         for spare in by_namespace.into_values() {
             let mut goes = room::beyond(most, spare, |(_, job)| job.finished_from());
             goes.truncate(IN_A_SWEEP);
-            self.remove_all(goes).await?;
+            // It is told, and tried again with the next sweep.
+            let _ = self.remove_all(goes).await;
         }
         Ok(())
     }
@@ -90,10 +91,18 @@ impl FinishedJobs {
     /// How many were removed.
     async fn remove_all(&self, goes: Vec<(Arc<Task>, JobFacts)>) -> Result<usize, CallError> {
         let mut removed = 0;
+        let mut trouble = None;
         for (task, job) in goes {
-            removed += usize::from(self.remove(&task, &job).await?);
+            match self.remove(&task, &job).await {
+                Ok(is_removed) => removed += usize::from(is_removed),
+                // One that stays keeps no other from going.
+                Err(error) => {
+                    tracing::warn!(namespace = job.namespace, name = job.name, %error, "a finished Job could not be removed");
+                    trouble = Some(error);
+                }
+            }
         }
-        Ok(removed)
+        trouble.filter(|_| removed == 0).map_or(Ok(removed), Err)
     }
 
     async fn remove(&self, task: &Task, job: &JobFacts) -> Result<bool, CallError> {

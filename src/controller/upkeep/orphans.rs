@@ -23,10 +23,21 @@ use crate::core::launch::names;
 
 /// An orphan that is seen twice, so far apart, is one that the garbage collector does not take.
 const BETWEEN_SWEEPS: Duration = Duration::from_secs(10);
+/// How many Jobs and pods of tasks that are gone are looked for in a sweep.
+const ASKED_FOR: usize = 50;
 
 pub async fn run(cache: Arc<Cache>, calls: Calls) {
     let mut seen_before = HashSet::new();
+    let mut lingered_before = HashSet::new();
     loop {
+        let lingering = cache.lingering();
+        for child in lingering.intersection(&lingered_before).take(ASKED_FOR) {
+            if let Err(error) = look_for(child, &cache, &calls.reads).await {
+                let Child { kind, namespace, name, .. } = child;
+                tracing::debug!(namespace, ?kind, name, %error, "failed to look for it; will try again");
+            }
+        }
+        lingered_before = lingering;
         let seen = cache.orphans();
         for orphan in seen.intersection(&seen_before) {
             if let Err(error) = sweep(orphan, &cache, &calls).await {
@@ -37,6 +48,20 @@ pub async fn run(cache: Arc<Cache>, calls: Calls) {
         seen_before = seen;
         tokio::time::sleep(BETWEEN_SWEEPS).await;
     }
+}
+
+/// An answer to our own request may come after the watch has shown the end of what it tells of, which then counts as there
+/// for good.
+async fn look_for(child: &Child, cache: &Cache, reads: &Reads) -> Result<(), CallError> {
+    let Child { kind, namespace, name, uid } = child;
+    let found = match kind {
+        ChildKind::Job => metadata::<Job>(namespace, name, reads).await?,
+        ChildKind::Pod => metadata::<Pod>(namespace, name, reads).await?,
+    };
+    if found.and_then(|found| found.uid).as_ref() != Some(uid) {
+        cache.child_not_there(child);
+    }
+    Ok(())
 }
 
 async fn sweep(orphan: &Child, cache: &Cache, calls: &Calls) -> Result<(), CallError> {

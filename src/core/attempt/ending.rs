@@ -62,7 +62,7 @@ impl ByJob<'_> {
             return Some(Stage::ToEnd(self.delete(pod.ended_for.unwrap_or(Reason::Timeout))));
         }
         if !self.ends_by_its_deadline(pod) {
-            return None;
+            return self.work_is_over(pod);
         }
         match clocks::lowered(pod).filter(|_| pod.ended_for.is_none() && self.is_past(clocks::to_be_lowered_at(pod))) {
             Some(seconds) => Some(Stage::ToEnd(Ending::EndPod(end_at(pod, seconds, Reason::Timeout)))),
