@@ -63,7 +63,11 @@ impl Operator {
         let flags: Vec<String> = flags.iter().map(ToString::to_string).collect();
         if !flags.iter().any(|flag| flag == "--archive") {
             // On a disk that has much else to do, making its tables may take longer than a call waits.
-            open_archive(&namespace.archive(), &archive::Options::default()).await.expect("an archive");
+            let url = namespace.archive();
+            eventually("the archive is there", SOON, async || {
+                open_archive(&url, &archive::Options::default()).await.ok()
+            })
+            .await;
         }
         let operator = Self::spawn(namespace.clone(), kubeconfig, flags, free_address());
         operator.is_ready().await;
