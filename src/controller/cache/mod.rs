@@ -139,7 +139,7 @@ impl Cache {
         self.tasks.state()
     }
 
-    /// What the watches have shown of `task` and beside it; `None` while they still show the past.
+    /// The input that the watches have shown for `task`; `None` while they still show the past.
     pub fn gather(&self, task: &Arc<Task>) -> Option<Input> {
         let inner = self.lock();
         let uid = uid_of(task);

@@ -180,7 +180,7 @@ async fn launch(task: &Task, context: &Context) -> Again {
     let Some(whole) = whole(task, context).await? else { return Ok(None) };
     let classes = context.priority_classes().await;
     if !holds::is_what_was_admitted(&whole, &kind, &context.settings) {
-        // What its type's dry run was answered changes how it is counted: it is decided anew.
+        // Another answer to its type's dry run changes how it is counted: it is decided anew.
         return Ok(Some(Duration::ZERO));
     }
     match job::job(&whole, whole.status_or_default(), &kind, &context.settings, &classes) {

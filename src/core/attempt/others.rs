@@ -43,8 +43,8 @@ pub(super) fn doubtful_node(observed: &Observed, now: Timestamp) -> Option<&Stri
     overdue?.node.as_ref()
 }
 
-/// What must be asked before anything is decided about a task that holds no slot: nothing may be launched while a pod of
-/// it runs.
+/// The question to ask before anything is decided about a task that holds no slot: nothing may be launched while a pod
+/// of it runs.
 pub fn needs_while_slotless(observed: &Observed, answered: Answered, now: Timestamp) -> Needs {
     match doubtful_node(observed, now) {
         Some(node) if !answered.node => Needs::Node(node.clone()),

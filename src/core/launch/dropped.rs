@@ -25,7 +25,7 @@ pub fn fields(sent: &Value, answered: &Value, path: &str) -> Vec<String> {
     }
 }
 
-/// What was dropped of an item of a list: nothing where one of the items that may be the same still has all.
+/// The fields that were dropped of an item of a list: nothing where one of the items that may be the same still has all.
 fn of_item(item: &Value, index: usize, answered: &[Value], path: &str) -> Vec<String> {
     let keys: Vec<_> =
         KEYS.iter().filter_map(|key| Some((key, item.get(key).filter(|value| !is_empty(value))?))).collect();

@@ -41,7 +41,7 @@ pub fn counted(task: &Task, task_type: &ParsedType, settings: &Settings) -> Resu
 /// Whether the present attempt would be launched with the resources that its status has admitted.
 pub fn is_what_was_admitted(task: &Task, task_type: &ParsedType, settings: &Settings) -> bool {
     let admitted = task.status.as_ref().and_then(|status| status.admitted.as_ref());
-    // What stands against the template is told by the launch.
+    // The launch tells of an error in the template.
     admitted.is_none_or(|admitted| {
         counted(task, task_type, settings).is_ok_and(|counted| to_quantities(&counted) == admitted.resources)
     })

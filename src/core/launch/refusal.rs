@@ -1,4 +1,4 @@
-//! Whose refusal a dry run was answered with: the template's own fault, a default of the namespace, or something else that
+//! Sorts the refusal of a dry run by its origin: the template's own fault, a default of the namespace, or something else that
 //! may be otherwise tomorrow.
 
 const BAD_REQUEST: u16 = 400;
