@@ -19,6 +19,7 @@ use crate::cluster::watch::{Scope, Watches};
 use crate::controller;
 use crate::controller::{DeletedTasks, Environment, Retention};
 use crate::core::Settings;
+use crate::errors::chain;
 use crate::live::Live;
 use crate::metrics::Metrics;
 use crate::rest;
@@ -33,7 +34,7 @@ const OWN_NAMESPACE: &str = "/var/run/secrets/kubernetes.io/serviceaccount/names
 
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    #[error("failed to find a cluster: {0}; set KUBECONFIG to a kubeconfig file, or run inside a cluster")]
+    #[error("failed to find a cluster: {}; set KUBECONFIG to a kubeconfig file, or run inside a cluster", chain(.0))]
     Config(#[from] kube::Error),
     #[error(transparent)]
     Listen(#[from] ListenError),

@@ -24,6 +24,7 @@ use kube::runtime::watcher::Event;
 use kube::{Client, Resource};
 use serde::de::DeserializeOwned;
 
+use crate::errors::chain;
 use crate::metrics::Metrics;
 use readable::{Readable, seen};
 
@@ -78,7 +79,7 @@ where
         Ok(Change::Resumed) => Shown::Resumed,
         Err(error) => {
             metrics.watch_failed(&K::kind(&()));
-            tracing::warn!(kind = %K::kind(&()), %error, "watch failed; tries again");
+            tracing::warn!(kind = %K::kind(&()), error = chain(&error), "watch failed; tries again");
             Shown::Broke
         }
     };

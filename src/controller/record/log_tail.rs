@@ -11,6 +11,7 @@ use tokio::time::timeout;
 use crate::archive::{LOG_BYTES, LOG_LINES};
 use crate::cluster::calls::Reads;
 use crate::core::attempt::facts::LogOf;
+use crate::errors::chain;
 
 /// No log is waited for longer.
 const DEADLINE: Duration = Duration::from_secs(2);
@@ -29,7 +30,7 @@ pub async fn of(namespace: &str, log_of: &LogOf, reads: &Reads) -> Option<String
     match timeout(DEADLINE, reading).await {
         Ok(Ok(log)) => Some(log).filter(|log| !log.is_empty()),
         Ok(Err(error)) => {
-            tracing::debug!(namespace, pod = log_of.pod, %error, "its log could not be read");
+            tracing::debug!(namespace, pod = log_of.pod, error = chain(&error), "its log could not be read");
             None
         }
         Err(_) => {

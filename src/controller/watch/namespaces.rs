@@ -14,6 +14,7 @@ use kube::{Api, Client, ResourceExt};
 
 use crate::cluster::watch::{Change, Scope, Selected, changes};
 use crate::controller::cache::Cache;
+use crate::errors::chain;
 
 /// Runs for ever.
 pub async fn run(client: Client, scope: Scope, cache: Arc<Cache>) {
@@ -28,7 +29,7 @@ pub async fn run(client: Client, scope: Scope, cache: Arc<Cache>) {
         match change {
             Ok(Change::Resumed) => {}
             Ok(Change::Event(event)) => take(event, &mut listed, &cache),
-            Err(error) => tracing::debug!(%error, "failed to watch the namespaces; tries again"),
+            Err(error) => tracing::debug!(error = chain(&error), "failed to watch the namespaces; tries again"),
         }
     }
 }
