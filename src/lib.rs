@@ -52,7 +52,7 @@ mod structure {
         ("cluster", &["api", "errors", "metrics"]),
         ("metrics", &["api", "core"]),
         ("controller", &["api", "archive", "cluster", "core", "errors", "live", "metrics"]),
-        ("follow", &["api"]),
+        ("follow", &["api", "errors"]),
         ("live", &["api", "core"]),
         ("rest", &["api", "archive", "bounded", "cluster", "core", "live", "metrics", "serving"]),
         ("serving", &["metrics"]),

@@ -5,26 +5,50 @@ use std::collections::{BTreeMap, BTreeSet};
 use jiff::Timestamp;
 use kube::runtime::watcher::Event;
 
-use super::view::{self, Stage};
+use super::{
+    counts::Counts,
+    text::clean,
+    view::{self, Stage},
+};
 use crate::api::Task;
+
+/// A task's namespace and name.
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Key {
+    pub namespace: String,
+    pub name: String,
+}
+
+impl Key {
+    fn of(task: &Task) -> Option<Self> {
+        let namespace = task.metadata.namespace.clone().unwrap_or_default();
+        Some(Self { namespace, name: task.metadata.name.clone()? })
+    }
+}
 
 /// The change that an event made, for a reader of the stream.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Change {
-    Moved { name: String, stage: Stage },
-    Deleted { name: String },
+    Moved { key: Key, stage: Stage },
+    Deleted { key: Key },
 }
 
 #[derive(Debug, Default)]
 pub struct Board {
-    tasks: BTreeMap<String, (Place, Task)>,
+    tasks: BTreeMap<Key, (Place, Task)>,
     /// A new list under way: it takes the place of `tasks` once it is whole.
-    incoming: Option<BTreeMap<String, Task>>,
+    incoming: Option<BTreeMap<Key, Task>>,
     listed: bool,
     /// Only these, if any are named.
     names: BTreeSet<String>,
     /// Those of `names` that have not been seen yet.
     awaited: BTreeSet<String>,
+    /// Tasks of several namespaces: their names alone do not tell them apart.
+    several_namespaces: bool,
+    /// The final states of tasks that are gone.
+    gone: Counts,
+    /// Tasks that went before they were final.
+    deleted: BTreeSet<Key>,
 }
 
 impl Board {
@@ -33,58 +57,71 @@ impl Board {
         Self { awaited: names.clone(), names, ..Self::default() }
     }
 
+    pub fn of_several_namespaces(self, several_namespaces: bool) -> Self {
+        Self { several_namespaces, ..self }
+    }
+
     pub fn apply(&mut self, event: Event<Task>) -> Vec<Change> {
         match event {
             Event::Init => self.incoming = Some(BTreeMap::new()),
             Event::InitApply(task) => {
-                if let Some((name, task)) = self.wanted(task) {
-                    self.incoming.get_or_insert_default().insert(name, task);
+                if let Some((key, task)) = self.wanted(task) {
+                    self.incoming.get_or_insert_default().insert(key, task);
                 }
             }
             Event::InitDone => return self.replace_all(),
             Event::Apply(task) => {
-                return self.wanted(task).and_then(|(name, task)| self.put(name, task)).into_iter().collect();
+                return self.wanted(task).and_then(|(key, task)| self.put(key, task)).into_iter().collect();
             }
             Event::Delete(task) => {
-                return self.wanted(task).and_then(|(name, _)| self.remove(name)).into_iter().collect();
+                return self.wanted(task).and_then(|(key, last)| self.remove(key, Some(&last))).into_iter().collect();
             }
         }
         Vec::new()
     }
 
-    fn wanted(&self, task: Task) -> Option<(String, Task)> {
-        let name = task.metadata.name.clone()?;
-        (self.names.is_empty() || self.names.contains(&name)).then_some((name, task))
+    fn wanted(&self, task: Task) -> Option<(Key, Task)> {
+        let key = Key::of(&task)?;
+        (self.names.is_empty() || self.names.contains(&key.name)).then_some((key, task))
     }
 
     fn replace_all(&mut self) -> Vec<Change> {
         self.listed = true;
         let incoming = self.incoming.take().unwrap_or_default();
-        let gone: Vec<String> = self.tasks.keys().filter(|name| !incoming.contains_key(*name)).cloned().collect();
-        let mut changes: Vec<Change> = gone.into_iter().filter_map(|name| self.remove(name)).collect();
-        let mut arrived: Vec<(String, Task)> = incoming.into_iter().collect();
+        let gone: Vec<Key> = self.tasks.keys().filter(|key| !incoming.contains_key(*key)).cloned().collect();
+        let mut changes: Vec<Change> = gone.into_iter().filter_map(|key| self.remove(key, None)).collect();
+        let mut arrived: Vec<(Key, Task)> = incoming.into_iter().collect();
         arrived.sort_by_cached_key(|(_, task)| place(task));
-        changes.extend(arrived.into_iter().filter_map(|(name, task)| self.put(name, task)));
+        changes.extend(arrived.into_iter().filter_map(|(key, task)| self.put(key, task)));
         changes
     }
 
-    fn put(&mut self, name: String, task: Task) -> Option<Change> {
-        self.awaited.remove(&name);
+    fn put(&mut self, key: Key, task: Task) -> Option<Change> {
+        self.awaited.remove(&key.name);
+        self.deleted.remove(&key);
         let stage = Stage::of(&task);
-        let (place, before) = match self.tasks.get(&name) {
+        let (place, before) = match self.tasks.get(&key) {
             Some((place, before)) => (place.clone(), Some(Stage::of(before))),
             None => (place(&task), None),
         };
-        self.tasks.insert(name.clone(), (place, task));
-        (before.as_ref() != Some(&stage)).then_some(Change::Moved { name, stage })
+        self.tasks.insert(key.clone(), (place, task));
+        (before.as_ref() != Some(&stage)).then_some(Change::Moved { key, stage })
     }
 
-    fn remove(&mut self, name: String) -> Option<Change> {
-        self.tasks.remove(&name).map(|_| Change::Deleted { name })
+    /// `last` is the task as it went, where that is known: its end may have been written just before.
+    fn remove(&mut self, key: Key, last: Option<&Task>) -> Option<Change> {
+        let (_, known) = self.tasks.remove(&key)?;
+        let state = Stage::of(last.unwrap_or(&known)).state;
+        if state.is_final() {
+            self.gone.add(state);
+        } else {
+            self.deleted.insert(key.clone());
+        }
+        Some(Change::Deleted { key })
     }
 
-    pub fn get(&self, name: &str) -> Option<&Task> {
-        self.tasks.get(name).map(|(_, task)| task)
+    pub fn get(&self, key: &Key) -> Option<&Task> {
+        self.tasks.get(key).map(|(_, task)| task)
     }
 
     /// In the order in which they arrived, which does not change while they live.
@@ -94,9 +131,34 @@ impl Board {
         tasks.into_iter().map(|(_, task)| task).collect()
     }
 
+    /// The name that tells a task apart: with its namespace, where there are several.
+    pub fn name_of(&self, key: &Key) -> String {
+        let name = if self.several_namespaces { format!("{}/{}", key.namespace, key.name) } else { key.name.clone() };
+        clean(&name)
+    }
+
+    pub fn name(&self, task: &Task) -> String {
+        self.name_of(&Key::of(task).unwrap_or_default())
+    }
+
+    pub fn has_several_namespaces(&self) -> bool {
+        self.several_namespaces
+    }
+
     /// Names that were asked for and have not appeared.
     pub fn awaited(&self) -> impl Iterator<Item = &str> {
         self.awaited.iter().map(String::as_str)
+    }
+
+    /// Tasks that went before they were final.
+    pub fn deleted(&self) -> impl Iterator<Item = &Key> {
+        self.deleted.iter()
+    }
+
+    /// Of all tasks that were seen, gone ones included.
+    pub fn counts(&self) -> Counts {
+        let present = Counts::of(self.tasks.values().map(|(_, task)| task));
+        present.and(Counts { deleted: self.deleted.len(), ..self.gone })
     }
 
     /// The first list is whole.
@@ -104,8 +166,9 @@ impl Board {
         self.listed
     }
 
+    /// Nothing was ever there to follow.
     pub fn is_empty(&self) -> bool {
-        self.tasks.is_empty() && self.awaited.is_empty()
+        self.counts().total() == 0 && self.awaited.is_empty()
     }
 
     /// Nothing more will happen by itself.
@@ -148,8 +211,12 @@ mod tests {
         board.apply(Event::InitDone)
     }
 
+    fn key(name: &str) -> Key {
+        Key { namespace: "docs".into(), name: name.into() }
+    }
+
     fn names(board: &Board) -> Vec<String> {
-        board.tasks().into_iter().map(view::name).collect()
+        board.tasks().into_iter().map(|task| board.name(task)).collect()
     }
 
     #[test]
@@ -165,9 +232,9 @@ mod tests {
     fn a_change_of_state_is_told_once() {
         let mut board = listed(&[], vec![task("a")]);
         let moved = board.apply(Event::Apply(task("a").processes_since(1)));
-        assert!(matches!(&moved[..], [Change::Moved { name, .. }] if name == "a"));
+        assert!(matches!(&moved[..], [Change::Moved { key, .. }] if key.name == "a"));
         assert_eq!(board.apply(Event::Apply(task("a").processes_since(1).saying("still"))), []);
-        assert_eq!(board.apply(Event::Delete(task("a"))), [Change::Deleted { name: "a".into() }]);
+        assert_eq!(board.apply(Event::Delete(task("a"))), [Change::Deleted { key: key("a") }]);
         assert_eq!(board.apply(Event::Delete(task("a"))), []);
     }
 
@@ -176,7 +243,7 @@ mod tests {
         let mut board = listed(&[], vec![task("a"), task("b")]);
         let changes = list(&mut board, vec![task("b").ended(State::Completed, 3), task("c")]);
         assert_eq!(changes.len(), 3);
-        assert_eq!(changes[0], Change::Deleted { name: "a".into() });
+        assert_eq!(changes[0], Change::Deleted { key: key("a") });
         assert_eq!(names(&board), ["b", "c"]);
     }
 
@@ -215,5 +282,28 @@ mod tests {
             vec![task("late").arrived_as("1000"), task("early").arrived_as("999"), task("first").arrived_as("42")],
         );
         assert_eq!(names(&board), ["first", "early", "late"]);
+    }
+
+    #[test]
+    fn a_task_that_is_gone_still_counts_as_it_ended() {
+        let mut board = listed(&[], vec![task("a"), task("b"), task("c").ended(State::Completed, 1)]);
+        board.apply(Event::Delete(task("a").ended(State::Failed, 2)));
+        board.apply(Event::Delete(task("b").processes_since(1)));
+        list(&mut board, vec![]);
+        let counts = board.counts();
+        assert_eq!((counts.failed, counts.deleted, counts.completed, counts.total()), (1, 1, 1, 3));
+        assert!(board.is_done() && !board.is_empty());
+        assert_eq!(board.deleted().collect::<Vec<_>>(), [&key("b")]);
+        board.apply(Event::Apply(task("b")));
+        assert_eq!((board.counts().deleted, board.counts().queued), (0, 1), "it was made again");
+    }
+
+    #[test]
+    fn tasks_of_one_name_in_two_namespaces_are_two() {
+        let mut elsewhere = task("a");
+        elsewhere.metadata.namespace = Some("search".into());
+        let mut board = Board::new(&["a".into()]).of_several_namespaces(true);
+        list(&mut board, vec![task("a").arrived_as("1"), elsewhere.arrived_as("2")]);
+        assert_eq!(names(&board), ["docs/a", "search/a"]);
     }
 }

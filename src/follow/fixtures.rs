@@ -56,6 +56,7 @@ pub trait Story: Sized {
         })
     }
 
+    /// The last attempt's own words.
     fn with_exit(self, code: i32, message: &str) -> Self {
         self.with(|status| {
             if let Some(attempt) = status.attempts.last_mut() {
@@ -65,13 +66,26 @@ pub trait Story: Sized {
         })
     }
 
-    fn processes_since(self, seconds: i64) -> Self {
+    /// It has a slot, and its work has not been seen to run.
+    fn admitted_since(self, seconds: i64) -> Self {
         self.with(|status| {
             status.state = State::Processing;
-            status.reason = Reason::Running;
+            status.reason = Reason::Admitted;
             status.attempt += 1;
             status.admitted_at = micro(seconds);
+            status.started_at = None;
         })
+    }
+
+    fn processes_since(self, seconds: i64) -> Self {
+        self.admitted_since(seconds).with(|status| {
+            status.reason = Reason::Running;
+            status.started_at = micro(seconds);
+        })
+    }
+
+    fn because(self, reason: Reason) -> Self {
+        self.with(|status| status.reason = reason)
     }
 
     fn waits_for_retry(self, until: i64) -> Self {

@@ -1,11 +1,14 @@
-//! `task-manager follow`: shows the tasks of a namespace live until all are final, then reports.
+//! `task-manager follow`: shows tasks live until all are final, then reports.
 //!
-//! It only looks: nothing here writes to the cluster. `board`, `view`, `spans`, `table`, `timeline`, `report` and
-//! `text` are pure; `source` watches, `terminal` draws, and this file ties them together.
+//! It only looks: nothing here writes to the cluster. `source` watches, `terminal` draws, this file ties the parts
+//! together, and all others are pure.
 
 mod board;
+mod counts;
 #[cfg(test)]
 mod fixtures;
+mod options;
+mod outcome;
 mod report;
 mod source;
 mod spans;
@@ -13,6 +16,7 @@ mod table;
 mod terminal;
 mod text;
 mod timeline;
+mod told;
 mod view;
 
 use std::{
@@ -27,9 +31,16 @@ use kube::{Client, runtime::watcher};
 use tokio::time::MissedTickBehavior;
 
 use board::{Board, Change};
+
+pub use options::FollowOptions;
+use options::Scope;
+pub use outcome::Outcome;
 use terminal::Screen;
 use text::{Line, Tone};
-pub use view::Counts;
+use told::{Told, told};
+use view::Stage;
+
+use crate::errors::innermost;
 
 /// The picture is drawn at most five times a second.
 const BETWEEN_PICTURES: Duration = Duration::from_millis(200);
@@ -38,70 +49,23 @@ const PATIENCE: Duration = Duration::from_secs(20);
 /// The time for which a connection problem is shown after it last occurred.
 const TROUBLE_SHOWN: Duration = Duration::from_secs(10);
 
-/// Shows tasks live until all of them are final, then reports.
-#[derive(clap::Args, Clone, Debug, Default)]
-pub struct FollowOptions {
-    /// The tasks to follow; one that does not exist yet is waited for. Default: all of the namespace.
-    #[arg(value_name = "NAME")]
-    pub names: Vec<String>,
-
-    /// The namespace of the tasks.
-    #[arg(short, long, default_value = "default")]
-    pub namespace: String,
-
-    /// Only tasks with these labels. Example: team=search,stage!=test.
-    #[arg(short = 'l', long, value_name = "SELECTOR")]
-    pub selector: Option<String>,
-
-    /// Go on when all tasks are final, until interrupted.
-    #[arg(short, long)]
-    pub watch: bool,
-
-    /// Give up after so many seconds and say what is not final (exit code 3). Default: never.
-    #[arg(long, value_name = "SECONDS")]
-    pub timeout_seconds: Option<u64>,
-}
-
-/// The end of following.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Outcome {
-    /// All tasks are final, failed ones included.
-    AllFinal(Counts),
-    /// There is no task to follow.
-    Nothing,
-    /// The time was over before all were final.
-    TimeOver(Counts),
-    /// The user ended it.
-    Interrupted,
-    /// Whoever read the output has stopped reading: "follow | head".
-    ReaderGone,
-}
-
-impl Outcome {
-    /// The exit code.
-    pub fn exit_code(&self) -> u8 {
-        match self {
-            Self::AllFinal(_) | Self::Nothing => 0,
-            Self::TimeOver(_) => 3,
-            Self::Interrupted => 130,
-            Self::ReaderGone => 141,
-        }
-    }
-}
-
+/// None of them has a source: the text tells the innermost cause, and only that helps a person.
 #[derive(Debug, thiserror::Error)]
 pub enum FollowError {
-    #[error("the API server knows no tasks: apply the CustomResourceDefinitions of crds/ first ({})", source::told(.source))]
-    NotInstalled { source: watcher::Error },
+    #[error("there is no namespace {0}")]
+    NoNamespace(String),
 
-    #[error("the API server refused to list the tasks of namespace {namespace}: {}", source::told(.source))]
-    Refused { namespace: String, source: watcher::Error },
+    #[error("the API server knows no tasks: apply the CustomResourceDefinitions of crds/ first ({})", innermost(.0))]
+    NotInstalled(watcher::Error),
 
-    #[error("the API server could not be reached for {} seconds: {}", PATIENCE.as_secs(), source::told(.source))]
-    Unreachable { source: watcher::Error },
+    #[error("the API server refused to list the tasks of {scope}: {}", innermost(.error))]
+    Refused { scope: Scope, error: watcher::Error },
 
-    #[error("the watch on the tasks of namespace {namespace} ended by itself")]
-    WatchEnded { namespace: String },
+    #[error("the API server could not be reached for {} seconds: {}", PATIENCE.as_secs(), innermost(.0))]
+    Unreachable(watcher::Error),
+
+    #[error("the watch on the tasks of {0} ended by itself")]
+    WatchEnded(Scope),
 
     #[error("failed to write to standard output: {0}")]
     Output(#[from] io::Error),
@@ -109,7 +73,8 @@ pub enum FollowError {
 
 /// Follows tasks as `options` say, and prints what happens on standard output.
 pub async fn follow(client: Client, options: &FollowOptions) -> Result<Outcome, FollowError> {
-    let mut follower = Follower::new(options);
+    let scope = options.scope(client.default_namespace());
+    let mut follower = Follower::new(options, scope);
     match follower.follow(client).await {
         Err(FollowError::Output(error)) if error.kind() == io::ErrorKind::BrokenPipe => Ok(Outcome::ReaderGone),
         ended => ended,
@@ -118,6 +83,7 @@ pub async fn follow(client: Client, options: &FollowOptions) -> Result<Outcome, 
 
 struct Follower<'a> {
     options: &'a FollowOptions,
+    scope: Scope,
     board: Board,
     screen: Screen,
     began: Instant,
@@ -128,10 +94,11 @@ struct Follower<'a> {
 }
 
 impl<'a> Follower<'a> {
-    fn new(options: &'a FollowOptions) -> Self {
+    fn new(options: &'a FollowOptions, scope: Scope) -> Self {
         Self {
             options,
-            board: Board::new(&options.names),
+            board: Board::new(&options.names).of_several_namespaces(scope == Scope::All),
+            scope,
             screen: Screen::stdout(),
             began: Instant::now(),
             trouble: None,
@@ -141,23 +108,30 @@ impl<'a> Follower<'a> {
     }
 
     async fn follow(&mut self, client: Client) -> Result<Outcome, FollowError> {
-        let outcome = self.watch(client).await?;
+        let mut time_over = pin!(after(self.options.timeout_seconds));
+        let mut interrupted = pin!(interruption());
+        let outcome = tokio::select! {
+            outcome = self.watch(client) => outcome?,
+            () = &mut time_over => Outcome::TimeOver,
+            () = &mut interrupted => Outcome::Interrupted,
+        };
         self.conclude(outcome)?;
         Ok(outcome)
     }
 
     async fn watch(&mut self, client: Client) -> Result<Outcome, FollowError> {
-        let mut events = pin!(source::watch(client, self.options));
-        let mut time_over = pin!(after(self.options.timeout_seconds));
-        let mut interrupted = pin!(interruption());
+        if let Scope::One(namespace) = &self.scope
+            && source::is_missing(client.clone(), namespace).await
+        {
+            return Err(FollowError::NoNamespace(namespace.clone()));
+        }
+        let mut events = pin!(source::watch(client, &self.scope, self.options));
         let mut pictures = tokio::time::interval(BETWEEN_PICTURES);
         pictures.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             tokio::select! {
                 event = events.next() => self.take(event)?,
                 _ = pictures.tick(), if self.screen.is_live() => self.draw_if_due()?,
-                () = &mut time_over => return Ok(Outcome::TimeOver(self.counts())),
-                () = &mut interrupted => return Ok(Outcome::Interrupted),
             }
             if let Some(outcome) = self.outcome() {
                 return Ok(outcome);
@@ -167,11 +141,7 @@ impl<'a> Follower<'a> {
 
     fn outcome(&self) -> Option<Outcome> {
         let over = self.board.is_done() && !self.options.watch;
-        over.then(|| if self.board.is_empty() { Outcome::Nothing } else { Outcome::AllFinal(self.counts()) })
-    }
-
-    fn counts(&self) -> Counts {
-        Counts::of(self.board.tasks())
+        over.then(|| if self.board.is_empty() { Outcome::Nothing } else { Outcome::AllFinal(self.board.counts()) })
     }
 
     fn take(&mut self, event: Option<watcher::Result<watcher::Event<crate::api::Task>>>) -> Result<(), FollowError> {
@@ -182,7 +152,7 @@ impl<'a> Follower<'a> {
                 if self.screen.is_live() { Ok(()) } else { self.log(&changes) }
             }
             Some(Err(error)) => self.bear(error),
-            None => Err(FollowError::WatchEnded { namespace: self.options.namespace.clone() }),
+            None => Err(FollowError::WatchEnded(self.scope.clone())),
         }
     }
 
@@ -190,15 +160,13 @@ impl<'a> Follower<'a> {
     fn bear(&mut self, error: watcher::Error) -> Result<(), FollowError> {
         if !self.board.is_listed() {
             match source::refusal(&error) {
-                Some(404) => return Err(FollowError::NotInstalled { source: error }),
-                Some(_) => {
-                    return Err(FollowError::Refused { namespace: self.options.namespace.clone(), source: error });
-                }
-                None if self.began.elapsed() > PATIENCE => return Err(FollowError::Unreachable { source: error }),
+                Some(404) => return Err(FollowError::NotInstalled(error)),
+                Some(_) => return Err(FollowError::Refused { scope: self.scope.clone(), error }),
+                None if self.began.elapsed() > PATIENCE => return Err(FollowError::Unreachable(error)),
                 None => {}
             }
         }
-        let trouble = format!("trying again: {}", source::told(&error));
+        let trouble = format!("trying again: {}", innermost(&error));
         // A stream of lines tells the same trouble once, however often it returns.
         if !self.screen.is_live() && self.present_trouble() != Some(&trouble) {
             self.screen.print(&[Line::of(Tone::Caution, text::clean(&trouble))])?;
@@ -215,8 +183,7 @@ impl<'a> Follower<'a> {
     /// One line per change, for a stream that is no terminal.
     fn log(&mut self, changes: &[Change]) -> Result<(), FollowError> {
         let now = Timestamp::now();
-        let columns = self.screen.size().columns;
-        let lines: Vec<Line> = changes.iter().map(|change| log_line(&self.board, change, now).cut(columns)).collect();
+        let lines: Vec<Line> = changes.iter().map(|change| log_line(&self.board, change, now)).collect();
         Ok(self.screen.print(&lines)?)
     }
 
@@ -242,17 +209,12 @@ impl<'a> Follower<'a> {
         if self.screen.is_live() && self.board.is_listed() && !self.board.is_empty() {
             self.draw()?;
         }
-        let said = match outcome {
-            Outcome::AllFinal(_) | Outcome::ReaderGone => None,
-            Outcome::Nothing => Some(format!("There is no task to follow in namespace {}.", self.options.namespace)),
-            Outcome::TimeOver(_) => Some("The time is over before all tasks are final.".into()),
-            Outcome::Interrupted => Some("Interrupted: following ends, the tasks go on by themselves.".into()),
-        };
         if self.board.is_listed() && !self.board.is_empty() {
             let columns = self.screen.size().columns;
-            let lines = report::report(&self.board, &self.options.namespace, Timestamp::now(), columns);
+            let lines = report::report(&self.board, &self.scope, Timestamp::now(), columns);
             self.screen.print(&lines)?;
         }
+        let said = outcome.told(&self.scope);
         let said: Vec<Line> = said.map(|said| Line::of(Tone::Caution, text::clean(&said))).into_iter().collect();
         Ok(self.screen.print(&said)?)
     }
@@ -263,12 +225,15 @@ fn log_line(board: &Board, change: &Change, now: Timestamp) -> Line {
     let at = now.to_zoned(TimeZone::system()).strftime("%H:%M:%S  ").to_string();
     let line = Line::of(Tone::Dim, at);
     match change {
-        Change::Deleted { name } => line.and(Tone::Caution, format!("{name}  deleted")),
-        Change::Moved { name, stage } => {
-            let detail = board.get(name).map(|task| view::detail(task, now)).filter(|detail| !detail.is_empty());
-            line.and(Tone::Plain, format!("{name}  "))
+        Change::Deleted { key } => line.and(Tone::Caution, format!("{}  deleted", board.name_of(key))),
+        Change::Moved { key, stage } => {
+            let unknown = || Told { reason: stage.reason, message: String::new() };
+            let Told { reason, message } = board.get(key).map_or_else(unknown, |task| told(task, now));
+            let stage = Stage { reason, ..stage.clone() };
+            let message = if message.is_empty() { message } else { format!(": {message}") };
+            line.and(Tone::Plain, format!("{}  ", board.name_of(key)))
                 .and(view::tone(stage.state, stage.reason), stage.told())
-                .and(Tone::Plain, detail.map(|detail| format!(": {detail}")).unwrap_or_default())
+                .and(Tone::Plain, message)
         }
     }
 }

@@ -1,14 +1,19 @@
-//! The last words: every result, why each failed task failed, and a picture of the run. Pure.
+//! The last words: why each failed task failed, what is left, every result, and a picture of the run. Pure.
 
 use jiff::Timestamp;
 
 use super::{
     board::Board,
+    options::Scope,
     text::{self, Line, Tone, clean},
     timeline::timeline,
-    view::{self, Counts, Stage},
+    told::{self, Told},
+    view::{self, Stage},
 };
 use crate::api::{AttemptRecord, State, Task};
+
+/// A task and the name that it is shown by.
+type Named<'a> = (String, &'a Task);
 
 /// A report stays readable: of each kind so many tasks at most.
 const MOST: usize = 50;
@@ -17,21 +22,17 @@ const WIDEST_NAME: usize = 28;
 /// Below this many columns a text stands under its name instead of beside it.
 const NARROW: usize = 70;
 
-pub fn report(board: &Board, namespace: &str, now: Timestamp, columns: usize) -> Vec<Line> {
-    let tasks = board.tasks();
-    let mut lines = vec![Line::default(), summary(&tasks, namespace)];
-    let of =
-        |state: State| tasks.iter().copied().filter(move |task| Stage::of(task).state == state).collect::<Vec<_>>();
-    lines.extend(section("Results", &of(State::Completed), |task| completed(task, columns)));
+pub fn report(board: &Board, scope: &Scope, now: Timestamp, columns: usize) -> Vec<Line> {
+    let tasks: Vec<Named> = board.tasks().into_iter().map(|task| (board.name(task), task)).collect();
+    let mut lines = vec![Line::default(), summary(board, scope)];
+    let of = |state: State| tasks.iter().filter(move |(_, task)| Stage::of(task).state == state).collect::<Vec<_>>();
+    let open: Vec<&Named> = tasks.iter().filter(|(_, task)| !view::is_final(task)).collect();
     lines.extend(section("Failures", &of(State::Failed), |task| failed(task, columns)));
-    lines.extend(section("Cancelled", &of(State::Cancelled), |task| ended_otherwise(task, columns)));
-    let open: Vec<&Task> = tasks.iter().copied().filter(|task| !view::is_final(task)).collect();
-    lines.extend(section("Not final", &open, |task| unfinished(task, now)));
-    let absent = board.awaited().map(|name| Line::of(Tone::Caution, format!("  {}", clean(name)))).collect::<Vec<_>>();
-    if !absent.is_empty() {
-        lines.extend([Line::default(), Line::of(Tone::Strong, "Never appeared")]);
-        lines.extend(absent);
-    }
+    lines.extend(section("Not final", &open, |task| unfinished(task, now, columns)));
+    lines.extend(names("Never appeared", board.awaited().map(clean)));
+    lines.extend(names("Deleted before the end", board.deleted().map(|key| board.name_of(key))));
+    lines.extend(section("Cancelled", &of(State::Cancelled), |task| cancelled(task, columns)));
+    lines.extend(section("Results", &of(State::Completed), |task| completed(task, columns)));
 
     let picture = timeline(&tasks[..tasks.len().min(MOST)], now, columns);
     if !picture.is_empty() {
@@ -41,33 +42,44 @@ pub fn report(board: &Board, namespace: &str, now: Timestamp, columns: usize) ->
     lines.into_iter().map(|line| line.cut(columns)).collect()
 }
 
-/// "14 tasks in docs: 9 completed, 5 failed"
-fn summary(tasks: &[&Task], namespace: &str) -> Line {
-    let counts = Counts::of(tasks.iter().copied());
+/// "14 tasks in namespace docs: 9 completed, 5 failed"
+fn summary(board: &Board, scope: &Scope) -> Line {
+    let counts = board.counts();
     let noun = if counts.total() == 1 { "task" } else { "tasks" };
-    let mut line = Line::of(Tone::Strong, format!("{} {noun} in {}", counts.total(), clean(namespace)));
+    let mut line = Line::of(Tone::Strong, format!("{} {noun} in {}", counts.total(), clean(&scope.to_string())));
     for (at, (tone, text)) in counts.named().enumerate() {
         line = line.and(Tone::Plain, if at == 0 { ": " } else { ", " }).and(tone, text);
     }
     line
 }
 
-fn section(title: &str, tasks: &[&Task], describe: impl Fn(&Task) -> Vec<Line>) -> Vec<Line> {
+fn names(title: &str, names: impl Iterator<Item = String>) -> Vec<Line> {
+    let mut lines: Vec<Line> = names.map(|name| Line::of(Tone::Caution, format!("  {name}"))).collect();
+    let left = lines.len().saturating_sub(MOST);
+    lines.truncate(MOST);
+    lines.extend(and_more(left));
+    if lines.is_empty() { lines } else { [vec![Line::default(), Line::of(Tone::Strong, title)], lines].concat() }
+}
+
+fn and_more(left: usize) -> Option<Line> {
+    (left > 0).then(|| Line::of(Tone::Dim, format!("  … and {left} more")))
+}
+
+fn section(title: &str, tasks: &[&Named], describe: impl Fn(&Named) -> Vec<Line>) -> Vec<Line> {
     if tasks.is_empty() {
         return Vec::new();
     }
     let mut lines = vec![Line::default(), Line::of(Tone::Strong, title)];
     lines.extend(tasks.iter().take(MOST).flat_map(|task| describe(task)));
-    let left = tasks.len().saturating_sub(MOST);
-    lines.extend((left > 0).then(|| Line::of(Tone::Dim, format!("  … and {left} more"))));
+    lines.extend(and_more(tasks.len().saturating_sub(MOST)));
     lines
 }
 
-fn completed(task: &Task, columns: usize) -> Vec<Line> {
+fn completed((name, task): &Named, columns: usize) -> Vec<Line> {
     let status = task.status.clone().unwrap_or_default();
-    let told = view::result(&status).or_else(|| status.message.as_deref().map(clean)).unwrap_or_default();
+    let told = told::result(&status).or_else(|| status.message.as_deref().map(clean)).unwrap_or_default();
     let after = if status.attempt > 1 { format!("after attempt {}: ", status.attempt) } else { String::new() };
-    hanging(&view::name(task), &format!("{after}{told}"), Tone::Good, columns)
+    hanging(name, &format!("{after}{told}"), Tone::Good, columns)
 }
 
 /// The name, and beside it a text of a few lines; below it where the terminal is narrow.
@@ -75,17 +87,17 @@ fn hanging(name: &str, told: &str, tone: Tone, columns: usize) -> Vec<Line> {
     let beside = columns >= NARROW;
     let indent = if beside { 2 + WIDEST_NAME + 2 } else { 4 };
     let mut pieces = text::wrap(told, columns.saturating_sub(indent), RESULT_LINES).into_iter();
-    let first = Line::of(tone, format!("  {}  ", text::pad(name, WIDEST_NAME)));
+    let first = Line::of(tone, format!("  {}  ", text::pad_name(name, WIDEST_NAME)));
     let first = if beside { first.and(Tone::Plain, pieces.next().unwrap_or_default()) } else { first };
     let rest = pieces.map(|piece| Line::of(Tone::Plain, " ".repeat(indent)).and(Tone::Plain, piece));
     std::iter::once(first).chain(rest).collect()
 }
 
-fn failed(task: &Task, columns: usize) -> Vec<Line> {
+fn failed((name, task): &Named, columns: usize) -> Vec<Line> {
     let status = task.status.clone().unwrap_or_default();
     let message = clean(status.message.as_deref().unwrap_or_default());
     let why = if message.is_empty() { status.reason.to_string() } else { format!("{}: {message}", status.reason) };
-    let mut lines = hanging(&view::name(task), &why, Tone::Bad, columns);
+    let mut lines = hanging(name, &why, Tone::Bad, columns);
     lines.extend(status.attempts.iter().map(|attempt| attempt_line(attempt, &message)));
     lines
 }
@@ -105,16 +117,16 @@ fn attempt_line(attempt: &AttemptRecord, told_already: &str) -> Line {
         .and(Tone::Dim, message)
 }
 
-fn ended_otherwise(task: &Task, columns: usize) -> Vec<Line> {
+fn cancelled((name, task): &Named, columns: usize) -> Vec<Line> {
     let message = task.status.as_ref().and_then(|status| status.message.as_deref()).map(clean);
-    hanging(&view::name(task), &message.unwrap_or_default(), Tone::Caution, columns)
+    hanging(name, &message.unwrap_or_default(), Tone::Caution, columns)
 }
 
-fn unfinished(task: &Task, now: Timestamp) -> Vec<Line> {
-    let detail = view::detail(task, now);
-    let detail = if detail.is_empty() { detail } else { format!(": {detail}") };
-    let name = format!("  {}  ", text::pad(&view::name(task), WIDEST_NAME));
-    vec![Line::of(Tone::Caution, name).and(Tone::Plain, Stage::of(task).told()).and(Tone::Dim, detail)]
+fn unfinished((name, task): &Named, now: Timestamp, columns: usize) -> Vec<Line> {
+    let Told { reason, message } = told::told(task, now);
+    let stage = Stage { reason, ..Stage::of(task) }.told();
+    let told = if message.is_empty() { stage } else { format!("{stage}: {message}") };
+    hanging(name, &told, Tone::Caution, columns)
 }
 
 #[cfg(test)]
@@ -135,7 +147,7 @@ mod tests {
             board.apply(Event::InitApply(task));
         }
         board.apply(Event::InitDone);
-        report(&board, "docs", at(20), columns).iter().map(Line::plain).collect()
+        report(&board, &Scope::One("docs".into()), at(20), columns).iter().map(Line::plain).collect()
     }
 
     #[test]
@@ -165,21 +177,21 @@ mod tests {
         );
         let expected = [
             "",
-            "4 tasks in docs: 1 queued, 1 completed, 1 failed, 1 cancelled",
-            "",
-            "Results",
-            "  counts                        after attempt 2: {\"words\":7}",
+            "4 tasks in namespace docs: 1 queued, 1 completed, 1 failed, 1 cancelled",
             "",
             "Failures",
             "  dies                          ExitCode: killed",
             "    attempt 1  ExitCode, exit code 1, ran 3s: it ended with exit code 1",
             "    attempt 2  ExitCode, exit code 137, ran 1s",
             "",
+            "Not final",
+            "  waits                         Queued (WaitingForRetry): again in 10s: exit code 1",
+            "",
             "Cancelled",
             "  gone                          spec.cancel ended it.",
             "",
-            "Not final",
-            "  waits                         Queued (WaitingForRetry): again in 10s: exit code 1",
+            "Results",
+            "  counts                        after attempt 2: {\"words\":7}",
         ];
         assert_eq!(lines[..expected.len()], expected);
         assert!(lines.iter().any(|line| line.starts_with("Timeline")), "{lines:?}");
@@ -202,6 +214,20 @@ mod tests {
     #[test]
     fn a_task_that_never_appeared_is_named() {
         assert!(told(&["lost"], [], 80).ends_with(&["Never appeared".to_owned(), "  lost".to_owned()]));
+    }
+
+    #[test]
+    fn a_task_that_was_deleted_before_its_end_is_named() {
+        let mut board = Board::new(&[]);
+        board.apply(Event::Init);
+        board.apply(Event::InitApply(task("gone")));
+        board.apply(Event::InitDone);
+        board.apply(Event::Delete(task("gone")));
+        let lines: Vec<String> = report(&board, &Scope::All, at(20), 80).iter().map(Line::plain).collect();
+        assert_eq!(
+            lines,
+            ["", "1 task in all namespaces: 1 deleted before the end", "", "Deleted before the end", "  gone"]
+        );
     }
 
     #[test]

@@ -1,6 +1,9 @@
-//! Watches the tasks of one namespace, and drops at once what is not shown.
+//! Watches the tasks to follow, and drops at once what is not shown.
+
+use std::time::Duration;
 
 use futures::Stream;
+use k8s_openapi::api::core::v1::Namespace;
 use kube::{
     Api, Client, ResourceExt,
     runtime::{
@@ -9,12 +12,22 @@ use kube::{
     },
 };
 
-use super::FollowOptions;
+use super::options::{FollowOptions, Scope};
 use crate::api::Task;
 
+/// The time for which is waited to know whether the namespace exists.
+const NAMESPACE_ASKED_FOR: Duration = Duration::from_secs(5);
+
 /// Never ends by itself; an error is followed by another try, after a pause that grows.
-pub fn watch(client: Client, options: &FollowOptions) -> impl Stream<Item = watcher::Result<Event<Task>>> + use<> {
-    let tasks: Api<Task> = Api::namespaced(client, &options.namespace);
+pub fn watch(
+    client: Client,
+    scope: &Scope,
+    options: &FollowOptions,
+) -> impl Stream<Item = watcher::Result<Event<Task>>> + use<> {
+    let tasks: Api<Task> = match scope {
+        Scope::One(namespace) => Api::namespaced(client, namespace),
+        Scope::All => Api::all(client),
+    };
     watcher(tasks, config(options)).default_backoff().modify(slim)
 }
 
@@ -33,6 +46,13 @@ fn slim(task: &mut Task) {
     task.annotations_mut().clear();
 }
 
+/// The namespace is known not to exist. Who may not read it, or gets no answer, knows nothing.
+pub async fn is_missing(client: Client, namespace: &str) -> bool {
+    let namespaces = Api::<Namespace>::all(client);
+    let asked = tokio::time::timeout(NAMESPACE_ASKED_FOR, namespaces.get_metadata_opt(namespace)).await;
+    matches!(asked, Ok(Ok(None)))
+}
+
 /// The code of a list that the API server refused and will refuse again.
 pub fn refusal(error: &watcher::Error) -> Option<u16> {
     match error {
@@ -40,19 +60,5 @@ pub fn refusal(error: &watcher::Error) -> Option<u16> {
             Some(status.code)
         }
         _ => None,
-    }
-}
-
-/// The error for a person: the API server's own sentence, else the innermost cause.
-pub fn told(error: &watcher::Error) -> String {
-    let mut cause: &dyn std::error::Error = error;
-    loop {
-        if let Some(kube::Error::Api(status)) = cause.downcast_ref::<kube::Error>() {
-            return status.message.clone();
-        }
-        match cause.source() {
-            Some(inner) => cause = inner,
-            None => return cause.to_string(),
-        }
     }
 }

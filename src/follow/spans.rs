@@ -2,7 +2,7 @@
 
 use jiff::{SignedDuration, Timestamp};
 
-use crate::api::{AttemptOutcome, Reason, State, Task, TaskStatus};
+use crate::api::{AttemptOutcome, State, Task, TaskStatus};
 
 /// The start and end of a run of a task.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -19,6 +19,8 @@ pub struct Spans {
     pub from: Timestamp,
     pub to: Timestamp,
     pub runs: Vec<Run>,
+    /// It has a slot, and its work has not started as far as is known.
+    starting: SignedDuration,
 }
 
 impl Spans {
@@ -30,14 +32,15 @@ impl Spans {
         let finished = status.finished_at.as_ref().map(|time| time.0).filter(|_| status.state.is_final());
         let to = finished.unwrap_or(now).max(from);
 
-        let mut spans = Self { from, to, runs: Vec::new() };
+        let mut spans = Self { from, to, runs: Vec::new(), starting: SignedDuration::ZERO };
         for attempt in &status.attempts {
             if let (Some(started), Some(finished)) = (&attempt.started_at, &attempt.finished_at) {
                 spans.push(started.0, finished.0, Some(attempt.outcome));
             }
         }
-        if let Some(started) = running_since(status) {
-            spans.push(started, to, None);
+        match running_since(status) {
+            Some(started) => spans.push(started, to, None),
+            None => spans.starting = starting_for(status, to),
         }
         if ended_with_its_last_run(status) {
             spans.to = spans.runs.last().map_or(to, |run| run.to);
@@ -57,8 +60,10 @@ impl Spans {
         self.runs.iter().map(|run| run.to.duration_since(run.from)).fold(SignedDuration::ZERO, |sum, one| sum + one)
     }
 
+    /// While it starts the clock stands still: a start is told only ten seconds later, and time that was counted as
+    /// waiting would be taken back.
     pub fn waited(&self) -> SignedDuration {
-        self.to.duration_since(self.from) - self.ran()
+        (self.to.duration_since(self.from) - self.ran() - self.starting).max(SignedDuration::ZERO)
     }
 }
 
@@ -68,23 +73,38 @@ fn ended_with_its_last_run(status: &TaskStatus) -> bool {
     status.state == State::Completed || status.state == State::Failed && last == Some(status.reason)
 }
 
-/// Short runs are told by the final status only: until then admission is the best guess.
+/// The work's own time alone: pulling an image or mounting a volume is no running.
 fn running_since(status: &TaskStatus) -> Option<Timestamp> {
-    if status.state != State::Processing || status.reason == Reason::Starting {
-        return None;
-    }
-    status.started_at.as_ref().or(status.admitted_at.as_ref()).map(|time| time.0)
+    let started = status.started_at.as_ref().filter(|_| status.state == State::Processing)?;
+    Some(started.0)
+}
+
+fn starting_for(status: &TaskStatus, now: Timestamp) -> SignedDuration {
+    let admitted = status.admitted_at.as_ref().filter(|_| status.state == State::Processing);
+    admitted.map_or(SignedDuration::ZERO, |admitted| now.duration_since(admitted.0).max(SignedDuration::ZERO))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::api::Reason;
     use crate::follow::fixtures::{Story, at, task};
 
     #[test]
     fn a_task_that_waits_has_waited_since_it_was_queued() {
         let spans = Spans::of(&task("a").was_queued(10), at(25));
         assert_eq!((spans.waited().as_secs(), spans.ran().as_secs()), (15, 0));
+    }
+
+    #[test]
+    fn a_start_that_takes_long_is_no_running_and_waiting_never_counts_down() {
+        let spans = Spans::of(&task("a").was_queued(0).admitted_since(5), at(20));
+        assert_eq!((spans.waited().as_secs(), spans.ran().as_secs()), (5, 0));
+        let pulled = task("a").was_queued(0).processes_since(12).with(|status| {
+            status.admitted_at = task("b").processes_since(5).status.and_then(|status| status.admitted_at);
+        });
+        let spans = Spans::of(&pulled, at(20));
+        assert_eq!((spans.waited().as_secs(), spans.ran().as_secs()), (12, 8));
     }
 
     #[test]

@@ -82,10 +82,32 @@ pub fn cut(text: &str, columns: usize) -> Cow<'_, str> {
     console::truncate_str(text, columns, "…")
 }
 
+/// At most so many columns of a name: what is cut out of its middle leaves "…", for names that belong together differ
+/// at their ends.
+pub fn cut_name(name: &str, columns: usize) -> Cow<'_, str> {
+    if width(name) <= columns || columns < 5 {
+        return cut(name, columns);
+    }
+    let tail_columns = (columns - 1) / 3;
+    let mut used = 0;
+    let tail = name.char_indices().rev().map_while(|(at, letter)| {
+        used += width(letter.encode_utf8(&mut [0; 4]));
+        (used <= tail_columns).then_some(at)
+    });
+    let tail = &name[tail.last().unwrap_or(name.len())..];
+    let head = cut(name, columns - width(tail));
+    Cow::Owned(format!("{head}{tail}"))
+}
+
 /// Filled with blanks up to so many columns, and cut where it is longer.
 pub fn pad(text: &str, columns: usize) -> String {
     let text = cut(text, columns);
     format!("{text}{}", " ".repeat(columns - width(&text).min(columns)))
+}
+
+/// As `pad`, for names.
+pub fn pad_name(name: &str, columns: usize) -> String {
+    pad(&cut_name(name, columns), columns)
 }
 
 /// As `pad`, with the text at the right.
@@ -166,6 +188,19 @@ mod tests {
         assert_eq!(pad("日本", 6), "日本  ");
         assert_eq!(pad_left("7", 3), "  7");
         assert_eq!(cut("anything", 0), "");
+    }
+
+    #[test]
+    fn a_name_keeps_its_end() {
+        assert_eq!(cut_name("nightly-import-2026-11-29-0007", 16), "nightly-im…-0007");
+        assert_eq!(cut_name("short", 5), "short");
+        assert_eq!(cut_name("shorter", 4), "sho…");
+        for columns in 0..20 {
+            for name in ["n".repeat(30), "日本語".repeat(6), "é".repeat(19)] {
+                assert!(width(&cut_name(&name, columns)) <= columns, "{name} in {columns}");
+                assert_eq!(width(&pad_name(&name, columns)), columns, "{name} in {columns}");
+            }
+        }
     }
 
     #[test]

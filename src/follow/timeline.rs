@@ -5,7 +5,6 @@ use jiff::{SignedDuration, Timestamp};
 use super::{
     spans::{Run, Spans},
     text::{self, Line, Tone},
-    view,
 };
 use crate::api::{AttemptOutcome, Task};
 
@@ -13,13 +12,13 @@ const NARROWEST_BAR: usize = 20;
 const WIDEST_BAR: usize = 100;
 const WIDEST_NAME: usize = 32;
 
-/// The picture, or nothing where there is nothing to draw or no room for it.
-pub fn timeline(tasks: &[&Task], now: Timestamp, columns: usize) -> Vec<Line> {
-    let spans: Vec<Spans> = tasks.iter().map(|task| Spans::of(task, now)).collect();
+/// The picture of tasks with the names that they are shown by, or nothing where there is nothing to draw or no room for it.
+pub fn timeline(tasks: &[(String, &Task)], now: Timestamp, columns: usize) -> Vec<Line> {
+    let spans: Vec<Spans> = tasks.iter().map(|(_, task)| Spans::of(task, now)).collect();
     let (Some(from), Some(to)) = (spans.iter().map(|one| one.from).min(), spans.iter().map(|one| one.to).max()) else {
         return Vec::new();
     };
-    let name_width = tasks.iter().map(|task| text::width(&view::name(task))).max().unwrap_or(0).min(WIDEST_NAME);
+    let name_width = tasks.iter().map(|(name, _)| text::width(name)).max().unwrap_or(0).min(WIDEST_NAME);
     let width = columns.saturating_sub(name_width + 4).min(WIDEST_BAR);
     if width < NARROWEST_BAR {
         return Vec::new();
@@ -31,8 +30,8 @@ pub fn timeline(tasks: &[&Task], now: Timestamp, columns: usize) -> Vec<Line> {
             .and(Tone::Plain, "█")
             .and(Tone::Dim, " runs"),
     ];
-    for (task, spans) in tasks.iter().zip(&spans) {
-        let name = Line::of(Tone::Plain, format!("  {}  ", text::pad(&view::name(task), name_width)));
+    for ((name, _), spans) in tasks.iter().zip(&spans) {
+        let name = Line::of(Tone::Plain, format!("  {}  ", text::pad_name(name, name_width)));
         lines.push(bar(name, spans, &scale));
     }
     lines.push(axis(name_width, &scale));
@@ -103,8 +102,12 @@ mod tests {
         follow::fixtures::{Story, at, task},
     };
 
+    fn named(task: &Task) -> (String, &Task) {
+        (task.metadata.name.clone().unwrap_or_default(), task)
+    }
+
     fn picture(tasks: &[Task], columns: usize) -> Vec<String> {
-        timeline(&tasks.iter().collect::<Vec<_>>(), at(20), columns).iter().map(Line::plain).collect()
+        timeline(&tasks.iter().map(named).collect::<Vec<_>>(), at(20), columns).iter().map(Line::plain).collect()
     }
 
     #[test]
@@ -149,7 +152,7 @@ mod tests {
             for columns in 24..140 {
                 let odd =
                     task("odd").was_queued(seconds).tried(0, seconds, AttemptOutcome::Failed).processes_since(-seconds);
-                let lines = timeline(&[&odd, &task("b").was_queued(0)], at(20), columns);
+                let lines = timeline(&[named(&odd), named(&task("b").was_queued(0))], at(20), columns);
                 assert!(lines.iter().all(|line| line.width() <= columns.max(30)));
             }
         }

@@ -1,16 +1,18 @@
 //! A task as words of the table: state, position in its life, counts. Pure.
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 
 use super::{
     spans::Spans,
     text::{self, Tone, clean},
+    told::{Told, told},
 };
 use crate::api::{Priority, Reason, State, Task, TaskStatus};
 
 /// One task as the table shows it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Row {
+    pub namespace: String,
     pub name: String,
     pub type_: String,
     pub priority: Priority,
@@ -26,8 +28,10 @@ pub struct Row {
 impl Row {
     pub fn of(task: &Task, now: Timestamp) -> Self {
         let spans = Spans::of(task, now);
-        let Stage { state, reason, attempt, .. } = Stage::of(task);
+        let Stage { state, attempt, .. } = Stage::of(task);
+        let Told { reason, message } = told(task, now);
         Self {
+            namespace: clean(task.metadata.namespace.as_deref().unwrap_or_default()),
             name: name(task),
             type_: clean(&task.spec.type_),
             priority: priority(task),
@@ -36,9 +40,45 @@ impl Row {
             attempt: if attempt == 0 { String::new() } else { attempt.to_string() },
             waited: text::duration(spans.waited()),
             ran: if spans.runs.is_empty() { String::new() } else { text::duration(spans.ran()) },
-            message: detail(task, now),
+            message,
             tone: tone(state, reason),
         }
+    }
+
+    pub fn is_trouble(&self) -> bool {
+        is_trouble(self.state, self.reason)
+    }
+
+    /// Its message is worth a line of its own: of a failure, of what is stuck, and of what waits.
+    pub fn must_tell(&self) -> bool {
+        !self.message.is_empty() && (self.is_trouble() || self.state == State::Queued)
+    }
+}
+
+/// Somebody should look: it failed, or it is stuck.
+pub fn is_trouble(state: State, reason: Reason) -> bool {
+    state == State::Failed || is_stuck(state, reason)
+}
+
+/// It goes on only when something is put right, or when a node, a quota or the API server has room for it.
+fn is_stuck(state: State, reason: Reason) -> bool {
+    use Reason::*;
+    match state {
+        State::Queued => matches!(
+            reason,
+            TypeMissing
+                | TypeNotReady
+                | QueueMissing
+                | TooLargeForQueue
+                | WaitingForArchive
+                | Unschedulable
+                | QuotaExceeded
+                | LaunchRefused
+                | LaunchFailed
+                | PodNotCreated
+        ),
+        State::Processing => !matches!(reason, Admitted | Starting | Running | Stopping),
+        State::Completed | State::Failed | State::Cancelled => false,
     }
 }
 
@@ -63,7 +103,7 @@ impl Stage {
     /// A new runId begins anew, also before the operator has said so.
     pub fn of(task: &Task) -> Self {
         let run = task.spec.run_id.clone();
-        match task.status.as_ref().filter(|status| speaks_of(status, &run)) {
+        match status_of_its_run(task) {
             Some(status) => Self { run, state: status.state, reason: status.reason, attempt: status.attempt },
             None => Self { run, state: State::Queued, reason: Reason::Queued, attempt: 0 },
         }
@@ -77,8 +117,9 @@ impl Stage {
     }
 }
 
-fn speaks_of(status: &TaskStatus, run: &str) -> bool {
-    status.run_id.as_ref().is_none_or(|of| of == run)
+/// The status, unless it speaks of another run than the one that is asked for now.
+pub fn status_of_its_run(task: &Task) -> Option<&TaskStatus> {
+    task.status.as_ref().filter(|status| status.run_id.as_ref().is_none_or(|of| *of == task.spec.run_id))
 }
 
 /// "Queued (Queued)" and "Completed (Succeeded)" say the same thing twice.
@@ -101,109 +142,13 @@ pub fn tone(state: State, reason: Reason) -> Tone {
     }
 }
 
-/// The most telling sentence about a task: its result, its next try, its progress, or its message.
-pub fn detail(task: &Task, now: Timestamp) -> String {
-    let Some(status) = task.status.as_ref().filter(|status| speaks_of(status, &task.spec.run_id)) else {
-        return String::new();
-    };
-    let message = clean(status.message.as_deref().unwrap_or_default());
-    match status.state {
-        State::Completed => result(status).unwrap_or(message),
-        State::Processing => progress(status).unwrap_or(message),
-        State::Queued => next_try(status, now).map_or(message.clone(), |soon| join(&soon, &message)),
-        State::Failed | State::Cancelled => message,
-    }
-}
-
-fn join(first: &str, second: &str) -> String {
-    if second.is_empty() { first.into() } else { format!("{first}: {second}") }
-}
-
-/// The result on one line: compact JSON.
-pub fn result(status: &TaskStatus) -> Option<String> {
-    let result = status.result.as_ref().filter(|result| !result.is_null())?;
-    Some(clean(&result.to_string()))
-}
-
-fn progress(status: &TaskStatus) -> Option<String> {
-    let progress = status.progress.as_ref()?;
-    let percent = progress.percent.map(|percent| format!("{percent}%"));
-    let items = progress.done.map(|done| match progress.total {
-        Some(total) => format!("{done} of {total}"),
-        None => format!("{done} done"),
-    });
-    let said = progress.message.as_deref().map(clean).filter(|said| !said.is_empty());
-    let told = [percent, items, said].into_iter().flatten().collect::<Vec<_>>().join(", ");
-    Some(told).filter(|told| !told.is_empty())
-}
-
-fn next_try(status: &TaskStatus, now: Timestamp) -> Option<String> {
-    let at = status.next_attempt_at.as_ref().filter(|_| status.reason == Reason::WaitingForRetry)?;
-    let left = at.0.duration_since(now);
-    // Rounded up: "in 0s" would be a lie.
-    let left = SignedDuration::from_secs(left.as_secs() + i64::from(left.subsec_nanos() > 0));
-    Some(if left.is_positive() { format!("again in {}", text::duration(left)) } else { "again now".into() })
-}
-
-/// The number of tasks in each stage.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Counts {
-    pub queued: usize,
-    pub processing: usize,
-    pub completed: usize,
-    pub failed: usize,
-    pub cancelled: usize,
-}
-
-impl Counts {
-    pub fn of<'a>(tasks: impl IntoIterator<Item = &'a Task>) -> Self {
-        let mut counts = Self::default();
-        for task in tasks {
-            *counts.of_state(Stage::of(task).state) += 1;
-        }
-        counts
-    }
-
-    fn of_state(&mut self, state: State) -> &mut usize {
-        match state {
-            State::Queued => &mut self.queued,
-            State::Processing => &mut self.processing,
-            State::Completed => &mut self.completed,
-            State::Failed => &mut self.failed,
-            State::Cancelled => &mut self.cancelled,
-        }
-    }
-
-    pub fn total(&self) -> usize {
-        self.queued + self.processing + self.finals()
-    }
-
-    pub fn finals(&self) -> usize {
-        self.completed + self.failed + self.cancelled
-    }
-
-    /// Only what there is: "3 queued", "2 processing".
-    pub fn named(&self) -> impl Iterator<Item = (Tone, String)> {
-        [
-            (Tone::Busy, self.processing, "processing"),
-            (Tone::Plain, self.queued, "queued"),
-            (Tone::Good, self.completed, "completed"),
-            (Tone::Bad, self.failed, "failed"),
-            (Tone::Caution, self.cancelled, "cancelled"),
-        ]
-        .into_iter()
-        .filter(|(_, count, _)| *count > 0)
-        .map(|(tone, count, word)| (tone, format!("{count} {word}")))
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use serde_json::json;
 
     use super::*;
     use crate::{
-        api::{AttemptOutcome, Progress},
+        api::AttemptOutcome,
         follow::fixtures::{Story, at, task},
     };
 
@@ -219,45 +164,11 @@ mod tests {
     }
 
     #[test]
-    fn a_completed_task_shows_its_result_and_otherwise_its_message() {
-        let done = task("a").was_queued(0).ended(State::Completed, 3).saying("done");
-        assert_eq!(detail(&done, at(9)), "done");
-        assert_eq!(
-            detail(&done.with_result(json!({"words": 3, "top": ["a\n"]})), at(9)),
-            r#"{"top":["a\n"],"words":3}"#
-        );
-    }
-
-    #[test]
-    fn a_failed_attempt_counts_down_to_its_retry() {
-        let waiting =
-            task("a").was_queued(0).tried(1, 2, AttemptOutcome::Failed).waits_for_retry(5).saying("exit code 1");
-        assert_eq!(detail(&waiting, at(3)), "again in 2s: exit code 1");
-        assert_eq!(detail(&waiting, at(7)), "again now: exit code 1");
-    }
-
-    #[test]
-    fn the_work_s_own_progress_is_shown_while_it_runs() {
-        let mut busy = task("a").processes_since(1).saying("Its container runs.");
-        assert_eq!(detail(&busy, at(3)), "Its container runs.");
-        let said = Progress {
-            percent: Some(40),
-            done: Some(4),
-            total: Some(10),
-            message: Some("page\n4".into()),
-            ..Progress::default()
-        };
-        busy.status.as_mut().expect("a status").progress = Some(said);
-        assert_eq!(detail(&busy, at(3)), "40%, 4 of 10, page 4");
-    }
-
-    #[test]
     fn a_finished_task_with_a_new_run_id_is_not_final() {
         let mut again = task("a").ended(State::Completed, 3).with_result(json!(1));
         assert!(is_final(&again));
         again.spec.run_id = "2".into();
         assert!(!is_final(&again));
-        assert_eq!(detail(&again, at(5)), "");
         assert_eq!(Stage::of(&again).told(), "Queued");
     }
 
@@ -271,11 +182,16 @@ mod tests {
     }
 
     #[test]
-    fn counts_name_only_what_there_is() {
-        let tasks = [task("a"), task("b").processes_since(1), task("c").ended(State::Failed, 2), task("d")];
-        let counts = Counts::of(&tasks);
-        assert_eq!((counts.total(), counts.finals()), (4, 1));
-        let named: Vec<String> = counts.named().map(|(_, text)| text).collect();
-        assert_eq!(named, ["1 processing", "2 queued", "1 failed"]);
+    fn what_failed_or_is_stuck_is_trouble_and_an_ordinary_wait_is_none() {
+        let row = |task: Task| Row::of(&task, at(9));
+        let stuck = row(task("a").because(Reason::TypeMissing).saying("there is no TaskType x"));
+        assert!(stuck.is_trouble() && stuck.must_tell());
+        let pulls = row(task("a").processes_since(1).because(Reason::ImageUnavailable).saying("not found"));
+        assert!(pulls.is_trouble() && pulls.must_tell());
+        let waits = row(task("a").waits_for_retry(20).saying("exit code 1"));
+        assert!(!waits.is_trouble() && waits.must_tell());
+        let runs = row(task("a").processes_since(1).saying("on local"));
+        assert!(!runs.is_trouble() && !runs.must_tell());
+        assert!(row(task("a").ended(State::Failed, 2)).is_trouble());
     }
 }

@@ -8,6 +8,7 @@ mod costs;
 mod executors;
 mod faults;
 mod finished_jobs;
+mod follow;
 mod forgery;
 mod fuzz;
 mod kustomize;
