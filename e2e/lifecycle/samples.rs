@@ -17,6 +17,7 @@ const PROMISED: &[(&str, State, Reason, i32)] = &[
     ("document-gettysburg", State::Completed, Reason::Succeeded, 1),
     ("index-kitchen", State::Completed, Reason::Succeeded, 1),
     ("embed-sentences", State::Completed, Reason::Succeeded, 1),
+    ("counts-pages", State::Completed, Reason::Succeeded, 1),
     ("third-time-lucky", State::Completed, Reason::Succeeded, 3),
     ("bad-input", State::Failed, Reason::ReportedError, 1),
     ("hopeless", State::Failed, Reason::ReportedError, 1),
