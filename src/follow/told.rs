@@ -65,13 +65,13 @@ fn progress(status: &TaskStatus) -> Option<String> {
     Some(told).filter(|told| !told.is_empty())
 }
 
-/// "attempt 2: ExitCode: the work ended with exit code 3": a task that is tried again, or waits once more after its
+/// "after attempt 2: ExitCode: the work ended with exit code 3": a task that is tried again, or waits once more after its
 /// pause, says why.
 fn happened_before(status: &TaskStatus) -> Option<String> {
     let last = status.attempts.last()?;
     let went_wrong = matches!(last.outcome, AttemptOutcome::Failed | AttemptOutcome::Disrupted);
     let message = clean(last.message.as_deref().unwrap_or_default());
-    went_wrong.then(|| join(&format!("attempt {}: {}", last.number, last.reason), &message))
+    went_wrong.then(|| join(&format!("after attempt {}: {}", last.number, last.reason), &message))
 }
 
 /// A retry says when it comes also when that is now; a slot that was given back, while its pause lasts.
@@ -147,11 +147,11 @@ mod tests {
     #[test]
     fn what_happened_before_is_told_when_nothing_else_is() {
         let failed = task("a").was_queued(0).tried(1, 2, AttemptOutcome::Failed).with_exit(3, "exit code 3");
-        assert_eq!(message(&failed, 9), "attempt 1: ExitCode: exit code 3");
-        assert_eq!(message(&failed.clone().processes_since(9), 10), "attempt 1: ExitCode: exit code 3");
+        assert_eq!(message(&failed, 9), "after attempt 1: ExitCode: exit code 3");
+        assert_eq!(message(&failed.clone().processes_since(9), 10), "after attempt 1: ExitCode: exit code 3");
         assert_eq!(message(&failed.processes_since(9).saying("on local"), 10), "on local");
         let lost = task("a").tried(1, 2, AttemptOutcome::Disrupted);
-        assert_eq!(message(&lost, 9), "attempt 1: ExitCode");
+        assert_eq!(message(&lost, 9), "after attempt 1: ExitCode");
         assert_eq!(message(&task("a").tried(1, 2, AttemptOutcome::Succeeded), 9), "");
     }
 

@@ -109,10 +109,11 @@ impl Stage {
         }
     }
 
-    /// "Failed (OOMKilled), attempt 2"
+    /// "Failed (OOMKilled), attempt 2"; one that waits is in no attempt.
     pub fn told(&self) -> String {
         let reason = if is_telling(self.state, self.reason) { format!(" ({})", self.reason) } else { String::new() };
-        let attempt = if self.attempt > 0 { format!(", attempt {}", self.attempt) } else { String::new() };
+        let is_in_one = self.attempt > 0 && self.state != State::Queued;
+        let attempt = if is_in_one { format!(", attempt {}", self.attempt) } else { String::new() };
         format!("{}{reason}{attempt}", self.state)
     }
 }

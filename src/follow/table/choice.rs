@@ -7,14 +7,14 @@ use jiff::Timestamp;
 use super::super::view::{Stage, is_trouble};
 use crate::api::{State, Task};
 
-/// The tasks that are shown, in their order, and the number of those that are not. What failed or is stuck stands at
-/// the top; all else keeps the order of arrival.
+/// The tasks that are shown, in their order, and the number of those that are not. What is stuck stands at the top, and
+/// then what failed; all else keeps the order of arrival.
 ///
 /// Where not all have room, trouble gets half of it, what is stuck and then what failed last; then comes what runs,
 /// then what ended last and the head of the queue. `height` says how many lines a task takes.
 pub fn choose<'a>(tasks: &[&'a Task], room: usize, height: impl Fn(&Task) -> usize) -> (Vec<&'a Task>, usize) {
-    let (trouble, others): (Vec<&Task>, Vec<&Task>) = tasks.iter().partition(|task| asks_for_attention(task));
-    let ordered = [trouble, others].concat();
+    let mut ordered = tasks.to_vec();
+    ordered.sort_by_key(|task| (!asks_for_attention(task), asks_for_attention(task) && has_ended(task)));
     let fits = ordered.len() <= room && ordered.iter().map(|task| height(task)).sum::<usize>() <= room;
     if fits {
         return (ordered, 0);
@@ -67,6 +67,10 @@ impl<H: Fn(&Task) -> usize> Picked<'_, '_, H> {
     }
 }
 
+fn has_ended(task: &Task) -> bool {
+    Stage::of(task).state.is_final()
+}
+
 fn asks_for_attention(task: &Task) -> bool {
     let stage = Stage::of(task);
     is_trouble(stage.state, stage.reason)
@@ -80,7 +84,7 @@ fn of(tasks: &[&Task], wanted: fn(&Stage) -> bool) -> Vec<usize> {
 
 fn by_urgency(tasks: &[&Task]) -> Vec<usize> {
     let trouble = (0..tasks.len()).filter(|at| asks_for_attention(tasks[*at]));
-    let (failed, mut stuck): (Vec<usize>, Vec<usize>) = trouble.partition(|at| Stage::of(tasks[*at]).state.is_final());
+    let (failed, mut stuck): (Vec<usize>, Vec<usize>) = trouble.partition(|at| has_ended(tasks[*at]));
     stuck.extend(last_ended_first(tasks, failed));
     stuck
 }

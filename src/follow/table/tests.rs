@@ -68,10 +68,10 @@ fn at_80_columns_name_state_reason_and_message_are_shown() {
         picture(&troubled(), 80, 24),
         [
             "NAME                      STATE       REASON            MESSAGE",
+            "stuck                     Processing  ImageUnavailable  no such image",
             "fails                     Failed      ExitCode",
             "    the work ended with exit code 3: IOError: the disk said no to page 4711 of",
             "    the document",
-            "stuck                     Processing  ImageUnavailable  no such image",
             "nightly-import-o…ts-0007  Processing  Running           on local",
             "nightly-import-o…ts-0008  Queued      WaitingForRetry   again in 5s: it fell",
             "waits                     Queued",
@@ -84,7 +84,7 @@ fn at_80_columns_name_state_reason_and_message_are_shown() {
 fn at_100_columns_more_columns_come_in() {
     let lines = picture(&troubled(), 100, 24);
     assert_eq!(lines[0], "NAME                              STATE       REASON            TRY  RAN  MESSAGE");
-    assert_eq!(lines[3], "stuck                             Processing  ImageUnavailable    1       no such image");
+    assert_eq!(lines[1], "stuck                             Processing  ImageUnavailable    1       no such image");
     let short = picture(&some(), 100, 24);
     assert_eq!(short[0], "NAME  TYPE  PRIORITY  STATE       REASON           TRY  WAITED  RAN  MESSAGE");
 }
@@ -95,9 +95,9 @@ fn at_140_columns_everything_is_shown() {
         picture(&troubled(), 140, 24)[..5],
         [
             "NAME                              TYPE  PRIORITY  STATE       REASON            TRY  WAITED  RAN  MESSAGE",
+            "stuck                             demo  normal    Processing  ImageUnavailable    1      5s       no such image",
             "fails                             demo  normal    Failed      ExitCode            1      1s   3s",
             "    the work ended with exit code 3: IOError: the disk said no to page 4711 of the document",
-            "stuck                             demo  normal    Processing  ImageUnavailable    1      5s       no such image",
             "nightly-import-of-documents-0007  demo  normal    Processing  Running             1      9s  11s  on local",
         ]
     );
@@ -109,11 +109,11 @@ fn a_narrow_terminal_tells_beneath_the_row_what_failed_and_waits() {
         picture(&troubled(), 50, 24),
         [
             "NAME                  STATE       REASON",
+            "stuck                 Processing  ImageUnavailable",
+            "    no such image",
             "fails                 Failed      ExitCode",
             "    the work ended with exit code 3: IOError: the",
             "    disk said no to page 4711 of the document",
-            "stuck                 Processing  ImageUnavailable",
-            "    no such image",
             "nightly-impor…s-0007  Processing  Running",
             "nightly-impor…s-0008  Queued      WaitingForRetry",
             "    again in 5s: it fell",
@@ -133,7 +133,7 @@ fn a_reason_without_a_column_begins_the_line_beneath() {
 #[test]
 fn where_lines_are_few_a_message_stays_in_its_row_and_is_cut() {
     let lines = picture(&troubled(), 80, 8);
-    assert_eq!(lines[1], "fails                     Failed      ExitCode          the work ended with exi…");
+    assert_eq!(lines[2], "fails                     Failed      ExitCode          the work ended with exi…");
     assert_eq!(lines.len(), 7);
 }
 
