@@ -80,6 +80,7 @@ pub async fn run_with(client: Client, options: RunOptions, shutdown: Cancellatio
         client: client.clone(),
         watches: watches.clone(),
         archive: archive.clone(),
+        metrics: metrics.clone(),
         live: live.clone(),
         over: shutdown.clone(),
     };

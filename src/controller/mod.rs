@@ -27,7 +27,7 @@ use kube::runtime::reflector::{self, ObjectRef, Store, store};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use crate::api::{Priority, Task};
+use crate::api::Task;
 use crate::archive::Guard;
 use crate::cluster::calls::{Calls, Reads};
 use crate::cluster::lease::Leadership;
@@ -87,11 +87,11 @@ pub async fn run(
     // A replica that waits for the lease is ready too, and its caches are empty.
     ready.send_replace(false);
     let term = Term::new(environment, settings, leadership, metrics.clone());
+    metrics.leads(true);
     let mut parts = term.begin(ready, &shutdown);
     until_over(&mut parts, &shutdown).await;
     drain(parts).await;
-    // Whoever leads next tells what waits and what runs.
-    metrics.depth([0; Priority::COUNT], 0);
+    metrics.leads(false);
 }
 
 /// The values of one term. No part sees this: each is handed what it uses.
@@ -156,7 +156,7 @@ impl Term {
             ..
         } = self;
         let Environment { client, scope, watches, archive, retention, .. } = environment;
-        let sources = Sources { client: client.clone(), scope: scope.clone(), watches, metrics };
+        let sources = Sources { client: client.clone(), scope: scope.clone(), watches, metrics: metrics.clone() };
         let (cache_, wake_) = (cache.clone(), wake.clone());
         let intake = Intake { cache: cache_, records: records.clone(), store: writer, wake: wake_, ready: knows_all };
 
@@ -171,6 +171,7 @@ impl Term {
         parts.once_known(upkeep::orphans::run(cache.clone(), calls));
         parts.once_known(upkeep::finished_jobs::run(finished_jobs, settings.keep_finished));
         parts.once_known(upkeep::types::run(cache.clone(), checks, wake));
+        parts.once_known(upkeep::load::run(cache.clone(), metrics));
         parts.once_known(upkeep::queues::run(cache, status));
         parts.until_drained(admission::run(admitting, shutdown.clone()));
         parts.until_drained(reconciler(context, tasks, wakes));

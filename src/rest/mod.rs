@@ -14,6 +14,7 @@ mod find;
 mod follow;
 mod head;
 mod index;
+mod measured;
 mod namespaces;
 mod request;
 mod router;
@@ -36,6 +37,7 @@ use crate::archive::Archive;
 use crate::cluster::calls::Reads;
 use crate::cluster::watch::Watches;
 use crate::live::{Live, Uid};
+use crate::metrics::Metrics;
 use crate::serving::listener;
 use crate::serving::listener::ListenError;
 
@@ -53,6 +55,7 @@ pub struct Sources {
     /// Tasks and types, as the whole process watches them.
     pub watches: Arc<Watches>,
     pub archive: Archive,
+    pub metrics: Arc<Metrics>,
     /// The reports of the work that runs.
     pub live: Arc<Live>,
     /// Cancelled when the operator stops.
@@ -63,11 +66,11 @@ pub struct Sources {
 /// `ready` is told when the index knows the tasks that were there at the beginning.
 pub fn serve(options: Options, sources: Sources, ready: Sender<bool>) -> Result<impl Future<Output = ()>, ListenError> {
     let Options { addr, namespaces } = options;
-    let Sources { client, watches, archive, live, over } = sources;
+    let Sources { client, watches, archive, metrics, live, over } = sources;
     let listener = listener::listen(addr, "--http-addr")?;
     let index = Arc::new(Index::new(live.clone()));
     let app = App::new(client.clone(), archive, index.clone(), &namespaces, over.clone());
-    let router = router::router(app, ready.subscribe());
+    let router = router::router(app, ready.subscribe(), metrics);
     let reads = Reads::new(client);
     Ok(async move {
         tracing::info!(http = %addr, ?namespaces, "REST is served");

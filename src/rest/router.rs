@@ -13,8 +13,10 @@ use utoipa_axum::routes;
 use super::app::App;
 use super::ask::{list, result, status, statuses, task};
 use super::follow::events;
+use super::measured::measured;
 use super::submit::{bulk, cancel, replay};
 use super::{dead_letters, document, submit};
+use crate::metrics::Metrics;
 use crate::serving::limits::{not_served, run_within};
 use crate::serving::linger;
 use crate::serving::problem::ProblemType;
@@ -26,7 +28,7 @@ const BODY: usize = 1 << 20;
 const BULK_BODY: usize = 16 << 20;
 
 /// `ready` tells when the index knows the tasks that were there at the beginning.
-pub fn router(app: App, ready: watch::Receiver<bool>) -> Router {
+pub fn router(app: App, ready: watch::Receiver<bool>, metrics: Arc<Metrics>) -> Router {
     let gate = Arc::new(Gate { ready, requests: Semaphore::new(REQUESTS) });
     let large = DefaultBodyLimit::max(BULK_BODY);
     let few = middleware::from_fn_with_state(app.clone(), bulk::few_at_once);
@@ -50,6 +52,7 @@ pub fn router(app: App, ready: watch::Receiver<bool>) -> Router {
         .layer(middleware::from_fn_with_state(gate, bounded))
         .layer(DefaultBodyLimit::max(BODY))
         .layer(middleware::from_fn(linger::when_refused))
+        .layer(middleware::from_fn_with_state(metrics, measured))
         .with_state(app)
 }
 

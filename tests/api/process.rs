@@ -4,8 +4,8 @@ use std::net::TcpListener;
 use std::time::Duration;
 
 use harness::*;
-use serde_json::Value;
-use task_manager::api::{Reason, State};
+use serde_json::{Value, json};
+use task_manager::api::{Reason, State, TaskType};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::process::Command;
@@ -46,7 +46,7 @@ async fn work_goes_on_and_its_end_is_seen_though_the_operator_was_away() {
         operator.stop().await;
         node.end("good", Outcome::result("done meanwhile"));
         node.end("bad", Outcome::exit(3));
-        ns.patch_task("cancelled", serde_json::json!({"cancel": true})).await.expect("accepted");
+        ns.patch_task("cancelled", json!({"cancel": true})).await.expect("accepted");
         eventually("two pods have ended", SOON, async || {
             let pods = ns.pods_now().await;
             let ended = pods
@@ -72,7 +72,7 @@ async fn health_and_metrics_tell_what_happened() {
         let (node, operator) = set(&ns, &[]).await;
         node.script("bad", [Outcome::exit(1), Outcome::exit(1)]);
         node.script("runs", [Outcome::Hold]);
-        let once = serde_json::from_value(serde_json::json!({"limit": 1})).expect("retry");
+        let once = serde_json::from_value(json!({"limit": 1})).expect("retry");
         ns.create(&task("bad").with(|spec| spec.retry = Some(once))).await;
         ns.create(&task("good")).await;
         ns.create(&task("runs")).await;
@@ -100,8 +100,41 @@ async fn health_and_metrics_tell_what_happened() {
         assert!(metrics.text.ends_with("# EOF\n"), "OpenMetrics ends so");
         for (name, labels, _) in metrics.samples() {
             assert!(name.starts_with("task_manager_"), "{name}");
-            assert!(!labels.contains(&ns.name) && !labels.contains("good"), "no names in labels: {labels}");
+            assert!(!labels.contains("good"), "no names of tasks in labels: {labels}");
         }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn metrics_tell_how_full_each_queue_is_and_which_type_is_not_ready() {
+    in_namespace("load", async |ns| {
+        ns.create(&task_queue("full", 0)).await;
+        let broken = json!({"executor": "Job", "template": {"spec": {"containers": [{"name": "work", "image": ""}]}}});
+        ns.create(&TaskType::new("broken", serde_json::from_value(broken).expect("a type"))).await;
+        let (node, operator) = set(&ns, &[]).await;
+        node.script("runs", [Outcome::Hold]);
+        ns.create(&task("runs")).await;
+        for name in ["waits", "held"] {
+            ns.create(&task(name).with(|spec| (spec.queue, spec.suspend) = ("full".into(), name == "held"))).await;
+        }
+        started(&node, "runs", 1).await;
+        let of_queue = |queue| [("namespace", ns.name.as_str()), ("queue", queue), ("type", "work")];
+        let (full, usual) = (of_queue("full"), of_queue("default"));
+        let is_told = async || {
+            let metrics = operator.metrics().await;
+            let value = |name: &str, labels: &[(&str, &str)]| metrics.value(&format!("task_manager_{name}"), labels);
+            let unready = value("type_not_ready", &[("namespace", &ns.name), ("type", "broken")]);
+            (value("queue_tasks_waiting", &full) == Some(2.0)
+                && value("queue_tasks_running", &usual) == Some(1.0)
+                && value("queue_oldest_wait_seconds", &full[..2]).is_some_and(|age| age > 0.0)
+                && value("queue_capacity", &[full[0], full[1], ("resource", "tasks")]) == Some(0.0)
+                && value("queue_used", &[usual[0], usual[1], ("resource", "tasks")]) == Some(1.0)
+                && value("leading", &[]) == Some(1.0)
+                && unready == Some(1.0))
+            .then_some(())
+        };
+        eventually("the metrics tell it", SOON, is_told).await;
     })
     .await;
 }

@@ -24,6 +24,7 @@ mod dry_runs;
 pub mod jobs_and_pods;
 pub mod just_admitted;
 mod known_task;
+mod load;
 mod namespaces;
 mod queues;
 mod tasks;

@@ -9,6 +9,31 @@ use super::{body, body_with, served, served_and_held, status_when};
 use crate::stage::started;
 
 #[tokio::test]
+async fn requests_are_counted_by_route_whatever_path_was_asked_for() {
+    in_namespace("rest-metrics", async |ns| {
+        let (_node, operator, rest) = served(&ns).await;
+        rest.post("/api/v1/tasks", &body()).await;
+        for unknown in ["a", "b"] {
+            rest.get(&format!("/api/v1/tasks/{unknown}/status")).await;
+            rest.get(&format!("/nothing/{unknown}")).await;
+        }
+        let metrics = operator.metrics().await;
+        for (route, method, code, count) in [
+            ("/api/v1/tasks", "POST", "202", 1),
+            ("/api/v1/tasks/{id}/status", "GET", "404", 2),
+            ("none", "other", "404", 2),
+        ] {
+            let labels = [("route", route), ("method", method), ("code", code)];
+            let counted = metrics.count("task_manager_rest_requests_total", &labels);
+            assert_eq!(counted, count, "{labels:?}\n{}", metrics.text);
+            let timed = metrics.count("task_manager_rest_request_seconds_count", &labels[..2]);
+            assert_eq!(timed, count, "{labels:?}\n{}", metrics.text);
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn a_task_is_submitted_followed_and_its_result_fetched() {
     in_namespace("rest-life", async |ns| {
         let (node, _operator, rest) = served(&ns).await;

@@ -1,4 +1,11 @@
-//! The operator's metrics, in Prometheus' terms. Names and uids belong in logs, never in labels.
+//! The operator's metrics, in Prometheus' terms. Names of tasks and uids belong in logs, never in labels; names of
+//! namespaces, queues and types have labels of their own up to a bound.
+
+mod load;
+mod origin;
+mod requests;
+#[cfg(test)]
+mod tests;
 
 use std::time::Duration;
 
@@ -12,9 +19,17 @@ use prometheus_client::registry::{Registry, Unit};
 use strum::IntoEnumIterator;
 
 use crate::api::{AttemptOutcome, Priority, State, Task, TaskStatus};
+use load::LastLoad;
+use origin::{Counted, OriginLabels};
+use requests::Requests;
+
+pub use load::{Amount, Load, QueueLoad, Tasks, UnreadyType};
+pub use origin::Origin;
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct Finished {
+    #[prometheus(flatten)]
+    origin: OriginLabels,
     state: String,
     reason: &'static str,
 }
@@ -53,10 +68,14 @@ struct ArchiveWrite {
 
 pub struct Metrics {
     registry: Registry,
+    counted: Counted,
+    load: LastLoad,
+    requests: Requests,
     finished: Family<Finished, Counter>,
     attempts: Family<Attempt, Counter>,
     queued: Family<ByPriority, Gauge>,
     running: Gauge,
+    leading: Gauge,
     queue_wait: Family<ByPriority, Histogram, fn() -> Histogram>,
     run_time: Histogram,
     reconcile_time: Histogram,
@@ -84,10 +103,14 @@ impl Default for Metrics {
     fn default() -> Self {
         let metrics = Self {
             registry: Registry::with_prefix("task_manager"),
+            counted: Counted::default(),
+            load: LastLoad::default(),
+            requests: Requests::default(),
             finished: Family::default(),
             attempts: Family::default(),
             queued: Family::default(),
             running: Gauge::default(),
+            leading: Gauge::default(),
             queue_wait: Family::new_with_constructor(waits),
             run_time: waits(),
             reconcile_time: looks(),
@@ -119,6 +142,7 @@ impl Metrics {
             "Tasks that hold a slot; 0 where another replica leads",
             self.running.clone(),
         );
+        registry.register("leading", "1 while this replica leads, else 0", self.leading.clone());
         registry.register_with_unit(
             "queue_wait",
             "Time from arrival to the first admission",
@@ -144,6 +168,8 @@ impl Metrics {
             self.writes.clone(),
         );
         registry.register("watch_failures", "Watches that ended with an error", self.watch_failures.clone());
+        registry.register_collector(Box::new(self.load.clone()));
+        self.requests.register(registry);
         self.archive_registered()
     }
 
@@ -182,12 +208,31 @@ impl Metrics {
         text
     }
 
+    /// A term of this replica begins or is over. What waits and what runs is told by the one that leads.
+    pub fn leads(&self, leads: bool) {
+        self.leading.set(leads.into());
+        if !leads {
+            self.depth([0; Priority::COUNT], 0);
+            self.load(Load::default());
+        }
+    }
+
     pub fn depth(&self, queued: [usize; Priority::COUNT], running: usize) {
         for priority in Priority::iter() {
             let label = ByPriority { priority: priority.into() };
             self.queued.get_or_create(&label).set(queued[priority.index()] as i64);
         }
         self.running.set(running as i64);
+    }
+
+    /// How full the queues are. Nothing, where another replica leads.
+    pub fn load(&self, load: Load) {
+        self.load.set(load);
+    }
+
+    /// A request to this route of the REST shim was answered with this code.
+    pub fn answered(&self, route: &str, method: &str, code: u16, took: Duration) {
+        self.requests.answered(route, method, code, took);
     }
 
     pub fn reconciled(&self, took: Duration, failed: Option<&'static str>) {
@@ -229,7 +274,9 @@ impl Metrics {
         let was = before.status.clone().unwrap_or_default();
         let is = after.status.clone().unwrap_or_default();
         if is.state.is_final() && !was.state.is_final() {
-            self.finished.get_or_create(&Finished { state: is.state.to_string(), reason: is.reason.as_str() }).inc();
+            let origin = self.counted.labels(after);
+            let finished = Finished { origin, state: is.state.to_string(), reason: is.reason.as_str() };
+            self.finished.get_or_create(&finished).inc();
         }
         // A slot that was given back leaves this time, and the number of attempts as if it had never been.
         if is.state == State::Processing && was.state == State::Queued && was.admitted_at.is_none() {
@@ -254,38 +301,5 @@ impl Metrics {
         if let Some((started, finished)) = attempt.started_at.as_ref().zip(attempt.finished_at.as_ref()) {
             self.run_time.observe(finished.0.duration_since(started.0).as_secs_f64().max(0.0));
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::api::TaskSpec;
-    use jiff::Timestamp;
-    use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
-
-    fn task(state: State, attempt: i32, admitted_at: Option<i64>) -> Task {
-        let at = |second| MicroTime(Timestamp::from_second(second).expect("a time"));
-        let queued_at = Some(at(0));
-        let status =
-            TaskStatus { state, attempt, queued_at, admitted_at: admitted_at.map(at), ..TaskStatus::default() };
-        Task { status: Some(status), ..Task::new("t", TaskSpec::default()) }
-    }
-
-    #[test]
-    fn a_task_whose_slot_is_given_back_again_and_again_has_waited_once() {
-        let metrics = Metrics::default();
-        let life = [
-            task(State::Queued, 0, None),
-            task(State::Processing, 1, Some(5)),
-            task(State::Queued, 0, Some(5)),
-            task(State::Processing, 1, Some(40)),
-        ];
-        for moved in life.windows(2) {
-            metrics.task_moved(&moved[0], &moved[1]);
-        }
-        let text = metrics.text();
-        assert!(text.contains("queue_wait_seconds_count{priority=\"normal\"} 1\n"), "{text}");
-        assert!(text.contains("queue_wait_seconds_sum{priority=\"normal\"} 5.0\n"), "{text}");
     }
 }
