@@ -4,6 +4,7 @@
 //! default, limits, example. Nothing in this module decides anything.
 
 mod crds;
+pub mod exact;
 mod payload;
 mod priority;
 mod quantity;
@@ -13,6 +14,7 @@ mod schema;
 mod task;
 mod task_queue;
 mod task_type;
+mod time;
 
 pub use crds::{crd_files, crds};
 pub use payload::Payload;
@@ -25,6 +27,7 @@ pub use task::{
 };
 pub use task_queue::{ByPriority, Capacity, Ceilings, TaskQueue, TaskQueueSpec, TaskQueueStatus};
 pub use task_type::{Defaults, Executor, FailureAction, FailureRule, Maximum, TaskType, TaskTypeSpec, TaskTypeStatus};
+pub use time::{NEVER, read_time};
 
 pub const GROUP: &str = "taskmanager.dev";
 pub const VERSION: &str = "v1alpha1";

@@ -1,10 +1,13 @@
 //! The payload of a task, whole or without its content.
 
 use schemars::{JsonSchema, Schema, SchemaGenerator};
+use serde::de::Error;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
-use super::schema;
+use super::exact::{Fault, Loss, LossKind};
+use super::{exact, schema};
 
 /// The payload of a task: any JSON object.
 ///
@@ -12,9 +15,10 @@ use super::schema;
 #[derive(Clone, Debug, PartialEq)]
 pub enum Payload {
     Whole(Map<String, Value>),
-    /// The content was dropped; `bytes` is its size as compact JSON.
+    /// The content was dropped, or is nested too deeply to be read; `bytes` is its size as compact JSON.
     Measured {
         bytes: usize,
+        fault: Option<Box<Fault>>,
     },
 }
 
@@ -23,13 +27,21 @@ impl Payload {
     pub fn bytes(&self) -> usize {
         match self {
             Self::Whole(content) => serde_json::to_string(content).map_or(0, |json| json.len()),
-            Self::Measured { bytes } => *bytes,
+            Self::Measured { bytes, .. } => *bytes,
+        }
+    }
+
+    /// The fault for which the work would be given something else than was written.
+    pub fn fault(&self) -> Option<Fault> {
+        match self {
+            Self::Whole(content) => exact::fault(content),
+            Self::Measured { fault, .. } => fault.as_deref().cloned(),
         }
     }
 
     /// The same payload without its content.
     pub fn measured(&self) -> Self {
-        Self::Measured { bytes: self.bytes() }
+        Self::Measured { bytes: self.bytes(), fault: self.fault().map(Box::new) }
     }
 }
 
@@ -46,7 +58,15 @@ impl Serialize for Payload {
 
 impl<'de> Deserialize<'de> for Payload {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        Map::deserialize(deserializer).map(Self::Whole)
+        let text = Box::<RawValue>::deserialize(deserializer)?;
+        match serde_json::from_str(text.get()) {
+            Ok(content) => Ok(Self::Whole(content)),
+            // Its task is told so, instead of being unreadable as a whole.
+            Err(_) if matches!(exact::loss(text.get()), Some(Loss { kind: LossKind::Depth, .. })) => {
+                Ok(Self::Measured { bytes: text.get().len(), fault: Some(Box::new(Fault::Depth)) })
+            }
+            Err(error) => Err(D::Error::custom(error)),
+        }
     }
 }
 
@@ -61,5 +81,27 @@ impl JsonSchema for Payload {
 
     fn json_schema(generator: &mut SchemaGenerator) -> Schema {
         schema::any_object(generator)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn a_payload_that_is_nested_too_deeply_is_read_as_that() {
+        let deep = format!("{{\"a\":{}{}}}", "[".repeat(5000), "]".repeat(5000));
+        let payload: Payload = serde_json::from_str(&deep).expect("it can be read");
+        assert_eq!((payload.bytes(), payload.fault()), (deep.len(), Some(Fault::Depth)));
+        assert_eq!(payload.measured(), payload);
+        assert!(serde_json::from_str::<Payload>("[1]").is_err(), "a payload is an object");
+    }
+
+    #[test]
+    fn a_payload_is_read_from_text_and_from_values() {
+        let content = json!({"b": [1.5, "x"], "a": null});
+        let of_text: Payload = serde_json::from_str(&content.to_string()).expect("an object");
+        assert_eq!(Some(of_text), serde_json::from_value(content).ok());
     }
 }

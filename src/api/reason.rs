@@ -191,6 +191,9 @@ pub enum Reason {
     /// The payload is larger than its type allows.
     #[strum(detailed_message = "Put the content into a store of yours and hand over a reference.")]
     PayloadTooLarge,
+    /// The payload is not what was written: the API server has rounded a number in it, or it is nested too deeply to be read.
+    #[strum(detailed_message = "Write such numbers as strings, nest it less, and set a new runId.")]
+    InvalidPayload,
     /// It asks for more than its type's maximum.
     #[strum(detailed_message = "Ask for less, or have the type's maximum raised.")]
     AboveMaximum,

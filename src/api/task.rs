@@ -74,15 +74,16 @@ pub struct TaskSpec {
 
     /// A key of your own, such as the id of a knowledge base, that the operator does not interpret. The work reads it
     /// as TASK_KB_ID, and a type may limit how many tasks with the same key run at once. It changes only together
-    /// with runId. Default: none. Example: kb-42.
+    /// with runId. 1 to 253 characters, without NUL. Default: none. Example: kb-42.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(max = 253))]
+    #[schemars(length(min = 1, max = 253), regex(pattern = "^[^\\x00]*$"))]
     pub kb_id: Option<String>,
 
     /// The input of the work: any JSON object, which the work reads from the file that TASK_PAYLOAD_FILE names. At
     /// most 32768 bytes as compact JSON unless the type's maximum.payloadBytes differs; beyond that the task ends
-    /// Failed with reason PayloadTooLarge. It changes only together with runId. Default: {}. Example: {uri:
-    /// s3://in/7.pdf}.
+    /// Failed with reason PayloadTooLarge. Kubernetes keeps integers of 64 bits and doubles, and rounds other numbers
+    /// before anybody sees them: write those as strings. It changes only together with runId. Default: {}. Example:
+    /// {uri: s3://in/7.pdf}.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub payload: Option<Payload>,
 
@@ -107,10 +108,10 @@ pub struct TaskSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub resources: Option<Resources>,
 
-    /// The earliest time at which the task starts, in RFC 3339. Until then it holds back no other task. Default: at
-    /// once. Example: 2026-01-01T00:00:00Z.
-    #[serde(default, deserialize_with = "schema::lenient_time", skip_serializing_if = "Option::is_none")]
-    #[schemars(schema_with = "schema::time")]
+    /// The earliest time at which the task starts, in RFC 3339; digits beyond a billionth of a second are ignored. Until
+    /// then it holds back no other task. Default: at once. Example: 2026-01-01T00:00:00Z.
+    #[serde(default, deserialize_with = "schema::time_to_wait_for", skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "schema::written_time")]
     pub start_after: Option<Time>,
 
     /// True: the task does not start. A running attempt goes on. Default: false.
@@ -348,7 +349,7 @@ pub struct TaskStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub result_ref: Option<ResultRef>,
 
-    /// Content of the file TASK_RESULT_FILE: JSON, or text where it was not JSON. At most 4096 bytes; in a pod of
+    /// Content of the file TASK_RESULT_FILE: JSON, or text where it was not JSON (see resultAsText). At most 4096 bytes; in a pod of
     /// more than three containers, init and injected ones included, 12288 bytes divided by their number, as the
     /// kubelet limits termination messages. Absent where there is a resultRef, which takes precedence.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -359,6 +360,12 @@ pub struct TaskStatus {
     /// these where there is room for less.
     #[serde(default, skip_serializing_if = "is_false")]
     pub result_truncated: bool,
+
+    /// True: the result is JSON that this object could not hold as it was written: a number beyond 64 bits or a double, a
+    /// key that comes twice, or nesting deeper than 100 levels. It is kept as its text, byte for byte, and REST answers
+    /// it as JSON.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub result_as_text: bool,
 
     /// Whether the archive has the record of this run. Before that, nothing of a finished run is deleted.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -50,7 +50,8 @@ fn join(first: &str, second: &str) -> String {
 /// The result on one line: compact JSON.
 pub fn result(status: &TaskStatus) -> Option<String> {
     let result = status.result.as_ref().filter(|result| !result.is_null())?;
-    Some(clean(&result.to_string()))
+    let text = result.as_str().filter(|_| status.result_as_text);
+    Some(clean(&text.map_or_else(|| result.to_string(), str::to_owned)))
 }
 
 fn progress(status: &TaskStatus) -> Option<String> {

@@ -4,6 +4,8 @@
 use std::borrow::Cow;
 
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use serde_json::value::{RawValue, to_raw_value};
 use strum::IntoEnumIterator;
 use utoipa::openapi::RefOr;
 use utoipa::openapi::schema::{ObjectBuilder, Schema, Type};
@@ -58,6 +60,13 @@ impl From<api::Progress> for Progress {
     }
 }
 
+/// A result as it is answered: one of JSON that the cluster could keep only as its text is JSON again, byte for byte.
+pub fn result(kept: &Value, is_text_of_json: bool) -> Option<Box<RawValue>> {
+    let text = kept.as_str().filter(|_| is_text_of_json);
+    let whole = text.and_then(|text| RawValue::from_string(text.to_owned()).ok());
+    whole.or_else(|| to_raw_value(kept).ok())
+}
+
 /// A reason that there is. In a filter a word that we do not know is a typing error.
 #[derive(Clone, Copy, Deserialize)]
 #[serde(try_from = "String")]
@@ -68,7 +77,10 @@ impl TryFrom<String> for KnownReason {
 
     fn try_from(word: String) -> Result<Self, String> {
         let known = Reason::iter().find(|reason| reason.to_string() == word);
-        known.map(Self).ok_or_else(|| format!("{word:?} is no reason; use one of those that docs/reasons.md lists"))
+        known.map(Self).ok_or_else(|| {
+            let words: Vec<String> = Reason::iter().map(|reason| reason.to_string()).collect();
+            format!("{word:?} is no reason; write one of these: {}", words.join(", "))
+        })
     }
 }
 

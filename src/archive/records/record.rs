@@ -68,6 +68,9 @@ pub struct RecordDetails {
     pub attempts: Vec<AttemptRecord>,
     pub result: Option<Value>,
     pub result_truncated: bool,
+    /// Whether `result` is the text of a result of JSON.
+    #[serde(skip_serializing_if = "is_false")]
+    pub result_as_text: bool,
     /// Points to the result where it is stored beside the record.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub result_ref: Option<ResultRef>,
@@ -151,6 +154,7 @@ impl Record {
             progress: details.progress.clone(),
             result: details.result.clone(),
             result_truncated: details.result_truncated,
+            result_as_text: details.result_as_text,
             result_ref: details.result_ref.clone(),
             ..TaskStatus::default()
         }
@@ -203,6 +207,7 @@ fn details(task: &Task, status: &TaskStatus, log: Option<&str>) -> RecordDetails
         attempts: status.attempts.clone(),
         result: status.result.clone(),
         result_truncated: status.result_truncated,
+        result_as_text: status.result_as_text,
         result_ref: status.result_ref.clone(),
         log: log.map(|log| tail(log).to_owned()),
         worker: status.worker.clone(),

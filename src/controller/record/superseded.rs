@@ -40,7 +40,7 @@ pub fn known_spec(task: &Task, remembered: Option<TaskSpec>) -> TaskSpec {
     remembered.unwrap_or_else(|| TaskSpec {
         run_id: run(task).unwrap_or(&task.spec.run_id).clone(),
         // Of its payload, at least, it is not known that it is the same.
-        payload: Some(Payload::Measured { bytes: 0 }),
+        payload: Some(Payload::Measured { bytes: 0, fault: None }),
         ..task.spec.clone()
     })
 }

@@ -14,11 +14,6 @@ use crate::time::after;
 
 /// A pod that is still there so long after it should be gone is given up: its node does not answer.
 pub const LOST_AFTER: SignedDuration = SignedDuration::from_secs(60);
-/// The longest result that a task keeps: the kubelet's own limit on a termination message, of which it reads the end …
-pub const RESULT_BYTES: usize = 4096;
-/// … and on those of a whole pod: the first so many bytes of each are kept, in equal shares.
-const RESULT_BYTES_OF_A_POD: usize = 3 * RESULT_BYTES;
-
 /// A pod that somebody deleted, and that says nothing of its end, waits so long for what its Job says.
 const JOB_TELLS_WITHIN: SignedDuration = SignedDuration::from_secs(5);
 
@@ -292,15 +287,6 @@ const BRIEF: usize = 200;
 fn brief(left: &str) -> String {
     let line = left.trim().lines().next_back().unwrap_or_default();
     text::cut(line.trim_start_matches('\u{fffd}'), BRIEF)
-}
-
-/// Reads the result file: JSON, else text; and whether it was cut off, in a pod of so many containers.
-pub fn result(left: &str, containers: usize) -> (Value, bool) {
-    if let Ok(value) = serde_json::from_str(left) {
-        return (value, false);
-    }
-    let room = RESULT_BYTES.min(RESULT_BYTES_OF_A_POD / containers.max(1));
-    (Value::String(left.trim_end_matches('\n').to_owned()), left.len() >= room)
 }
 
 #[cfg(test)]

@@ -14,6 +14,7 @@ pub mod others;
 mod permanence;
 pub mod reporter;
 pub mod reports;
+pub mod result;
 mod starting;
 pub mod verdict;
 mod without_pod;

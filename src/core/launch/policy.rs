@@ -2,6 +2,7 @@
 
 use super::resources;
 use crate::Reason;
+use task_manager_api::exact::Fault;
 use task_manager_api::{Payload, Priority, Retry, Task, TaskSpec, TaskTypeSpec};
 
 const TIMEOUT_SECONDS: i32 = 3600;
@@ -93,12 +94,14 @@ pub fn refusal(task: &Task, task_type: &TaskTypeSpec) -> Option<Refusal> {
 fn payload_refusal(payload: Option<&Payload>, type_: &str, task_type: &TaskTypeSpec) -> Option<Refusal> {
     let most = task_type.maximum.payload_bytes.unwrap_or(PAYLOAD_BYTES).max(0) as usize;
     let bytes = payload.map_or(2, Payload::bytes);
-    (bytes > most.max(2)).then(|| Refusal {
-        reason: Reason::PayloadTooLarge,
-        message: format!(
+    if bytes > most.max(2) {
+        let message = format!(
             "the payload has {bytes} bytes as compact JSON; type {type_} allows {most}: put the content into a store of yours and hand over a reference"
-        ),
-    })
+        );
+        return Some(Refusal { reason: Reason::PayloadTooLarge, message });
+    }
+    let fault = payload?.fault().filter(|fault| !matches!(fault, Fault::MayBeRounded { .. }))?;
+    Some(Refusal { reason: Reason::InvalidPayload, message: fault.to_string() })
 }
 
 fn above_maximum(task: &TaskSpec, task_type: &TaskTypeSpec) -> Option<String> {
@@ -178,6 +181,18 @@ mod tests {
         };
         assert_eq!(of(json!({"a": "bc"})), Some(Reason::PayloadTooLarge));
         assert_eq!(of(json!({"a": "b"})), None);
+    }
+
+    #[test]
+    fn a_payload_that_is_not_what_was_written_is_refused_and_an_honest_double_is_not() {
+        let of = |value: serde_json::Value| {
+            let payload = Some(serde_json::from_value(value).expect("an object"));
+            refusal(&task(TaskSpec { payload, ..TaskSpec::default() }), &TaskTypeSpec::default())
+        };
+        let refused = of(json!({"id": 9_223_372_036_854_776_000_u64})).expect("it was rounded");
+        assert_eq!(refused.reason, Reason::InvalidPayload);
+        assert!(refused.message.starts_with("payload.id is 9223372036854776000, which"), "{}", refused.message);
+        assert_eq!(of(json!({"x": 1e300, "y": 1.234_567_890_123_456_8e22, "z": 0.1})), None);
     }
 
     #[test]

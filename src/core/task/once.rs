@@ -70,6 +70,7 @@ impl Look<'_> {
         TaskStatus {
             result: ended.result.clone(),
             result_truncated: ended.result_truncated,
+            result_as_text: ended.result_as_text,
             result_ref: ended.result_ref.clone(),
             ..self.finished(ended.state, &Why::new(Reason::RanBefore, message))
         }

@@ -12,6 +12,7 @@ use crate::launch::policy;
 use crate::launch::policy::Refusal;
 use crate::time::after;
 use crate::{ParsedType, Reason, TemplateError};
+use task_manager_api::NEVER;
 
 /// How long a task whose pause is over may still be shown as waiting for its retry: usually it is admitted
 /// at once, and then nobody needs to read that it waited for room.
@@ -79,6 +80,10 @@ fn reason_to_wait(look: &Look) -> (Why, Option<Timestamp>) {
     let start_after = spec.start_after.as_ref().map(|time| time.0);
     if spec.suspend {
         return (Why::new(Reason::Suspended, "held by spec.suspend"), None);
+    }
+    if start_after == Some(NEVER) {
+        let message = "startAfter cannot be read as a time, so it never starts: write one such as 2026-01-01T00:00:00Z";
+        return (Why::new(Reason::NotYetDue, message), None);
     }
     if let Some(start) = look.ahead(start_after) {
         return (Why::new(Reason::NotYetDue, format!("not started before {start}")), Some(start));

@@ -6,20 +6,19 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
 use super::look::Look;
 use crate::attempt::Ran;
 use crate::attempt::backoff;
-use crate::attempt::ended;
 use crate::attempt::ended::Ended;
 use crate::attempt::facts::Why;
 use crate::attempt::id::{next_attempt, run_began};
+use crate::attempt::result::LeftResult;
 use crate::attempt::verdict::Verdict;
 use crate::telling::conditions;
 use crate::telling::conditions::Explanation;
 use crate::{ParsedType, Policy, Reason};
+use task_manager_api::exact::Fault;
 use task_manager_api::{Admitted, AttemptOutcome, AttemptRecord, State, Task, TaskStatus};
 
 /// How many ended attempts a status keeps.
 const ATTEMPTS_KEPT: usize = 10;
-const RESULT_CUT: &str = "the result filled all the room there was (4096 bytes, less in a pod of many containers), so only a \
-    part of it may be kept, as text: hand over a longer one with PUT /worker/v1/result";
 
 /// The result of admission for one task.
 #[derive(Clone, Debug, PartialEq)]
@@ -176,11 +175,11 @@ impl Look<'_> {
         let why = Why::new(ended.reason, ended.message.clone());
         match verdict {
             Verdict::Succeeded => look.completed(ended, &why, ran),
-            Verdict::FailedForGood => look.failed(&explained(&why, "not tried again")),
+            Verdict::FailedForGood => look.failed_after_all(&explained(&why, "not tried again")),
             Verdict::Failed if status.failures > self.policy.retry.limit => {
                 let tries = status.failures;
                 let times = if tries == 1 { "once".into() } else { format!("{tries} times") };
-                look.failed(&explained(&why, &format!("failed {times}, retries used up")))
+                look.failed_after_all(&explained(&why, &format!("failed {times}, retries used up")))
             }
             Verdict::Disrupted if status.disruptions > self.policy.retry.disruption_limit => {
                 let limit = self.policy.retry.disruption_limit;
@@ -244,15 +243,31 @@ impl Look<'_> {
     fn completed(&self, ended: &Ended, why: &Why, ran: Option<&Ran>) -> TaskStatus {
         // A result that was handed over over HTTP goes before the result file.
         let left = ended.left.as_deref().filter(|_| self.status.result_ref.is_none());
-        let containers = ran.map_or(1, |ran| ran.containers);
-        let (result, result_truncated) = left.map(|left| ended::result(left, containers)).unzip();
-        let result_truncated = result_truncated.unwrap_or_default();
-        let message = match why.reason {
-            Reason::Succeeded if result_truncated => RESULT_CUT,
-            Reason::Succeeded => "",
-            _ => &why.message,
-        };
-        TaskStatus { result, result_truncated, ..self.finished(State::Completed, &Why::new(why.reason, message)) }
+        let left = left.map(|left| LeftResult::of(left, ran.map_or(1, |ran| ran.containers)));
+        let remark = left.as_ref().and_then(LeftResult::remark);
+        let message = if why.reason == Reason::Succeeded { String::new() } else { why.message.clone() };
+        let remarks = [Some(message), remark, self.doubt_of_payload()].into_iter().flatten();
+        let message = remarks.filter(|remark| !remark.is_empty()).collect::<Vec<_>>().join("; ");
+        TaskStatus {
+            result_truncated: left.as_ref().is_some_and(|left| left.truncated),
+            result_as_text: left.as_ref().is_some_and(|left| left.as_text.is_some()),
+            result: left.map(|left| left.value),
+            ..self.finished(State::Completed, &Why::new(why.reason, message))
+        }
+    }
+
+    /// A number of the payload that may not be the one that was written: the end of the task tells of it.
+    fn doubt_of_payload(&self) -> Option<String> {
+        let fault = self.task.spec.payload.as_ref()?.fault()?;
+        matches!(fault, Fault::MayBeRounded { .. }).then(|| fault.to_string())
+    }
+
+    /// It failed for good after an attempt.
+    fn failed_after_all(&self, why: &Why) -> TaskStatus {
+        match self.doubt_of_payload() {
+            Some(doubt) => self.failed(&explained(why, &doubt)),
+            None => self.failed(why),
+        }
     }
 
     fn retrying(&self, why: &Why, times: i32) -> TaskStatus {

@@ -51,7 +51,26 @@ fn invalid(status: &Status, causes: &[&StatusCause]) -> Problem {
 /// rule's words say more.
 const NO_VALUE: [&str; 2] = ["Invalid value: \"\": ", "Invalid value: \"object\": "];
 
+/// Words of ours where the API server's are a pattern.
+fn in_other_words(cause: &StatusCause) -> Option<String> {
+    let value = || cause.message.strip_prefix("Invalid value: ").and_then(|rest| rest.split(": spec.").next());
+    let is_about_form = ["should match", "must be of type date-time"].iter().any(|words| cause.message.contains(words));
+    match cause.field.as_str() {
+        "spec.startAfter" if is_about_form => {
+            let value = value().unwrap_or("it");
+            Some(format!("start_after: {value} is no time: write one such as 2026-01-01T00:00:00Z (RFC 3339)"))
+        }
+        "spec.kbId" if is_about_form => {
+            Some("kb_id: it holds a NUL, which no environment variable can carry: leave that out".into())
+        }
+        _ => None,
+    }
+}
+
 fn told(cause: &StatusCause) -> String {
+    if let Some(told) = in_other_words(cause) {
+        return told;
+    }
     let message = NO_VALUE.iter().find_map(|prefix| cause.message.strip_prefix(prefix)).unwrap_or(&cause.message);
     let message = field_names::sentence(message);
     let field = field_names::field(&cause.field);
@@ -86,6 +105,20 @@ mod tests {
             problem.detail,
             "Invalid value: -1: timeout_seconds in body should be greater than or equal to 1; retry.max_seconds: Invalid value: \"x\""
         );
+    }
+
+    #[test]
+    fn a_pattern_that_does_not_fit_is_told_with_what_to_write() {
+        let message = "Invalid value: \"tomorrow\": spec.startAfter in body must be of type date-time: \"tomorrow\"";
+        let cause = json!({"reason": "FieldValueInvalid", "field": "spec.startAfter", "message": message});
+        let problem = said(json!({"code": 422, "reason": "Invalid", "details": {"causes": [cause]}}));
+        assert_eq!(problem.field.as_deref(), Some("start_after"));
+        let told = "start_after: \"tomorrow\" is no time: write one such as 2026-01-01T00:00:00Z (RFC 3339)";
+        assert_eq!(problem.detail, told);
+        let message = "Invalid value: \"a\\x00\": spec.kbId in body should match '^[^\\x00]*$'";
+        let cause = json!({"reason": "FieldValueInvalid", "field": "spec.kbId", "message": message});
+        let problem = said(json!({"code": 422, "reason": "Invalid", "details": {"causes": [cause]}}));
+        assert!(problem.detail.contains("NUL"), "{problem:?}");
     }
 
     #[test]

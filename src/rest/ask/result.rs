@@ -7,24 +7,27 @@ use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use jiff::Timestamp;
 use serde::Serialize;
-use serde_json::Value;
+use serde_json::value::RawValue;
 use utoipa::ToSchema;
 
 use super::stored_result::StoredResults;
 use crate::api::{State as TaskState, TaskStatus};
 use crate::rest::find::Finder;
 use crate::rest::request::id::Id;
+use crate::rest::wire;
 use crate::rest::wire::Phase;
 use crate::serving::problem::{Problem, ProblemType, Problems};
 
 /// The outcome of a task that is finished.
-#[derive(Debug, PartialEq, Serialize, ToSchema)]
+#[derive(Debug, Serialize, ToSchema)]
 pub struct Outcome {
     /// completed, failed or cancelled.
     status: Phase,
-    /// The work's result, JSON or text; null where it left none. Present when completed.
+    /// The work's result, JSON or text; null where it left none. Present when completed. JSON that Kubernetes could not
+    /// keep as it was written is answered byte for byte.
     #[serde(skip_serializing_if = "Option::is_none")]
-    result: Option<Option<Value>>,
+    #[schema(value_type = Option<Value>)]
+    result: Option<Option<Box<RawValue>>>,
     /// True: the result was too long and only its end is kept.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     result_truncated: bool,
@@ -82,7 +85,10 @@ fn not_finished(state: TaskState) -> Problem {
 
 fn outcome(status: TaskStatus) -> Result<Outcome, Problem> {
     let (result, error) = match status.state {
-        TaskState::Completed => (Some(status.result.clone()), None),
+        TaskState::Completed => {
+            let left = status.result.as_ref().and_then(|left| wire::result(left, status.result_as_text));
+            (Some(left), None)
+        }
         TaskState::Failed | TaskState::Cancelled => (None, Some(failure(&status))),
         // It was run again meanwhile.
         state @ (TaskState::Queued | TaskState::Processing) => return Err(not_finished(state)),
@@ -126,6 +132,17 @@ mod tests {
             told,
             json!({"status": "completed", "result": {"pages": 10}, "processed_at": "2026-01-01T00:00:00.5Z"})
         );
+        let text = "{\"id\": 18446744073709551615, \"x\":0.10000000000000000000}";
+        let as_text = TaskStatus {
+            state: TaskState::Completed,
+            result: Some(json!(text)),
+            result_as_text: true,
+            ..TaskStatus::default()
+        };
+        let told = serde_json::to_string(&outcome(as_text.clone()).expect("finished")).expect("JSON");
+        assert_eq!(told, format!("{{\"status\":\"completed\",\"result\":{text}}}"), "digit for digit");
+        let plain = TaskStatus { result_as_text: false, ..as_text };
+        assert_eq!(serde_json::to_value(outcome(plain).expect("finished")).expect("JSON")["result"], text);
         let nothing = TaskStatus { state: TaskState::Completed, ..TaskStatus::default() };
         let told = serde_json::to_value(outcome(nothing).expect("finished")).expect("JSON");
         assert_eq!(told, json!({"status": "completed", "result": null}));

@@ -8,6 +8,7 @@ use axum::extract::State;
 use jiff::Timestamp;
 use serde::Serialize;
 use serde_json::Value;
+use serde_json::value::RawValue;
 use utoipa::ToSchema;
 
 use super::status::Status;
@@ -17,6 +18,7 @@ use crate::archive::Record;
 use crate::rest::find::Finder;
 use crate::rest::index::{Index, IndexedTask};
 use crate::rest::request::id::Id;
+use crate::rest::wire;
 use crate::serving::problem::{Problem, Problems};
 
 /// A task with all that is known of it.
@@ -27,9 +29,10 @@ pub struct Whole {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<Object>)]
     payload: Option<Value>,
-    /// The work's result, JSON or text.
+    /// The work's result, JSON or text. JSON that Kubernetes could not keep as it was written is answered byte for byte.
     #[serde(skip_serializing_if = "Option::is_none")]
-    result: Option<Value>,
+    #[schema(value_type = Option<Value>)]
+    result: Option<Box<RawValue>>,
     /// A result that is too large to be shown here.
     #[serde(skip_serializing_if = "Option::is_none")]
     large_result: Option<LargeResultRef>,
@@ -135,7 +138,7 @@ fn whole(index: &Index, task: Task, known: &IndexedTask, record: Option<Record>)
     Whole {
         status: Status::of(&now, index),
         payload: task.spec.payload.and_then(content),
-        result: told.result,
+        result: told.result.as_ref().and_then(|left| wire::result(left, told.result_as_text)),
         large_result: told.result_ref.map(LargeResultRef::from),
         result_truncated: told.result_truncated,
         timeout_seconds: task.spec.timeout_seconds,

@@ -16,8 +16,10 @@ macro_rules! filtered {
             /// One of the served namespaces. Default: all of them.
             namespace: Option<String>,
             /// Failed at this time or later (RFC 3339).
+            #[serde(default, deserialize_with = "crate::rest::request::time::written")]
             failed_from: Option<jiff::Timestamp>,
             /// Failed before this time (RFC 3339).
+            #[serde(default, deserialize_with = "crate::rest::request::time::written")]
             failed_before: Option<jiff::Timestamp>,
             $($more)*
         }

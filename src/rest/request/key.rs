@@ -8,6 +8,7 @@ use crate::serving::problem::{Problem, ProblemType};
 
 const HEADER: &str = "Idempotency-Key";
 const LONGEST: usize = 255;
+const QUOTES: [char; 3] = ['"', '\'', '`'];
 
 /// The key in the header, if there is one.
 pub struct IdempotencyKey(pub Option<String>);
@@ -18,7 +19,7 @@ pub struct IdempotencyKey(pub Option<String>);
 #[allow(dead_code, reason = "it is written down for the OpenAPI document alone")]
 pub struct KeyHeader {
     /// The client's own name for this request: visible ASCII, such as a UUID, with or without double quotes
-    #[param(rename = "Idempotency-Key", min_length = 1, max_length = 255, pattern = "^[!-~]+$")]
+    #[param(rename = "Idempotency-Key", min_length = 1, max_length = 255, pattern = "^[!#-&(-_a-~]+$")]
     key: Option<String>,
 }
 
@@ -40,14 +41,17 @@ impl<S: Send + Sync> FromRequestParts<S> for IdempotencyKey {
 
 /// The key as it is meant: the draft of the header writes it in double quotes, most clients do not.
 pub fn key(text: &str, field: &str) -> Result<String, Problem> {
-    let fits = (1..=LONGEST).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_graphic());
     let bare = text.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')).unwrap_or(text);
-    if fits { Ok(bare.to_owned()) } else { Err(wrong(field)) }
+    let fits = (1..=LONGEST).contains(&bare.len()) && bare.bytes().all(|byte| byte.is_ascii_graphic());
+    // Quotes without anything in them are how an unset variable is sent.
+    let says_something = bare.contains(|c| !QUOTES.contains(&c));
+    if fits && says_something { Ok(bare.to_owned()) } else { Err(wrong(field)) }
 }
 
 fn wrong(field: &str) -> Problem {
     let kind = if field == HEADER { ProblemType::Header } else { ProblemType::Invalid };
-    kind.because("a key has 1 to 255 visible ASCII characters, such as a UUID").at(field)
+    kind.because("a key has 1 to 255 visible ASCII characters, such as a UUID; leave it out where there is none")
+        .at(field)
 }
 
 #[cfg(test)]
@@ -58,7 +62,10 @@ mod tests {
     fn a_key_means_the_same_with_and_without_quotes() {
         assert_eq!(key("a-1", "k"), Ok("a-1".into()));
         assert_eq!(key("\"a-1\"", "k"), Ok("a-1".into()));
-        for wrong in ["", "a b", "a\tb", "ä", &"x".repeat(256)] {
+        let longest = "x".repeat(255);
+        assert_eq!(key(&format!("\"{longest}\""), "k"), Ok(longest));
+        for wrong in ["", "\"\"", "\"", "''", "\"'\"", "\"\"\"\"", "\" \"", " ", "a b", "a\tb", "ä", &"x".repeat(256)]
+        {
             assert!(key(wrong, "k").is_err(), "{wrong}");
         }
     }

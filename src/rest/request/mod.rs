@@ -1,4 +1,4 @@
-//! How a request is read: its id, key, query and numbers. Bodies of JSON are read in `serving`, as on every port.
+//! How a request is read: its id, key, query, numbers and times. Bodies of JSON are read in `serving`, as on every port.
 
 pub mod field_names;
 pub mod id;
@@ -6,3 +6,4 @@ pub mod key;
 pub mod numbers;
 pub mod page;
 pub mod query;
+pub mod time;

@@ -1,43 +1,28 @@
-//! Numbers as Kubernetes keeps them. An integer beyond 64 bits would lose digits on its way, and a person finds
-//! out weeks later: it is refused. A number that is whole is written as an integer, as the API server stores it.
+//! Numbers as Kubernetes keeps them: one that is whole is written as an integer, as the API server stores it, and one that
+//! would come back as another is refused.
 
+use serde::de::IgnoredAny;
 use serde_json::{Number, Value};
 
-/// The first integer in `json` that cannot be carried exactly.
-pub fn too_long(json: &str) -> Option<&str> {
-    let bytes = json.as_bytes();
-    let mut at = 0;
-    while at < bytes.len() {
-        match bytes[at] {
-            b'"' => at = end_of_string(bytes, at + 1),
-            b'-' | b'0'..=b'9' => {
-                let end = bytes[at..].iter().position(|byte| !is_of_number(*byte)).map_or(bytes.len(), |end| at + end);
-                let number = &json[at..end];
-                if !number.contains(['.', 'e', 'E']) && number.parse::<i64>().is_err() {
-                    return Some(number);
-                }
-                at = end;
-            }
-            _ => at += 1,
-        }
-    }
-    None
-}
+use crate::api::exact::{LossKind, loss};
+use crate::serving::problem::{Problem, ProblemType};
 
-fn is_of_number(byte: u8) -> bool {
-    matches!(byte, b'-' | b'+' | b'.' | b'e' | b'E' | b'0'..=b'9')
-}
-
-/// Behind the closing quote of the string whose content begins at `at`.
-fn end_of_string(bytes: &[u8], mut at: usize) -> usize {
-    while let Some(byte) = bytes.get(at) {
-        match byte {
-            b'"' => return at + 1,
-            b'\\' => at += 2,
-            _ => at += 1,
-        }
+/// Refuses a JSON text of which Kubernetes would keep something else than was written. A text that is no JSON is not judged.
+pub fn exact(text: &str) -> Result<(), Problem> {
+    let Some(loss) = loss(text) else { return Ok(()) };
+    if serde_json::from_str::<IgnoredAny>(text).is_err() {
+        return Ok(());
     }
-    at
+    let problem = match loss.kind {
+        LossKind::Number { .. } => ProblemType::NumberTooLong.because(format!("{loss}: write it as a string")),
+        LossKind::Twice => ProblemType::Invalid.because(loss.to_string()),
+        LossKind::Depth => ProblemType::Invalid.because(format!("{loss}: put what is inside into a store of yours")),
+        LossKind::Surrogate => ProblemType::Invalid.because(format!("{loss}: write whole characters")),
+    };
+    // One that is too deep is in a field of the first levels; the rest of its path says nothing.
+    let field =
+        if loss.kind == LossKind::Depth { loss.path.split(['.', '[']).next().unwrap_or_default() } else { &loss.path };
+    Err(if field.is_empty() { problem } else { problem.at(field) })
 }
 
 /// Writes 125.0 as 125, everywhere.
@@ -68,19 +53,25 @@ mod tests {
     use serde_json::json;
 
     #[test]
-    fn integers_beyond_64_bits_are_found_outside_of_strings() {
-        for fine in [
-            "9223372036854775807",
-            "-9223372036854775808",
-            "1e300",
-            "0.12345678901234567890123",
-            "\"99999999999999999999\"",
-            r#"{"a\"99999999999999999999": [1, -2.5e-7]}"#,
+    fn what_would_come_back_as_something_else_is_refused_with_its_field() {
+        for (text, kind, field, words) in [
+            (
+                r#"{"payload": {"a": [9223372036854775808]}}"#,
+                ProblemType::NumberTooLong,
+                "payload.a[0]",
+                "come back as 9223372036854776000: write it as a string",
+            ),
+            (r#"{"payload": {"a": 1e400}}"#, ProblemType::NumberTooLong, "payload.a", "larger than the largest"),
+            (r#"{"payload": {"a": 1, "a": 2}}"#, ProblemType::Invalid, "payload.a", "duplicate field \"payload.a\""),
+            (r#"{"payload": {"a": "\udfff"}}"#, ProblemType::Invalid, "payload.a", "surrogate"),
         ] {
-            assert_eq!(too_long(fine), None, "{fine}");
+            let problem = exact(text).expect_err(text);
+            assert!(problem.is(kind) && problem.detail.contains(words), "{problem:?}");
+            assert_eq!(problem.field.as_deref(), Some(field));
         }
-        assert_eq!(too_long(r#"{"a": [1, 9223372036854775808]}"#), Some("9223372036854775808"));
-        assert_eq!(too_long("-9223372036854775809"), Some("-9223372036854775809"));
+        let deep = format!(r#"{{"payload": {{"a": {}{}}}}}"#, "[".repeat(500), "]".repeat(500));
+        assert_eq!(exact(&deep).expect_err("deep").field.as_deref(), Some("payload"));
+        assert_eq!((exact(r#"{"a": 1e400"#), exact(r#"{"a": [1e300, 0.1, "9223372036854775808"]}"#)), (Ok(()), Ok(())));
     }
 
     #[test]

@@ -21,10 +21,11 @@ pub struct Submission {
     #[schema(value_type = String, min_length = 1, max_length = 253, example = "document_processing")]
     pub task_type: Value,
     /// A correlation key of yours, opaque to us.
-    #[schema(value_type = Option<String>, max_length = 253, example = "kb-42")]
+    #[schema(value_type = Option<String>, min_length = 1, max_length = 253, pattern = "^[^\\x00]*$", example = "kb-42")]
     pub kb_id: Option<Value>,
     /// Any JSON object, which the work is given. At most 32768 bytes as compact JSON unless the type says
-    /// otherwise. Integers beyond 64 bits are refused: write them as strings.
+    /// otherwise. A number that would come back as another (an integer beyond 64 bits with a sign, digits beyond
+    /// those of a double) is refused: write it as a string. So is a key that comes twice.
     #[schema(value_type = Option<Object>, example = json!({"uri": "s3://in/7.pdf"}))]
     pub payload: Option<Value>,
     /// Default: the type's, else normal.
@@ -59,7 +60,7 @@ pub struct Submission {
     #[schema(value_type = Option<String>, min_length = 1, max_length = 253)]
     pub name: Option<Value>,
     /// In a bulk submission, the same as the Idempotency-Key header of a single one.
-    #[schema(value_type = Option<String>, min_length = 1, max_length = 255, pattern = "^[!-~]+$")]
+    #[schema(value_type = Option<String>, min_length = 1, max_length = 255, pattern = "^[!#-&(-_a-~]+$")]
     pub idempotency_key: Option<Value>,
 }
 
@@ -107,12 +108,16 @@ pub struct Resources {
 struct Quantity(String);
 
 impl Submission {
-    /// Reads a body. A number that Kubernetes could not carry exactly is refused.
+    /// Reads a body. What Kubernetes would not keep as it is written is refused.
     pub fn read(text: &str) -> Result<Self, Problem> {
         let submission = json::json(text);
         // An array of as many values would be read as well.
         let is_object = text.trim_start().starts_with('{');
         let submission = match submission {
+            // A number, a nesting or half a character that is not read is JSON nevertheless.
+            Err(problem) if problem.is(ProblemType::Syntax) => {
+                return Err(numbers::exact(text).err().unwrap_or(problem));
+            }
             Err(problem) if is_object || !problem.is(ProblemType::Invalid) => return Err(problem),
             Ok(submission) if is_object => submission,
             _ => {
@@ -120,13 +125,7 @@ impl Submission {
                 return Err(ProblemType::Invalid.because(detail));
             }
         };
-        match numbers::too_long(text) {
-            Some(number) => Err(ProblemType::NumberTooLong.because(format!(
-                "the integer {} has more than 64 bits and would lose digits: write it as a string",
-                number.chars().take(40).collect::<String>()
-            ))),
-            None => Ok(submission),
-        }
+        numbers::exact(text).map(|()| submission)
     }
 
     /// The type's name.

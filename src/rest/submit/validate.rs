@@ -61,10 +61,12 @@ fn may_be_name(name: &str) -> bool {
 fn above_maximum(task: &Task, kind: &TaskTypeSpec) -> Option<Problem> {
     let refusal = policy::refusal(task, kind)?;
     let message = field_names::sentence(&refusal.message);
-    Some(if refusal.reason == Reason::PayloadTooLarge {
-        ProblemType::PayloadTooLarge.because(message).at("payload")
-    } else {
-        let field = message.split([' ', ':']).next().unwrap_or_default().to_owned();
-        ProblemType::AboveMaximum.because(message).at(field)
+    Some(match refusal.reason {
+        Reason::PayloadTooLarge => ProblemType::PayloadTooLarge.because(message).at("payload"),
+        Reason::InvalidPayload => ProblemType::NumberTooLong.because(message).at("payload"),
+        _ => {
+            let field = message.split([' ', ':']).next().unwrap_or_default().to_owned();
+            ProblemType::AboveMaximum.because(message).at(field)
+        }
     })
 }

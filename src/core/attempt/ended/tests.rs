@@ -1,5 +1,4 @@
 use jiff::Timestamp;
-use serde_json::json;
 
 use super::*;
 use crate::attempt::facts::container::FailedInit;
@@ -376,32 +375,6 @@ fn work_that_was_killed_by_a_deletion_is_not_judged_by_what_it_left() {
     let pod = deleted_at(40, leaving(143, r#"{"error": {"retryable": false}}"#));
     let told = ended(&pod, None, at(1000)).expect("an end");
     assert_eq!((told.reason, judge(&told, &[])), (Reason::PodDeleted, Verdict::Disrupted));
-}
-
-#[test]
-fn a_result_is_json_or_text_and_says_when_it_was_cut_off() {
-    let long = "x".repeat(RESULT_BYTES);
-    let exact = format!("\"{}\"", "x".repeat(RESULT_BYTES - 2));
-    for (left, value, truncated) in [
-        (r#"{"pages": 10}"#, json!({"pages": 10}), false),
-        ("[1, 2]\n", json!([1, 2]), false),
-        ("42", json!(42), false),
-        ("null", json!(null), false),
-        ("done, 10 pages\n", json!("done, 10 pages"), false),
-        (r#"{"pages": "#, json!(r#"{"pages": "#), false),
-        (long.as_str(), json!(long), true),
-        (exact.as_str(), json!("x".repeat(RESULT_BYTES - 2)), false),
-    ] {
-        assert_eq!(result(left, 3), (value, truncated), "{} bytes", left.len());
-    }
-}
-
-#[test]
-fn a_pod_of_many_containers_has_less_room_for_each_result() {
-    for (containers, room) in [(0, 4096), (1, 4096), (3, 4096), (4, 3072), (5, 2457), (20, 614)] {
-        let is_cut = |bytes: usize| result(&"x".repeat(bytes), containers).1;
-        assert!(!is_cut(room - 1) && is_cut(room), "{containers} containers");
-    }
 }
 
 #[test]
