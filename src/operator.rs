@@ -82,6 +82,7 @@ pub async fn run_with(client: Client, options: RunOptions, shutdown: Cancellatio
         archive: archive.clone(),
         metrics: metrics.clone(),
         live: live.clone(),
+        settings: options.settings(),
         over: shutdown.clone(),
     };
     let for_workers = workers::Sources {

@@ -362,7 +362,7 @@ pub struct TaskStatus {
     pub result_truncated: bool,
 
     /// True: the result is JSON that this object could not hold as it was written: a number beyond 64 bits or a double, a
-    /// key that comes twice, or nesting deeper than 100 levels. It is kept as its text, byte for byte, and REST answers
+    /// key that comes twice, or nesting deeper than 120 levels. It is kept as its text, byte for byte, and REST answers
     /// it as JSON.
     #[serde(default, skip_serializing_if = "is_false")]
     pub result_as_text: bool,

@@ -16,6 +16,7 @@ use super::namespaces::Namespaces;
 use super::submit::Submitter;
 use super::submit::bulk::Bulks;
 use crate::archive::Archive;
+use crate::core::Settings;
 
 #[derive(Clone)]
 pub struct App {
@@ -37,12 +38,14 @@ impl App {
         archive: Archive,
         index: Arc<Index>,
         namespaces: &[String],
+        settings: Settings,
         over: CancellationToken,
     ) -> Self {
         let api = ApiServer::new(client);
         let namespaces = Arc::new(Namespaces::new(namespaces));
         let finder = Arc::new(Finder::new(index.clone(), api.clone(), archive.clone(), namespaces.clone()));
-        let submitter = Arc::new(Submitter::new(index.clone(), api.clone(), archive.clone(), namespaces.clone()));
+        let submitter = Submitter::new(index.clone(), api.clone(), archive.clone(), namespaces.clone(), settings);
+        let submitter = Arc::new(submitter);
         Self {
             index,
             api,

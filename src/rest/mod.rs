@@ -36,6 +36,7 @@ use index::Index;
 use crate::archive::Archive;
 use crate::cluster::calls::Reads;
 use crate::cluster::watch::Watches;
+use crate::core::Settings;
 use crate::live::{Live, Uid};
 use crate::metrics::Metrics;
 use crate::serving::listener;
@@ -58,6 +59,8 @@ pub struct Sources {
     pub metrics: Arc<Metrics>,
     /// The reports of the work that runs.
     pub live: Arc<Live>,
+    /// The operator's options that decide how large a task is.
+    pub settings: Settings,
     /// Cancelled when the operator stops.
     pub over: CancellationToken,
 }
@@ -66,10 +69,10 @@ pub struct Sources {
 /// `ready` is told when the index knows the tasks that were there at the beginning.
 pub fn serve(options: Options, sources: Sources, ready: Sender<bool>) -> Result<impl Future<Output = ()>, ListenError> {
     let Options { addr, namespaces } = options;
-    let Sources { client, watches, archive, metrics, live, over } = sources;
+    let Sources { client, watches, archive, metrics, live, settings, over } = sources;
     let listener = listener::listen(addr, "--http-addr")?;
     let index = Arc::new(Index::new(live.clone()));
-    let app = App::new(client.clone(), archive, index.clone(), &namespaces, over.clone());
+    let app = App::new(client.clone(), archive, index.clone(), &namespaces, settings, over.clone());
     let router = router::router(app, ready.subscribe(), metrics);
     let reads = Reads::new(client);
     Ok(async move {

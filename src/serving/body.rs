@@ -2,12 +2,14 @@
 
 use std::time::Duration;
 
+use axum::Extension;
 use axum::body::Bytes;
-use axum::extract::{FromRequest, Request};
-use axum::http::{HeaderMap, StatusCode, header};
+use axum::extract::{DefaultBodyLimit, FromRequest, Request};
+use axum::http::{HeaderMap, Method, StatusCode, header};
 use serde::de::DeserializeOwned;
 
 use super::json;
+use super::manners::media_type;
 use super::problem::{Problem, ProblemType};
 
 /// A body that has not arrived by then is not waited for, however steadily it trickles.
@@ -20,18 +22,17 @@ impl<S: Send + Sync> FromRequest<S> for Text {
     type Rejection = Problem;
 
     async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
-        if !is_declared_as_json(request.headers()) {
-            return Err(ProblemType::MediaType.because("send the body with Content-Type: application/json"));
+        if !is_declared_as_json(request.method(), request.headers()) {
+            return Err(media_type());
         }
+        let most = request.extensions().get::<Most>().copied();
         let arrived = tokio::time::timeout(ARRIVES_WITHIN, Bytes::from_request(request, state)).await;
         let arrived = arrived.map_err(|_| {
             ProblemType::SlowBody
                 .because(format!("the body has not arrived within {} s; send it again", ARRIVES_WITHIN.as_secs()))
         })?;
         let bytes = arrived.map_err(|rejection| match rejection.status() {
-            StatusCode::PAYLOAD_TOO_LARGE => ProblemType::BodyTooLarge.because(
-                "the body is larger than is read here: put the content into a store of yours and hand over a reference",
-            ),
+            StatusCode::PAYLOAD_TOO_LARGE => too_large(most),
             _ => ProblemType::Syntax.because("the body broke off"),
         })?;
         let text = String::from_utf8(bytes.into());
@@ -39,14 +40,37 @@ impl<S: Send + Sync> FromRequest<S> for Text {
     }
 }
 
-fn is_declared_as_json(headers: &HeaderMap) -> bool {
-    headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).is_some_and(is_json)
+fn too_large(most: Option<Most>) -> Problem {
+    let most = most.map_or("is read here".into(), |Most(bytes)| format!("the {bytes} bytes that are read here"));
+    let what = "send less at once, or put the content into a store of yours and hand over a reference";
+    ProblemType::BodyTooLarge.because(format!("the body is larger than {most}: {what}"))
+}
+
+/// The most bytes of a body that a route reads, as it is told to who sends more.
+#[derive(Clone, Copy)]
+struct Most(usize);
+
+/// Bounds the bodies of some routes.
+pub fn at_most(bytes: usize) -> (Extension<impl Clone + Send + Sync + 'static + use<>>, DefaultBodyLimit) {
+    (Extension(Most(bytes)), DefaultBodyLimit::max(bytes))
+}
+
+const JSON: &str = "application/json";
+const MERGE_PATCH: &str = "application/merge-patch+json";
+
+/// Whether the headers declare JSON. A change may be declared as the merge patch that it is.
+pub fn is_declared_as_json(method: &Method, headers: &HeaderMap) -> bool {
+    let declared = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
+    declared.is_some_and(|declared| is_json(declared) || method == Method::PATCH && is(declared, MERGE_PATCH))
 }
 
 /// Whether a content type is JSON.
 pub fn is_json(content_type: &str) -> bool {
-    let essence = content_type.split(';').next().unwrap_or_default().trim();
-    essence.eq_ignore_ascii_case("application/json")
+    is(content_type, JSON)
+}
+
+fn is(content_type: &str, wanted: &str) -> bool {
+    content_type.split(';').next().unwrap_or_default().trim().eq_ignore_ascii_case(wanted)
 }
 
 /// A JSON body.

@@ -2,8 +2,9 @@
 //!
 //! `axum::serve` has no deadline for a request's head and none for a client that does not read, so connections
 //! are served by hyper itself. Bodies have their deadline where they are read, requests in flight their bound
-//! where they are routed.
+//! and their deadline where they are routed.
 
+use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,21 +13,20 @@ use axum::Router;
 use axum::body::Body;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
+use hyper::service::{HttpService, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulShutdown;
-use hyper_util::service::TowerToHyperService;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
-use tokio::sync::Semaphore;
 use tokio_io_timeout::TimeoutStream;
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt;
 
-/// Connections at once; those beyond wait in the kernel's backlog.
+use super::connection::{Phases, Socket};
+use super::connections::Connections;
+
+/// Connections at once; of those beyond, one waits for its place here and the others in the kernel's backlog.
 const CONNECTIONS: usize = 1024;
-/// For a request's head, and for the next request of an idle connection. Gateways that keep connections open
-/// should close idle ones sooner.
-const HEAD: Duration = Duration::from_secs(10);
 /// A client that reads nothing of its answer for so long is cut off.
 const WRITE: Duration = Duration::from_secs(15);
 /// For what has begun when the operator stops.
@@ -63,25 +63,42 @@ fn bind(addr: SocketAddr) -> std::io::Result<TcpListener> {
 
 /// Serves until `over`; then requests that have begun are finished, for a while.
 pub async fn serve(listener: TcpListener, router: Router, over: CancellationToken) {
-    let slots = Arc::new(Semaphore::new(CONNECTIONS));
+    let connections = Connections::new(CONNECTIONS);
     let graceful = GracefulShutdown::new();
     let http = http();
-    while let Some(Ok(slot)) = over.run_until_cancelled(slots.clone().acquire_owned()).await {
-        let Some(stream) = over.run_until_cancelled(accept(&listener)).await else { break };
-        let service = router.clone().map_request(|request: hyper::Request<Incoming>| request.map(Body::new));
-        let io = TokioIo::new(Box::pin(cut_off(stream, WRITE)));
-        let connection = graceful.watch(http.serve_connection(io, TowerToHyperService::new(service)));
+    while let Some(stream) = over.run_until_cancelled(accept(&listener)).await {
+        let (stream, phases) = (Arc::new(stream), Phases::idle());
+        let Some(place) = over.run_until_cancelled(connections.place(phases.clone())).await else { break };
+        let io = TokioIo::new(Box::pin(cut_off(Socket::new(stream.clone(), phases.clone()), WRITE)));
+        let connection = graceful.watch(http.serve_connection(io, service(router.clone(), phases.clone())));
         tokio::spawn(async move {
-            if let Err(error) = connection.await {
-                tracing::debug!(%error, "a connection ended");
+            tokio::select! {
+                ended = connection => if let Err(error) = ended {
+                    tracing::debug!(%error, "a connection ended");
+                },
+                () = phases.overdue(&stream) => {}
+                () = place.close.cancelled() => {}
             }
-            drop(slot);
         });
     }
     drop(listener);
     if tokio::time::timeout(DRAIN, graceful.shutdown()).await.is_err() {
         tracing::warn!(seconds = DRAIN.as_secs(), "stopped before all requests were answered");
     }
+}
+
+/// The router, which tells what the connection is at. A handler ends with its connection.
+fn service(
+    router: Router,
+    phases: Phases,
+) -> impl HttpService<Incoming, ResBody = Body, Error = Infallible, Future: Send> + use<> {
+    service_fn(move |request: hyper::Request<Incoming>| {
+        let (router, answered) = (router.clone(), phases.handling());
+        async move {
+            let answer = router.oneshot(request.map(Body::new)).await?;
+            Ok(answer.map(|body| answered.with(body)))
+        }
+    })
 }
 
 /// The same stream, whose writes fail when the client has read nothing for so long.
@@ -94,7 +111,8 @@ fn cut_off<S: AsyncRead + AsyncWrite>(stream: S, after: Duration) -> TimeoutStre
 fn http() -> http1::Builder {
     let mut http = http1::Builder::new();
     http.timer(TokioTimer::new())
-        .header_read_timeout(HEAD)
+        // Its clock would run while the connection is idle.
+        .header_read_timeout(None)
         .max_headers(HEADERS)
         .max_header_size(HEAD_BYTES)
         .max_buf_size(BUFFER)
@@ -122,7 +140,11 @@ async fn accept(listener: &TcpListener) -> TcpStream {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use axum::routing::get;
+    use std::time::Instant;
     use tokio::io::{AsyncReadExt, AsyncWriteExt, duplex};
+
+    use super::super::connection::HEAD;
 
     #[tokio::test(start_paused = true)]
     async fn a_reader_that_takes_nothing_is_cut_off_and_a_slow_one_is_not() {
@@ -140,5 +162,76 @@ mod tests {
         let _reader = reading.await.expect("it read");
         let error = stream.write_all(&[1; 64]).await.expect_err("nobody reads any more");
         assert_eq!(error.kind(), std::io::ErrorKind::TimedOut);
+    }
+
+    /// A port that answers `GET /`, and `GET /slow` after so long.
+    async fn served(slow: Duration) -> SocketAddr {
+        let listener = listen("127.0.0.1:0".parse().expect("an address"), "--test").expect("a port");
+        let address = listener.local_addr().expect("its address");
+        let slow = async move || {
+            tokio::time::sleep(slow).await;
+            "late"
+        };
+        let router = Router::new().route("/", get(async || "ok")).route("/slow", get(slow));
+        tokio::spawn(serve(listener, router, CancellationToken::new()));
+        address
+    }
+
+    async fn says(address: SocketAddr, text: &str) -> TcpStream {
+        let mut stream = TcpStream::connect(address).await.expect("connected");
+        stream.write_all(text.as_bytes()).await.expect("sent");
+        stream
+    }
+
+    const ASKS: &str = "GET / HTTP/1.1\r\nHost: x\r\n\r\n";
+
+    async fn answer(stream: &mut TcpStream) -> String {
+        let mut buffer = [0; 1024];
+        let read = stream.read(&mut buffer).await.unwrap_or_default();
+        String::from_utf8_lossy(&buffer[..read]).into()
+    }
+
+    #[tokio::test]
+    async fn a_head_that_trickles_is_cut_off_and_an_idle_connection_is_kept_meanwhile() {
+        let address = served(Duration::ZERO).await;
+        let mut idle = says(address, ASKS).await;
+        assert!(answer(&mut idle).await.contains("200 OK"));
+        let began = Instant::now();
+        let mut trickle = says(address, "GET /").await;
+        let ended = async {
+            let mut told = vec![];
+            while let Ok(Err(_)) =
+                tokio::time::timeout(Duration::from_millis(500), trickle.read_to_end(&mut told)).await
+            {
+                let _ = trickle.write_all(b"T").await;
+            }
+            told
+        };
+        assert_eq!(tokio::time::timeout(2 * HEAD, ended).await.expect("cut off"), b"");
+        assert!(began.elapsed() >= HEAD - Duration::from_secs(1), "it had its time");
+        idle.write_all(ASKS.as_bytes()).await.expect("sent");
+        assert!(answer(&mut idle).await.contains("200 OK"), "an idle connection is served again");
+    }
+
+    #[tokio::test]
+    async fn requests_that_come_together_are_answered_one_after_the_other() {
+        let address = served(Duration::ZERO).await;
+        let mut stream = says(address, &ASKS.repeat(3)).await;
+        let mut told = String::new();
+        while told.matches("200 OK").count() < 3 {
+            let more = answer(&mut stream).await;
+            assert!(!more.is_empty(), "{told}");
+            told += &more;
+        }
+    }
+
+    #[tokio::test]
+    async fn a_client_that_has_closed_its_half_is_answered() {
+        let address = served(Duration::from_secs(2)).await;
+        let mut stream = says(address, "GET /slow HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").await;
+        stream.shutdown().await.expect("half closed");
+        let mut told = String::new();
+        stream.read_to_string(&mut told).await.expect("an answer");
+        assert!(told.ends_with("late"), "{told}");
     }
 }

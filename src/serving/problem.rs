@@ -1,19 +1,19 @@
 //! Problems, as RFC 9457 has them: a stable type for programs, a sentence for people, and the field.
 
-use std::collections::BTreeMap;
-
 use axum::Json;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
+use strum::EnumIter;
 use utoipa::ToSchema;
-use utoipa::openapi::{ContentBuilder, HeaderBuilder, Ref, RefOr, Response as ApiResponse, ResponseBuilder};
+
+pub use super::problem_types::Problems;
 
 /// Seconds after which trying again is worth it.
 const RETRY_AFTER: &str = "1";
 
 /// The types of problems. The list may grow, a type never changes its meaning.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, EnumIter)]
 pub enum ProblemType {
     Syntax,
     Query,
@@ -21,6 +21,7 @@ pub enum ProblemType {
     NoToken,
     Forbidden,
     NotYourTask,
+    CrossSite,
     UnknownTask,
     UnknownNamespace,
     NoSuchPath,
@@ -37,12 +38,16 @@ pub enum ProblemType {
     BodyTooLarge,
     PayloadTooLarge,
     MediaType,
+    ContentEncoding,
     Invalid,
     NumberTooLong,
     UnknownType,
+    UnknownQueue,
     AboveMaximum,
+    LargerThanQueue,
     KeyReused,
     Busy,
+    Deadline,
     NotReady,
     NotTaken,
     ApiServer,
@@ -51,13 +56,14 @@ pub enum ProblemType {
 
 impl ProblemType {
     /// Its type, title and status.
-    const fn parts(self) -> (&'static str, &'static str, u16) {
+    pub(super) const fn parts(self) -> (&'static str, &'static str, u16) {
         match self {
             Self::Syntax => ("/problems/syntax", "The body is not JSON that can be read", 400),
             Self::Query => ("/problems/query", "The query is not valid", 400),
             Self::Header => ("/problems/header", "A header is not valid", 400),
             Self::NoToken => ("/problems/no-token", "Who are you?", 401),
             Self::NotYourTask => ("/problems/not-your-task", "The token's pod may not say this", 403),
+            Self::CrossSite => ("/problems/cross-site", "A page of another site may not do this", 403),
             Self::Forbidden => ("/problems/forbidden", "The cluster does not allow it", 403),
             Self::UnknownTask => ("/problems/unknown-task", "There is no such task", 404),
             Self::UnknownNamespace => ("/problems/unknown-namespace", "There is no such namespace here", 404),
@@ -75,12 +81,16 @@ impl ProblemType {
             Self::BodyTooLarge => ("/problems/body-too-large", "The body is too large", 413),
             Self::PayloadTooLarge => ("/problems/payload-too-large", "The payload is too large", 413),
             Self::MediaType => ("/problems/media-type", "The body is not declared as JSON", 415),
+            Self::ContentEncoding => ("/problems/content-encoding", "The body is in an encoding that is not read", 415),
             Self::Invalid => ("/problems/invalid", "The request is not valid", 422),
-            Self::NumberTooLong => ("/problems/number-too-long", "A number would lose digits", 422),
+            Self::NumberTooLong => ("/problems/number-too-long", "A number would not come back as it was written", 422),
             Self::UnknownType => ("/problems/unknown-type", "There is no such task type", 422),
+            Self::UnknownQueue => ("/problems/unknown-queue", "There is no such queue", 422),
+            Self::LargerThanQueue => ("/problems/larger-than-queue", "It is larger than its queue", 422),
             Self::AboveMaximum => ("/problems/above-maximum", "It is above what the task type allows", 422),
             Self::KeyReused => ("/problems/key-reused", "The idempotency key stands for another request", 422),
             Self::Busy => ("/problems/busy", "Too much is going on", 503),
+            Self::Deadline => ("/problems/deadline", "It was not done in time", 503),
             Self::NotReady => ("/problems/not-ready", "Not ready yet", 503),
             Self::NotTaken => ("/problems/not-taken", "Not taken yet", 503),
             Self::ApiServer => ("/problems/api-server", "The API server did not answer", 503),
@@ -100,7 +110,7 @@ impl ProblemType {
 pub struct Problem {
     /// The kind of problem: stable, for programs to act on.
     #[serde(rename = "type")]
-    #[schema(value_type = String, example = "/problems/invalid")]
+    #[schema(value_type = ProblemType, example = "/problems/invalid")]
     pub kind: &'static str,
     /// The kind in words.
     #[schema(value_type = String)]
@@ -144,23 +154,5 @@ impl IntoResponse for Problem {
             _ => {}
         }
         response
-    }
-}
-
-/// The problems that any request may be answered with, named once for the OpenAPI document.
-pub struct Problems;
-
-impl utoipa::IntoResponses for Problems {
-    fn responses() -> BTreeMap<String, RefOr<ApiResponse>> {
-        let problem = |text: &str| {
-            let content = ContentBuilder::new().schema(Some(Ref::from_schema_name("Problem"))).build();
-            ResponseBuilder::new().description(text).content("application/problem+json", content)
-        };
-        let seconds = HeaderBuilder::new().schema(Some(utoipa::schema!(u32).build()));
-        let seconds = seconds.description(Some("Seconds after which to try again")).build();
-        BTreeMap::from([
-            ("4XX".to_owned(), problem("The request cannot be carried out as it is.").build().into()),
-            ("503".to_owned(), problem("Not now: try again.").header("Retry-After", seconds).build().into()),
-        ])
     }
 }

@@ -13,9 +13,10 @@ mod upload;
 use std::collections::HashSet;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Router;
-use axum::extract::{DefaultBodyLimit, FromRequestParts, Request, State};
+use axum::extract::{FromRequestParts, Request, State};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
 use axum::middleware::{self, Next};
@@ -28,10 +29,11 @@ use tokio_util::sync::CancellationToken;
 
 use crate::archive::Archive;
 use crate::live::{Live, NotTaken, Reporter};
+use crate::serving::body::at_most;
 use crate::serving::limits::{not_served, run_within};
 use crate::serving::listener::ListenError;
 use crate::serving::problem::{Problem, ProblemType};
-use crate::serving::{linger, listener};
+use crate::serving::{limits, linger, listener, manners, problem_pages};
 use forward::HttpClient;
 use token::Reviews;
 
@@ -40,6 +42,8 @@ pub use stream::follow;
 
 /// Requests at once; those beyond are sent away with 503.
 const REQUESTS: usize = 256;
+/// A call is answered by then: a large result has a minute to arrive, here or at the replica that leads.
+const DEADLINE: Duration = Duration::from_secs(120);
 /// Results at once, each of which is in memory.
 const UPLOADS: usize = 4;
 /// Replicas that follow at once.
@@ -111,14 +115,17 @@ fn router(sources: Sources) -> Router {
         .route("/worker/v1/error", post(reports::error))
         .route("/worker/v1/result", put(upload::result))
         .layer(middleware::from_fn_with_state(api.clone(), forward::or_here))
+        .layer(middleware::from_fn(manners::unencoded))
+        .layer(middleware::from_fn(async |request, next| limits::by(DEADLINE, request, next).await))
         .layer(middleware::from_fn(linger::when_refused))
         .route(stream::PATH, get(stream::tell))
+        .merge(problem_pages::pages())
         .fallback(async || {
             ProblemType::NoSuchPath.because("POST to /worker/v1/progress or /error, or PUT /worker/v1/result")
         })
         .method_not_allowed_fallback(not_served)
         .layer(middleware::from_fn_with_state(api.clone(), bounded))
-        .layer(DefaultBodyLimit::max(BODY))
+        .layer(at_most(BODY))
         .with_state(api)
 }
 

@@ -13,7 +13,7 @@ pub use scan::loss;
 
 /// The most levels of nesting. The API server takes more, but programs that read what it stores stop at 128, with the
 /// levels around the payload.
-pub const MOST_LEVELS: usize = 100;
+pub const MOST_LEVELS: usize = 120;
 /// The longest piece of what was written that a sentence quotes, in characters.
 const QUOTED: usize = 40;
 

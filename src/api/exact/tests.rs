@@ -67,7 +67,7 @@ fn a_loss_is_told_with_its_path() {
         (r#"{"a": 1, "\u0061": 2}"#, "a", "comes twice"),
         (r#"{"a b": {"c": "\ud800"}}"#, r#"["a b"].c"#, "surrogate"),
         (r#"{"\udc00": 1}"#, "", "surrogate"),
-        (&deep, "[0]", "deeper than 100"),
+        (&deep, "[0]", "deeper than 120"),
     ] {
         let (at, sentence) = told(json).unwrap_or_else(|| panic!("{json}"));
         assert!(at.starts_with(path) && sentence.contains(words), "{json}: {at}: {sentence}");

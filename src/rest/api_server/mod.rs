@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 pub use refusal::away;
 use refusal::refused;
 
-use crate::api::{Task, TaskType};
+use crate::api::{Task, TaskQueue, TaskType};
 use crate::serving::problem::{Problem, ProblemType};
 
 /// A client waits for the answer, and has a deadline of its own.
@@ -46,6 +46,10 @@ impl ApiServer {
     }
 
     pub async fn task_type(&self, namespace: &str, name: &str) -> Result<Option<TaskType>, Problem> {
+        self.get(namespace, name).await
+    }
+
+    pub async fn task_queue(&self, namespace: &str, name: &str) -> Result<Option<TaskQueue>, Problem> {
         self.get(namespace, name).await
     }
 

@@ -6,6 +6,7 @@ use axum::Json;
 use axum::extract::State;
 use futures::stream::{self, StreamExt};
 use serde::{Deserialize, Serialize};
+use tokio::time::{Instant, timeout_at};
 use utoipa::ToSchema;
 
 use super::filter::filtered;
@@ -15,7 +16,7 @@ use crate::rest::namespaces::Namespaces;
 use crate::rest::request::id::unknown_task;
 use crate::rest::request::page;
 use crate::rest::submit::Submitter;
-use crate::rest::submit::bulk::Bulks;
+use crate::rest::submit::bulk::{Bulks, TAKEN_WITHIN, not_in_time};
 use crate::serving::body::Body;
 use crate::serving::problem::{Problem, ProblemType, Problems};
 
@@ -93,7 +94,8 @@ pub async fn replay_many(
     let results: Vec<ReplayItem> = if dry_run {
         oldest_first.map(|summary| ReplayItem { task_id: summary.uid, replayed_by: None, problem: None }).collect()
     } else {
-        let outcomes: Vec<_> = oldest_first.map(|summary| replayer.outcome(summary.uid, summary.run_id)).collect();
+        let by = Instant::now() + TAKEN_WITHIN;
+        let outcomes: Vec<_> = oldest_first.map(|summary| replayer.outcome(summary.uid, summary.run_id, by)).collect();
         stream::iter(outcomes).buffered(AT_ONCE).collect().await
     };
     let replayed = results.iter().filter(|item| item.replayed_by.is_some()).count();
@@ -112,8 +114,8 @@ impl Replayer {
         Self { finder, submitter }
     }
 
-    async fn outcome(&self, uid: String, run_id: String) -> ReplayItem {
-        match self.replay(&uid, &run_id).await {
+    async fn outcome(&self, uid: String, run_id: String, by: Instant) -> ReplayItem {
+        match timeout_at(by, self.replay(&uid, &run_id)).await.unwrap_or_else(|_| Err(not_in_time())) {
             Ok(by) => ReplayItem { task_id: uid, replayed_by: Some(by), problem: None },
             Err(problem) => ReplayItem { task_id: uid, replayed_by: None, problem: Some(problem) },
         }

@@ -1,6 +1,7 @@
 //! Takes many submissions at once: POST /api/v1/tasks/bulk. A bad one harms no other.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Json;
 use axum::extract::{Request, State};
@@ -11,6 +12,7 @@ use futures::stream::{self, StreamExt};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use tokio::sync::{Semaphore, SemaphorePermit};
+use tokio::time::{Instant, timeout_at};
 use utoipa::ToSchema;
 
 use super::Submitter;
@@ -22,6 +24,8 @@ use crate::serving::problem::{Problem, ProblemType, Problems};
 const MOST: usize = 1000;
 /// Bulk requests at once, replays of many included: their bodies are large.
 const BULKS: usize = 4;
+/// For all of one request; those for which there was no time are told so.
+pub const TAKEN_WITHIN: Duration = Duration::from_secs(90);
 /// So many are created at the same time.
 const AT_ONCE: usize = 32;
 
@@ -77,16 +81,27 @@ pub struct ItemOutcome {
 #[utoipa::path(post, path = "/api/v1/tasks/bulk", tag = "tasks", request_body = Bulk,
     responses((status = 207, description = "The outcome of each.", body = BulkOutcome), Problems))]
 pub async fn submit_many(State(submitter): State<Arc<Submitter>>, Text(body): Text) -> Result<Response, Problem> {
-    let Bulk { tasks } = json::json(&body)?;
+    let by = Instant::now() + TAKEN_WITHIN;
+    let Bulk { tasks } = json::json(&body).map_err(|problem| in_an_object(problem, &body))?;
     if !(1..=MOST).contains(&tasks.len()) {
         return Err(ProblemType::Invalid
             .because(format!("send 1 to {MOST} tasks at once, not {}", tasks.len()))
             .at("tasks"));
     }
     let outcomes: Vec<_> =
-        tasks.iter().enumerate().map(|(index, text)| outcome(&submitter, index, text.get())).collect();
+        tasks.iter().enumerate().map(|(index, text)| outcome(&submitter, index, text.get(), by)).collect();
     let results = stream::iter(outcomes).buffered(AT_ONCE).collect().await;
     Ok((StatusCode::MULTI_STATUS, Json(BulkOutcome { results })).into_response())
+}
+
+/// A list alone is what many send first.
+fn in_an_object(problem: Problem, body: &str) -> Problem {
+    match problem.is(ProblemType::Invalid) && body.trim_start().starts_with('[') {
+        true => {
+            ProblemType::Invalid.because("a list alone is not read: write {\"tasks\": [...]} around it").at("tasks")
+        }
+        false => problem,
+    }
 }
 
 /// Bulk requests take their turn before anything of their bodies is in memory.
@@ -97,11 +112,18 @@ pub async fn few_at_once(State(bulks): State<Bulks>, request: Request, next: Nex
     }
 }
 
-async fn outcome(submitter: &Submitter, index: usize, text: &str) -> ItemOutcome {
-    match take_one(submitter, text).await {
+async fn outcome(submitter: &Submitter, index: usize, text: &str, by: Instant) -> ItemOutcome {
+    match timeout_at(by, take_one(submitter, text)).await.unwrap_or_else(|_| Err(not_in_time())) {
         Ok(uid) => ItemOutcome { index, task_id: Some(uid), problem: None },
         Err(problem) => ItemOutcome { index, task_id: None, problem: Some(problem) },
     }
+}
+
+/// Some of a large request were not reached, or not answered.
+pub fn not_in_time() -> Problem {
+    ProblemType::Deadline.because(
+        "there was no time left for this one; it may have been taken: send it again, with the same key if it has one",
+    )
 }
 
 async fn take_one(submitter: &Submitter, text: &str) -> Result<String, Problem> {

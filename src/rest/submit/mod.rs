@@ -7,6 +7,7 @@ pub mod cancel;
 mod create;
 mod keyed;
 mod manifest;
+mod queues;
 pub mod replay;
 mod submission;
 mod validate;
@@ -26,9 +27,11 @@ use super::index::Index;
 use super::namespaces::Namespaces;
 use super::request::key::{IdempotencyKey, KeyHeader};
 use crate::archive::Archive;
+use crate::core::Settings;
 use crate::serving::body::Text;
 use crate::serving::problem::{Problem, ProblemType, Problems};
 use keyed::KeyedRequest;
+use queues::Queues;
 use submission::Submission;
 
 /// A submission that was taken.
@@ -72,11 +75,18 @@ pub struct Submitter {
     api: ApiServer,
     archive: Archive,
     namespaces: Arc<Namespaces>,
+    queues: Queues,
 }
 
 impl Submitter {
-    pub fn new(index: Arc<Index>, api: ApiServer, archive: Archive, namespaces: Arc<Namespaces>) -> Self {
-        Self { index, api, archive, namespaces }
+    pub fn new(
+        index: Arc<Index>,
+        api: ApiServer,
+        archive: Archive,
+        namespaces: Arc<Namespaces>,
+        settings: Settings,
+    ) -> Self {
+        Self { index, api, archive, namespaces, queues: Queues::new(settings) }
     }
 
     /// The way of a submission that was read. Makes the task, or finds the one that the key stands for; returns its

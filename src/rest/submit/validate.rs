@@ -1,5 +1,5 @@
-//! The refusals that are ours, of what no schema can see: an unknown type, and what is above what the type allows. All
-//! else is refused by the API server, when the task is created.
+//! The refusals that are ours, of what no schema can see: an unknown type or queue, and what is above what the type allows
+//! or the queue could ever hold. All else is refused by the API server, when the task is created.
 
 use std::sync::Arc;
 
@@ -22,9 +22,11 @@ impl Submitter {
         let Ok(typed) = serde_json::from_value::<TaskSpec>(spec.clone()) else { return Ok(spec) };
         let kind = self.kind(namespace, &typed.type_).await?;
         let ttl = typed.ttl_seconds_after_finished.or(kind.defaults.ttl_seconds_after_finished).unwrap_or(TTL);
-        if let Some(problem) = above_maximum(&Task::new("", typed), &kind) {
+        let task = Task::new("", typed);
+        if let Some(problem) = above_maximum(&task, &kind) {
             return Err(problem);
         }
+        self.fits_its_queue(namespace, &task).await?;
         if let Some(fields) = spec.as_object_mut() {
             fields.insert("ttlSecondsAfterFinished".into(), ttl.into());
         }
@@ -50,7 +52,7 @@ impl Submitter {
 }
 
 /// Whether an object can be called so.
-fn may_be_name(name: &str) -> bool {
+pub(super) fn may_be_name(name: &str) -> bool {
     let fits = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || matches!(byte, b'-' | b'.');
     (1..=253).contains(&name.len())
         && name.bytes().all(fits)

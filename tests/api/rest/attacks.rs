@@ -8,8 +8,8 @@ use tokio::net::TcpStream;
 
 use super::{body, served_and_held};
 
-/// A client that trickles is cut off long before.
-const CUT_OFF_WITHIN: Duration = Duration::from_secs(60);
+/// A client that trickles is cut off long before, and one that says nothing a while before.
+const CUT_OFF_WITHIN: Duration = Duration::from_secs(90);
 /// As many requests are served at once.
 const AT_ONCE: usize = 256;
 const BULKS_AT_ONCE: usize = 4;

@@ -186,7 +186,7 @@ async fn what_is_no_json_no_path_or_no_method_is_told() {
             let answer = rest.send(Method::POST, TASKS, headers, Some(text.to_owned())).await;
             (answer.status, answer.problem().0)
         };
-        for text in ["", "{", "nonsense", "{\"task_type\": \"work\", \"payload\": {\"a\": 1e999}}", &"[".repeat(5000)] {
+        for text in ["", "{", "nonsense", "{\"task_type\": \"work\", \"payload\": {\"a\": 1e999}", &"[".repeat(5000)] {
             assert_eq!(post(&json, text).await, (400, "syntax".into()), "{text}");
         }
         assert_eq!(post(&json, &format!("{}x", body())).await, (400, "syntax".into()));
@@ -200,14 +200,14 @@ async fn what_is_no_json_no_path_or_no_method_is_told() {
         assert_eq!(post(&[("content-type", "text/plain")], &body().to_string()).await, (415, "media-type".into()));
         let twice = r#"{"task_type": "work", "task_type": "work", "payload": {}}"#;
         assert_eq!(post(&json, twice).await, (422, "invalid".into()));
-        for long in ["9223372036854775808", "-123456789012345678901234567890"] {
+        for long in ["9223372036854775808", "-123456789012345678901234567890", "1e999"] {
             let text = format!(r#"{{"task_type": "work", "payload": {{"id": {long}}}}}"#);
             assert_eq!(post(&json, &text).await, (422, "number-too-long".into()));
         }
         let large = format!(r#"{{"task_type": "work", "payload": {{"a": "{}"}}}}"#, "x".repeat(12 << 20));
         let answer = rest.send(Method::POST, TASKS, &json, Some(large)).await;
         assert_eq!((answer.status, answer.problem().0.as_str()), (413, "body-too-large"));
-        for path in ["/", "/api/v1", "/api/v1/task", "/api/v2/tasks", "/metrics", "/healthz", "/worker/v1/progress"] {
+        for path in ["/api/v1", "/api/v1/task", "/api/v2/tasks", "/metrics", "/healthz", "/worker/v1/progress"] {
             let answer = rest.get(path).await;
             assert_eq!((answer.status, answer.problem().0.as_str()), (404, "no-such-path"), "{path}");
         }

@@ -10,9 +10,11 @@ mod events;
 mod idempotency;
 mod life;
 mod lists;
+mod manners;
 mod readme;
 mod replicas;
 mod takeover;
+mod values;
 mod verdict;
 
 use harness::*;

@@ -18,7 +18,8 @@ use crate::stage::manifest;
 const BODIES: usize = 400;
 /// So many of each verdict at least: else nothing was shown.
 const OF_EACH: usize = 40;
-const OWN_REFUSALS: [&str; 4] = ["unknown-type", "above-maximum", "payload-too-large", "number-too-long"];
+const OWN_REFUSALS: [&str; 6] =
+    ["unknown-type", "unknown-queue", "above-maximum", "larger-than-queue", "payload-too-large", "number-too-long"];
 /// What only a manifest can say.
 const NOT_OVER_REST: [&str; 4] = ["suspend", "cancel", "runId", "once"];
 
@@ -26,6 +27,7 @@ const NOT_OVER_REST: [&str; 4] = ["suspend", "cancel", "runId", "once"];
 fn specs() -> impl Strategy<Value = Value> {
     let instead: Instead = Arc::new(|field| match field {
         "type" => Some(select(vec!["work", "document-processing"]).prop_map(Value::from).boxed()),
+        "queue" => Some(prop_oneof![4 => Just("default"), 1 => Just("nobody")].prop_map(Value::from).boxed()),
         _ => None,
     });
     let mut schema = schema_of("Task").get("spec").cloned().expect("a spec");
