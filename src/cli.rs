@@ -126,6 +126,11 @@ pub struct RunOptions {
     #[arg(long, env = "TASK_MANAGER_DEFAULT_MEMORY_REQUEST", default_value = "128Mi", value_parser = quantity)]
     pub default_memory_request: Quantity,
 
+    /// Seconds after which a pod that no node takes gives its slot back and its task goes to the end of its line. Where an
+    /// autoscaler says that a node is coming, the type's startDeadlineSeconds counts instead.
+    #[arg(long, env = "TASK_MANAGER_UNSCHEDULABLE_SECONDS", value_name = "SECONDS", default_value_t = 60, value_parser = clap::value_parser!(i64).range(1..=86400))]
+    pub unschedulable_seconds: i64,
+
     /// Seconds for which the Job of a finished task is kept, for its logs.
     #[arg(long, env = "TASK_MANAGER_KEEP_FINISHED_SECONDS", default_value_t = 3600, value_parser = clap::value_parser!(i64).range(0..))]
     pub keep_finished_seconds: i64,
@@ -198,6 +203,7 @@ impl RunOptions {
             default_memory_request: self.default_memory_request.clone(),
             default_queue_tasks: self.default_queue_tasks,
             max_running_tasks: self.max_running_tasks,
+            unschedulable_seconds: self.unschedulable_seconds,
             keep_finished_seconds: self.keep_finished_seconds,
             keep_finished: self.keep_finished,
             priority_class_prefix: self.priority_class_prefix.clone(),

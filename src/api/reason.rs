@@ -148,24 +148,26 @@ pub enum Reason {
         detailed_message = "Look at the container or the volume that the message names, or raise startDeadlineSeconds; it is tried again."
     )]
     StartTimeout,
-    /// No node had room in time; the slot was given back.
-    #[strum(detailed_message = "Add nodes, ask for less, or bound the queue by what the nodes have.")]
+    /// No node takes the pod. After a minute, or after startDeadlineSeconds where a node is coming, the slot is given back and the task goes to the end of its line.
+    #[strum(
+        detailed_message = "Add nodes, ask for less, correct the node selector, or bound the queue by what the nodes have; it is tried again after longer and longer pauses."
+    )]
     Unschedulable,
-    /// A resource quota of the namespace refused the Job or its pod; the slot was given back. Where it counts Jobs, finished ones have gone for it.
+    /// A resource quota of the namespace refuses the Job or its pod; the slot is given back, after a minute where it is the pod. Where it counts Jobs, finished ones have gone for it.
     #[strum(
         detailed_message = "Raise the quota, or bound the queue by it; where it says \"must specify\", say that amount in the type's template or have a LimitRange give a default."
     )]
     QuotaExceeded,
-    /// The API server refused the Job or its pod; the slot was given back.
+    /// The API server refuses the Job or its pod; the slot is given back, after a minute where it is the pod.
     #[strum(detailed_message = "Read the message; correct the type's template or the namespace's policies.")]
     LaunchRefused,
     /// The API server failed to make the Job, or did not answer; after a minute of that the slot is given back.
     #[strum(detailed_message = "Read the message; look at the API server and at the cluster's admission webhooks.")]
     LaunchFailed,
-    /// No pod appeared for the Job in time; the slot was given back.
+    /// No pod appears for the Job; after a minute the slot is given back.
     #[strum(detailed_message = "Look whether the cluster's Job controller works.")]
     PodNotCreated,
-    /// What the task asks for changed between its admission and its launch; the slot was given back.
+    /// What the task asks for changed between its admission and its launch; the slot was given back, the first time without losing its place.
     #[strum(detailed_message = "Nothing; it is admitted again as it is now.")]
     SpecChanged,
     /// A new runId took this run's place.

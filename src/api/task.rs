@@ -270,10 +270,15 @@ pub struct TaskStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub priority: Option<Priority>,
 
-    /// The order among tasks of equal priority: the smaller number starts first.
+    /// The order among tasks of equal priority: the smaller number starts first. It never changes within a run.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 32))]
     pub arrival: Option<String>,
+
+    /// Takes arrival's place in the order of a task that gave its slot back: it stands behind all that had arrived then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 32))]
+    pub line: Option<String>,
 
     /// Launches of this run; the number of the latest attempt.
     #[serde(default, skip_serializing_if = "is_zero")]
@@ -291,10 +296,16 @@ pub struct TaskStatus {
     #[serde(default, skip_serializing_if = "is_zero")]
     pub oom_kills: i32,
 
-    /// Times in a row that the slot was given back with nothing counted: no node had room, or no pod could be made.
-    /// The pause before the next try grows from 30 seconds to at most five minutes.
+    /// Times in a row that the slot was given back with nothing counted: no node took the pod, no pod could be made, or
+    /// what was asked for had changed.
+    /// The pause before the next try is as long as the slot was held, at least 30 seconds, and doubles each time, up to
+    /// half an hour.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub given_back: i32,
+
+    /// Why the slot was last given back. Absent once an attempt has run since.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_given_back: Option<GivenBack>,
 
     /// The slot of the present attempt in its queue and type. It stays as admitted, whatever the spec says later.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -431,6 +442,19 @@ pub struct Admitted {
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     #[schemars(extend("maxProperties" = 32))]
     pub resources: BTreeMap<String, Quantity>,
+}
+
+/// A slot that was given back with nothing counted.
+#[derive(KubeSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct GivenBack {
+    /// Why, in one word.
+    #[schemars(schema_with = "schema::open_enum")]
+    pub reason: crate::Reason,
+    /// The reason in a sentence.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 2048))]
+    pub message: Option<String>,
 }
 
 /// How an attempt ended.

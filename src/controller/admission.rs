@@ -119,7 +119,7 @@ async fn admit(admitting: &Admitting, in_flight: &Semaphore, pending: &PendingTa
     let kind = admitting.cache.type_of(&task).filter(|_| admitting.cache.pending(&task).as_ref() == Some(pending));
     // It is no longer as it was when it got the slot: suspended, cancelled, of another size.
     let Some(kind) = kind else { return admitting.cache.not_admitted(&task) };
-    let admission = Admission { arrival: pending.order.arrival(), holds: pending.admitted() };
+    let admission = Admission { arrival: pending.order.place(), holds: pending.admitted() };
     let status = task::admitted(&task, &kind, &admission, now);
     while let Some(pause) = write(admitting, &task, status.clone()).await {
         // Others are admitted meanwhile.

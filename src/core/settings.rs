@@ -12,6 +12,8 @@ pub struct Settings {
     pub default_queue_tasks: i32,
     /// The most tasks of all queues together that run at once; `None` is any number.
     pub max_running_tasks: Option<i32>,
+    /// Seconds after which a pod without a node gives its slot back, unless a node is coming.
+    pub unschedulable_seconds: i64,
     /// Seconds for which the Job of a finished task is kept, for its logs.
     pub keep_finished_seconds: i64,
     /// How many finished Jobs of a namespace are kept at most.
@@ -29,6 +31,7 @@ impl Default for Settings {
             default_memory_request: Quantity("128Mi".into()),
             default_queue_tasks: 50,
             max_running_tasks: None,
+            unschedulable_seconds: 60,
             keep_finished_seconds: 3600,
             keep_finished: 500,
             priority_class_prefix: "task-manager-".into(),

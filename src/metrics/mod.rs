@@ -41,6 +41,13 @@ struct Attempt {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct GivenBack {
+    #[prometheus(flatten)]
+    origin: OriginLabels,
+    reason: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct ByPriority {
     priority: &'static str,
 }
@@ -73,6 +80,7 @@ pub struct Metrics {
     requests: Requests,
     finished: Family<Finished, Counter>,
     attempts: Family<Attempt, Counter>,
+    given_back: Family<GivenBack, Counter>,
     queued: Family<ByPriority, Gauge>,
     running: Gauge,
     leading: Gauge,
@@ -108,6 +116,7 @@ impl Default for Metrics {
             requests: Requests::default(),
             finished: Family::default(),
             attempts: Family::default(),
+            given_back: Family::default(),
             queued: Family::default(),
             running: Gauge::default(),
             leading: Gauge::default(),
@@ -132,6 +141,11 @@ impl Metrics {
         let registry = &mut self.registry;
         registry.register("tasks_finished", "Tasks that reached a final state", self.finished.clone());
         registry.register("attempts_ended", "Attempts that ended", self.attempts.clone());
+        registry.register(
+            "slots_given_back",
+            "Slots that were given back with nothing counted, by what stood in the way",
+            self.given_back.clone(),
+        );
         registry.register(
             "tasks_queued",
             "Tasks that admission chooses from, by priority: those too whose pause or startAfter is not over; 0 where another replica leads",
@@ -284,6 +298,10 @@ impl Metrics {
         }
         if is.attempts.last() != was.attempts.last() {
             self.attempt_ended(&is);
+        }
+        if is.given_back > was.given_back {
+            let given_back = GivenBack { origin: self.counted.labels(after), reason: is.reason.as_str() };
+            self.given_back.get_or_create(&given_back).inc();
         }
     }
 

@@ -5,7 +5,7 @@ use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
 
 use super::*;
-use crate::api::{AttemptRecord, TaskSpec};
+use crate::api::{AttemptRecord, Reason, TaskSpec};
 
 /// The names of metrics in a text.
 fn named(text: &str) -> BTreeSet<String> {
@@ -86,6 +86,23 @@ fn task(state: State, attempt: i32, admitted_at: Option<i64>) -> Task {
     let queued_at = Some(at(0));
     let status = TaskStatus { state, attempt, queued_at, admitted_at: admitted_at.map(at), ..TaskStatus::default() };
     Task { status: Some(status), ..Task::new("t", TaskSpec::default()) }
+}
+
+#[test]
+fn slots_that_were_given_back_are_counted_by_what_stood_in_the_way() {
+    let metrics = Metrics::default();
+    let [held, queued] = [task(State::Processing, 1, Some(5)), task(State::Queued, 0, Some(5))];
+    for (reason, given_back) in [(Reason::Unschedulable, 1), (Reason::Unschedulable, 2), (Reason::Suspended, 0)] {
+        let mut after = queued.clone();
+        after.status = after.status.map(|status| TaskStatus { reason, given_back, ..status });
+        metrics.task_moved(&held, &after);
+    }
+    let text = metrics.text();
+    let counted: Vec<_> = text.lines().filter(|line| line.starts_with("task_manager_slots_given_back_total")).collect();
+    assert!(
+        matches!(counted[..], [line] if line.contains("reason=\"Unschedulable\"") && line.ends_with(" 2")),
+        "{text}"
+    );
 }
 
 #[test]

@@ -222,6 +222,7 @@ impl Case {
             queue: Some(self.capacity.clone()),
             observed: self.observed.clone(),
             first_seen: 7,
+            highest_seen: 8,
             earlier: lifecycle::Earlier::NotAsked,
             record_in_doubt: false,
             namespace_ends: false,
@@ -240,7 +241,7 @@ impl Case {
         admission.set_quota(pending.queue.clone(), Some(self.capacity.clone()));
         admission.set(&"uid-of-one".into(), QueueState::Pending(pending));
         for pending in admission.admit(self.now).admitted {
-            let admission = Admission { arrival: pending.order.arrival(), holds: pending.admitted() };
+            let admission = Admission { arrival: pending.order.place(), holds: pending.admitted() };
             self.write(lifecycle::admitted(&self.task, &self.task_type, &admission, self.now));
         }
     }

@@ -11,6 +11,7 @@ mod finished_jobs;
 mod follow;
 mod forgery;
 mod fuzz;
+mod giving_back;
 mod kustomize;
 mod launches;
 mod leader;

@@ -5,6 +5,7 @@
 //! | --- | --- | --- |
 //! | tasks, without payload | the watch shows them | they are gone, or can no longer be read |
 //! | `known`: in which versions a task was seen, written and placed | it is seen | the same; or the cluster was restored |
+//! | `highest_seen`: the end of every line | a task is seen or written | the cluster was restored |
 //! | `passed_over`: tasks that cannot be read | the watch shows one | it can be read, or is gone |
 //! | `assumed`: admissions that are being written | a pass gives a slot | what became of the write is known |
 //! | `admission`: who waits and who holds a slot | with each of these | the task holds nothing, nor does a child of it |
@@ -69,6 +70,8 @@ struct Inner {
     dry_runs: DryRuns,
     queues: HashMap<Key, Arc<TaskQueue>>,
     known: HashMap<Uid, KnownTask>,
+    /// The highest resourceVersion of a task that was seen.
+    highest_seen: u64,
     children: HashMap<Uid, Children>,
     /// Tasks that are there and cannot be read, and in which version that was found.
     passed_over: HashMap<Uid, u64>,
@@ -117,6 +120,7 @@ impl Cache {
             dry_runs: DryRuns::default(),
             queues: HashMap::new(),
             known: HashMap::new(),
+            highest_seen: 0,
             children: HashMap::new(),
             passed_over: HashMap::new(),
             reporters: HashMap::new(),
@@ -154,6 +158,7 @@ impl Cache {
             earlier: Earlier::NotAsked,
             record_in_doubt: false,
             first_seen: known.first_seen(task),
+            highest_seen: inner.highest_seen,
             namespace_ends: inner.ending.contains(&*namespace_of(task)),
             settings: self.settings.clone(),
             answered: Answered::default(),

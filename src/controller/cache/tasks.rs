@@ -35,6 +35,7 @@ impl Cache {
         let mut inner = self.lock();
         let uid = uid_of(task);
         inner.passed_over.remove(&uid);
+        inner.highest_seen = inner.highest_seen.max(version(task));
         let known = inner.known.entry(uid).or_insert_with(|| KnownTask::of(task));
         known.seen(task);
         if known.is_current(task) {
@@ -48,6 +49,7 @@ impl Cache {
     }
 
     fn take_written(&self, inner: &mut Inner, task: &Task) {
+        inner.highest_seen = inner.highest_seen.max(version(task));
         if let Some(known) = inner.known.get_mut(&uid_of(task)) {
             known.written(task);
             self.place(inner, task);
@@ -162,6 +164,7 @@ impl Cache {
         if listed.iter().any(|task| went_back(task)) {
             tracing::warn!("resource versions went backwards: the cluster was restored; forgets what it remembered");
             inner.known.clear();
+            inner.highest_seen = 0;
             inner.assumed.clear();
         }
     }

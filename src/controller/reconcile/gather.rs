@@ -159,7 +159,9 @@ async fn node_answers(name: &str, context: &Context) -> Result<Option<bool>, Cal
 
 fn event(event: Event) -> Option<PodEvent> {
     let (last_seen, first_seen) = (last_seen(&event), event.first_timestamp.as_ref().map(|time| time.0));
+    let reported_by = event.reporting_component.filter(|component| !component.is_empty());
     Some(PodEvent {
+        component: reported_by.or(event.source.and_then(|source| source.component)).unwrap_or_default(),
         is_warning: event.type_.as_deref() == Some("Warning"),
         container: event.involved_object.field_path.as_deref().and_then(container).map(str::to_owned),
         reason: event.reason.unwrap_or_default(),

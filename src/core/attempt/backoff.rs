@@ -16,23 +16,27 @@ pub fn after_errors(errors: u32) -> SignedDuration {
     (AFTER_AN_ERROR * factor).min(AFTER_MANY_ERRORS)
 }
 
-/// The least pause after so many refusals by nodes: it doubles.
+/// The least pause after so many refusals by nodes: it doubles, …
 const AFTER_A_REFUSAL: SignedDuration = SignedDuration::from_secs(5);
+/// … up to this.
+const AFTER_MANY_REFUSALS: SignedDuration = SignedDuration::from_secs(300);
 
 pub fn after_refusals(times: i32) -> SignedDuration {
     let factor = 1i32 << times.saturating_sub(1).clamp(0, 10);
-    (AFTER_A_REFUSAL * factor).min(AFTER_GIVING_BACK_OFTEN)
+    (AFTER_A_REFUSAL * factor).min(AFTER_MANY_REFUSALS)
 }
 
-/// How long a task waits whose slot was given back with nothing counted, first …
+/// The least pause after a slot was given back with nothing counted, …
 const AFTER_GIVING_BACK: SignedDuration = SignedDuration::from_secs(30);
-/// … and when that happens again and again.
-const AFTER_GIVING_BACK_OFTEN: SignedDuration = SignedDuration::from_secs(300);
+/// … and the longest, when that happens again and again.
+const AFTER_GIVING_BACK_OFTEN: SignedDuration = SignedDuration::from_mins(30);
 
-/// The pause after so many slots that were given back one after another: it doubles.
-pub fn after_giving_back(times: i32) -> SignedDuration {
+/// The pause after so many slots that were given back one after another, the last of which was held for so long: it
+/// doubles. No shorter than the hold, so that a task which nobody puts right has a slot for half the time at most.
+pub fn after_giving_back(times: i32, held: SignedDuration) -> SignedDuration {
     let factor = 1i32 << times.saturating_sub(1).clamp(0, 10);
-    (AFTER_GIVING_BACK * factor).min(AFTER_GIVING_BACK_OFTEN)
+    let once = held.clamp(AFTER_GIVING_BACK, AFTER_GIVING_BACK_OFTEN);
+    (once * factor).min(AFTER_GIVING_BACK_OFTEN)
 }
 
 /// min(maxSeconds, initialSeconds × factor^(failures−1)), give or take a tenth, never above maxSeconds.
@@ -73,10 +77,16 @@ mod tests {
     }
 
     #[test]
-    fn slots_that_are_given_back_again_and_again_are_waited_for_longer_and_longer_up_to_five_minutes() {
-        let pauses: Vec<_> =
-            [i32::MIN, 0, 1, 2, 3, 4, 5, 40, i32::MAX].map(|times| after_giving_back(times).as_secs()).into();
-        assert_eq!(pauses, [30, 30, 30, 60, 120, 240, 300, 300, 300]);
+    fn a_slot_given_back_is_waited_for_as_long_as_it_was_held_and_longer_each_time() {
+        let pauses = |held: i64| {
+            [i32::MIN, 0, 1, 2, 3, 4, 5, 6, 40, i32::MAX]
+                .map(|times| after_giving_back(times, SignedDuration::from_secs(held)).as_secs())
+        };
+        assert_eq!(pauses(61), [61, 61, 61, 122, 244, 488, 976, 1800, 1800, 1800]);
+        for short in [i64::MIN, 0, 2, 30] {
+            assert_eq!(pauses(short), [30, 30, 30, 60, 120, 240, 480, 960, 1800, 1800], "held for {short} s");
+        }
+        assert_eq!(pauses(i64::MAX), [1800; 10]);
     }
 
     #[test]

@@ -12,7 +12,7 @@ use super::facts::{JobFacts, Observed, PodFacts, Stuck, TOLD_AFTER, Unanswered, 
 use super::id::AttemptId;
 use super::needs::{Answered, Intent, Needs};
 use super::reports::Reports;
-use super::{Deletion, Ending, Live, Ran, Stage, ended, others};
+use super::{Deletion, Ending, Live, Ran, Stage, StartLimits, ended, others};
 use crate::Reason;
 use crate::launch::names;
 use crate::time::{after, earliest};
@@ -58,15 +58,15 @@ impl<'a> ByJob<'a> {
         Self { task, status, observed, now, name, job, pod }
     }
 
-    pub(super) fn stage(&self, start_within: i64) -> Stage {
+    pub(super) fn stage(&self, limits: StartLimits) -> Stage {
         if let Some(ending) = self.ends_others() {
             return Stage::ToEnd(ending);
         }
-        if let Some(why) = self.late_start(start_within) {
+        if let Some(why) = self.late_start(limits) {
             return self.too_late(why);
         }
         match self.pod {
-            Some(pod) => self.with_pod(pod, start_within),
+            Some(pod) => self.with_pod(pod, limits),
             None => self.without_pod(),
         }
     }
@@ -77,7 +77,7 @@ impl<'a> ByJob<'a> {
         is_unknown.then(|| others::ending(self.task, self.observed, self.now)).flatten()
     }
 
-    fn with_pod(&self, pod: &PodFacts, start_within: i64) -> Stage {
+    fn with_pod(&self, pod: &PodFacts, limits: StartLimits) -> Stage {
         let ended = ended::ended(pod, self.job, self.now);
         let is_tried_again = ended.as_ref().is_some_and(|ended| !ended.has_succeeded());
         if let Some(goes) = self.held_job_goes(pod).filter(|_| is_tried_again) {
@@ -88,7 +88,7 @@ impl<'a> ByJob<'a> {
         }
         match ended {
             Some(ended) => Stage::Ended(self.overdue_before_it_began(pod, &ended).unwrap_or(ended)),
-            None => self.live(pod, start_within),
+            None => self.live(pod, limits),
         }
     }
 
@@ -99,7 +99,7 @@ impl<'a> ByJob<'a> {
     }
 
     /// The pod is on its way or at work.
-    fn live(&self, pod: &PodFacts, start_within: i64) -> Stage {
+    fn live(&self, pod: &PodFacts, limits: StartLimits) -> Stage {
         if let Some(due) = self.due(pod) {
             return due;
         }
@@ -107,7 +107,7 @@ impl<'a> ByJob<'a> {
         // A status that speaks of its end stays.
         let ends = pod.due_gone_at.is_some() || pod.work_ended() || !clocks::ends_by_its_timeout(pod);
         let news_at = news_at.filter(|_| !ends);
-        let start = self.start_deadline(start_within).filter(|_| !pod.has_begun());
+        let start = self.start_deadline(limits).filter(|_| !pod.has_begun());
         let lowered = clocks::lowered(pod).and_then(|_| clocks::to_be_lowered_at(pod));
         let beside = self.beside_ends_by(pod);
         let leaves = looked_at_by(pod, self.now);
@@ -199,12 +199,13 @@ impl<'a> ByJob<'a> {
     }
 
     /// The uid of whatever is stuck; or of a pod that is to be deleted because its work has not begun, for its status may
-    /// hide that it has.
+    /// hide that it has; or of one that is to be given up for want of a node, for one may be coming.
     fn asked_for_its_events(&self, intent: Intent) -> Option<&str> {
-        let is_late = self.is_past(self.start_deadline(intent.start_within));
+        let is_late = self.is_past(self.start_deadline(intent.limits));
         let is_to_go =
             |pod: &&PodFacts| (intent.ends || is_late) && pod.node.is_some() && !pod.has_started() && !pod.has_ended();
-        let goes = self.pod.filter(is_to_go).map(|pod| pod.uid.as_str());
+        let wants_a_node = |pod: &&PodFacts| is_late && pod.node.is_none() && self.may_get_a_node(pod);
+        let goes = self.pod.filter(|pod| is_to_go(pod) || wants_a_node(pod)).map(|pod| pod.uid.as_str());
         goes.or_else(|| self.stuck().map(|stuck| stuck.uid()))
     }
 

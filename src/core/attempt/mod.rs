@@ -30,6 +30,7 @@ use reports::Reports;
 use task_manager_api::{Task, TaskStatus};
 
 pub use by_job::{admitted_at, job_name};
+pub use starting::A_NODE_COMES;
 
 /// The present attempt of a task, or its last one.
 pub enum Attempt<'a> {
@@ -55,6 +56,15 @@ pub enum Stage {
     /// It was launched, and no node took it.
     NotPlaced(Why),
     Ended(Ended),
+}
+
+/// How many seconds an attempt may take to start.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct StartLimits {
+    /// Until its work runs.
+    pub work: i64,
+    /// Until its pod has a node, where none is coming.
+    pub node: i64,
 }
 
 /// News of an attempt that has not ended.
@@ -124,10 +134,10 @@ impl<'a> Attempt<'a> {
         has_known_executor(task.status_or_default()).then(|| Self::Job(ByJob::of(task, observed, now)))
     }
 
-    /// How far it is, given how many seconds it may take to start.
-    pub fn stage(&self, start_within: i64) -> Stage {
+    /// How far it is, given how long it may take to start.
+    pub fn stage(&self, limits: StartLimits) -> Stage {
         match self {
-            Self::Job(job) => job.stage(start_within),
+            Self::Job(job) => job.stage(limits),
         }
     }
 

@@ -1,5 +1,7 @@
 //! Questions to the API server that must be answered before anything is decided.
 
+use super::StartLimits;
+
 /// The next question. It is asked, the answer goes into the input, and the core is asked again.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Needs {
@@ -41,6 +43,5 @@ pub struct Answered {
 pub struct Intent {
     /// It is to be ended.
     pub ends: bool,
-    /// How many seconds it may take to start.
-    pub start_within: i64,
+    pub limits: StartLimits,
 }

@@ -6,24 +6,40 @@ use super::by_job::ByJob;
 use super::ended::Ended;
 use super::facts::container::{Awaited, Awaiting};
 use super::facts::{PodFacts, TOLD_AFTER, Why};
-use super::{Live, Stage, clocks, ended};
+use super::{Live, Stage, StartLimits, clocks, ended};
 use crate::Reason;
 use crate::time::after;
 
 /// The events of a pod that does not say why it waits are read again after this time, and less often once they told why.
 const LOOKED_INTO_AGAIN: SignedDuration = SignedDuration::from_secs(10);
 const ONCE_EXPLAINED: SignedDuration = SignedDuration::from_secs(30);
+/// Part of the message of a pod without a node, where one is coming.
+pub const A_NODE_COMES: &str = "; a node is coming: ";
 
 impl ByJob<'_> {
-    /// When its work must have started: counted from the pod's creation, or from when its scheduling gates went. Of a pod
-    /// that is going or gone that may be known no longer; then its admission counts.
-    pub(super) fn start_deadline(&self, start_within: i64) -> Option<Timestamp> {
+    /// When its work must have started, or its pod have a node: counted from the pod's creation, or from when its
+    /// scheduling gates went. Of a pod that is going or gone that may be known no longer; then its admission counts.
+    pub(super) fn start_deadline(&self, limits: StartLimits) -> Option<Timestamp> {
         let from = match self.pod {
             Some(pod) if !pod.gates.is_empty() => return None,
             Some(pod) if pod.due_gone_at.is_none() && !pod.is_gone() => pod.starts_from(),
             _ => self.status.admitted_at.as_ref()?.0,
         };
-        Some(after(from, SignedDuration::from_secs(start_within)))
+        let seconds = if self.lacks_a_node() { limits.node.min(limits.work) } else { limits.work };
+        Some(after(from, SignedDuration::from_secs(seconds)))
+    }
+
+    /// It has no node, and none is coming. Of a pod that nobody remembers, the status says so.
+    fn lacks_a_node(&self) -> bool {
+        match self.pod {
+            Some(pod) => pod.node.is_none() && !(self.may_get_a_node(pod) && node_is_coming(pod).is_some()),
+            None => self.status.reason == Reason::Unschedulable,
+        }
+    }
+
+    /// Nobody has asked for the end of this pod.
+    pub(super) fn may_get_a_node(&self, pod: &PodFacts) -> bool {
+        pod.due_gone_at.is_none() && !pod.is_gone() && self.job.is_some_and(|job| !job.gone && !job.deleting)
     }
 
     /// The deadline of the pod ended what prepares its work, or what makes its container. What that waited for is why it
@@ -44,8 +60,8 @@ impl ByJob<'_> {
 
     /// Why the work has not started though its time to start is over: by the pod's own word, else by what was told
     /// before, for a pod that is being deleted may say nothing of it any longer.
-    pub(super) fn late_start(&self, start_within: i64) -> Option<Why> {
-        if !self.is_past(self.start_deadline(start_within)) {
+    pub(super) fn late_start(&self, limits: StartLimits) -> Option<Why> {
+        if !self.is_past(self.start_deadline(limits)) {
             return None;
         }
         let Some(pod) = self.pod else { return self.start_trouble_told() };
@@ -115,7 +131,9 @@ impl ByJob<'_> {
             return Why::new(Reason::PodGated, format!("scheduling gates hold it back: {}", pod.gates.join(", ")));
         }
         if let Some(why) = &pod.waiting {
-            return why.clone();
+            let Some(words) = node_is_coming(pod) else { return why.clone() };
+            let message = format!("{}{A_NODE_COMES}{words}", why.message.trim_end_matches('.'));
+            return Why { message, ..why.clone() };
         }
         let explained = self.observed.explained.clone();
         let Some(awaited) = pod.awaited.as_ref().filter(|_| pod.node.is_some()) else {
@@ -124,12 +142,21 @@ impl ByJob<'_> {
         awaits(awaited, explained)
     }
 
-    /// When the events of what waits in silence are asked again.
+    /// When the events of what waits in silence, or for a node that is coming, are asked again.
     pub(super) fn looked_into_again(&self, pod: &PodFacts) -> Option<Timestamp> {
+        if pod.node.is_none() && pod.asked.node_is_coming.is_some() {
+            return Some(after(self.now, ONCE_EXPLAINED));
+        }
         let stuck = self.stuck()?;
         let pause = if self.observed.explained.is_some() { ONCE_EXPLAINED } else { LOOKED_INTO_AGAIN };
         (stuck.uid() == pod.uid).then(|| after(self.now, pause))
     }
+}
+
+/// Who says so, where a node is coming for a pod that has none.
+fn node_is_coming(pod: &PodFacts) -> Option<String> {
+    let meant = || pod.nominated.as_ref().map(|node| format!("the scheduler means it for {node}"));
+    pod.asked.node_is_coming.clone().or_else(meant).filter(|_| pod.node.is_none())
 }
 
 fn awaits(Awaited { container, is }: &Awaited, explained: Option<Why>) -> Why {

@@ -15,7 +15,7 @@ mod status;
 mod tests;
 
 pub use admission::{AdmissionQueue, Pass};
-pub use order::{Key, Order};
+pub use order::{Key, Order, arrival};
 pub use quota::Quota;
 pub use state::{PendingTask, QueueState, Reservation, queue_state, ready_at, waits_its_turn};
 pub use status::{QueueCounts, queue_status};

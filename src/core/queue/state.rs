@@ -93,17 +93,15 @@ fn reservation(task: &Task, status: &TaskStatus) -> Reservation {
 
 fn pending(task: &Task, task_type: Option<&ParsedType>, first_seen: u64, settings: &Settings) -> Option<PendingTask> {
     let task_type = task_type?;
-    let status = task.status.clone().unwrap_or_default();
     if is_withheld(task) || policy::refusal(task, &task_type.spec).is_some() {
         return None;
     }
     let namespace = task.namespace()?;
-    let arrival = status.arrival.as_ref().and_then(|arrival| arrival.parse().ok()).unwrap_or(first_seen);
     Some(PendingTask {
         queue: key(&namespace, &task.spec.queue),
         task_type: key(&namespace, &task.spec.type_),
         kb_id: task.spec.kb_id.as_deref().map(Arc::from),
-        order: Order::new(policy::priority(&task.spec, Some(&task_type.spec)), arrival, task.uid()?.into()),
+        order: Order::of(task, policy::priority(&task.spec, Some(&task_type.spec)), first_seen),
         requests: Arc::new(holds::counted(task, task_type, settings).ok()?),
         ready_at: ready_at(task),
     })

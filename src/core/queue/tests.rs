@@ -44,7 +44,7 @@ fn waiting(uid: &str, arrival: u64) -> PendingTask {
 
 impl PendingTask {
     fn of_priority(self, priority: Priority) -> Self {
-        Self { order: Order::new(priority, self.order.arrival(), self.order.uid().clone()), ..self }
+        Self { order: Order::new(priority, self.order.place(), self.order.uid().clone()), ..self }
     }
 
     fn in_queue(self, name: &str) -> Self {
@@ -413,7 +413,7 @@ fn a_pass_is_bounded_and_the_next_one_goes_on_in_order() {
     let mut order = Vec::new();
     loop {
         let pass = admission.admit(at(0));
-        order.extend(pass.admitted.iter().map(|pending| pending.order.arrival()));
+        order.extend(pass.admitted.iter().map(|pending| pending.order.place()));
         if !pass.unfinished {
             break;
         }

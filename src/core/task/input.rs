@@ -5,7 +5,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 
 use super::Earlier;
-use crate::attempt::facts::events::work_started;
+use crate::attempt::facts::events::{node_is_coming, work_started};
 use crate::attempt::facts::{JobFacts, Observed, PodEvent, PodFacts};
 use crate::attempt::needs::Answered;
 use crate::attempt::{admitted_at, job_name};
@@ -23,6 +23,8 @@ pub struct Input {
     pub observed: Observed,
     /// The resourceVersion with which the task was first seen in the run that it asks for: its arrival.
     pub first_seen: u64,
+    /// The highest resourceVersion of a task that was seen: the end of every line.
+    pub highest_seen: u64,
     /// The archive's answer about earlier tasks of its name, where it has to be asked.
     pub earlier: Earlier,
     /// A record was put, and it is not known whether the status was written that it speaks of.
@@ -61,6 +63,7 @@ impl Input {
     pub fn events_are(&mut self, of: &str, events: &[PodEvent], now: Timestamp) {
         for pod in self.observed.pods.iter_mut().filter(|pod| pod.uid == of) {
             pod.asked.work_started_at = work_started(pod, events);
+            pod.asked.node_is_coming = node_is_coming(events).filter(|_| pod.node.is_none());
         }
         let admitted = admitted_at(self.task.status_or_default());
         let stuck = self.observed.stuck(&job_name(&self.task), admitted, now).filter(|stuck| stuck.uid() == of);

@@ -4,8 +4,8 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::{Decision, Input};
 use crate::Policy;
-use crate::attempt::Attempt;
 use crate::attempt::id::run_began;
+use crate::attempt::{Attempt, StartLimits};
 use crate::time::after;
 use task_manager_api::{Task, TaskStatus};
 
@@ -53,6 +53,11 @@ impl<'a> Look<'a> {
     pub(super) fn deadline(&self) -> Option<Timestamp> {
         let seconds = self.task.spec.deadline_seconds?;
         Some(after(self.queued_at(), SignedDuration::from_secs(seconds.into())))
+    }
+
+    /// How long the attempt may take to start.
+    pub(super) fn start_limits(&self) -> StartLimits {
+        StartLimits { work: self.policy.start_deadline_seconds, node: self.input.settings.unschedulable_seconds }
     }
 
     pub(super) fn is_past(&self, time: Option<Timestamp>) -> bool {

@@ -43,7 +43,7 @@ pub fn needs(input: &Input, now: Timestamp) -> Needs {
         Some(attempt) if holds => {
             let look = Look::new(input, now);
             let ends = stopping::Stop::wanted(&look).is_some();
-            let intent = Intent { ends, start_within: look.policy.start_deadline_seconds };
+            let intent = Intent { ends, limits: look.start_limits() };
             attempt.needs(input.answered, intent, || {
                 !is_left_to_its_deletion(input) && running::gives_the_slot_back(&look, &attempt)
             })

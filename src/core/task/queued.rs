@@ -97,8 +97,10 @@ fn reason_to_wait(look: &Look) -> (Why, Option<Timestamp>) {
     if let Some(silent) = look.waits_for_the_archive() {
         return (silent, Some(after(look.now, ARCHIVE_ASKED_AGAIN)));
     }
-    waiting_for_next_attempt(look)
-        .unwrap_or_else(|| (too_large(look).unwrap_or_else(|| Why::new(Reason::Queued, "")), None))
+    waiting_for_next_attempt(look).unwrap_or_else(|| {
+        let why = too_large(look).or_else(|| look.why_given_back());
+        (why.unwrap_or_else(|| Why::new(Reason::Queued, "")), None)
+    })
 }
 
 fn missing(look: &Look) -> Option<Why> {
@@ -132,11 +134,12 @@ pub(super) fn not_ready(look: &Look, error: &TemplateError) -> Why {
 fn waiting_for_next_attempt(look: &Look) -> Option<(Why, Option<Timestamp>)> {
     let until = look.ahead(Some(after(look.status.next_attempt_at.as_ref()?.0, RETRY_SHOWN_FOR)))?;
     let told = Why::new(look.status.reason, look.status.message.clone().unwrap_or_default());
-    Some((if is_passing(told.reason) { what_happened(look) } else { told }, Some(until)))
+    let told = if is_passing(told.reason) { what_happened(look) } else { told };
+    Some((look.why_given_back().unwrap_or(told), Some(until)))
 }
 
 /// Reasons for which a task could not be admitted. They are over as soon as nothing gives them any longer.
-fn is_passing(reason: Reason) -> bool {
+pub(super) fn is_passing(reason: Reason) -> bool {
     use Reason::*;
     matches!(
         reason,
@@ -161,9 +164,16 @@ fn last_attempt(look: &Look) -> Option<String> {
     Some(format!("attempt {}: {}: {message}", last.number, last.reason))
 }
 
-/// The status of a task that failed and cannot be tried again now says both: what it waits for, and what happened before.
+/// Why the slot was given back last, or else how the last attempt ended.
+fn happened_before(look: &Look) -> Option<String> {
+    let given_back = look.why_given_back().map(|told| format!("{}: {}", told.reason, told.message));
+    given_back.or_else(|| last_attempt(look))
+}
+
+/// The status of a task that failed or gave its slot back and cannot be tried again now says both: what it waits for, and
+/// what happened before.
 fn with_what_happened(look: &Look, why: Why) -> Why {
-    match last_attempt(look) {
+    match happened_before(look) {
         Some(told) if is_passing(why.reason) && why.reason != Reason::Queued => {
             Why { message: format!("{}; {told}", why.message), ..why }
         }

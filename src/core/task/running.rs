@@ -9,7 +9,7 @@ use super::{Action, Decision, room};
 use crate::Reason;
 use crate::attempt::ended::Ended;
 use crate::attempt::facts::Why;
-use crate::attempt::{Attempt, Live, Ran, Stage, others, verdict};
+use crate::attempt::{A_NODE_COMES, Attempt, Live, Ran, Stage, others, verdict};
 use crate::time::earliest;
 use task_manager_api::{FailureRule, TaskStatus};
 
@@ -18,7 +18,7 @@ pub(super) fn decide(look: &Look, attempt: &Attempt) -> Decision {
     if let Some(stop) = Stop::wanted(look) {
         return stopping(look, attempt, stop);
     }
-    let decision = match attempt.stage(look.policy.start_deadline_seconds) {
+    let decision = match attempt.stage(look.start_limits()) {
         Stage::NotLaunched => launch(look, attempt),
         Stage::Live(live) => follow(look, attempt, live),
         Stage::ToEnd(ending) => Decision::end(ending),
@@ -36,7 +36,7 @@ pub(super) fn gives_the_slot_back(look: &Look, attempt: &Attempt) -> bool {
         return false;
     }
     Stop::wanted(look).is_some()
-        || match attempt.stage(look.policy.start_deadline_seconds) {
+        || match attempt.stage(look.start_limits()) {
             Stage::NotLaunched => obstacle(look, attempt).is_some(),
             Stage::NeverLaunched(_) | Stage::NotPlaced(_) | Stage::Ended(_) => true,
             Stage::Live(_) | Stage::ToEnd(_) | Stage::Unclear { .. } => false,
@@ -56,7 +56,7 @@ fn follow(look: &Look, attempt: &Attempt, live: Live) -> Decision {
 }
 
 /// The status says this already. Of one reason the first words stay, for the same trouble may be put in many; but while
-/// it starts, another part of the start is news.
+/// it starts, another part of the start is news, and so is a node that is coming.
 fn is_told(status: &TaskStatus, news: &Why) -> bool {
     let about = |message: &str| message.split(": ").next().unwrap_or_default().to_owned();
     let told = status.message.as_deref().unwrap_or_default();
@@ -64,6 +64,7 @@ fn is_told(status: &TaskStatus, news: &Why) -> bool {
         && match news.reason {
             Reason::Starting => about(told) == about(&news.message),
             Reason::StartTimeout => told == news.message,
+            Reason::Unschedulable => told.contains(A_NODE_COMES) == news.message.contains(A_NODE_COMES),
             _ => true,
         }
 }

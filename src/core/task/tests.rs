@@ -1,11 +1,13 @@
 mod asking;
 mod executors;
+mod giving_back;
 mod once;
 mod recording;
 mod reports;
 mod room;
 mod scene;
 mod simulation;
+mod starving;
 mod while_finished;
 mod while_processing;
 mod while_queued;

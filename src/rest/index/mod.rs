@@ -131,7 +131,7 @@ impl Index {
         let mut tables = self.lock();
         tables.join_due_lines(now);
         let line = tables.lines.get(&known.queue_key())?;
-        line.binary_search(&known.order()).ok().map(|place| place + 1)
+        line.binary_search(known.order()).ok().map(|place| place + 1)
     }
 
     /// Up to `limit` tasks that `wanted` takes, newest first, from behind `after`.

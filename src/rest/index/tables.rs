@@ -97,8 +97,8 @@ impl Tables {
 
     fn join_line(&mut self, known: &IndexedTask) {
         let line = self.lines.entry(known.queue_key()).or_default();
-        if let Err(place) = line.binary_search(&known.order()) {
-            line.insert(place, known.order());
+        if let Err(place) = line.binary_search(known.order()) {
+            line.insert(place, known.order().clone());
         }
     }
 
@@ -108,7 +108,7 @@ impl Tables {
         }
         let queue = known.queue_key();
         let Some(line) = self.lines.get_mut(&queue) else { return };
-        if let Ok(place) = line.binary_search(&known.order()) {
+        if let Ok(place) = line.binary_search(known.order()) {
             line.remove(place);
         }
         // Anybody may name a queue that does not exist.

@@ -42,27 +42,27 @@ pub struct IndexedTask {
     /// It is in its queue's line, from `ready_at` on: it waits for its turn and nothing else.
     pub waits: bool,
     pub ready_at: Option<Timestamp>,
-    arrival: u64,
+    /// The resourceVersion with which it was first seen in its run: its arrival, until the operator writes one down.
+    first_seen: u64,
+    order: Order,
     asked_priority: Option<Priority>,
     /// The operator has written the priority down: it no longer follows from the type.
     is_priority_written: bool,
 }
 
 impl IndexedTask {
-    /// `before` is the same task as it was known: its arrival is when it was first seen in its run, until the
-    /// operator writes one down.
+    /// `before` is the same task as it was known.
     pub fn of(task: &Task, kind: Option<&TaskTypeSpec>, before: Option<&Self>) -> Self {
         let untouched = Default::default();
         let status = task.status.as_ref().unwrap_or(&untouched);
         let version = task.metadata.resource_version.as_deref().and_then(|version| version.parse().ok());
         let version = version.unwrap_or_default();
         let run_id = status.run_id.as_deref().unwrap_or(&task.spec.run_id);
-        let first_seen = before.filter(|before| *before.run_id == *run_id).map_or(version, |before| before.arrival);
+        let first_seen = before.filter(|before| *before.run_id == *run_id).map_or(version, |before| before.first_seen);
         let head = Head::of(task, status.priority.unwrap_or_else(|| effective(task.spec.priority, kind)));
         let annotation = |name: &str| task.annotations().get(name).map(|text| text.as_str().into());
         Self {
             uid: head.task_id.clone(),
-            head,
             version,
             state: status.state,
             created_at: task.creation_timestamp().map_or(Timestamp::UNIX_EPOCH, |time| time.0),
@@ -79,9 +79,11 @@ impl IndexedTask {
             is_archived: status.is_archived(),
             waits: queue::waits_its_turn(task),
             ready_at: queue::ready_at(task),
-            arrival: status.arrival.as_deref().and_then(|arrival| arrival.parse().ok()).unwrap_or(first_seen),
+            order: Order::of(task, head.priority, first_seen).with_uid(head.task_id.clone()),
+            first_seen,
             asked_priority: task.spec.priority,
             is_priority_written: status.priority.is_some(),
+            head,
         }
     }
 
@@ -99,11 +101,12 @@ impl IndexedTask {
     pub fn under(&self, kind: Option<&TaskTypeSpec>) -> Option<Self> {
         let priority = effective(self.asked_priority, kind);
         let changes = !self.is_priority_written && priority != self.head.priority;
-        changes.then(|| Self { head: Head { priority, ..self.head.clone() }, ..self.clone() })
+        let order = self.order.clone().with_priority(priority);
+        changes.then(|| Self { head: Head { priority, ..self.head.clone() }, order, ..self.clone() })
     }
 
-    pub fn order(&self) -> Order {
-        Order::new(self.head.priority, self.arrival, self.uid.clone())
+    pub fn order(&self) -> &Order {
+        &self.order
     }
 
     pub fn queue_key(&self) -> Key {

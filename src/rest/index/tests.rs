@@ -43,6 +43,21 @@ fn places_in_line_follow_priority_then_arrival() {
 }
 
 #[test]
+fn who_gave_its_slot_back_stands_at_the_end_of_its_line() {
+    let index = Index::default();
+    let gave_back = json!({"status": {"arrival": "1", "line": "4", "reason": "Unschedulable"}});
+    index.task_seen(&task("gave-back", 5, gave_back));
+    index.task_seen(&task("first", 2, json!({})));
+    index.task_seen(&task("last", 4, json!({})));
+    index.task_seen(&task("later", 6, json!({})));
+    let places = ["first", "last", "gave-back", "later"].map(|uid| position(&index, uid));
+    assert_eq!(places, [Some(1), Some(2), Some(3), Some(4)]);
+    index.type_changed(("docs".into(), "work".into()), Some(&kind("low")));
+    let places = ["first", "last", "gave-back", "later"].map(|uid| position(&index, uid));
+    assert_eq!(places, [Some(1), Some(2), Some(3), Some(4)], "also when its type changes the priority of all");
+}
+
+#[test]
 fn who_is_held_runs_or_is_done_has_no_place() {
     let index = Index::default();
     for (name, change) in [

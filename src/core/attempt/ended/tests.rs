@@ -21,6 +21,7 @@ fn pod() -> PodFacts {
         job: "report-1".into(),
         owner: Some("job".into()),
         node: Some("node-3".into()),
+        nominated: None,
         created_at: at(0),
         started_at: Some(at(0)),
         gates: vec![],
@@ -261,7 +262,8 @@ fn a_node_counts_as_lost_sixty_seconds_after_its_pod_should_be_gone_and_not_befo
     let at_second = |second| ended(&pod, None, at(second)).map(|ended| ended.reason);
     assert_eq!(at_second(130 + 60), None);
     assert_eq!(at_second(130 + 61), Some(Reason::NodeLost));
-    let with_node = |answers| PodFacts { asked: PodAsked { node_answers: answers, ..pod.asked }, ..pod.clone() };
+    let with_node =
+        |answers| PodFacts { asked: PodAsked { node_answers: answers, ..pod.asked.clone() }, ..pod.clone() };
     let judged = |answers| ended(&with_node(answers), None, at(1000)).map(|ended| ended.reason);
     assert_eq!(judged(Some(true)), None, "it is only slow");
     assert_eq!((judged(Some(false)), judged(None)), (Some(Reason::NodeLost), Some(Reason::NodeLost)));

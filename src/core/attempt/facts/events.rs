@@ -22,6 +22,8 @@ pub struct PodEvent {
     pub is_warning: bool,
     pub reason: String,
     pub message: String,
+    /// Who says so, such as `default-scheduler`.
+    pub component: String,
     /// The container that it speaks of.
     pub container: Option<String>,
     pub first_seen: Option<Timestamp>,
@@ -75,6 +77,24 @@ pub fn work_started(pod: &PodFacts, events: &[PodEvent]) -> Option<Timestamp> {
     let is_start = |event: &&PodEvent| event.reason == "Started" && event.container == pod.container;
     let started = events.iter().find(is_start)?;
     started.first_seen.or(started.last_seen)
+}
+
+/// The words of the cluster autoscaler and of Karpenter for a pod that they make a node for, …
+const PROMISE_A_NODE: [&str; 2] = ["TriggeredScaleUp", "Nominated"];
+/// … and for one that they make none for, or no longer. The scheduler says `FailedScheduling` too.
+const TAKE_IT_BACK: [&str; 3] = ["NotTriggerScaleUp", "FailedScaleUp", "FailedScheduling"];
+
+/// That a node is coming for the pod of these events, in the words of whoever brings it. Only who said so takes it back:
+/// of two autoscalers each speaks of its own nodes. One that was bound a moment ago has its node.
+pub fn node_is_coming(events: &[PodEvent]) -> Option<String> {
+    let says = |words: &'static [&str]| move |event: &&PodEvent| words.contains(&event.reason.as_str());
+    let is_taken_back = |promise: &PodEvent| {
+        let takes_back = |event: &PodEvent| event.component == promise.component && event.last_seen > promise.last_seen;
+        events.iter().filter(says(&TAKE_IT_BACK)).any(takes_back)
+    };
+    let bound = events.iter().filter(says(&["Scheduled"]));
+    let promised = events.iter().filter(says(&PROMISE_A_NODE)).filter(|promise| !is_taken_back(promise));
+    Some(bound.chain(promised).max_by_key(|event| event.last_seen)?.message.clone())
 }
 
 /// The meaning of the last event that is about its start.

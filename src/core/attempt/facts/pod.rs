@@ -25,6 +25,8 @@ pub struct PodFacts {
     /// The uid of the Job that owns it.
     pub owner: Option<String>,
     pub node: Option<String>,
+    /// The node that the scheduler means it for, where room is still being made or found.
+    pub nominated: Option<String>,
     /// The name of the container that does the work.
     pub container: Option<String>,
     /// How many it has, of every sort.
@@ -78,12 +80,14 @@ pub struct PodFacts {
 }
 
 /// Facts about a pod that come from elsewhere than the pod itself.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct PodAsked {
     /// Whether its node answers, where that was asked.
     pub node_answers: Option<bool>,
     /// When its work started, by an event: its status may tell much later.
     pub work_started_at: Option<Timestamp>,
+    /// A node is coming for it, in the words of an autoscaler's event.
+    pub node_is_coming: Option<String>,
     /// The API server would not have it ended by its deadline.
     pub end_refused: bool,
 }
@@ -155,6 +159,7 @@ impl PodFacts {
             job: pod.labels().get(names::LABEL_JOB_NAME).cloned().unwrap_or_default(),
             owner: controller_uid(pod),
             node: spec.and_then(|spec| spec.node_name.clone()),
+            nominated: status.nominated_node_name.clone(),
             container: containers.work_name.map(str::to_owned),
             containers: spec.map_or(1, count_containers),
             created_at: created_at(pod.metadata.creation_timestamp.as_ref()),

@@ -42,9 +42,9 @@ fn an_arrival_that_was_written_goes_before_the_one_seen_and_compares_as_a_number
         let status = TaskStatus { arrival: Some(arrival.into()), ..TaskStatus::default() };
         pending(&Task { status: Some(status), ..task(json!({})) }).order
     };
-    assert_eq!(arrived("5").arrival(), 5);
+    assert_eq!(arrived("5").place(), 5);
     assert!(arrived("9") < arrived("10"));
-    assert_eq!(arrived("nonsense").arrival(), 77);
+    assert_eq!(arrived("nonsense").place(), 77);
 }
 
 #[test]

@@ -65,6 +65,8 @@ enum Move {
     HoldJob(bool),
     HoldNextJob,
     NodesAnswer,
+    /// An autoscaler says that it makes a node for the pods that have none, or takes that back.
+    NodeIsComing(bool),
     JobIsCounted,
     /// A pod reports, any that ever was.
     Reports {
@@ -142,6 +144,7 @@ fn some_move() -> impl Strategy<Value = Move> {
         1 => Just(Move::HoldNextJob),
         5 => end.prop_map(Move::PodEnds),
         1 => Just(Move::NodesAnswer),
+        1 => any::<bool>().prop_map(Move::NodeIsComing),
         4 => Just(Move::JobIsCounted),
         6 => any::<(u8, u8)>().prop_map(|(pod, report)| Move::Reports { pod, report }),
         2 => Just(Move::Restart),
@@ -256,6 +259,8 @@ struct World {
     held_back: HashSet<String>,
     /// The uids of pods of which it was said that their node does not answer.
     given_up: HashSet<String>,
+    /// An autoscaler says so of every pod.
+    node_is_coming: bool,
     unanswered: Option<Unanswered>,
     no_answer_next: bool,
     /// A Job that was asked for and may yet be made.
@@ -309,6 +314,7 @@ impl World {
             hold_next_job: false,
             held_back: HashSet::new(),
             given_up: HashSet::new(),
+            node_is_coming: false,
             unanswered: None,
             no_answer_next: false,
             on_its_way: None,
@@ -337,6 +343,7 @@ impl World {
             Move::HoldNextJob => self.hold_next_job = true,
             Move::PodEnds(end) => self.pod_ends(end),
             Move::NodesAnswer => self.nodes_answer(),
+            Move::NodeIsComing(coming) => self.node_is_coming = coming,
             Move::JobIsCounted => self.count_jobs(),
             Move::Reports { pod, report } => self.report(pod, report),
             Move::Restart => self.forget(),
@@ -469,7 +476,9 @@ impl World {
                     last_seen: Some(at),
                     ..PodEvent::default()
                 };
-                input.events_are(uid, &begun.map(started).into_iter().collect::<Vec<_>>(), now);
+                let triggered = PodEvent { reason: "TriggeredScaleUp".into(), ..PodEvent::default() };
+                let triggered = self.node_is_coming.then_some(triggered);
+                input.events_are(uid, &begun.map(started).into_iter().chain(triggered).collect::<Vec<_>>(), now);
             }
             // All pods are on one node, as they say; each is asked for by itself.
             Needs::Node(name) => {
@@ -565,7 +574,17 @@ impl World {
         let job = self.jobs.iter().find(|job| job.uid == uid && why == Reason::PodNotCreated);
         let pod = self.pods.iter().map(|pod| &pod.facts).find(|pod| pod.uid == uid && why == Reason::Timeout);
         let due = job.map(|job| job.created_at).or_else(|| pod.and_then(clocks::due_to_end));
-        due.is_some_and(|due| after(due, SignedDuration::from_secs(60)) > at(self.now))
+        due.or_else(|| self.without_a_node(uid, why))
+            .is_some_and(|due| after(due, SignedDuration::from_secs(60)) > at(self.now))
+    }
+
+    /// From when a minute counts in which the pod of this Job has no node: where one is coming, its start deadline is over
+    /// then.
+    fn without_a_node(&self, job: &str, why: Reason) -> Option<Timestamp> {
+        let of_job = |pod: &&Pod| pod.facts.owner.as_deref() == Some(job) && why == Reason::Unschedulable;
+        let pod = &self.pods.iter().find(of_job)?.facts;
+        let more = if self.node_is_coming { 60 } else { 0 };
+        pod.node.is_none().then(|| after(pod.created_at, SignedDuration::from_secs(more)))
     }
 
     /// The last attempt's Job of a run that is over goes only after its record, unless it still runs.
@@ -590,7 +609,7 @@ impl World {
         if self.scene.queue.is_none() || pending.ready_at.is_some_and(|ready| ready > at(self.clock())) {
             return Ok(());
         }
-        let admission = Admission { arrival: pending.order.arrival(), holds: pending.admitted() };
+        let admission = Admission { arrival: pending.order.place(), holds: pending.admitted() };
         self.write(admitted(&self.scene.task, &kind, &admission, at(self.clock())))
     }
 
@@ -676,10 +695,30 @@ impl World {
         let for_good = next.reported_error.as_ref().and_then(|error| error.retryable) == Some(false);
         prop_assert!(!for_good || next.state == State::Processing, "an error outlives its attempt");
         self.check_judgement(last, next)?;
+        self.check_given_back(last, next)?;
         let holds_slot = next.state == State::Processing;
         prop_assert_eq!(next.admitted.is_some(), holds_slot);
         prop_assert!(holds_slot || !self.something_runs(), "the slot is given back while something runs");
         prop_assert!(holds_slot || !self.something_may_begin(), "the slot is given back while a pod may come");
+        Ok(())
+    }
+
+    /// Who gives its slot back goes to the end of its line, and pauses for as long as it held the slot; whoever does not
+    /// keeps its place, and everybody its arrival.
+    fn check_given_back(&self, last: &TaskStatus, next: &TaskStatus) -> Checked {
+        prop_assert!(last.arrival.is_none() || next.arrival == last.arrival, "arrival never changes within a run");
+        if next.line == last.line {
+            prop_assert!(next.given_back <= last.given_back.max(1), "given back, and still in its old place");
+            return Ok(());
+        }
+        prop_assert_eq!((last.state, next.state), (State::Processing, State::Queued));
+        prop_assert_eq!((next.given_back, next.attempts.len()), (last.given_back + 1, last.attempts.len()));
+        let number = |text: &Option<String>| text.as_ref().and_then(|text| text.parse::<u64>().ok());
+        prop_assert!(number(&next.line) > number(&last.line).max(number(&last.arrival)), "not the end of the line");
+        let begins = last.admitted_at.as_ref().expect("it held a slot").0;
+        let pause = next.next_attempt_at.as_ref().expect("a pause").0.duration_since(at(self.clock()));
+        let least = at(self.clock()).duration_since(begins).min(SignedDuration::from_mins(30));
+        prop_assert!(pause >= least, "held for {least}, paused for {pause}");
         Ok(())
     }
 

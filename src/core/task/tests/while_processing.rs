@@ -71,7 +71,7 @@ fn a_refused_launch_gives_the_slot_back_and_counts_nothing() {
     let status = scene.status();
     assert_eq!(
         (&status.admitted, status.attempts.len(), status.message.as_deref()),
-        (&None, 0, Some("a webhook said no; tried again after 30 s"))
+        (&None, 0, Some("a webhook said no; the slot was given back; tried again from 1970-01-12T13:47:12Z on"))
     );
     assert_eq!(status.next_attempt_at.as_ref().map(|time| time.0), Some(at(32)));
 }
@@ -92,7 +92,7 @@ fn a_launch_that_nobody_answers_is_tried_on_then_told_and_after_a_minute_given_b
         (given_back.state, given_back.reason, given_back.attempt, given_back.attempts.len()),
         (State::Queued, Reason::LaunchFailed, 0, 0)
     );
-    assert_eq!(given_back.next_attempt_at.map(|time| time.0), Some(at(91)));
+    assert_eq!(given_back.next_attempt_at.map(|time| time.0), Some(at(61 + 61)), "as long as it held the slot");
     scene.observed.jobs.push(scene.job(5));
     assert!(!scene.doubts(61));
     assert_eq!(scene.writes(61).reason, Reason::PodNotCreated, "it took place after all, and goes on as any other");
@@ -168,7 +168,7 @@ fn a_job_without_a_pod_is_told_after_ten_seconds_and_given_up_after_sixty() {
     assert!(deletes_job(&scene, 60));
     let scene = scene.job_is(|job| job.gone = true).write(61);
     assert_eq!((is(&scene), counts(&scene)), ((State::Queued, Reason::QuotaExceeded), (0, 0, 0)), "no attempt at all");
-    assert_eq!(scene.status().next_attempt_at.as_ref().map(|time| time.0), Some(at(91)));
+    assert_eq!(scene.status().next_attempt_at.as_ref().map(|time| time.0), Some(at(61 + 61)));
 }
 
 #[test]
@@ -208,7 +208,8 @@ fn a_long_start_says_what_it_waits_for_and_what_it_waits_for_next() {
 /// The container does not start for `reason`; up to the moment at which its pod is gone.
 fn not_started(reason: Reason) -> Scene {
     let scene = running(json!({})).pod_is(waits(reason)).write(10);
-    assert!(!deletes_job(&scene, 119) && deletes_job(&scene, 120));
+    let due = if reason == Reason::Unschedulable { 60 } else { 120 };
+    assert!(!deletes_job(&scene, due - 1) && deletes_job(&scene, due));
     let scene = scene.job_is(|job| job.gone = true);
     assert!(deletes_pod(&scene, 121));
     let scene = scene.pod_is(terminating(121));
@@ -422,15 +423,16 @@ fn pauses_of_what_no_node_takes(mut scene: Scene, times: i64) -> (Scene, Vec<i64
 #[test]
 fn what_no_node_takes_again_and_again_waits_longer_and_longer_and_each_launch_has_its_number() {
     let (scene, pauses) = pauses_of_what_no_node_takes(queued(json!({})), 6);
-    assert_eq!(pauses, [30, 60, 120, 240, 300, 300]);
+    assert_eq!(pauses, [121, 242, 484, 968, 1800, 1800]);
     assert_eq!((counts(&scene), scene.status().attempts.len()), ((0, 0, 6), 0));
     let message = scene.status().message.as_deref();
-    assert_eq!(message, Some("said of Unschedulable; tried again after 300 s"));
+    let until = "the slot was given back; tried again from 1970-01-12T15:42:01Z on";
+    assert_eq!(message, Some(format!("said of Unschedulable; {until}").as_str()));
     let scene = scene.admit(9000).launch(9000);
     let pod = scene.pod("p");
     let scene = scene.with(exits(1)(pod)).write(9010);
     let (_, pauses) = pauses_of_what_no_node_takes(Scene { observed: Observed::default(), ..scene }, 1);
-    assert_eq!(pauses, [30], "an attempt that ran begins the count anew");
+    assert_eq!(pauses, [121], "an attempt that ran begins the count anew");
 }
 
 #[test]

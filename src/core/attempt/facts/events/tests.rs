@@ -11,6 +11,7 @@ fn event(reason: &str, message: &str, second: i64) -> PodEvent {
         is_warning,
         reason: reason.into(),
         message: message.into(),
+        component: "kubelet".into(),
         container,
         first_seen: seen,
         last_seen: seen,
