@@ -51,6 +51,11 @@ pub enum Reason {
     /// It begins when the archive answers: it must first be told, or asked, how an earlier run ended.
     #[strum(detailed_message = "See that the archive can be reached and has room; the message says what it lacks.")]
     WaitingForArchive,
+    /// Its namespace is being deleted: nothing of it is begun or tried again.
+    #[strum(
+        detailed_message = "Nothing. Where the namespace does not go, its own conditions say what keeps it (kubectl describe namespace)."
+    )]
+    NamespaceTerminating,
     /// A failed attempt is tried again after a pause.
     #[strum(detailed_message = "Nothing; the message says what failed and when it is tried again.")]
     WaitingForRetry,
@@ -215,6 +220,26 @@ pub enum Reason {
 }
 
 impl Reason {
+    /// The reasons for which an attempt may have failed: those that failureRules can match.
+    pub const FAILURES: [Self; 16] = [
+        Self::ExitCode,
+        Self::Timeout,
+        Self::OOMKilled,
+        Self::DiskLimit,
+        Self::ReportedError,
+        Self::VerificationFailed,
+        Self::Evicted,
+        Self::Preempted,
+        Self::RejectedByNode,
+        Self::NodeLost,
+        Self::PodDeleted,
+        Self::JobDeleted,
+        Self::WorkerLost,
+        Self::ImageUnavailable,
+        Self::ContainerConfig,
+        Self::StartTimeout,
+    ];
+
     pub fn as_str(self) -> &'static str {
         self.into()
     }

@@ -30,10 +30,11 @@ use super::{Payload, Priority, Quantity, schema};
     printcolumn(
         name = "Priority",
         type_ = "string",
-        json_path = ".spec.priority",
-        description = "As asked for; empty for the type's default."
+        json_path = ".status.priority",
+        description = "The priority in force; empty until the operator has written a status."
     ),
     printcolumn(name = "State", type_ = "string", json_path = ".status.state"),
+    printcolumn(name = "Reason", type_ = "string", json_path = ".status.reason"),
     printcolumn(name = "Attempt", type_ = "integer", json_path = ".status.attempt"),
     printcolumn(
         name = "Progress",
@@ -41,17 +42,10 @@ use super::{Payload, Priority, Quantity, schema};
         json_path = ".status.progress.percent",
         description = "Percent done, where the work reports it."
     ),
-    printcolumn(name = "Reason", type_ = "string", json_path = ".status.reason", priority = 1),
-    printcolumn(
-        name = "Effective",
-        type_ = "string",
-        json_path = ".status.priority",
-        description = "The priority in force.",
-        priority = 1
-    ),
+    printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
     printcolumn(name = "Queue", type_ = "string", json_path = ".spec.queue", priority = 1),
     printcolumn(name = "Worker", type_ = "string", json_path = ".status.worker", priority = 1),
-    printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp")
+    printcolumn(name = "Message", type_ = "string", json_path = ".status.message", priority = 1)
 )]
 #[serde(rename_all = "camelCase")]
 #[x_kube(validation = crate::run_rule::rule())]
@@ -382,8 +376,8 @@ pub struct TaskStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub archived: Option<bool>,
 
-    /// Admitted, Complete, Failed and Cancelled for `kubectl wait`; Ready, Reconciling and Stalled as kstatus defines
-    /// them (sigs.k8s.io/cli-utils).
+    /// Admitted, Complete, Failed, Cancelled and Finished (True in all three final states) for `kubectl wait`; Ready,
+    /// Reconciling and Stalled as kstatus defines them (sigs.k8s.io/cli-utils).
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 8))]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["type".into()]))]

@@ -33,8 +33,15 @@ use super::{Condition, Priority, Quantity, schema};
         json_path = ".status.oldestQueuedAt",
         description = "For how long the oldest that waits has waited."
     ),
-    printcolumn(name = "Suspended", type_ = "boolean", json_path = ".spec.suspend"),
-    printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp")
+    printcolumn(name = "Ready", type_ = "string", json_path = ".status.conditions[?(@.type=='Ready')].status"),
+    printcolumn(name = "Reason", type_ = "string", json_path = ".status.conditions[?(@.type=='Ready')].reason"),
+    printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
+    printcolumn(
+        name = "Message",
+        type_ = "string",
+        json_path = ".status.conditions[?(@.type=='Ready')].message",
+        priority = 1
+    )
 )]
 #[serde(rename_all = "camelCase")]
 pub struct TaskQueueSpec {
@@ -119,6 +126,7 @@ pub struct ByPriority {
 /// Percentages of the capacity by priority, 1 to 100. Default: 100.
 #[derive(KubeSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
+#[x_kube(validation = Rule::new(RISING).message(RISE))]
 pub struct Ceilings {
     /// The share of low tasks alone, in percent. Default: 100.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -137,6 +145,13 @@ pub struct Ceilings {
     #[schemars(range(min = 1, max = 100))]
     pub critical: Option<i32>,
 }
+
+/// A ceiling is no higher than any above it that is set. One that is not set is 100.
+const RISING: &str = "(!has(self.low) || [self.?normal, self.?high, self.?critical].all(above, self.low <= above.orValue(100))) \
+    && (!has(self.normal) || [self.?high, self.?critical].all(above, self.normal <= above.orValue(100))) \
+    && (!has(self.high) || self.high <= self.?critical.orValue(100))";
+const RISE: &str = "a ceiling counts its priority and all below it, so it cannot be above that of a higher priority: \
+    write low <= normal <= high <= critical";
 
 impl Ceilings {
     /// The percentage of the capacity that `priority` and all below it may fill together.

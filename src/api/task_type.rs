@@ -1,7 +1,7 @@
 use std::collections::BTreeMap;
 
 use kube::{CustomResource, KubeSchema};
-use schemars::JsonSchema;
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -27,7 +27,14 @@ use super::{Condition, Priority, Quantity, Resources, Retry, schema};
         description = "How many tasks of this type may run at once."
     ),
     printcolumn(name = "Ready", type_ = "string", json_path = ".status.conditions[?(@.type=='Ready')].status"),
-    printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp")
+    printcolumn(name = "Reason", type_ = "string", json_path = ".status.conditions[?(@.type=='Ready')].reason"),
+    printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
+    printcolumn(
+        name = "Message",
+        type_ = "string",
+        json_path = ".status.conditions[?(@.type=='Ready')].message",
+        priority = 1
+    )
 )]
 #[serde(rename_all = "camelCase")]
 pub struct TaskTypeSpec {
@@ -164,9 +171,9 @@ pub struct FailureRule {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 255), inner(range(min = 1, max = 255)))]
     pub exit_codes: Option<Vec<i32>>,
-    /// Reasons of the attempt, at most 64; docs/reasons.md lists them. Example: [Evicted, NodeLost].
+    /// Reasons for which an attempt failed, at most 64; docs/reasons.md explains them. Example: [Evicted, NodeLost].
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1, max = 64))]
+    #[schemars(schema_with = "failures")]
     pub reasons: Option<Vec<crate::Reason>>,
     /// Error types that the work reported in its result file or over HTTP, at most 64. Example: [RateLimited].
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -175,6 +182,17 @@ pub struct FailureRule {
     /// Fail: the task fails for good. Retry: retried, and counted against retry.limit. Ignore: retried, and counted
     /// against retry.disruptionLimit only.
     pub action: FailureAction,
+}
+
+/// The words that can be the end of a failed attempt. A rule with any other would never match.
+fn failures(_: &mut SchemaGenerator) -> Schema {
+    let words: Vec<_> = crate::Reason::FAILURES.map(crate::Reason::as_str).into();
+    json_schema!({
+        "type": ["array", "null"],
+        "items": { "type": "string", "enum": words },
+        "minItems": 1,
+        "maxItems": 64,
+    })
 }
 
 /// The consequence of a failed attempt.

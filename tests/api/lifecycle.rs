@@ -62,17 +62,21 @@ async fn conditions_and_state_never_contradict_each_other() {
         ns.all_final(SOON).await;
         for seen in tasks.seen() {
             let task = seen.object;
-            let states = ["Ready", "Reconciling", "Stalled", "Complete", "Failed", "Cancelled", "Admitted"]
+            let states = ["Ready", "Reconciling", "Stalled", "Complete", "Failed", "Cancelled", "Admitted", "Finished"]
                 .map(|type_| condition(&task, type_));
             let expected = match status(&task).state {
                 State::Queued if status(&task).observed_generation == -1 => {
-                    [None, Some("True"), None, None, None, None, None]
+                    [None, Some("True"), None, None, None, None, None, None]
                 }
-                State::Queued => [Some("False"), Some("True"), None, None, None, None, Some("False")],
-                State::Processing => [Some("False"), Some("True"), None, None, None, None, Some("True")],
-                State::Completed => [Some("True"), None, None, Some("True"), None, None, None],
-                State::Failed => [Some("False"), None, Some("True"), Some("False"), Some("True"), None, None],
-                State::Cancelled => [Some("True"), None, None, Some("False"), Some("False"), Some("True"), None],
+                State::Queued => [Some("False"), Some("True"), None, None, None, None, Some("False"), None],
+                State::Processing => [Some("False"), Some("True"), None, None, None, None, Some("True"), None],
+                State::Completed => [Some("True"), None, None, Some("True"), None, None, None, Some("True")],
+                State::Failed => {
+                    [Some("False"), None, Some("True"), Some("False"), Some("True"), None, None, Some("True")]
+                }
+                State::Cancelled => {
+                    [Some("True"), None, None, Some("False"), Some("False"), Some("True"), None, Some("True")]
+                }
             };
             assert_eq!(states, expected, "{} {:?}", task.name_any(), told(&task));
             for condition in &status(&task).conditions {

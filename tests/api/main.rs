@@ -12,6 +12,7 @@ mod follow;
 mod forgery;
 mod fuzz;
 mod giving_back;
+mod kubectl;
 mod kustomize;
 mod launches;
 mod leader;

@@ -53,6 +53,7 @@ fn annotations(template: &Object) -> Object {
 fn labels(task: &Task, uid: &str, attempt: i32) -> BTreeMap<String, String> {
     [
         (names::LABEL_TASK_UID, uid.to_owned()),
+        (names::TASK, names::task_label(&task.name_any())),
         (names::LABEL_TYPE, names::label_value(&task.spec.type_)),
         (names::LABEL_ATTEMPT, attempt.to_string()),
     ]

@@ -7,6 +7,9 @@ use task_manager_api::{Task, TaskStatus};
 
 /// On every Job and pod of a task: the uid of its Task.
 pub const LABEL_TASK_UID: &str = "taskmanager.dev/task-uid";
+/// On every Job and pod of a task, as a label: the name of its Task, cut with a hash where it is longer than a label; as an
+/// annotation: the whole name.
+pub const TASK: &str = "taskmanager.dev/task";
 /// On every Job and pod of a task: the name of its TaskType, cut to the 63 characters of a label.
 pub const LABEL_TYPE: &str = "taskmanager.dev/type";
 /// On every Job and pod of a task: the number of its attempt.
@@ -42,10 +45,14 @@ const HASH_DIGITS: usize = 16;
 /// instead of starting a second Job. It contains the uid, so that a task that was deleted and created again never takes
 /// over old children, and the run's arrival, so that a run whose runId was used before does not either.
 fn job(task_name: &str, uid: &str, run_id: &str, arrival: &str, attempt: i32) -> String {
-    let digest = sha256_hex(format!("{uid}/{run_id}/{arrival}/{attempt}"));
-    let hash: String = digest.chars().take(HASH_DIGITS).collect();
-    let stem: String = task_name.replace('.', "-").chars().take(LONGEST - HASH_DIGITS - 1).collect();
-    format!("{}-{hash}", stem.trim_end_matches('-'))
+    with_hash(&task_name.replace('.', "-"), format!("{uid}/{run_id}/{arrival}/{attempt}"))
+}
+
+/// The beginning of `text`, and a hash of what tells it from others that begin so.
+fn with_hash(text: &str, of: String) -> String {
+    let hash: String = sha256_hex(of).chars().take(HASH_DIGITS).collect();
+    let stem: String = text.chars().take(LONGEST - HASH_DIGITS - 1).collect();
+    format!("{}-{hash}", stem.trim_end_matches(['-', '.', '_']))
 }
 
 /// The name of the Job that runs the attempt that `status` names.
@@ -53,6 +60,11 @@ pub fn job_of(task: &Task, status: &TaskStatus) -> String {
     let uid = task.metadata.uid.as_deref().unwrap_or_default();
     let run_id = status.run_id.as_deref().unwrap_or(&task.spec.run_id);
     job(&task.name_any(), uid, run_id, status.arrival.as_deref().unwrap_or_default(), status.attempt)
+}
+
+/// The name of a task as a label value: itself, or where it is too long its first 46 characters and a hash.
+pub fn task_label(name: &str) -> String {
+    if name.len() <= LONGEST { name.into() } else { with_hash(name, name.to_owned()) }
 }
 
 /// `text` as a label value: cut to what fits, never ending in a separator.
@@ -82,6 +94,14 @@ mod tests {
     }
 
     #[test]
+    fn tasks_whose_long_names_begin_alike_have_labels_of_their_own() {
+        assert_eq!(task_label(&"x".repeat(63)), "x".repeat(63));
+        let [one, other] = ["a", "b"].map(|end| task_label(&format!("{}.{end}", "x".repeat(62))));
+        assert_ne!(one, other);
+        assert!(one.starts_with(&format!("{}-", "x".repeat(46))) && one.len() == 63, "{one}");
+    }
+
+    #[test]
     fn a_label_value_is_cut_to_what_fits_and_never_ends_in_a_separator() {
         assert_eq!(label_value("document-processing"), "document-processing");
         assert_eq!(label_value(&"x".repeat(64)), "x".repeat(63));
@@ -89,6 +109,14 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn a_tasks_label_is_a_valid_one(name in "[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?") {
+            let label = task_label(&name);
+            prop_assert!(label.len() <= 63);
+            prop_assert!(label.starts_with(|c: char| c.is_ascii_alphanumeric()));
+            prop_assert!(label.ends_with(|c: char| c.is_ascii_alphanumeric()));
+        }
+
         #[test]
         fn names_are_valid_dns_labels_of_at_most_63_characters(name in "[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?", attempt in 1..1000) {
             let job = job(&name, "0b6f", "1", "7", attempt);

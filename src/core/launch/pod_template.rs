@@ -27,6 +27,7 @@ pub fn pod_template(
             theirs.extend(labels.iter().map(|(key, value)| (key.clone(), json!(value))))
         });
         object(metadata, "annotations", |annotations| {
+            annotations.insert(names::TASK.into(), json!(task.metadata.name));
             annotations.insert(names::ANNOTATION_HOLDS.into(), json!(holds::annotation(task, status)));
             annotations.insert(names::ANNOTATION_PAYLOAD.into(), json!(payload(task.spec.payload.as_ref())));
             annotations.insert(names::ANNOTATION_TIMEOUT.into(), json!(policy.timeout_seconds.to_string()));

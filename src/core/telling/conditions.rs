@@ -61,9 +61,21 @@ fn table(state: State, reason: Reason) -> Vec<(&'static str, &'static str)> {
         }
         State::Queued => vec![("Admitted", "False"), ("Ready", "False"), ("Reconciling", "True")],
         State::Processing => vec![("Admitted", "True"), ("Ready", "False"), ("Reconciling", "True")],
-        State::Completed => vec![("Complete", "True"), ("Ready", "True")],
-        State::Failed => vec![("Complete", "False"), ("Failed", "True"), ("Ready", "False"), ("Stalled", "True")],
-        State::Cancelled => vec![("Cancelled", "True"), ("Complete", "False"), ("Failed", "False"), ("Ready", "True")],
+        State::Completed => vec![("Complete", "True"), ("Finished", "True"), ("Ready", "True")],
+        State::Failed => vec![
+            ("Complete", "False"),
+            ("Failed", "True"),
+            ("Finished", "True"),
+            ("Ready", "False"),
+            ("Stalled", "True"),
+        ],
+        State::Cancelled => vec![
+            ("Cancelled", "True"),
+            ("Complete", "False"),
+            ("Failed", "False"),
+            ("Finished", "True"),
+            ("Ready", "True"),
+        ],
     }
 }
 
@@ -124,6 +136,14 @@ mod tests {
             assert_eq!(status(&conditions, "Ready"), Some(ready), "{state}");
             assert_eq!(status(&conditions, "Reconciling"), reconciling, "{state}");
             assert_eq!(status(&conditions, "Stalled"), stalled, "{state}");
+        }
+    }
+
+    #[test]
+    fn whatever_is_final_is_finished_and_nothing_else() {
+        for state in [State::Queued, State::Processing, State::Completed, State::Failed, State::Cancelled] {
+            let conditions = say(state, Reason::Queued, &[], 0);
+            assert_eq!(status(&conditions, "Finished"), state.is_final().then_some("True"), "{state}");
         }
     }
 

@@ -103,6 +103,7 @@ fn job_and_pod_say_whose_they_are_and_what_they_hold() {
     for metadata in [&job.metadata, &pod] {
         let labels = metadata.labels.clone().expect("labels");
         assert_eq!(labels[names::LABEL_TASK_UID], "uid-1");
+        assert_eq!(labels[names::TASK], "report-7");
         assert_eq!((labels[names::LABEL_TYPE].as_str(), labels[names::LABEL_ATTEMPT].as_str()), ("reports", "2"));
         let held = &metadata.annotations.as_ref().expect("annotations")[names::ANNOTATION_HOLDS];
         let held: Holds = serde_json::from_str(held).expect("JSON");

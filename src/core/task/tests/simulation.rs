@@ -727,6 +727,11 @@ impl World {
         let Some(judged) = next.attempts.last().filter(|judged| last.attempts.last() != Some(judged)) else {
             return Ok(());
         };
+        let has_failed = matches!(judged.outcome, AttemptOutcome::Failed | AttemptOutcome::Disrupted);
+        // A cancel that was taken back, and the like: the pod was ended for it, and is wanted again.
+        let was_wanted = matches!(judged.reason, Reason::Cancelled | Reason::Superseded | Reason::DeadlineExceeded);
+        let may_be_matched = was_wanted || Reason::FAILURES.contains(&judged.reason);
+        prop_assert!(!has_failed || may_be_matched, "no failure rule may name {}", judged.reason);
         let of_it = |pod: &&Pod| Some(&pod.facts.name) == judged.pod.as_ref();
         let Some(pod) = self.pods.iter().find(of_it).filter(|_| judged.outcome != AttemptOutcome::Cancelled) else {
             return Ok(());
