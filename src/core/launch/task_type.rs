@@ -8,6 +8,7 @@ use serde_json::Value;
 use super::dry_run::DryRun;
 use super::template::{self, Template, TemplateError};
 use crate::Reason;
+use crate::attempt::facts::no_pod;
 use crate::telling::conditions;
 use task_manager_api::{Condition, TaskType, TaskTypeSpec, TaskTypeStatus};
 
@@ -73,7 +74,9 @@ pub fn status(task_type: &TaskType, usable: &Usable, now: Timestamp) -> TaskType
     let is_kept = match usable {
         Usable::Yes | Usable::No(_) => false,
         // A refusal of this generation is taken back by a Yes alone.
-        Usable::Hindered(why) => ready.is_some_and(|ready| ready.status == "False" || says_the_same(ready, why)),
+        Usable::Hindered(why) => ready.is_some_and(|ready| {
+            ready.status == "False" || says_the_same(ready, why) && ready.reason == hindered(why).as_str()
+        }),
         Usable::NotKnown(why) => ready.is_some_and(|ready| ready.status != "Unknown" || says_the_same(ready, why)),
     };
     if is_kept {
@@ -82,13 +85,20 @@ pub fn status(task_type: &TaskType, usable: &Usable, now: Timestamp) -> TaskType
     let (status, reason, message) = match usable {
         Usable::Yes => ("True", Reason::Ready, Reason::Ready.sentence()),
         Usable::No(why) => ("False", Reason::TypeNotReady, why.as_str()),
-        Usable::Hindered(why) | Usable::NotKnown(why) => ("Unknown", Reason::NotChecked, why.as_str()),
+        Usable::Hindered(why) => ("Unknown", hindered(why), why.as_str()),
+        Usable::NotKnown(why) => ("Unknown", Reason::NotChecked, why.as_str()),
     };
     let message = conditions::shortened(message);
     TaskTypeStatus {
         observed_generation: task_type.metadata.generation.unwrap_or_default(),
         conditions: conditions::ready(status, reason, &message, &before.conditions, now),
     }
+}
+
+/// What the tasks of this type would be told. Only where we may not ask is it not known what they would be.
+fn hindered(why: &str) -> Reason {
+    let may_not_ask = why.contains("cannot create resource");
+    if may_not_ask { Reason::NotChecked } else { no_pod(why).reason }
 }
 
 /// The Ready condition, where it speaks of this generation.

@@ -44,7 +44,20 @@ fn a_type_is_checked_when_the_dry_run_said_yes_to_this_generation() {
 fn what_hinders_a_pod_makes_ready_unknown_and_takes_no_refusal_back() {
     let hindered = |task_type: &TaskType, why: &str| status(task_type, &Usable::Hindered(why.into()), Timestamp::MAX);
     let after = hindered(&checked(2, "True"), "exceeded quota: q, used: pods=7");
-    assert_eq!((after.conditions[0].status.as_str(), after.conditions[0].reason.as_str()), ("Unknown", "NotChecked"));
+    assert_eq!(
+        (after.conditions[0].status.as_str(), after.conditions[0].reason.as_str()),
+        ("Unknown", "QuotaExceeded")
+    );
+    for (why, reason) in [
+        (
+            "pods \"w\" is forbidden: error looking up service account docs/none: serviceaccount \"none\" not found",
+            "LaunchRefused",
+        ),
+        ("pods \"w\" is forbidden: maximum memory usage per Container is 128Mi, but limit is 1Gi", "LaunchRefused"),
+        ("pods is forbidden: User \"u\" cannot create resource \"pods\" in API group \"\"", "NotChecked"),
+    ] {
+        assert_eq!(hindered(&checked(2, "True"), why).conditions[0].reason, reason, "{why}");
+    }
     assert_eq!(Some(hindered(&checked(2, "False"), "exceeded quota")), checked(2, "False").status);
     let again = TaskType { status: Some(after.clone()), ..checked(2, "Unknown") };
     assert_eq!(hindered(&again, "exceeded quota: q, used: pods=8"), after, "numbers alone are no news");
