@@ -225,7 +225,7 @@ impl Case {
             highest_seen: 8,
             earlier: lifecycle::Earlier::NotAsked,
             record_in_doubt: false,
-            namespace_ends: false,
+            namespace_ends: None,
             settings: Arc::new(self.settings.clone()),
             answered: Answered::default(),
         };

@@ -5,7 +5,7 @@ use k8s_openapi::api::core::v1::{Namespace, ResourceQuota};
 use kube::Api;
 use kube::api::{DeleteParams, Patch, PatchParams};
 use serde_json::json;
-use task_manager::api::{Maximum, Priority, Reason, State};
+use task_manager::api::{Maximum, Priority, Reason, State, Task, TaskStatus};
 
 use crate::stage::{manifest, object_version, seen_waiting, set, started, status, told, version};
 
@@ -305,6 +305,12 @@ async fn in_a_namespace_that_is_being_deleted_nothing_is_begun_or_retried() {
         })
         .await;
         assert_eq!((node.starts().len(), ns.jobs_now().await.len()), (1, 1));
+        // Nobody deletes what is in the namespace here, as where an API of the cluster does not answer.
+        for (name, state) in [("one", State::Processing), ("two", State::Queued)] {
+            let says_so = |_: &Task, status: &TaskStatus| status.reason == Reason::NamespaceTerminating;
+            let told = ns.task_when(name, "says that its namespace goes", says_so).await;
+            assert_eq!(status(&told).state, state);
+        }
     })
     .await;
 }

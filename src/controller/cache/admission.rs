@@ -132,7 +132,7 @@ impl Inner {
         if task.metadata.deletion_timestamp.is_some() && !attempt::is_left_alone(task) {
             return state.of_deleted_task(self.children.get(&uid_of(task)).and_then(Children::reservation));
         }
-        let begins = self.may_begin(task) && !self.ending.contains(&*namespace_of(task));
+        let begins = self.may_begin(task) && !self.ending.contains_key(&*namespace_of(task));
         if begins && !self.is_forestalled(task, first_seen) { state } else { state.in_deleted_namespace() }
     }
 

@@ -34,6 +34,7 @@ mod types;
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
+use jiff::Timestamp;
 use kube::ResourceExt;
 use kube::api::ObjectMeta;
 use kube::runtime::reflector::{ObjectRef, Store};
@@ -80,8 +81,8 @@ struct Inner {
     /// Tasks whose admission is being written: until it is known what became of that, each is a holder,
     /// whatever else changes.
     assumed: HashSet<Uid>,
-    /// Namespaces that are being deleted.
-    ending: HashSet<String>,
+    /// Namespaces that are being deleted, and since when that is known.
+    ending: HashMap<String, Timestamp>,
 }
 
 fn is_processing(task: &Task) -> bool {
@@ -125,7 +126,7 @@ impl Cache {
             passed_over: HashMap::new(),
             reporters: HashMap::new(),
             assumed: HashSet::new(),
-            ending: HashSet::new(),
+            ending: HashMap::new(),
         };
         let (admission, untried) = (Arc::default(), Notify::new());
         Self { tasks, settings: Arc::new(settings), inner: Mutex::new(inner), admission, untried }
@@ -159,7 +160,7 @@ impl Cache {
             record_in_doubt: false,
             first_seen: known.first_seen(task),
             highest_seen: inner.highest_seen,
-            namespace_ends: inner.ending.contains(&*namespace_of(task)),
+            namespace_ends: inner.ending.get(&*namespace_of(task)).copied(),
             settings: self.settings.clone(),
             answered: Answered::default(),
         })

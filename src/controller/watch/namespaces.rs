@@ -6,18 +6,22 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use futures::StreamExt;
+use futures::channel::mpsc;
+use futures::{SinkExt, StreamExt};
+use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Namespace;
 use kube::api::PartialObjectMeta;
+use kube::runtime::reflector::ObjectRef;
 use kube::runtime::watcher::Event;
 use kube::{Api, Client, ResourceExt};
 
+use crate::api::Task;
 use crate::cluster::watch::{Change, Scope, Selected, changes};
 use crate::controller::cache::Cache;
 use crate::errors::chain;
 
 /// Runs for ever.
-pub async fn run(client: Client, scope: Scope, cache: Arc<Cache>) {
+pub async fn run(client: Client, scope: Scope, cache: Arc<Cache>, mut wake: mpsc::Sender<ObjectRef<Task>>) {
     let fields = match scope {
         Scope::Only(namespace) => Some(format!("metadata.name={namespace}")),
         Scope::All => None,
@@ -28,21 +32,33 @@ pub async fn run(client: Client, scope: Scope, cache: Arc<Cache>) {
     while let Some(change) = told.next().await {
         match change {
             Ok(Change::Resumed) => {}
-            Ok(Change::Event(event)) => take(event, &mut listed, &cache),
+            Ok(Change::Event(event)) => {
+                for task in take(event, &mut listed, &cache) {
+                    // It is closed only when all ends.
+                    let _ = wake.send(task).await;
+                }
+            }
             Err(error) => tracing::debug!(error = chain(&error), "failed to watch the namespaces; tries again"),
         }
     }
 }
 
-fn take(event: Event<PartialObjectMeta<Namespace>>, listed: &mut HashSet<String>, cache: &Cache) {
+/// Returns the tasks that are to be looked at.
+fn take(
+    event: Event<PartialObjectMeta<Namespace>>,
+    listed: &mut HashSet<String>,
+    cache: &Cache,
+) -> Vec<ObjectRef<Task>> {
+    let now = Timestamp::now();
     match event {
-        Event::Apply(namespace) => cache.namespace_changed(namespace.name_any(), ends(&namespace)),
-        Event::Delete(namespace) => cache.namespace_changed(namespace.name_any(), false),
+        Event::Apply(namespace) => return cache.namespace_changed(namespace.name_any(), ends(&namespace), now),
+        Event::Delete(namespace) => return cache.namespace_changed(namespace.name_any(), false, now),
         Event::Init => listed.clear(),
         Event::InitApply(namespace) if ends(&namespace) => drop(listed.insert(namespace.name_any())),
         Event::InitApply(_) => {}
-        Event::InitDone => cache.namespaces_listed(listed),
+        Event::InitDone => return cache.namespaces_listed(listed, now),
     }
+    vec![]
 }
 
 fn ends(namespace: &PartialObjectMeta<Namespace>) -> bool {

@@ -129,7 +129,10 @@ pub fn waits_its_turn(task: &Task) -> bool {
 /// of spec and status are left out: the reason may be older than those fields.
 fn blocks_admission(reason: Reason) -> bool {
     use Reason::*;
-    matches!(reason, TypeMissing | TypeNotReady | QueueMissing | TooLargeForQueue | WaitingForArchive)
+    matches!(
+        reason,
+        TypeMissing | TypeNotReady | QueueMissing | TooLargeForQueue | WaitingForArchive | NamespaceTerminating
+    )
 }
 
 impl PendingTask {

@@ -29,8 +29,8 @@ pub struct Input {
     pub earlier: Earlier,
     /// A record was put, and it is not known whether the status was written that it speaks of.
     pub record_in_doubt: bool,
-    /// Its namespace is being deleted.
-    pub namespace_ends: bool,
+    /// Since when its namespace is being deleted, as far as was seen.
+    pub namespace_ends: Option<Timestamp>,
     pub settings: Arc<Settings>,
     /// Questions that the API server has answered beside the watches.
     pub answered: Answered,

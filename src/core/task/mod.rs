@@ -21,10 +21,11 @@ mod tests;
 
 use jiff::{SignedDuration, Timestamp};
 
+use super::attempt::facts::TOLD_AFTER;
 use super::attempt::needs::{Intent, Needs};
 use super::attempt::others;
 use super::time::{after, earliest};
-use task_manager_api::State;
+use task_manager_api::{Reason, State};
 
 pub use archiving::{Recording, leaves_unrecorded};
 pub use decision::{Action, Decision};
@@ -60,8 +61,8 @@ pub fn decide(input: &Input, now: Timestamp) -> Decision {
         // is asked for, until that version is back.
         return Decision::rest();
     };
-    if input.namespace_ends {
-        return Decision::rest();
+    if let Some(since) = input.namespace_ends {
+        return ends_with_its_namespace(&Look::new(input, now), since);
     }
     if is_left_to_its_deletion(input) {
         return ends_with_its_task(input, now);
@@ -87,7 +88,19 @@ fn ends_with_its_task(input: &Input, now: Timestamp) -> Decision {
     others::ending(&input.task, &input.observed, now).map_or_else(Decision::rest, Decision::end)
 }
 
+/// The namespace takes its tasks along, within a moment usually. One that stays is told once that nothing follows there.
+fn ends_with_its_namespace(look: &Look, since: Timestamp) -> Decision {
+    let is_told = look.status.reason == Reason::NamespaceTerminating || look.status.state.is_final();
+    if is_told || look.task.metadata.deletion_timestamp.is_some() {
+        return Decision::rest();
+    }
+    match look.ahead(Some(after(since, TOLD_AFTER))) {
+        Some(tell_at) => Decision::wake_at(Some(tell_at)),
+        None => Decision::write(look.in_terminating_namespace()),
+    }
+}
+
 /// Whoever deletes a task or its namespace cancels it.
 fn is_left_to_its_deletion(input: &Input) -> bool {
-    input.task.metadata.deletion_timestamp.is_some() || input.namespace_ends
+    input.task.metadata.deletion_timestamp.is_some() || input.namespace_ends.is_some()
 }

@@ -147,6 +147,7 @@ pub(super) fn is_passing(reason: Reason) -> bool {
             | Suspended
             | NotYetDue
             | WaitingForArchive
+            | NamespaceTerminating
             | TypeMissing
             | TypeNotReady
             | QueueMissing

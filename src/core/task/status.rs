@@ -85,6 +85,13 @@ impl Look<'_> {
         saying(status, self.task, State::Processing, why, self.now)
     }
 
+    /// Its namespace is being deleted. What it holds it keeps until it is gone.
+    pub(super) fn in_terminating_namespace(&self) -> TaskStatus {
+        let message = "its namespace is being deleted, so nothing of it is begun or tried again";
+        let why = Why::new(Reason::NamespaceTerminating, message);
+        if self.status.state == State::Processing { self.processing(&why, None) } else { self.waiting(&why) }
+    }
+
     fn started_at(&self, ran: Option<&Ran>) -> Option<MicroTime> {
         ran.and_then(|ran| ran.started_at).map(MicroTime).or_else(|| self.status.started_at.clone())
     }

@@ -52,7 +52,7 @@ pub struct Scene {
     pub settings: Settings,
     pub earlier: Earlier,
     pub record_in_doubt: bool,
-    pub namespace_ends: bool,
+    pub namespace_ends: Option<Timestamp>,
 }
 
 pub fn queued(spec: Value) -> Scene {
@@ -73,7 +73,7 @@ pub fn queued(spec: Value) -> Scene {
         settings: Settings::default(),
         earlier: Earlier::NotAsked,
         record_in_doubt: false,
-        namespace_ends: false,
+        namespace_ends: None,
     }
 }
 

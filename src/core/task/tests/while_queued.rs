@@ -246,8 +246,30 @@ fn a_task_that_is_being_deleted_is_left_alone_but_for_what_runs_of_it() {
 
 #[test]
 fn in_a_namespace_that_is_being_deleted_nothing_is_begun_or_retried() {
-    let ending = |scene: Scene| Scene { namespace_ends: true, ..scene };
+    let ending = |scene: Scene| Scene { namespace_ends: Some(at(0)), ..scene };
     assert!(ending(with_slot(json!({}))).rests(1), "not launched");
     assert!(ending(running(json!({})).pod_is(exits(1))).rests(7), "not tried again");
     assert!(ending(queued(json!({"cancel": true}))).rests(1));
+}
+
+#[test]
+fn a_task_whose_namespace_is_long_in_going_says_so_once() {
+    let ending = |scene: Scene| Scene { namespace_ends: Some(at(100)), ..scene };
+    let suspended = queued(json!({"suspend": true})).write(0).edit(|spec| spec.suspend = false);
+    for (scene, state) in [
+        (ending(suspended), State::Queued),
+        (ending(queued(json!({}))), State::Queued),
+        (ending(running(json!({})).write(10)), State::Processing),
+    ] {
+        assert_eq!(scene.wakes(101), Some(110), "it may be gone by then");
+        let (held, scene) = (scene.status().admitted.clone(), scene.write(110));
+        assert_eq!((scene.status().state, scene.status().reason), (state, Reason::NamespaceTerminating));
+        assert_eq!(
+            (scene.status().admitted.clone(), scene.status().observed_generation),
+            (held, scene.task.metadata.generation.unwrap_or_default())
+        );
+        assert!(scene.rests(111) && scene.edit(|spec| spec.suspend = true).rests(112), "and nothing more");
+    }
+    let ended = running(json!({})).pod_is(exits(0)).write(20);
+    assert!(ending(ended).rests(200), "final is final");
 }
