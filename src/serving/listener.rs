@@ -200,9 +200,7 @@ mod tests {
         let mut trickle = says(address, "GET /").await;
         let ended = async {
             let mut told = vec![];
-            while let Ok(Err(_)) =
-                tokio::time::timeout(Duration::from_millis(500), trickle.read_to_end(&mut told)).await
-            {
+            while tokio::time::timeout(Duration::from_millis(500), trickle.read_to_end(&mut told)).await.is_err() {
                 let _ = trickle.write_all(b"T").await;
             }
             told

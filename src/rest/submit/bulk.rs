@@ -97,9 +97,7 @@ pub async fn submit_many(State(submitter): State<Arc<Submitter>>, Text(body): Te
 /// A list alone is what many send first.
 fn in_an_object(problem: Problem, body: &str) -> Problem {
     match problem.is(ProblemType::Invalid) && body.trim_start().starts_with('[') {
-        true => {
-            ProblemType::Invalid.because("a list alone is not read: write {\"tasks\": [...]} around it").at("tasks")
-        }
+        true => ProblemType::Invalid.because("a list alone is not read: write {\"tasks\": [...]} around it"),
         false => problem,
     }
 }

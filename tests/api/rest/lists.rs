@@ -52,6 +52,7 @@ async fn filters_are_anded() {
         ns.create(&task_type("other-kind")).await;
         let (_operator, rest) = served_and_held(&ns).await;
         let a = rest.submit(&body_with(json!({"kb_id": "a", "priority": "high"}))).await;
+        ns.create(&task_queue("none", 0)).await;
         let b = rest.submit(&body_with(json!({"kb_id": "b", "priority": "high", "queue": "none"}))).await;
         let c = rest.submit(&body_with(json!({"kb_id": "a", "task_type": "other_kind"}))).await;
         for (query, wanted) in [
