@@ -25,7 +25,10 @@ const LONGEST_NAME: usize = 253;
 const USUAL: &str = "default";
 
 /// The API server's last answers about one kind of object, by namespace and name.
-struct Answers<K>(Mutex<LruCache<(String, String), (Instant, Option<Arc<K>>)>>);
+struct Answers<K>(Mutex<LruCache<(String, String), Answer<K>>>);
+
+/// When it was given, and the object, if there is one.
+type Answer<K> = (Instant, Option<Arc<K>>);
 
 impl<K> Answers<K> {
     fn none() -> Self {
