@@ -93,14 +93,43 @@ fn free(pending_tasks: &[PendingTask]) -> AdmissionQueue {
     filled(with_slots(SLOTS), pending_tasks)
 }
 
+/// There are slots, but all tasks are of one kbId, of which one may run.
+fn one_kb_id(pending_tasks: &[PendingTask]) -> AdmissionQueue {
+    let of_one = |pending: &PendingTask| PendingTask { kb_id: Some("kb".into()), ..pending.clone() };
+    limited_by_kb_id(&pending_tasks.iter().map(of_one).collect::<Vec<_>>())
+}
+
+/// There are slots for fifty, and each task has a kbId of its own.
+fn a_kb_id_each(pending_tasks: &[PendingTask]) -> AdmissionQueue {
+    let own = |pending: &PendingTask| PendingTask { kb_id: Some(pending.order.uid().clone()), ..pending.clone() };
+    limited_by_kb_id(&pending_tasks.iter().map(own).collect::<Vec<_>>())
+}
+
+fn limited_by_kb_id(pending_tasks: &[PendingTask]) -> AdmissionQueue {
+    let mut admission = with_slots(SLOTS);
+    ["common", "rare"].into_iter().for_each(|name| admission.set_type_limits(key(name), None, Some(1)));
+    filled(admission, pending_tasks)
+}
+
+/// There are slots, but all except 50 tasks ask for more than the queue has.
+fn too_large(pending_tasks: &[PendingTask]) -> AdmissionQueue {
+    let mut pending_tasks = pending_tasks.to_vec();
+    let common = pending_tasks.iter_mut().filter(|pending| pending.task_type == key("common"));
+    common.for_each(|pending| pending.requests = Arc::new([("cpu".to_owned(), Amount::whole(1_000_000))].into()));
+    filled(with_slots(1000), &pending_tasks)
+}
+
 type Scene = (&'static str, fn(&[PendingTask]) -> AdmissionQueue, usize);
 
 fn passes(criterion: &mut Criterion) {
-    let scenes: [Scene; 4] = [
+    let scenes: [Scene; 7] = [
         ("full_queue", full, 0),
         ("type_at_its_maximum", held_back, 50),
         ("waiting_for_their_time", early, 50),
         ("fifty_free_slots", free, 50),
+        ("one_kb_id", one_kb_id, 2),
+        ("a_kb_id_each", a_kb_id_each, 50),
+        ("too_large_for_their_queue", too_large, 50),
     ];
     for (name, scene, expected) in scenes {
         let mut group = criterion.benchmark_group(name);
@@ -121,6 +150,24 @@ fn passes(criterion: &mut Criterion) {
 fn admit(mut admission: AdmissionQueue) -> (AdmissionQueue, Pass) {
     let pass = admission.admit(black_box(Timestamp::UNIX_EPOCH));
     (admission, pass)
+}
+
+/// Why a task in the middle of a backlog waits.
+fn explaining(criterion: &mut Criterion) {
+    let scenes: [(&str, fn(&[PendingTask]) -> AdmissionQueue); 3] =
+        [("explain_in_a_full_queue", full), ("explain_one_kb_id", one_kb_id), ("explain_a_kb_id_each", a_kb_id_each)];
+    for (name, scene) in scenes {
+        let mut group = criterion.benchmark_group(name);
+        for size in SIZES {
+            let pending_tasks = pending_tasks(size);
+            let mut admission = admit(scene(&pending_tasks)).0;
+            let uid = uid(size / 2 + 1);
+            group.bench_function(BenchmarkId::from_parameter(size), |bencher| {
+                bencher.iter(|| admission.explain(black_box(&uid), Timestamp::UNIX_EPOCH));
+            });
+        }
+        group.finish();
+    }
 }
 
 fn placing(criterion: &mut Criterion) {
@@ -145,6 +192,6 @@ fn placing(criterion: &mut Criterion) {
 criterion_group! {
     name = admission;
     config = Criterion::default().sample_size(10).warm_up_time(Duration::from_millis(200)).measurement_time(Duration::from_secs(1)).without_plots();
-    targets = passes, placing
+    targets = passes, placing, explaining
 }
 criterion_main!(admission);

@@ -26,10 +26,41 @@ use strum::{Display, EnumIter, EnumMessage, IntoEnumIterator, IntoStaticStr};
 )]
 pub enum Reason {
     // Waiting in the queue.
-    /// It waits in its queue until there is room.
-    #[strum(detailed_message = "Nothing; see the queue's capacity if it takes long.")]
+    /// It waits in its queue until there is room and its turn has come.
+    #[strum(
+        detailed_message = "Nothing; if it takes long, the queue's status.waitingFor says why, and REST says it of each task."
+    )]
     #[default]
     Queued,
+    /// Its queue is suspended.
+    #[strum(detailed_message = "Set spec.suspend of the TaskQueue to false.")]
+    QueueSuspended,
+    /// Its queue cannot be used as it is, and admits nobody.
+    #[strum(detailed_message = "Read the TaskQueue's Ready condition and correct its spec.")]
+    QueueNotReady,
+    /// Its queue has no room: the message says of what, and how much is used.
+    #[strum(
+        detailed_message = "Nothing; it starts when its turn has come and enough has ended. Else raise the queue's capacity."
+    )]
+    QueueFull,
+    /// Tasks of its priority and below use as much of the queue as they may together; the rest is kept for more urgent ones.
+    #[strum(
+        detailed_message = "Nothing; it starts when enough of them have ended. Else raise the queue's ceiling, or the task's priority."
+    )]
+    CeilingReached,
+    /// As many tasks of its type run as may.
+    #[strum(detailed_message = "Nothing; it starts when one of them has ended. Else raise the type's maxConcurrent.")]
+    TypeLimit,
+    /// As many tasks of its type and kbId run, or go before it, as may run at once.
+    #[strum(
+        detailed_message = "Nothing; it starts when one of them has ended. Else raise the type's maxConcurrentPerKbId."
+    )]
+    KeyLimit,
+    /// As many tasks run in all queues together as the operator lets run.
+    #[strum(
+        detailed_message = "Nothing; it starts when enough have ended. Else raise the operator's --max-running-tasks."
+    )]
+    OperatorLimit,
     /// spec.suspend holds it.
     #[strum(detailed_message = "Set spec.suspend to false.")]
     Suspended,

@@ -1,14 +1,13 @@
 //! All pending and admitted tasks, and the pass that admits. Never reads a task's payload or a clock.
 
-use std::cmp::Reverse;
-use std::collections::{BinaryHeap, HashMap, HashSet, btree_map};
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use jiff::Timestamp;
 
-use super::ledger::{Ledger, Room};
-use super::line::{Line, LineKey, PendingKey};
+use super::ledger::{Ledger, Running};
 use super::order::{Key, Order};
+use super::pending::PendingTasks;
 use super::quota::Quota;
 use super::state::{PendingTask, QueueState, Reservation};
 use task_manager_api::Priority;
@@ -19,12 +18,10 @@ const MOST_PER_PASS: usize = 256;
 /// Every pending and admitted task, with the bounds on them.
 #[derive(Debug, Default)]
 pub struct AdmissionQueue {
-    lines: HashMap<LineKey, Line>,
-    /// Where in the lines each pending task is, by uid.
-    pending: HashMap<Arc<str>, (LineKey, PendingKey)>,
+    pub(super) pending: PendingTasks,
+    pub(super) ledger: Ledger,
     admitted: HashMap<Arc<str>, Reservation>,
     depth: [usize; Priority::COUNT],
-    ledger: Ledger,
 }
 
 /// The outcome of a pass.
@@ -36,6 +33,8 @@ pub struct Pass {
     pub wake: Option<Timestamp>,
     /// The pass reached its bound: there may be room for more.
     pub unfinished: bool,
+    /// For how many tasks room was sought: what the pass has cost.
+    pub examined: usize,
 }
 
 impl AdmissionQueue {
@@ -51,7 +50,11 @@ impl AdmissionQueue {
 
     /// Sets the quota of a queue; `None` where the queue does not exist, and so admits no task.
     pub fn set_quota(&mut self, queue: Key, quota: Option<Quota>) {
-        self.ledger.set_quota(queue, quota);
+        let before = self.ledger.quota(&queue).cloned();
+        self.ledger.set_quota(queue.clone(), quota);
+        if self.ledger.quota(&queue) != before.as_ref() {
+            self.pending.quota_changed(&queue, &self.ledger);
+        }
     }
 
     /// The quota of a queue; `None` where the queue does not exist.
@@ -61,7 +64,9 @@ impl AdmissionQueue {
 
     /// Sets how many tasks of a type, and of a type with one kbId, may run at once.
     pub fn set_type_limits(&mut self, task_type: Key, most: Option<i32>, most_per_kb_id: Option<i32>) {
-        self.ledger.set_type_limits(task_type, most, most_per_kb_id);
+        if self.ledger.set_type_limits(&task_type, most, most_per_kb_id) {
+            self.pending.limits_changed(&task_type, &self.ledger);
+        }
     }
 
     /// Sets the state of a task; returns whether it was another.
@@ -79,44 +84,28 @@ impl AdmissionQueue {
     }
 
     fn is_in(&self, uid: &Arc<str>, state: &QueueState) -> bool {
+        let (pending, admitted) = (self.pending.get(uid), self.admitted.get(uid));
         match state {
-            QueueState::Pending(pending) => {
-                let place = self.pending.get(uid);
-                let known = place.and_then(|(line, key)| self.lines.get(line)?.get(key));
-                known == Some(pending) && !self.admitted.contains_key(uid)
-            }
-            QueueState::Admitted(reservation) => {
-                self.admitted.get(uid) == Some(reservation) && !self.pending.contains_key(uid)
-            }
-            QueueState::Inactive => !self.admitted.contains_key(uid) && !self.pending.contains_key(uid),
+            QueueState::Pending(state) => pending.as_ref() == Some(state) && admitted.is_none(),
+            QueueState::Admitted(state) => admitted == Some(state) && pending.is_none(),
+            QueueState::Inactive => admitted.is_none() && pending.is_none(),
         }
     }
 
-    /// Pending tasks of one line share equal parts, so that one more takes little memory.
     fn enqueue(&mut self, uid: &Arc<str>, pending: PendingTask) {
-        let key = (pending.queue.clone(), pending.task_type.clone());
-        let line_key = self.lines.get_key_value(&key).map_or_else(|| Arc::new(key), |(known, _)| known.clone());
-        let (queue, task_type) = (*line_key).clone();
         self.depth[pending.order.priority().index()] += 1;
-        let line = self.lines.entry(line_key.clone()).or_default();
-        let order = pending.order.with_uid(uid.clone());
-        let key = line.insert(PendingTask { queue, task_type, order, ..pending });
-        self.pending.insert(uid.clone(), (line_key, key));
+        self.pending.insert(uid, pending, &self.ledger);
     }
 
-    fn dequeue(&mut self, uid: &Arc<str>) {
-        let Some((line_key, key)) = self.pending.remove(uid) else { return };
-        self.depth[key.order.priority().index()] -= 1;
-        if let Some(line) = self.lines.get_mut(&line_key) {
-            line.remove(&key);
-            if line.is_empty() {
-                self.lines.remove(&line_key);
-            }
-        }
+    fn dequeue(&mut self, uid: &str) -> Option<PendingTask> {
+        let pending = self.pending.remove(uid, &self.ledger)?;
+        self.depth[pending.order.priority().index()] -= 1;
+        Some(pending)
     }
 
     fn reserve(&mut self, uid: Arc<str>, reservation: Reservation) {
         self.ledger.reserve(&reservation);
+        self.pending.reserved(&reservation, &self.ledger);
         self.admitted.insert(uid, reservation);
     }
 
@@ -125,6 +114,7 @@ impl AdmissionQueue {
         self.dequeue(uid);
         if let Some(reservation) = self.admitted.remove(uid) {
             self.ledger.release(&reservation);
+            self.pending.released(&reservation, &self.ledger);
         }
     }
 
@@ -135,7 +125,7 @@ impl AdmissionQueue {
     /// How many lines, queues, types and kbIds are remembered.
     #[cfg(test)]
     pub fn remembered(&self) -> usize {
-        self.lines.len() + self.ledger.remembered()
+        self.pending.remembered() + self.ledger.remembered()
     }
 
     /// How many tasks are pending, by priority.
@@ -153,80 +143,32 @@ impl AdmissionQueue {
     }
 
     /// Admits tasks in order while there is room, and counts each at once: it is assumed admitted before its status
-    /// says so.
+    /// says so. Looks only at those that are first in a queue, and once at each for which there is no room: what holds the
+    /// others back is known beforehand.
     pub fn admit(&mut self, now: Timestamp) -> Pass {
-        let wake = self.lines.values_mut().filter_map(|line| line.promote(now)).min();
-        let pass = Pass { wake, ..self.choose() };
-        for pending in &pass.admitted {
-            let uid = pending.order.uid().clone();
-            self.dequeue(&uid);
-            self.admitted.insert(uid, pending.reservation());
-        }
-        pass
-    }
-
-    /// Walks the heads of all lines in order, each line for as long as one of its tasks may still have room.
-    /// Reserves in the ledger for each chosen task; leaves the lines alone.
-    fn choose(&mut self) -> Pass {
-        let mut pass = Pass::default();
-        let mut full_queues = HashSet::new();
-        let mut heads: BinaryHeap<Reverse<Head>> =
-            self.lines.values().filter_map(|line| Head::next(line.ready())).map(Reverse).collect();
-        while let Some(Reverse(Head { pending, rest })) = heads.pop() {
+        let mut pass = Pass { wake: self.pending.promote(now, &self.ledger), ..Pass::default() };
+        while let Some(first) = self.pending.first().map(Order::uid).cloned() {
+            if self.ledger.all().is_some_and(Running::is_full) {
+                break;
+            }
             if pass.admitted.len() == MOST_PER_PASS {
                 pass.unfinished = true;
                 break;
             }
-            if full_queues.contains(&pending.queue) {
-                continue;
-            }
-            match self.ledger.room(pending) {
-                Room::AllFull => break,
-                Room::QueueFull => {
-                    full_queues.insert(&pending.queue);
-                    continue;
-                }
-                Room::TypeFull => continue,
-                Room::HeldBack => {}
-                Room::Yes => {
-                    self.ledger.reserve(&pending.reservation());
-                    pass.admitted.push(pending.clone());
-                }
-            }
-            heads.extend(Head::next(rest).map(Reverse));
+            pass.examined += 1;
+            pass.admitted.extend(self.admit_if_there_is_room(&first));
         }
         pass
     }
-}
 
-/// The first task of a line that the pass has not seen, and the rest behind it.
-struct Head<'a> {
-    pending: &'a PendingTask,
-    rest: btree_map::Values<'a, Order, PendingTask>,
-}
-
-impl<'a> Head<'a> {
-    fn next(mut rest: btree_map::Values<'a, Order, PendingTask>) -> Option<Self> {
-        rest.next().map(|pending| Self { pending, rest })
-    }
-}
-
-impl PartialEq for Head<'_> {
-    fn eq(&self, other: &Self) -> bool {
-        self.pending.order == other.pending.order
-    }
-}
-
-impl Eq for Head<'_> {}
-
-impl PartialOrd for Head<'_> {
-    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
-        Some(self.cmp(other))
-    }
-}
-
-impl Ord for Head<'_> {
-    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
-        self.pending.order.cmp(&other.pending.order)
+    fn admit_if_there_is_room(&mut self, uid: &Arc<str>) -> Option<PendingTask> {
+        let first = self.pending.get(uid)?;
+        if self.ledger.lack(&first.queue, first.order.priority(), &first.requests).is_some() {
+            self.pending.block(&first);
+            return None;
+        }
+        self.dequeue(uid);
+        self.reserve(uid.clone(), first.reservation());
+        Some(first)
     }
 }

@@ -2,11 +2,12 @@
 //! neither bounds nor admitted tasks. Never decides which task is next.
 
 use std::collections::HashMap;
+use std::fmt;
 use std::sync::Arc;
 
 use super::order::Key;
-use super::quota::{Quota, Usage};
-use super::state::{PendingTask, Reservation};
+use super::quota::{Lack, Quota, UsageByPriority};
+use super::state::Reservation;
 use crate::launch::resources::Amounts;
 use task_manager_api::Priority;
 
@@ -28,7 +29,7 @@ pub struct Ledger {
 #[derive(Debug, Default)]
 struct QueueUsage {
     quota: Option<Quota>,
-    used: [Usage; Priority::COUNT],
+    used: UsageByPriority,
 }
 
 #[derive(Debug, Default)]
@@ -38,19 +39,28 @@ struct TypeUsage {
     most_per_kb_id: Option<i64>,
 }
 
-/// Whether a pending task may have a slot now, and otherwise who else waits for the same.
+/// How many run, and how many may.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Room {
-    Yes,
-    /// Its kbId has as many running as it may, or the task exceeds the quota by itself. The tasks behind it are not
-    /// held back.
-    HeldBack,
-    /// Its type has as many running as it may. All other tasks of this type are held back, and no others.
-    TypeFull,
-    /// Its queue has no room for it, is suspended or is missing. All tasks behind it in this queue are held back.
-    QueueFull,
-    /// As many tasks run as may over all queues. Every task is held back.
-    AllFull,
+pub struct Running {
+    pub running: i64,
+    pub most: i64,
+}
+
+impl fmt::Display for Running {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} of {}", self.running, self.most)
+    }
+}
+
+impl Running {
+    pub fn is_full(self) -> bool {
+        self.running >= self.most
+    }
+
+    /// How many more may run.
+    fn room(self) -> usize {
+        usize::try_from(self.most - self.running).unwrap_or_default()
+    }
 }
 
 impl Ledger {
@@ -72,17 +82,19 @@ impl Ledger {
         self.forget_unused_queue(&queue);
     }
 
-    pub fn set_type_limits(&mut self, task_type: Key, most: Option<i32>, most_per_kb_id: Option<i32>) {
+    /// Returns whether the limits are others than before.
+    pub fn set_type_limits(&mut self, task_type: &Key, most: Option<i32>, most_per_kb_id: Option<i32>) -> bool {
         let usage = self.types.entry(task_type.clone()).or_default();
-        usage.most = most.map(i64::from);
-        usage.most_per_kb_id = most_per_kb_id.map(i64::from);
-        self.forget_unused_type(&task_type);
+        let limits = (most.map(i64::from), most_per_kb_id.map(i64::from));
+        let is_news = limits != (usage.most, usage.most_per_kb_id);
+        (usage.most, usage.most_per_kb_id) = limits;
+        self.forget_unused_type(task_type);
+        is_news
     }
 
     /// Forgets a queue that does not exist and has no admitted task.
     fn forget_unused_queue(&mut self, queue: &Key) {
-        let is_empty =
-            |queue: &QueueUsage| queue.quota.is_none() && queue.used == <[Usage; Priority::COUNT]>::default();
+        let is_empty = |queue: &QueueUsage| queue.quota.is_none() && queue.used == UsageByPriority::default();
         if self.queues.get(queue).is_some_and(is_empty) {
             self.queues.remove(queue);
         }
@@ -107,36 +119,48 @@ impl Ledger {
         self.queues.len() + self.types.len() + self.kb_ids.len()
     }
 
-    pub fn room(&self, pending: &PendingTask) -> Room {
-        if self.most_running.is_some_and(|most| self.running >= most) {
-            return Room::AllFull;
-        }
-        let Some(quota) = self.quota(&pending.queue).filter(|quota| !quota.suspended) else {
-            return Room::QueueFull;
-        };
-        if let Some(usage) = self.types.get(&pending.task_type) {
-            if usage.most.is_some_and(|most| usage.running >= most) {
-                return Room::TypeFull;
-            }
-            if usage.most_per_kb_id.is_some_and(|most| self.running_with_kb_id_of(pending) >= most) {
-                return Room::HeldBack;
-            }
-        }
-        if quota.never_fits(pending.order.priority(), &pending.requests).is_some() {
-            return Room::HeldBack;
-        }
-        let nothing = Default::default();
-        let used = self.queues.get(&pending.queue).map_or(&nothing, |queue| &queue.used);
-        match quota.has_room(used, pending.order.priority(), &pending.requests) {
-            true => Room::Yes,
-            false => Room::QueueFull,
-        }
+    /// The tasks of all queues together, where they are limited.
+    pub fn all(&self) -> Option<Running> {
+        self.most_running.map(|most| Running { running: self.running, most })
     }
 
-    /// How many tasks of the same type and kbId run; 0 for a task without a kbId.
-    fn running_with_kb_id_of(&self, pending: &PendingTask) -> i64 {
-        let running = |kb_id: &Arc<str>| self.kb_ids.get(&(pending.task_type.clone(), kb_id.clone())).copied();
-        pending.kb_id.as_ref().and_then(running).unwrap_or_default()
+    /// The tasks of a type, where they are limited.
+    pub fn of_type(&self, task_type: &Key) -> Option<Running> {
+        let usage = self.types.get(task_type)?;
+        usage.most.map(|most| Running { running: usage.running, most })
+    }
+
+    /// The tasks of a type with one kbId, where they are limited.
+    pub fn of_kb_id(&self, task_type: &Key, kb_id: &Arc<str>) -> Option<Running> {
+        let most = self.types.get(task_type)?.most_per_kb_id?;
+        let running = self.kb_ids.get(&(task_type.clone(), kb_id.clone())).copied().unwrap_or_default();
+        Some(Running { running, most })
+    }
+
+    /// How many more tasks of a type with this kbId may start, where they are limited.
+    pub fn room_of_kb_id(&self, task_type: &Key, kb_id: &Arc<str>) -> Option<usize> {
+        self.of_kb_id(task_type, kb_id).map(Running::room)
+    }
+
+    pub fn type_is_full(&self, task_type: &Key) -> bool {
+        self.of_type(task_type).is_some_and(Running::is_full)
+    }
+
+    /// Whether the queue exists and admits tasks at all.
+    pub fn is_open(&self, queue: &Key) -> bool {
+        self.quota(queue).is_some_and(Quota::is_open)
+    }
+
+    /// The bound of its queue that a task could never keep.
+    pub fn never_fits(&self, queue: &Key, priority: Priority, requests: &Amounts) -> Option<Lack> {
+        self.quota(queue)?.never_fits(priority, requests)
+    }
+
+    /// The room that a task lacks in its queue. A queue that does not exist has no bound.
+    pub fn lack(&self, queue: &Key, priority: Priority, requests: &Amounts) -> Option<Lack> {
+        let nothing = Default::default();
+        let used = self.queues.get(queue).map_or(&nothing, |queue| &queue.used);
+        self.quota(queue)?.lack(used, priority, requests)
     }
 
     pub fn reserve(&mut self, reservation: &Reservation) {

@@ -1,79 +1,116 @@
-//! The pending tasks of one queue and one type, in order: those that are ready, and those whose time has not come.
-//! Never asks whether there is room.
+//! The pending tasks of one type in a queue that are due and could fit it: those that wait for their turn, and those that
+//! others of their kbId go before. Never asks whether there is room.
 
-use std::collections::{BTreeMap, btree_map};
+use std::collections::HashMap;
 use std::sync::Arc;
 
-use jiff::Timestamp;
-
 use super::order::{Key, Order};
-use super::state::PendingTask;
+use super::ranked::Ranked;
 use crate::launch::resources::Amounts;
 
 /// The queue and the type whose pending tasks a line holds.
 pub type LineKey = Arc<(Key, Key)>;
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Line {
-    ready: BTreeMap<Order, PendingTask>,
-    delayed: BTreeMap<(Timestamp, Order), PendingTask>,
+    /// The copy that all its tasks share.
+    pub key: LineKey,
+    /// How many pending tasks belong to it, those that stand elsewhere included.
+    pub members: usize,
+    /// Those that wait for their turn.
+    turn: Ranked<Order>,
+    /// Those that others of their kbId go before, as many as may still start.
+    held: Ranked<Order>,
+    /// By kbId, where the type limits how many of one may run.
+    kb_ids: HashMap<Arc<str>, OfKbId>,
     /// The requests of the task that came last. The next one mostly requests the same and then shares them.
     last_requests: Arc<Amounts>,
 }
 
-/// Finds a pending task in its line.
-#[derive(Debug)]
-pub struct PendingKey {
-    pub order: Order,
-    ready_at: Option<Timestamp>,
+/// The tasks of one kbId.
+#[derive(Debug, Default)]
+struct OfKbId {
+    all: Ranked<Order>,
+    /// So many more of the kbId may start: the first of `all` wait for their turn.
+    room: usize,
 }
 
 impl Line {
-    pub fn insert(&mut self, mut pending: PendingTask) -> PendingKey {
-        if self.last_requests == pending.requests {
-            pending.requests = self.last_requests.clone();
-        } else {
-            self.last_requests = pending.requests.clone();
+    pub fn new(key: LineKey) -> Self {
+        let (turn, held, kb_ids, last_requests) = Default::default();
+        Self { key, members: 0, turn, held, kb_ids, last_requests }
+    }
+
+    pub fn turn(&self) -> &Ranked<Order> {
+        &self.turn
+    }
+
+    pub fn held(&self) -> &Ranked<Order> {
+        &self.held
+    }
+
+    /// These requests, shared with other tasks of the line where they are equal.
+    pub fn shared(&mut self, requests: Arc<Amounts>) -> Arc<Amounts> {
+        if self.last_requests != requests {
+            self.last_requests = requests;
         }
-        let key = PendingKey { order: pending.order.clone(), ready_at: pending.ready_at };
-        match pending.ready_at {
-            Some(ready) => self.delayed.insert((ready, key.order.clone()), pending),
-            None => self.ready.insert(key.order.clone(), pending),
-        };
-        key
+        self.last_requests.clone()
     }
 
-    pub fn get(&self, key: &PendingKey) -> Option<&PendingTask> {
-        self.ready.get(&key.order).or_else(|| self.delayed.get(&(key.ready_at?, key.order.clone())))
+    /// Lets a task in. `room` is how many more of its kbId may start, where that is limited.
+    pub fn join(&mut self, order: Order, room: Option<(&Arc<str>, usize)>) {
+        let Some((kb_id, room)) = room else { return self.turn.insert(order) };
+        let kind = self.kb_ids.entry(kb_id.clone()).or_insert_with(|| OfKbId { room, ..OfKbId::default() });
+        kind.all.insert(order.clone());
+        if kind.all.before(&order) >= kind.room {
+            return self.held.insert(order);
+        }
+        self.turn.insert(order);
+        if let Some(pushed_out) = kind.all.nth(kind.room) {
+            self.turn.remove(pushed_out);
+            self.held.insert(pushed_out.clone());
+        }
     }
 
-    pub fn remove(&mut self, key: &PendingKey) {
-        if self.ready.remove(&key.order).is_none()
-            && let Some(ready) = key.ready_at
+    pub fn leave(&mut self, order: &Order, kb_id: Option<&Arc<str>>) {
+        if let Some((kb_id, kind)) = kb_id.and_then(|kb_id| Some((kb_id, self.kb_ids.get_mut(kb_id)?)))
+            && kind.all.remove(order)
         {
-            self.delayed.remove(&(ready, key.order.clone()));
-        }
-    }
-
-    /// Moves the delayed tasks whose time has come among the ready ones; returns when the next one becomes ready.
-    pub fn promote(&mut self, now: Timestamp) -> Option<Timestamp> {
-        while let Some(first) = self.delayed.first_entry() {
-            let (ready, _) = first.key();
-            if *ready > now {
-                return Some(*ready);
+            if let Some(follows) = kind.room.checked_sub(1).and_then(|last| kind.all.nth(last))
+                && self.held.remove(follows)
+            {
+                self.turn.insert(follows.clone());
             }
-            let pending = first.remove();
-            self.ready.insert(pending.order.clone(), pending);
+            if kind.all.is_empty() {
+                self.kb_ids.remove(kb_id);
+            }
         }
-        None
+        self.turn.remove(order);
+        self.held.remove(order);
     }
 
-    /// The tasks whose time has come, in order.
-    pub fn ready(&self) -> btree_map::Values<'_, Order, PendingTask> {
-        self.ready.values()
+    /// So many more of this kbId may start. Returns whether anybody waits for that.
+    pub fn set_room(&mut self, kb_id: &Arc<str>, room: usize) -> bool {
+        let Some(kind) = self.kb_ids.get_mut(kb_id) else { return false };
+        let before = std::mem::replace(&mut kind.room, room);
+        for order in kind.all.from(before).take(room.saturating_sub(before)) {
+            self.held.remove(order);
+            self.turn.insert(order.clone());
+        }
+        for order in kind.all.from(room).take(before.saturating_sub(room)) {
+            self.turn.remove(order);
+            self.held.insert(order.clone());
+        }
+        before != room
     }
 
-    pub fn is_empty(&self) -> bool {
-        self.ready.is_empty() && self.delayed.is_empty()
+    /// How many of this kbId go before `order`.
+    pub fn before_of_kb_id(&self, order: &Order, kb_id: &str) -> usize {
+        self.kb_ids.get(kb_id).map_or(0, |kind| kind.all.before(order))
+    }
+
+    #[cfg(test)]
+    pub fn remembered(&self) -> usize {
+        1 + self.kb_ids.len()
     }
 }

@@ -5,17 +5,26 @@
 //! have equal or lower priority. A task that something else holds back holds back nobody.
 
 mod admission;
+mod capacity_names;
+mod explain;
 mod ledger;
 mod line;
+mod notices;
 mod order;
+mod pending;
 mod quota;
+mod ranked;
 mod state;
 mod status;
 #[cfg(test)]
 mod tests;
 
 pub use admission::{AdmissionQueue, Pass};
+pub use explain::{Explanation, Hold, missing_queue};
+pub use ledger::Running;
+pub use notices::{Notices, TOLD, Waiting};
 pub use order::{Key, Order, arrival};
-pub use quota::Quota;
+pub use pending::Turn;
+pub use quota::{Lack, Quota};
 pub use state::{PendingTask, QueueState, Reservation, queue_state, ready_at, waits_its_turn};
 pub use status::{QueueCounts, queue_status};

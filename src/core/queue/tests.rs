@@ -9,14 +9,15 @@ use crate::launch::resources::Amounts;
 use crate::{ParsedType, Settings};
 use task_manager_api::{Admitted, Amount, Priority, Quantity, State, Task, TaskQueueSpec, TaskStatus, TaskTypeSpec};
 
+mod costs;
 mod model;
 mod state;
 
-fn at(second: i64) -> Timestamp {
+pub fn at(second: i64) -> Timestamp {
     Timestamp::from_second(1_000_000 + second).expect("a time")
 }
 
-fn key(name: &str) -> Key {
+pub fn key(name: &str) -> Key {
     ("docs".into(), name.into())
 }
 
@@ -26,12 +27,12 @@ fn amounts(of: &[(&str, &str)]) -> Amounts {
         .collect()
 }
 
-fn queue(spec: Value) -> Quota {
+pub fn queue(spec: Value) -> Quota {
     Quota::of(&serde_json::from_value::<TaskQueueSpec>(spec).expect("a queue's spec"))
 }
 
 /// A task of priority normal in queue "q" and of type "t", that arrived at `arrival`.
-fn waiting(uid: &str, arrival: u64) -> PendingTask {
+pub fn waiting(uid: &str, arrival: u64) -> PendingTask {
     PendingTask {
         queue: key("q"),
         task_type: key("t"),
@@ -43,39 +44,39 @@ fn waiting(uid: &str, arrival: u64) -> PendingTask {
 }
 
 impl PendingTask {
-    fn of_priority(self, priority: Priority) -> Self {
+    pub fn of_priority(self, priority: Priority) -> Self {
         Self { order: Order::new(priority, self.order.place(), self.order.uid().clone()), ..self }
     }
 
-    fn in_queue(self, name: &str) -> Self {
+    pub fn in_queue(self, name: &str) -> Self {
         Self { queue: key(name), ..self }
     }
 
-    fn of_type(self, name: &str) -> Self {
+    pub fn of_type(self, name: &str) -> Self {
         Self { task_type: key(name), ..self }
     }
 
-    fn of_kb(self, kb_id: &str) -> Self {
+    pub fn of_kb(self, kb_id: &str) -> Self {
         Self { kb_id: Some(kb_id.into()), ..self }
     }
 
-    fn asking(self, of: &[(&str, &str)]) -> Self {
+    pub fn asking(self, of: &[(&str, &str)]) -> Self {
         Self { requests: Arc::new(amounts(of)), ..self }
     }
 
-    fn not_before(self, second: i64) -> Self {
+    pub fn not_before(self, second: i64) -> Self {
         Self { ready_at: Some(at(second)), ..self }
     }
 }
 
 /// Admission with one queue "q".
-fn admission_queue(capacity: Value) -> AdmissionQueue {
+pub fn admission_queue(capacity: Value) -> AdmissionQueue {
     let mut admission = AdmissionQueue::new(None);
     admission.set_quota(key("q"), Some(queue(json!({"capacity": capacity}))));
     admission
 }
 
-fn add(admission: &mut AdmissionQueue, pending_tasks: impl IntoIterator<Item = PendingTask>) {
+pub fn add(admission: &mut AdmissionQueue, pending_tasks: impl IntoIterator<Item = PendingTask>) {
     for pending in pending_tasks {
         let uid = pending.order.uid().clone();
         admission.set(&uid, QueueState::Pending(pending));
@@ -402,7 +403,7 @@ fn what_could_never_fit_holds_back_nobody() {
     assert_eq!(admitted(&mut admission), ["small"]);
     let capacity = queue(json!({"capacity": {"resources": {"cpu": 4}}, "ceilings": {"low": 50}}));
     let three = amounts(&[("cpu", "3")]);
-    assert!(capacity.never_fits(Priority::Low, &three).expect("a sentence").contains("cpu of 3"));
+    assert!(capacity.never_fits(Priority::Low, &three).expect("a lack").for_ever().contains("cpu of 3"));
     assert_eq!(capacity.never_fits(Priority::Normal, &three), None);
 }
 

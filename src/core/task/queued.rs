@@ -186,5 +186,5 @@ fn too_large(look: &Look) -> Option<Why> {
     let kind: &ParsedType = look.input.task_type.as_deref()?;
     let amounts = crate::launch::holds::counted(look.task, kind, &look.input.settings).ok()?;
     let bound = look.input.queue.as_ref()?.never_fits(look.policy.priority, &amounts)?;
-    Some(Why::new(Reason::TooLargeForQueue, format!("queue {}: {bound}", look.task.spec.queue)))
+    Some(Why::new(Reason::TooLargeForQueue, format!("queue {}: {}", look.task.spec.queue, bound.for_ever())))
 }

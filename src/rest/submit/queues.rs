@@ -116,7 +116,7 @@ impl Submitter {
         let capacity = Capacity { tasks: None, ..queue.capacity.clone() };
         let quota = Quota::of(&TaskQueueSpec { capacity, ..queue.clone() });
         let why = quota.never_fits(policy::priority(&task.spec, Some(&kind.spec)), &amounts);
-        why.map_or(Ok(()), |why| Err(larger(&task.spec.queue, &why)))
+        why.map_or(Ok(()), |why| Err(larger(&task.spec.queue, &why.for_ever())))
     }
 }
 

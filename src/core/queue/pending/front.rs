@@ -1,0 +1,76 @@
+//! Questions about where pending tasks stand. Moves nobody.
+
+use std::sync::Arc;
+
+use super::{Entry, PendingTasks, Queue};
+use crate::queue::ledger::Ledger;
+use crate::queue::order::{Key, Order};
+use crate::queue::ranked::Ranked;
+use task_manager_api::Priority;
+
+/// A place among those of a queue that wait for their turn.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Turn {
+    /// From 1.
+    pub place: usize,
+    pub of: usize,
+    /// The uid of the first one.
+    pub first: Arc<str>,
+}
+
+impl PendingTasks {
+    /// The place of a task that waits for its turn.
+    pub fn turn(&self, uid: &str, ledger: &Ledger) -> Option<Turn> {
+        let (entry, queue) = self.find(uid)?;
+        let is_in_line = |line: &super::Line| line.turn().contains(&entry.order);
+        if ledger.type_is_full(&entry.line.1) || !queue.lines.get(&entry.line.1).is_some_and(is_in_line) {
+            return None;
+        }
+        let lines = || queue.waiting_for_turn(ledger);
+        Some(Turn {
+            place: 1 + lines().map(|line| line.turn().before(&entry.order)).sum::<usize>(),
+            of: lines().map(|line| line.turn().len()).sum(),
+            first: queue.first(ledger)?.uid().clone(),
+        })
+    }
+
+    /// How many of its kbId go before a task.
+    pub fn before_of_kb_id(&self, uid: &str) -> usize {
+        let before = |(entry, queue): (&Entry, &Queue)| {
+            let line = queue.lines.get(&entry.line.1)?;
+            Some(line.before_of_kb_id(&entry.order, entry.kb_id.as_ref()?))
+        };
+        self.find(uid).and_then(before).unwrap_or_default()
+    }
+
+    fn find(&self, uid: &str) -> Option<(&Entry, &Queue)> {
+        let entry = self.tasks.get(uid)?;
+        Some((entry, self.queues.get(&entry.line.0)?))
+    }
+
+    pub fn queues(&self) -> impl Iterator<Item = &Key> {
+        self.queues.keys()
+    }
+
+    /// The first of a queue that waits for its turn, else the first that waits for its type or kbId.
+    pub fn front(&self, key: &Key, ledger: &Ledger) -> Option<Arc<str>> {
+        let queue = self.queues.get(key)?;
+        let lines = queue.lines.values();
+        let held = || lines.flat_map(|line| [line.turn().first(), line.held().first()]).flatten().min();
+        queue.first(ledger).or_else(held).map(|order| order.uid().clone())
+    }
+
+    /// The first `most` of this priority in a queue: those that wait for their turn, their type or their kbId.
+    pub fn fronts(&self, key: &Key, priority: Priority, most: usize) -> Vec<Arc<str>> {
+        let Some(queue) = self.queues.get(key) else { return vec![] };
+        let sets = queue.lines.values().flat_map(|line| [line.turn(), line.held()]);
+        let mut first: Vec<&Order> = sets.flat_map(|set| of_priority(set, priority).take(most)).collect();
+        first.sort_unstable();
+        first.into_iter().take(most).map(|order| order.uid().clone()).collect()
+    }
+}
+
+fn of_priority(orders: &Ranked<Order>, priority: Priority) -> impl Iterator<Item = &Order> {
+    let begin = orders.before(&Order::new(priority, 0, "".into()));
+    orders.from(begin).take_while(move |order| order.priority() == priority)
+}
