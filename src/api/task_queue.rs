@@ -41,6 +41,20 @@ use super::{Condition, Priority, Quantity, schema};
         type_ = "string",
         json_path = ".status.conditions[?(@.type=='Ready')].message",
         priority = 1
+    ),
+    printcolumn(
+        name = "Used",
+        type_ = "string",
+        json_path = ".status.usage",
+        description = "What is used of the capacity.",
+        priority = 1
+    ),
+    printcolumn(
+        name = "WaitingFor",
+        type_ = "string",
+        json_path = ".status.waitingFor",
+        description = "Why the first that waits does not start.",
+        priority = 1
     )
 )]
 #[serde(rename_all = "camelCase")]
@@ -91,6 +105,18 @@ pub struct TaskQueueStatus {
     /// Tasks of this queue that hold a slot: they run, start or stop.
     #[serde(default)]
     pub running: i32,
+    /// The cpu, memory and disk that these tasks request together, the other resources that the capacity names, and the
+    /// number of tasks. Example: {cpu: "14", memory: 30Gi, tasks: "50"}.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[schemars(extend("maxProperties" = 32))]
+    pub used: BTreeMap<String, Quantity>,
+    /// Used and capacity in one line. Example: tasks 50/50, cpu 14/16, memory 30Gi/32Gi.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub usage: Option<String>,
+    /// Why the first task of this queue does not start. Absent where none waits, or where the first starts by itself at
+    /// once. Example: memory: 30Gi of 32Gi used, nightly-7 asks for 4Gi.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub waiting_for: Option<String>,
     /// Tasks of this queue that wait, by priority.
     #[serde(default)]
     pub by_priority: ByPriority,
@@ -102,7 +128,7 @@ pub struct TaskQueueStatus {
     /// changes, and at 10 s, 1 min, 10 min, 1 h, 6 h and 1 day; oldestQueuedAt is exact.
     #[serde(default)]
     pub oldest_queued_seconds: i64,
-    /// Ready is True while the queue admits tasks, and False while it is suspended.
+    /// Ready is True while the queue admits tasks, and False while it is suspended or cannot be used as it is.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 8))]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["type".into()]))]

@@ -170,7 +170,8 @@ impl Term {
         parts.once_known(reports::run(reporting, wake.clone(), shutdown.clone()));
         parts.once_known(upkeep::orphans::run(cache.clone(), calls));
         parts.once_known(upkeep::finished_jobs::run(finished_jobs, settings.keep_finished));
-        parts.once_known(upkeep::types::run(cache.clone(), checks, wake));
+        parts.once_known(upkeep::types::run(cache.clone(), checks, wake.clone()));
+        parts.once_known(upkeep::waits::run(cache.clone(), wake));
         parts.once_known(upkeep::load::run(cache.clone(), metrics));
         parts.once_known(upkeep::queues::run(cache, status));
         parts.until_drained(admission::run(admitting, shutdown.clone()));

@@ -226,6 +226,7 @@ impl Case {
             earlier: lifecycle::Earlier::NotAsked,
             record_in_doubt: false,
             namespace_ends: None,
+            waits_for: None,
             settings: Arc::new(self.settings.clone()),
             answered: Answered::default(),
         };

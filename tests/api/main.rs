@@ -31,5 +31,6 @@ mod stage;
 mod statuses;
 mod templates;
 mod waiting;
+mod waits;
 mod worker;
 mod writes;

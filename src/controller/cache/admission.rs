@@ -47,6 +47,7 @@ impl Cache {
         let uid = inner.known.get_key_value(&uid).map_or(uid, |(known, _)| known.clone());
         let state = inner.queue_state(task, &self.settings);
         self.stand(inner, &uid, state);
+        inner.see_what_it_says(&uid, task);
         if !is_processing(task) {
             inner.forget_gone_children(&uid);
         }
@@ -56,6 +57,7 @@ impl Cache {
     pub(super) fn forget_task(&self, inner: &mut Inner, uid: &Uid) {
         inner.known.remove(uid);
         inner.assumed.remove(uid);
+        inner.told.remove(uid);
         inner.forget_gone_children(uid);
         self.place_orphan(inner, uid);
     }

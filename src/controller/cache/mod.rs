@@ -17,6 +17,8 @@
 //! | `children`: a launch that was refused or not answered | the answer, or its absence | the slot is given back |
 //! | `dry_runs`: what the API server makes of a type | it was asked | the type is gone, or of another generation |
 //! | `reporters`: the task of each pod | a pod is shown | it is gone |
+//! | `notices`: what statuses are to say of waits | a task has waited for a while | it no longer waits, or is not among the first |
+//! | `told`: queued tasks whose status says why they wait | the watch, or an answer, shows it | it shows another reason, or they are gone |
 //! | `ending`: namespaces that are being deleted | the watch shows it | they are gone |
 
 mod admission;
@@ -30,6 +32,7 @@ mod namespaces;
 mod queues;
 mod tasks;
 mod types;
+mod waits;
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -43,7 +46,7 @@ use tokio::sync::Notify;
 
 use crate::api::{State, Task, TaskQueue, TaskType};
 use crate::core::attempt::needs::Answered;
-use crate::core::queue::{AdmissionQueue, Key, Quota};
+use crate::core::queue::{AdmissionQueue, Key, Notices, Quota};
 use crate::core::task::Earlier;
 use crate::core::{Input, ParsedType, Settings};
 use children::Children;
@@ -83,6 +86,10 @@ struct Inner {
     assumed: HashSet<Uid>,
     /// Namespaces that are being deleted, and since when that is known.
     ending: HashMap<String, Timestamp>,
+    /// What statuses are to say of waits.
+    notices: Notices,
+    /// Queued tasks whose status says why they wait.
+    told: HashSet<Uid>,
 }
 
 fn is_processing(task: &Task) -> bool {
@@ -127,6 +134,8 @@ impl Cache {
             reporters: HashMap::new(),
             assumed: HashSet::new(),
             ending: HashMap::new(),
+            notices: Notices::default(),
+            told: HashSet::new(),
         };
         let (admission, untried) = (Arc::default(), Notify::new());
         Self { tasks, settings: Arc::new(settings), inner: Mutex::new(inner), admission, untried }
@@ -161,6 +170,7 @@ impl Cache {
             first_seen: known.first_seen(task),
             highest_seen: inner.highest_seen,
             namespace_ends: inner.ending.get(&*namespace_of(task)).copied(),
+            waits_for: inner.notices.of(&uid).cloned(),
             settings: self.settings.clone(),
             answered: Answered::default(),
         })

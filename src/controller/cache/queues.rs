@@ -3,9 +3,10 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
+use jiff::Timestamp;
 use kube::runtime::reflector::ObjectRef;
 
-use super::{Cache, is_queued, key_beside};
+use super::{Cache, Inner, is_queued, key_beside};
 use crate::api::{Task, TaskQueue};
 use crate::core::launch::policy;
 use crate::core::queue::{Key, QueueCounts, Quota};
@@ -35,21 +36,28 @@ impl Cache {
 
     /// Each queue with the number of tasks that wait in it and of slots that are held in it: by a task, or by the Job or
     /// pod of one that is gone.
-    pub fn queues(&self) -> Vec<(Arc<TaskQueue>, QueueCounts)> {
-        let inner = self.lock();
-        let of_admitted = |key: &Key| (key.clone(), QueueCounts::of_admitted(inner.admission.admitted_in(key)));
-        let mut summaries: HashMap<Key, QueueCounts> = inner.queues.keys().map(of_admitted).collect();
+    pub fn queues(&self, now: Timestamp) -> Vec<(Arc<TaskQueue>, QueueCounts)> {
+        let mut inner = self.lock();
+        let admission = &inner.admission;
+        let of_admitted = |key: &Key| QueueCounts::of_admitted(admission.admitted_in(key), admission.used_in(key));
+        let mut counts: HashMap<Key, QueueCounts> =
+            inner.queues.keys().map(|key| (key.clone(), of_admitted(key))).collect();
+        self.count_waiting(&inner, &mut counts);
+        counts.iter_mut().for_each(|(key, counts)| inner.tell_of_first(key, counts, now));
+        let queues = inner.queues.iter();
+        queues.map(|(key, queue)| (queue.clone(), counts.remove(key).unwrap_or_default())).collect()
+    }
+
+    fn count_waiting(&self, inner: &Inner, counts: &mut HashMap<Key, QueueCounts>) {
         // A task that got a slot a moment ago may still be shown as one that waits.
         let waits = |task: &Task| {
             is_queued(task) && !inner.admission.is_admitted(task.metadata.uid.as_deref().unwrap_or_default())
         };
         for task in self.tasks.state().iter().filter(|task| !inner.queues.is_empty() && waits(task)) {
             let kind = inner.parsed_types.get(&key_beside(task, &task.spec.type_)).map(|kind| &kind.spec);
-            if let Some(counts) = summaries.get_mut(&key_beside(task, &task.spec.queue)) {
+            if let Some(counts) = counts.get_mut(&key_beside(task, &task.spec.queue)) {
                 counts.count(task, policy::priority(&task.spec, kind));
             }
         }
-        let queues = inner.queues.iter();
-        queues.map(|(key, queue)| (queue.clone(), summaries.remove(key).unwrap_or_default())).collect()
     }
 }

@@ -166,6 +166,7 @@ impl Cache {
             inner.known.clear();
             inner.highest_seen = 0;
             inner.assumed.clear();
+            inner.told.clear();
         }
     }
 

@@ -8,6 +8,7 @@ use kube::runtime::reflector;
 use serde_json::{Value, json};
 
 use super::*;
+use crate::api::Reason;
 use crate::core::attempt::facts::Why;
 use crate::core::launch::dry_run::DryRun;
 use crate::core::launch::names;
@@ -241,7 +242,7 @@ fn a_queue_counts_each_slot_that_is_held_of_it_though_its_task_is_gone_or_was_on
         cache.task_seen(&waits);
     }
     let told = || {
-        let (queue, summary) = cache.queues().remove(0);
+        let (queue, summary) = cache.queues(Timestamp::UNIX_EPOCH).remove(0);
         let status = crate::core::queue::queue_status(&queue, &summary, Timestamp::UNIX_EPOCH);
         (status.running, status.queued)
     };
@@ -533,4 +534,29 @@ fn a_pod_that_was_found_after_its_end_was_shown_holds_its_slot_until_it_was_look
     assert_eq!(lingering.len(), 1);
     lingering.iter().for_each(|child| cache.child_not_there(child));
     assert_eq!((admitted(&cache), cache.lingering().len()), (1, 0));
+}
+
+#[test]
+fn whoever_stands_in_front_is_woken_once_it_has_waited_for_a_while_and_knows_what_for() {
+    let (tasks, mut writer) = reflector::store();
+    let cache = Cache::new(tasks, Settings { default_queue_tasks: 1, ..Settings::default() });
+    cache.type_changed(key(&kind().metadata), Some(&Arc::new(kind())));
+    for number in 0..30u32 {
+        let waits = task(&format!("w-{number:02}"), &(100 + number).to_string(), json!({"state": "Queued"}));
+        writer.apply_watcher_event(&kube::runtime::watcher::Event::Apply(waits.clone()));
+        cache.task_seen(&waits);
+    }
+    cache.type_tried(&kind(), None, None);
+    let second = |second| Timestamp::from_second(second).expect("a time");
+    assert_eq!(cache.admit(second(0)).admitted.len(), 1);
+    let woken = |at| cache.notice_waits(second(at)).iter().map(|task| task.name.clone()).collect::<HashSet<_>>();
+    assert_eq!((woken(0).len(), woken(5).len()), (0, 0));
+    assert_eq!(woken(10), (1..=10).map(|number| format!("w-{number:02}")).collect());
+    assert!(woken(600).is_empty());
+    let waits_for = |name: &str| {
+        let task = cache.tasks().into_iter().find(|task| task.name_any() == name).expect("it is there");
+        cache.gather(&task).expect("it is known").waits_for
+    };
+    assert_eq!(waits_for("w-03"), Some(Why::new(Reason::QueueFull, "tasks: 1 of 1 used")));
+    assert_eq!(waits_for("w-11"), None);
 }

@@ -1,7 +1,9 @@
-//! Upkeep beside the tasks: removes orphans, and keeps the status of types and queues.
+//! Upkeep beside the tasks: removes orphans, keeps the status of types and queues, and finds out whose status is to say
+//! why it waits.
 
 pub mod finished_jobs;
 pub mod load;
 pub mod orphans;
 pub mod queues;
 pub mod types;
+pub mod waits;

@@ -10,6 +10,7 @@ use super::order::{Key, Order};
 use super::pending::PendingTasks;
 use super::quota::Quota;
 use super::state::{PendingTask, QueueState, Reservation};
+use crate::launch::resources::Amounts;
 use task_manager_api::Priority;
 
 /// The most tasks that one pass admits; the next pass goes on.
@@ -140,6 +141,16 @@ impl AdmissionQueue {
     /// How many tasks of this queue are admitted.
     pub fn admitted_in(&self, queue: &Key) -> i64 {
         self.ledger.admitted_in(queue)
+    }
+
+    /// The pending tasks of this type.
+    pub fn pending_of_type(&self, task_type: &Key) -> Vec<PendingTask> {
+        self.pending.of_type(task_type)
+    }
+
+    /// The resources that the admitted tasks of this queue use together.
+    pub fn used_in(&self, queue: &Key) -> Amounts {
+        self.ledger.used_in(queue)
     }
 
     /// Admits tasks in order while there is room, and counts each at once: it is assumed admitted before its status

@@ -14,10 +14,14 @@ pub fn fault<'a>(names: impl Iterator<Item = &'a String>) -> Option<String> {
     names.filter(|name| !is_counted(name)).map(|name| fault_of(name)).next()
 }
 
+/// One of the few resources that every node has.
+pub fn is_plain(name: &str) -> bool {
+    PLAIN.contains(&name)
+}
+
 fn is_counted(name: &str) -> bool {
     let is_of_quotas = OF_QUOTAS.iter().any(|prefix| name.starts_with(prefix)) || name.starts_with(COUNTS);
-    let is_plain = PLAIN.contains(&name) || name.starts_with(HUGE_PAGES);
-    is_plain || (name.contains('/') && !is_of_quotas)
+    is_plain(name) || name.starts_with(HUGE_PAGES) || (name.contains('/') && !is_of_quotas)
 }
 
 fn fault_of(name: &str) -> String {

@@ -163,6 +163,15 @@ impl Ledger {
         self.quota(queue)?.lack(used, priority, requests)
     }
 
+    /// The resources that the admitted tasks of a queue use together.
+    pub fn used_in(&self, queue: &Key) -> Amounts {
+        let mut sum = Amounts::new();
+        for usage in self.queues.get(queue).iter().flat_map(|queue| &queue.used) {
+            add_amounts(&mut sum, &usage.resources, 1);
+        }
+        sum
+    }
+
     pub fn reserve(&mut self, reservation: &Reservation) {
         self.add(reservation, 1);
     }

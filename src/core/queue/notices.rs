@@ -17,6 +17,12 @@ const STANDS_FOR: SignedDuration = SignedDuration::from_secs(10);
 /// A task is told at most so often.
 const BETWEEN: SignedDuration = SignedDuration::from_secs(60);
 
+/// Reasons that are told in the statuses of a few alone. Any other reason to wait is told to each task that it concerns.
+pub fn is_explained(reason: Reason) -> bool {
+    use Reason::*;
+    matches!(reason, QueueSuspended | QueueNotReady | QueueFull | CeilingReached | TypeLimit | KeyLimit | OperatorLimit)
+}
+
 /// The notices of this leader. What an earlier leader has told stands in the statuses.
 #[derive(Debug, Default)]
 pub struct Notices {
@@ -51,7 +57,9 @@ pub struct Waiting {
 
 impl Notices {
     /// Takes in all that may have to be told as they wait now; returns those whose notices are new.
-    pub fn take_in(&mut self, waiting: Vec<Waiting>, now: Timestamp) -> Vec<Arc<str>> {
+    pub fn take_in(&mut self, mut waiting: Vec<Waiting>, now: Timestamp) -> Vec<Arc<str>> {
+        let is_told_here = |reason| reason == Reason::Queued || is_explained(reason);
+        waiting.retain(|waiting| is_told_here(waiting.explanation.reason()));
         let seen: HashSet<Arc<str>> = waiting.iter().map(|waiting| waiting.uid.clone()).collect();
         self.of_tasks.retain(|uid, _| seen.contains(uid));
         waiting.into_iter().filter_map(|waiting| self.tell_if_due(waiting, now)).collect()

@@ -93,7 +93,20 @@ fn reservation(task: &Task, status: &TaskStatus) -> Reservation {
 
 fn pending(task: &Task, task_type: Option<&ParsedType>, first_seen: u64, settings: &Settings) -> Option<PendingTask> {
     let task_type = task_type?;
-    if is_withheld(task) || policy::refusal(task, &task_type.spec).is_some() {
+    if policy::refusal(task, &task_type.spec).is_some() {
+        return None;
+    }
+    let pending = untyped(task, first_seen)?;
+    let order = pending.order.with_priority(policy::priority(&task.spec, Some(&task_type.spec)));
+    let requests = Arc::new(holds::counted(task, task_type, settings).ok()?);
+    Some(PendingTask { order, requests, ..pending })
+}
+
+/// A queued task that nothing of itself forbids to start, as it would wait whatever its type says: its requests are not known,
+/// nor is its priority where it names none.
+pub(super) fn untyped(task: &Task, first_seen: u64) -> Option<PendingTask> {
+    let status = task.status_or_default();
+    if status.state != State::Queued || is_withheld(task) {
         return None;
     }
     let namespace = task.namespace()?;
@@ -101,8 +114,8 @@ fn pending(task: &Task, task_type: Option<&ParsedType>, first_seen: u64, setting
         queue: key(&namespace, &task.spec.queue),
         task_type: key(&namespace, &task.spec.type_),
         kb_id: task.spec.kb_id.as_deref().map(Arc::from),
-        order: Order::of(task, policy::priority(&task.spec, Some(&task_type.spec)), first_seen),
-        requests: Arc::new(holds::counted(task, task_type, settings).ok()?),
+        order: Order::of(task, policy::priority(&task.spec, None), first_seen),
+        requests: Arc::default(),
         ready_at: ready_at(task),
     })
 }

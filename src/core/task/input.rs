@@ -6,7 +6,7 @@ use jiff::Timestamp;
 
 use super::Earlier;
 use crate::attempt::facts::events::{node_is_coming, work_started};
-use crate::attempt::facts::{JobFacts, Observed, PodEvent, PodFacts};
+use crate::attempt::facts::{JobFacts, Observed, PodEvent, PodFacts, Why};
 use crate::attempt::needs::Answered;
 use crate::attempt::{admitted_at, job_name};
 use crate::queue::Quota;
@@ -31,6 +31,9 @@ pub struct Input {
     pub record_in_doubt: bool,
     /// Since when its namespace is being deleted, as far as was seen.
     pub namespace_ends: Option<Timestamp>,
+    /// What its status is to say of its wait, while it is admitted as soon as its turn has come; `None` where it has not
+    /// been told since this operator leads.
+    pub waits_for: Option<Why>,
     pub settings: Arc<Settings>,
     /// Questions that the API server has answered beside the watches.
     pub answered: Answered,

@@ -10,6 +10,8 @@ use crate::attempt::facts::Why;
 use crate::attempt::others;
 use crate::launch::policy;
 use crate::launch::policy::Refusal;
+use crate::queue::{is_explained, missing_queue};
+use crate::telling::text;
 use crate::time::after;
 use crate::{ParsedType, Reason, TemplateError};
 use task_manager_api::NEVER;
@@ -97,10 +99,7 @@ fn reason_to_wait(look: &Look) -> (Why, Option<Timestamp>) {
     if let Some(silent) = look.waits_for_the_archive() {
         return (silent, Some(after(look.now, ARCHIVE_ASKED_AGAIN)));
     }
-    waiting_for_next_attempt(look).unwrap_or_else(|| {
-        let why = too_large(look).or_else(|| look.why_given_back());
-        (why.unwrap_or_else(|| Why::new(Reason::Queued, "")), None)
-    })
+    waiting_for_next_attempt(look).unwrap_or_else(|| (too_large(look).unwrap_or_else(|| in_its_queue(look)), None))
 }
 
 fn missing(look: &Look) -> Option<Why> {
@@ -109,13 +108,7 @@ fn missing(look: &Look) -> Option<Why> {
     if let Err(error) = &kind.template {
         return Some(not_ready(look, error));
     }
-    let message = || {
-        let queue = &spec.queue;
-        format!(
-            "there is no TaskQueue {queue} in this namespace: create it, or correct spec.queue together with a new runId"
-        )
-    };
-    look.input.queue.is_none().then(|| Why::new(Reason::QueueMissing, message()))
+    look.input.queue.is_none().then(|| Why::new(Reason::QueueMissing, missing_queue(&spec.queue)))
 }
 
 pub(super) fn no_type(look: &Look) -> Why {
@@ -134,29 +127,42 @@ pub(super) fn not_ready(look: &Look, error: &TemplateError) -> Why {
 fn waiting_for_next_attempt(look: &Look) -> Option<(Why, Option<Timestamp>)> {
     let until = look.ahead(Some(after(look.status.next_attempt_at.as_ref()?.0, RETRY_SHOWN_FOR)))?;
     let told = Why::new(look.status.reason, look.status.message.clone().unwrap_or_default());
-    let told = if is_passing(told.reason) { what_happened(look) } else { told };
+    let happened = || last_attempt(look).map_or_else(bare, |told| Why::new(Reason::WaitingForRetry, told));
+    let told = if is_passing(told.reason) { happened() } else { told };
     Some((look.why_given_back().unwrap_or(told), Some(until)))
+}
+
+fn bare() -> Why {
+    Why::new(Reason::Queued, "")
+}
+
+/// It waits for its turn, or for others of its type or kbId. Whoever was told why keeps saying so until it is told again.
+fn in_its_queue(look: &Look) -> Why {
+    let told = || {
+        let message = look.status.message.as_deref().unwrap_or_default();
+        let reason = Some(look.status.reason).filter(|reason| is_explained(*reason))?;
+        Some(Why::new(reason, text::without_what_happened(message)))
+    };
+    let told = look.input.waits_for.clone().or_else(told).filter(|told| told.reason != Reason::Queued);
+    told.or_else(|| look.why_given_back()).unwrap_or_else(bare)
 }
 
 /// Reasons for which a task could not be admitted. They are over as soon as nothing gives them any longer.
 pub(super) fn is_passing(reason: Reason) -> bool {
     use Reason::*;
-    matches!(
-        reason,
-        Queued
-            | Suspended
-            | NotYetDue
-            | WaitingForArchive
-            | NamespaceTerminating
-            | TypeMissing
-            | TypeNotReady
-            | QueueMissing
-            | TooLargeForQueue
-    )
-}
-
-fn what_happened(look: &Look) -> Why {
-    last_attempt(look).map_or_else(|| Why::new(Reason::Queued, ""), |told| Why::new(Reason::WaitingForRetry, told))
+    is_explained(reason)
+        || matches!(
+            reason,
+            Queued
+                | Suspended
+                | NotYetDue
+                | WaitingForArchive
+                | NamespaceTerminating
+                | TypeMissing
+                | TypeNotReady
+                | QueueMissing
+                | TooLargeForQueue
+        )
 }
 
 fn last_attempt(look: &Look) -> Option<String> {
@@ -175,8 +181,8 @@ fn happened_before(look: &Look) -> Option<String> {
 /// what happened before.
 fn with_what_happened(look: &Look, why: Why) -> Why {
     match happened_before(look) {
-        Some(told) if is_passing(why.reason) && why.reason != Reason::Queued => {
-            Why { message: format!("{}; {told}", why.message), ..why }
+        Some(happened) if is_passing(why.reason) => {
+            Why { message: text::with_what_happened(&why.message, &happened), ..why }
         }
         _ => why,
     }

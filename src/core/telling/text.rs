@@ -19,6 +19,27 @@ pub fn cut_bytes(text: &str, most: usize) -> String {
     ended_at(text, text.floor_char_boundary(most.saturating_sub(ELLIPSIS.len())))
 }
 
+/// Stands between what a task waits for and what happened before.
+const BEFORE: &str = "before: ";
+const THEN_BEFORE: &str = "; before: ";
+
+/// A message followed by what happened before.
+pub fn with_what_happened(message: &str, happened: &str) -> String {
+    if message.is_empty() { format!("{BEFORE}{happened}") } else { format!("{message}{THEN_BEFORE}{happened}") }
+}
+
+/// What happened before, where a message tells it.
+pub fn what_happened(message: &str) -> Option<&str> {
+    let follows = || Some(message.split_once(THEN_BEFORE)?.1);
+    message.strip_prefix(BEFORE).or_else(follows)
+}
+
+/// The message without what happened before.
+pub fn without_what_happened(message: &str) -> &str {
+    let alone = if message.starts_with(BEFORE) { "" } else { message };
+    alone.split_once(THEN_BEFORE).map_or(alone, |(message, _)| message)
+}
+
 /// Cuts at the last gap before `end`, or within a word where that gap is less than half way.
 fn ended_at(text: &str, end: usize) -> String {
     let (head, rest) = text.split_at(end);
@@ -50,6 +71,15 @@ mod tests {
         }
         assert_eq!(cut_bytes("漢字漢字 漢字", 19), "漢字漢字 漢字");
         assert_eq!(cut_bytes("漢字漢字 漢字", 18), "漢字漢字…");
+    }
+
+    #[test]
+    fn what_happened_before_is_read_back_from_a_message() {
+        for (message, happened) in [("the queue is full", "attempt 1: ExitCode: 3; tried again"), ("", "attempt 1")] {
+            let whole = with_what_happened(message, happened);
+            assert_eq!((without_what_happened(&whole), what_happened(&whole)), (message, Some(happened)));
+        }
+        assert_eq!((without_what_happened("full"), what_happened("full")), ("full", None));
     }
 
     proptest! {

@@ -6,6 +6,7 @@ use super::{Entry, PendingTasks, Queue};
 use crate::queue::ledger::Ledger;
 use crate::queue::order::{Key, Order};
 use crate::queue::ranked::Ranked;
+use crate::queue::state::PendingTask;
 use task_manager_api::Priority;
 
 /// A place among those of a queue that wait for their turn.
@@ -67,6 +68,11 @@ impl PendingTasks {
         let mut first: Vec<&Order> = sets.flat_map(|set| of_priority(set, priority).take(most)).collect();
         first.sort_unstable();
         first.into_iter().take(most).map(|order| order.uid().clone()).collect()
+    }
+
+    /// The pending tasks of a type.
+    pub fn of_type(&self, task_type: &Key) -> Vec<PendingTask> {
+        self.tasks.values().filter(|entry| entry.line.1 == *task_type).map(Entry::pending).collect()
     }
 }
 

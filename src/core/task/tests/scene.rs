@@ -53,6 +53,7 @@ pub struct Scene {
     pub earlier: Earlier,
     pub record_in_doubt: bool,
     pub namespace_ends: Option<Timestamp>,
+    pub waits_for: Option<Why>,
 }
 
 pub fn queued(spec: Value) -> Scene {
@@ -74,6 +75,7 @@ pub fn queued(spec: Value) -> Scene {
         earlier: Earlier::NotAsked,
         record_in_doubt: false,
         namespace_ends: None,
+        waits_for: None,
     }
 }
 
@@ -107,6 +109,7 @@ impl Scene {
             earlier: self.earlier.clone(),
             record_in_doubt: self.record_in_doubt,
             namespace_ends: self.namespace_ends,
+            waits_for: self.waits_for.clone(),
             settings: Arc::new(self.settings.clone()),
             answered: Answered::default(),
         }

@@ -214,6 +214,61 @@ fn a_task_that_was_suspended_during_its_pause_does_not_say_so_afterwards() {
 }
 
 #[test]
+fn a_task_that_is_told_what_it_waits_for_says_so_once_and_until_it_is_told_again() {
+    let mut scene = queued(json!({}));
+    scene.waits_for = Some(Why::new(Reason::QueueFull, "tasks: 1 of 1 used"));
+    let mut scene = scene.write(15);
+    let status = scene.status();
+    assert_eq!((status.state, status.reason), (State::Queued, Reason::QueueFull));
+    assert_eq!((status.message.as_deref(), status.arrival.as_deref()), (Some("tasks: 1 of 1 used"), Some("100")));
+    assert_eq!(scene.condition("Reconciling"), Some(("True", "QueueFull")));
+    assert!(scene.rests(16));
+    scene.waits_for = None;
+    assert!(scene.rests(17), "another leader knows of no notice");
+    scene.waits_for = Some(Why::new(Reason::KeyLimit, "type reports, kbId kb: 1 of 1 tasks run"));
+    assert_eq!(scene.writes(80).reason, Reason::KeyLimit);
+    scene.waits_for = Some(Why::new(Reason::Queued, ""));
+    assert_eq!(scene.writes(90).reason, Reason::Queued);
+}
+
+#[test]
+fn what_a_task_is_told_gives_way_to_what_it_waits_for_by_itself() {
+    let mut scene = queued(json!({}));
+    scene.waits_for = Some(Why::new(Reason::QueueFull, "tasks: 1 of 1 used"));
+    let scene = scene.write(15).edit(|spec| spec.suspend = true).write(16);
+    assert_eq!(scene.status().reason, Reason::Suspended);
+}
+
+#[test]
+fn what_a_task_waits_for_is_followed_by_the_attempt_that_failed() {
+    let mut scene = running(json!({})).pod_is(exits(1)).write(20);
+    let wake = scene.wakes(21).expect("a time");
+    scene.waits_for = Some(Why::new(Reason::QueueFull, "tasks: 1 of 1 used"));
+    assert_eq!(scene.status().reason, Reason::WaitingForRetry);
+    let mut scene = scene.write(wake + 1);
+    let told = "tasks: 1 of 1 used; before: attempt 1: ExitCode: the work ended with exit code 1";
+    assert_eq!((scene.status().reason, scene.status().message.as_deref()), (Reason::QueueFull, Some(told)));
+    scene.waits_for = None;
+    assert!(scene.rests(wake + 2));
+}
+
+#[test]
+fn a_task_that_gave_its_slot_back_says_why_also_when_it_waits_for_room() {
+    let mut scene = running(json!({})).pod_is(waits(Reason::Unschedulable)).write(10);
+    scene = scene.job_is(|job| job.gone = true).pod_is(gone).write(123);
+    scene.observed = Observed::default();
+    assert_eq!(scene.status().reason, Reason::Unschedulable);
+    scene.waits_for = Some(Why::new(Reason::QueueFull, "tasks: 1 of 1 used"));
+    let mut scene = scene.write(1000);
+    let told = scene.status().message.clone().unwrap_or_default();
+    assert_eq!(scene.status().reason, Reason::QueueFull);
+    assert!(told.starts_with("tasks: 1 of 1 used; before: Unschedulable: said of Unschedulable"), "{told}");
+    assert!(scene.rests(1001));
+    scene.waits_for = Some(Why::new(Reason::Queued, ""));
+    assert_eq!(scene.writes(1100).reason, Reason::Unschedulable, "nothing else holds it back");
+}
+
+#[test]
 fn the_first_word_of_a_queued_task_follows_its_spec() {
     let scene = queued(json!({"priority": "high", "suspend": true})).write(0);
     assert_eq!(scene.status().priority, Some(task_manager_api::Priority::High));
