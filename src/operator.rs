@@ -79,10 +79,11 @@ pub async fn run_with(client: Client, options: RunOptions, shutdown: Cancellatio
     let for_rest = rest::Sources {
         client: client.clone(),
         watches: watches.clone(),
+        scope: Scope::of(options.watch_namespace.as_deref()),
+        settings: options.settings(),
         archive: archive.clone(),
         metrics: metrics.clone(),
         live: live.clone(),
-        settings: options.settings(),
         over: shutdown.clone(),
     };
     let for_workers = workers::Sources {

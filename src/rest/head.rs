@@ -10,6 +10,7 @@ use utoipa::ToSchema;
 use super::wire::{KnownReason, Phase};
 use crate::api::{Priority, Reason, Task};
 use crate::archive::RecordSummary;
+use crate::core::queue::Told;
 
 /// Which task it is, and how it stands.
 #[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
@@ -65,6 +66,14 @@ impl Head {
             reason: status.map(|status| status.reason).unwrap_or_default(),
             message: status.and_then(|status| status.message.as_deref()).map(Arc::from),
         }
+    }
+}
+
+impl Head {
+    /// The same of a task that waits as told now.
+    pub fn waiting_for(self, told: Told) -> Self {
+        let message = Some(told.message).filter(|message| !message.is_empty());
+        Self { reason: told.reason, message: message.map(Arc::from), ..self }
     }
 }
 

@@ -35,7 +35,7 @@ use index::Index;
 
 use crate::archive::Archive;
 use crate::cluster::calls::Reads;
-use crate::cluster::watch::Watches;
+use crate::cluster::watch::{Scope, Watches};
 use crate::core::Settings;
 use crate::live::{Live, Uid};
 use crate::metrics::Metrics;
@@ -53,14 +53,16 @@ pub struct Options {
 /// Where the answers come from.
 pub struct Sources {
     pub client: Client,
-    /// Tasks and types, as the whole process watches them.
+    /// Tasks, types and queues, as the whole process watches them.
     pub watches: Arc<Watches>,
+    /// The namespaces that the operator looks after.
+    pub scope: Scope,
+    /// The operator's options that decide how large a task is, and how many run.
+    pub settings: Settings,
     pub archive: Archive,
     pub metrics: Arc<Metrics>,
     /// The reports of the work that runs.
     pub live: Arc<Live>,
-    /// The operator's options that decide how large a task is.
-    pub settings: Settings,
     /// Cancelled when the operator stops.
     pub over: CancellationToken,
 }
@@ -69,16 +71,17 @@ pub struct Sources {
 /// `ready` is told when the index knows the tasks that were there at the beginning.
 pub fn serve(options: Options, sources: Sources, ready: Sender<bool>) -> Result<impl Future<Output = ()>, ListenError> {
     let Options { addr, namespaces } = options;
-    let Sources { client, watches, archive, metrics, live, settings, over } = sources;
+    let Sources { client, watches, scope, settings, archive, metrics, live, over } = sources;
     let listener = listener::listen(addr, "--http-addr")?;
-    let index = Arc::new(Index::new(live.clone()));
+    let holders = settings.max_running_tasks.map(|_| scope);
+    let index = Arc::new(Index::new(live.clone(), settings.clone()));
     let app = App::new(client.clone(), archive, index.clone(), &namespaces, settings, over.clone());
     let router = router::router(app, ready.subscribe(), metrics);
     let reads = Reads::new(client);
     Ok(async move {
         tracing::info!(http = %addr, ?namespaces, "REST is served");
         let telling = over.run_until_cancelled(tell(live.news(), index.clone()));
-        let watching = over.run_until_cancelled(index::feed::run(reads, watches, namespaces, index, ready));
+        let watching = over.run_until_cancelled(index::feed::run(reads, watches, namespaces, holders, index, ready));
         tokio::join!(telling, watching, listener::serve(listener, router, over.clone()));
     })
 }

@@ -5,31 +5,34 @@ use std::sync::Arc;
 use kube::{Client, ResourceExt};
 
 use super::SharedWatch;
-use crate::api::{Task, TaskType};
+use crate::api::{Task, TaskQueue, TaskType};
 use crate::metrics::Metrics;
 
 pub struct Watches {
     pub tasks: Arc<SharedWatch<Task>>,
     pub types: Arc<SharedWatch<TaskType>>,
+    pub queues: Arc<SharedWatch<TaskQueue>>,
 }
 
 impl Watches {
     pub fn new(client: Client, metrics: Arc<Metrics>) -> Self {
         Self {
             tasks: SharedWatch::new(client.clone(), metrics.clone(), slim),
-            types: SharedWatch::new(client, metrics, |_| {}),
+            types: SharedWatch::new(client.clone(), metrics.clone(), |_| {}),
+            queues: SharedWatch::new(client, metrics, |_| {}),
         }
     }
 
     /// Watches for whoever subscribes. Never ends.
     pub async fn run(&self) {
-        tokio::join!(self.tasks.run(), self.types.run());
+        tokio::join!(self.tasks.run(), self.types.run(), self.queues.run());
     }
 
     /// The cluster was restored from a backup. A watch that goes on from a version which lies ahead would stay silent.
     pub fn begin_anew(&self) {
         self.tasks.begin_anew();
         self.types.begin_anew();
+        self.queues.begin_anew();
     }
 }
 

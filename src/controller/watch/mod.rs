@@ -20,7 +20,7 @@ use kube::runtime::watcher::Event;
 
 use super::cache::Cache;
 use super::record::Records;
-use crate::api::{Task, TaskQueue};
+use crate::api::Task;
 use crate::cluster::watch;
 use crate::cluster::watch::{Scope, Seen, Selected, Shown, Watches};
 use crate::core::launch::names;
@@ -72,7 +72,7 @@ pub async fn run(sources: Sources, intake: Intake) {
     // The lists of the shared watches are asked for after this, so after the lease was taken.
     let tasks = watches.tasks.subscribe(vec![scope.clone()]).map(|(_, shown)| shown);
     let types = watches.types.subscribe(vec![scope.clone()]).map(|(_, shown)| shown);
-    let queues = watch::watch::<TaskQueue>(client.clone(), &scope, Selected::default(), metrics.clone());
+    let queues = watches.queues.subscribe(vec![scope.clone()]).map(|(_, shown)| shown);
     let jobs = watch::watch::<Job>(client.clone(), &scope, ours.clone(), metrics.clone());
     let pods = watch::watch::<Pod>(client, &scope, ours, metrics);
     let kinds = [

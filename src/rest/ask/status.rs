@@ -25,7 +25,7 @@ const TAG_DIGITS: usize = 16;
 pub struct Status {
     #[serde(flatten)]
     head: Head,
-    /// Its place in its queue, from 1; absent where it does not wait for its turn.
+    /// Its place among those of its queue that wait for their turn, from 1; absent where it waits for something else.
     #[serde(skip_serializing_if = "Option::is_none")]
     queue_position: Option<usize>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -48,9 +48,14 @@ pub struct Status {
 
 impl Status {
     pub fn of(known: &IndexedTask, index: &Index) -> Self {
+        let waits_for = index.waits_for(known);
+        let queue_position = waits_for.as_ref().and_then(|told| told.place);
         Self {
-            head: known.head.clone(),
-            queue_position: index.position(known),
+            head: match waits_for {
+                Some(told) => known.head.clone().waiting_for(told),
+                None => known.head.clone(),
+            },
+            queue_position,
             progress: index.progress(known).map(Progress::from),
             created_at: known.created_at,
             queued_at: known.queued_at,

@@ -1,9 +1,11 @@
-//! The events of a stream: a state, a place in the queue, progress.
+//! The events of a stream: a state, what it waits for, a place in the queue, progress.
 
 use axum::response::sse::Event;
 use serde::Serialize;
 
 use super::history::{Cursor, Step};
+use crate::core::queue::Told;
+use crate::rest::head::Head;
 use crate::rest::index::IndexedTask;
 use crate::rest::wire::{Phase, Progress};
 
@@ -32,15 +34,22 @@ struct ProgressEvent {
     progress: Progress,
 }
 
-/// A state that the task is in, or went through.
-pub fn state(known: &IndexedTask, cursor: &Cursor, step: Step) -> Event {
+#[derive(Serialize)]
+struct WaitingEvent {
+    task_id: String,
+    reason: String,
+    message: String,
+}
+
+/// A state that the task is in, or went through. `present` is how it stands now.
+pub fn state(known: &IndexedTask, present: &Head, cursor: &Cursor, step: Step) -> Event {
     let is_present = *cursor == Cursor::of(known);
     let told = StateEvent {
         task_id: known.uid.to_string(),
         status: step.state.into(),
         attempt: step.attempt,
-        reason: is_present.then(|| known.head.reason.to_string()),
-        message: known.head.message.as_deref().filter(|_| is_present).map(str::to_owned),
+        reason: is_present.then(|| present.reason.to_string()),
+        message: present.message.as_deref().filter(|_| is_present).map(str::to_owned),
     };
     event("state", &told).id(cursor.id(known.version))
 }
@@ -59,6 +68,16 @@ pub fn deleted(known: &IndexedTask) -> Event {
 
 pub fn position(known: &IndexedTask, queue_position: usize) -> Event {
     event("position", &PositionEvent { task_id: known.uid.to_string(), queue_position })
+}
+
+/// A queued task waits for something else, or the numbers have moved.
+pub fn waiting(known: &IndexedTask, waits_for: &Told) -> Event {
+    let told = WaitingEvent {
+        task_id: known.uid.to_string(),
+        reason: waits_for.reason.to_string(),
+        message: waits_for.message.clone(),
+    };
+    event("waiting", &told)
 }
 
 pub fn progress(known: &IndexedTask, progress: Progress) -> Event {

@@ -48,8 +48,8 @@ impl Streams {
 
 /// Follow a task
 ///
-/// Server-sent events: `state` for each state that it goes through, `progress`, and `position` for its place in
-/// its queue. It begins with the present state, or after the one that Last-Event-ID names, and ends with the
+/// Server-sent events: `state` for each state that it goes through, `progress`, `position` for its place in its queue, and
+/// `waiting` when something else holds it back, or other numbers. It begins with the present state, or after the one that Last-Event-ID names, and ends with the
 /// task; a reader who knows the end is answered with 204, which tells an EventSource not to come back.
 #[utoipa::path(get, path = "/api/v1/tasks/{id}/events", tag = "tasks",
     params(("id" = String, Path, description = "The task_id"),

@@ -12,12 +12,16 @@ use tokio_util::sync::CancellationToken;
 
 use super::event;
 use super::history::{Cursor, since};
+use crate::api::State;
+use crate::core::queue::Told;
 use crate::rest::find::Finder;
 use crate::rest::index::{Index, IndexedTask, Subscription, Uid};
 use crate::rest::wire::Progress;
 
-/// The position changes with others' changes, so it is looked at.
-const POSITION: Duration = Duration::from_secs(1);
+/// What a task waits for changes with others' changes, so it is looked at.
+const WAIT: Duration = Duration::from_secs(1);
+/// Numbers that move while the reason stays are told at most so often.
+const NUMBERS: Duration = Duration::from_secs(5);
 /// The end of a task that is gone is in the archive, or will be in a moment: so often the archive is asked.
 const END: Duration = Duration::from_millis(500);
 /// The archive is waited for so long each time.
@@ -43,6 +47,8 @@ pub struct Reader {
     /// Since when the task is no longer in the index.
     missing: Option<Instant>,
     position: Option<usize>,
+    /// What they were told that the task waits for, and when.
+    waits_for: Option<(Told, Instant)>,
     progress: Option<Progress>,
     has_begun: bool,
     is_over: bool,
@@ -72,6 +78,7 @@ impl Reader {
             began: Instant::now(),
             missing: None,
             position: None,
+            waits_for: None,
             progress: None,
             has_begun: false,
             is_over: false,
@@ -100,7 +107,7 @@ impl Reader {
             () = self.over.cancelled() => false,
             () = self.changes.changed() => true,
             () = tokio::time::sleep(END), if self.missing.is_some() || self.knows_more() => true,
-            () = tokio::time::sleep(POSITION), if self.position.is_some() => true,
+            () = tokio::time::sleep(WAIT), if self.known.state == State::Queued => true,
         }
     }
 
@@ -120,13 +127,21 @@ impl Reader {
     }
 
     fn tell(&mut self, known: &IndexedTask) -> Vec<Event> {
+        let waits_for = self.index.waits_for(known);
+        let present = match waits_for.clone() {
+            Some(told) => &known.head.clone().waiting_for(told),
+            None => &known.head,
+        };
         let steps = since(self.cursor.as_ref(), known);
-        let mut news: Vec<Event> = steps.iter().map(|(cursor, step)| event::state(known, cursor, *step)).collect();
+        let mut news: Vec<Event> =
+            steps.iter().map(|(cursor, step)| event::state(known, present, cursor, *step)).collect();
+        let is_told = !news.is_empty();
         self.cursor = Some(Cursor::of(known));
         self.told = known.version;
         self.is_over = known.state.is_final();
         news.extend(self.progressed(known));
-        news.extend(self.moved(known));
+        news.extend(self.moved(known, waits_for.as_ref()));
+        news.extend(self.waits(known, waits_for, is_told));
         news
     }
 
@@ -154,10 +169,29 @@ impl Reader {
         }
     }
 
-    fn moved(&mut self, known: &IndexedTask) -> Option<Event> {
-        let position = self.index.position(known);
+    fn moved(&mut self, known: &IndexedTask, waits_for: Option<&Told>) -> Option<Event> {
+        let position = waits_for.and_then(|told| told.place);
         let before = std::mem::replace(&mut self.position, position);
         position.filter(|_| position != before).map(|position| event::position(known, position))
+    }
+
+    /// Another reason is told at once, other numbers after a while. `is_told`: the present state was told with it.
+    fn waits(&mut self, known: &IndexedTask, now: Option<Told>, is_told: bool) -> Option<Event> {
+        let Some(now) = now else {
+            self.waits_for = None;
+            return None;
+        };
+        let is_news = match &self.waits_for {
+            None => true,
+            Some((before, _)) if before.reason != now.reason => true,
+            Some((before, at)) => *before != now && at.elapsed() >= NUMBERS,
+        };
+        if !is_news {
+            return None;
+        }
+        let event = event::waiting(known, &now);
+        self.waits_for = Some((now, Instant::now()));
+        (!is_told).then_some(event)
     }
 
     fn progressed(&mut self, known: &IndexedTask) -> Option<Event> {

@@ -1,4 +1,4 @@
-//! Keeps the index up to date by the watches of tasks and types, on every replica, whether it leads or not.
+//! Keeps the index up to date by the watches of tasks, types and queues, on every replica, whether it leads or not.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -11,16 +11,25 @@ use kube::runtime::watcher::Event;
 use tokio::sync::watch::Sender;
 
 use super::Index;
-use crate::api::{Task, TaskType};
+use crate::api::{State, Task, TaskQueue, TaskType};
 use crate::cluster::calls::Reads;
 use crate::cluster::watch::{Scope, Seen, Shown, Watches, caught_up};
 use crate::core::queue::Key;
 
 /// Runs for ever. `ready` is told when all that was there at the beginning is known.
-pub async fn run(reads: Reads, watches: Arc<Watches>, namespaces: Vec<String>, index: Arc<Index>, ready: Sender<bool>) {
-    let scopes = || namespaces.iter().map(|namespace| Scope::of(Some(namespace))).collect();
-    let mut tasks = watches.tasks.subscribe(scopes());
+/// Where all tasks together are limited, `holders` are where any of them may run.
+pub async fn run(
+    reads: Reads,
+    watches: Arc<Watches>,
+    namespaces: Vec<String>,
+    holders: Option<Scope>,
+    index: Arc<Index>,
+    ready: Sender<bool>,
+) {
+    let scopes = || namespaces.iter().map(|namespace| Scope::of(Some(namespace))).collect::<Vec<_>>();
+    let mut tasks = watches.tasks.subscribe(holders.map_or_else(scopes, |holders| vec![holders]));
     let mut types = watches.types.subscribe(scopes());
+    let mut queues = watches.queues.subscribe(scopes());
     let mut intake = Intake::new(&namespaces, index.clone());
     let mut catching_up: BoxFuture<'static, ()> = pending().boxed();
     loop {
@@ -30,7 +39,8 @@ pub async fn run(reads: Reads, watches: Arc<Watches>, namespaces: Vec<String>, i
                     catching_up = catch_up(reads.clone(), index.clone(), intake.resumed()).boxed();
                 }
             }
-            Some((source, shown)) = types.next() => intake.types(&source, shown),
+            Some((source, shown)) = types.next() => intake.named(&source, shown),
+            Some((source, shown)) = queues.next() => intake.named(&source, shown),
             () = &mut catching_up => {
                 intake.caught_up();
                 catching_up = pending().boxed();
@@ -59,17 +69,27 @@ async fn catch_up(reads: Reads, index: Arc<Index>, namespaces: Vec<Arc<str>>) {
 struct Intake {
     index: Arc<Index>,
     namespaces: Vec<Namespace>,
+    /// Tasks of other namespaces, which count as long as they hold a slot.
+    elsewhere: Elsewhere,
 }
 
 /// One served namespace.
 struct Namespace {
     name: Arc<str>,
     state: WatchState,
-    /// The tasks and types that the present initial lists have shown so far.
+    /// The tasks that the present initial list has shown so far.
     tasks: HashSet<Arc<str>>,
-    types: HashSet<Arc<str>>,
     tasks_listed: bool,
-    types_listed: bool,
+    types: Listing,
+    queues: Listing,
+}
+
+/// How far the list of one kind of a namespace's objects is.
+#[derive(Default)]
+struct Listing {
+    /// The names that the present initial list has shown so far.
+    names: HashSet<Arc<str>>,
+    is_whole: bool,
 }
 
 /// The state of the watch of a namespace's tasks.
@@ -84,18 +104,21 @@ enum WatchState {
 
 impl Namespace {
     fn new(name: &str) -> Self {
-        let (tasks, types) = Default::default();
-        Self { name: name.into(), state: WatchState::Lists, tasks, types, tasks_listed: false, types_listed: false }
+        let (tasks, tasks_listed, types, queues) = Default::default();
+        Self { name: name.into(), state: WatchState::Lists, tasks, tasks_listed, types, queues }
     }
 }
 
 impl Intake {
     fn new(namespaces: &[String], index: Arc<Index>) -> Self {
-        Self { index, namespaces: namespaces.iter().map(|name| Namespace::new(name)).collect() }
+        let namespaces = namespaces.iter().map(|name| Namespace::new(name)).collect();
+        Self { index, namespaces, elsewhere: Elsewhere::default() }
     }
 
     fn is_complete(&self) -> bool {
-        self.namespaces.iter().all(|namespace| namespace.tasks_listed && namespace.types_listed)
+        let is_whole =
+            |namespace: &Namespace| namespace.tasks_listed && namespace.types.is_whole && namespace.queues.is_whole;
+        self.namespaces.iter().all(is_whole)
     }
 
     /// The namespaces whose watch goes on, and has to catch up.
@@ -114,17 +137,30 @@ impl Intake {
 
     /// True where the watch itself broke, goes on, or begins or ends a list.
     fn tasks(&mut self, source: &Scope, shown: Shown<Task>) -> bool {
+        if let Shown::Event(Event::Apply(task) | Event::Delete(task) | Event::InitApply(task)) = &shown
+            && !self.serves(task.meta())
+        {
+            self.elsewhere.take_in(&shown, &self.index);
+            return false;
+        }
         match shown {
             Shown::Event(Event::Apply(Seen::Whole(task))) => self.index.task_shown(&task),
             Shown::Event(Event::Apply(Seen::InPart(metadata))) => self.index.task_unread(&metadata),
             Shown::Event(Event::Delete(task)) => self.index.task_gone(task.meta()),
             Shown::Event(Event::InitApply(task)) => self.task_listed(&task),
             Shown::Event(Event::Init) => return self.each(source, Namespace::list_begins),
-            Shown::Event(Event::InitDone) => return self.each(source, Namespace::tasks_listed),
+            Shown::Event(Event::InitDone) => {
+                self.elsewhere.listed(&self.index);
+                return self.each(source, Namespace::tasks_listed);
+            }
             Shown::Broke => return self.each(source, Namespace::breaks),
             Shown::Resumed => return self.each(source, Namespace::goes_on),
         }
         false
+    }
+
+    fn serves(&self, metadata: &ObjectMeta) -> bool {
+        self.namespaces.iter().any(|namespace| metadata.namespace.as_deref() == Some(&namespace.name))
     }
 
     /// The watch of the tasks of these namespaces does something else.
@@ -147,27 +183,35 @@ impl Intake {
         }
     }
 
-    fn types(&mut self, source: &Scope, shown: Shown<TaskType>) {
+    /// A type or a queue.
+    fn named<K: Named>(&mut self, source: &Scope, shown: Shown<K>) {
+        let index = self.index.clone();
         match shown {
-            Shown::Event(Event::Apply(Seen::Whole(kind))) => self.index.type_changed(key(&kind.metadata), Some(&kind)),
-            Shown::Event(Event::Delete(kind)) => self.index.type_changed(key(kind.meta()), None),
-            Shown::Event(Event::InitApply(kind)) => self.type_listed(&kind),
-            Shown::Event(Event::Init) => self.covered(source).for_each(|namespace| namespace.types.clear()),
+            Shown::Event(Event::Apply(Seen::Whole(object))) => K::changed(&index, key(object.meta()), Some(&object)),
+            Shown::Event(Event::Delete(object)) => K::changed(&index, key(object.meta()), None),
+            Shown::Event(Event::InitApply(object)) => self.named_listed(&object),
+            Shown::Event(Event::Init) => {
+                self.covered(source).for_each(|namespace| K::listing(namespace).names.clear());
+            }
             Shown::Event(Event::InitDone) => {
-                let index = self.index.clone();
-                self.covered(source).for_each(|namespace| namespace.types_listed(&index));
+                for namespace in self.covered(source) {
+                    let name = namespace.name.clone();
+                    let listing = K::listing(namespace);
+                    listing.is_whole = true;
+                    K::listed(&index, &name, &std::mem::take(&mut listing.names));
+                }
             }
             Shown::Event(Event::Apply(Seen::InPart(_))) | Shown::Broke | Shown::Resumed => {}
         }
     }
 
-    fn type_listed(&mut self, kind: &Seen<TaskType>) {
-        let key = key(kind.meta());
+    fn named_listed<K: Named>(&mut self, object: &Seen<K>) {
+        let key = key(object.meta());
         if let Some(namespace) = self.namespaces.iter_mut().find(|namespace| namespace.name == key.0) {
-            namespace.types.insert(key.1.clone());
+            K::listing(namespace).names.insert(key.1.clone());
         }
-        if let Seen::Whole(kind) = kind {
-            self.index.type_changed(key, Some(kind));
+        if let Seen::Whole(object) = object {
+            K::changed(&self.index, key, Some(object));
         }
     }
 
@@ -199,10 +243,82 @@ impl Namespace {
         self.tasks_listed = true;
         index.tasks_listed(&self.name, &std::mem::take(&mut self.tasks));
     }
+}
 
-    fn types_listed(&mut self, index: &Index) {
-        self.types_listed = true;
-        index.types_listed(&self.name, &std::mem::take(&mut self.types));
+/// A kind of object that tasks name.
+trait Named: kube::Resource<DynamicType = ()> + Sized {
+    fn listing(namespace: &mut Namespace) -> &mut Listing;
+
+    fn changed(index: &Index, key: Key, object: Option<&Self>);
+
+    fn listed(index: &Index, namespace: &str, names: &HashSet<Arc<str>>);
+}
+
+impl Named for TaskType {
+    fn listing(namespace: &mut Namespace) -> &mut Listing {
+        &mut namespace.types
+    }
+
+    fn changed(index: &Index, key: Key, object: Option<&Self>) {
+        index.type_changed(key, object);
+    }
+
+    fn listed(index: &Index, namespace: &str, names: &HashSet<Arc<str>>) {
+        index.types_listed(namespace, names);
+    }
+}
+
+impl Named for TaskQueue {
+    fn listing(namespace: &mut Namespace) -> &mut Listing {
+        &mut namespace.queues
+    }
+
+    fn changed(index: &Index, key: Key, object: Option<&Self>) {
+        index.queue_changed(&key, object);
+    }
+
+    fn listed(index: &Index, namespace: &str, names: &HashSet<Arc<str>>) {
+        index.queues_listed(namespace, names);
+    }
+}
+
+/// Tasks of namespaces that are not served.
+#[derive(Default)]
+struct Elsewhere {
+    known: HashSet<Arc<str>>,
+    /// Those that the present initial list has shown so far.
+    listed: HashSet<Arc<str>>,
+}
+
+impl Elsewhere {
+    fn take_in(&mut self, shown: &Shown<Task>, index: &Index) {
+        let Shown::Event(event) = shown else { return };
+        let (Event::Apply(task) | Event::Delete(task) | Event::InitApply(task)) = event else { return };
+        let uid: Arc<str> = task.meta().uid.as_deref().unwrap_or_default().into();
+        match (event, task) {
+            (Event::Delete(_), _) => {
+                self.known.remove(&uid);
+                index.gone_elsewhere(&uid);
+            }
+            (_, Seen::Whole(task)) if task.status_or_default().state == State::Processing => {
+                self.known.insert(uid.clone());
+                self.listed.extend(matches!(event, Event::InitApply(_)).then_some(uid));
+                index.task_elsewhere(task);
+            }
+            (_, Seen::Whole(_)) => {
+                self.known.remove(&uid);
+                index.gone_elsewhere(&uid);
+            }
+            (_, Seen::InPart(_)) => self.listed.extend(self.known.get(&uid).cloned()),
+        }
+    }
+
+    /// A list is whole: what is not on it is gone.
+    fn listed(&mut self, index: &Index) {
+        let listed = std::mem::take(&mut self.listed);
+        for uid in self.known.extract_if(|uid| !listed.contains(uid)) {
+            index.gone_elsewhere(&uid);
+        }
     }
 }
 

@@ -1,5 +1,5 @@
-//! The index of the tasks and types of the served namespaces: all that a status answer needs, and no payload, result or
-//! list of attempts.
+//! The index of the tasks, types and queues of the served namespaces: all that a status answer needs, and no payload, result
+//! or list of attempts.
 //!
 //! Filled by the watches, and by what the API server answered to our own writes, whichever is newer. Every method
 //! is short and none waits, so one plain lock is enough.
@@ -17,24 +17,30 @@ use kube::api::ObjectMeta;
 use parking_lot::{Mutex, MutexGuard};
 use serde_json::Value;
 
-use crate::api::{Progress, State, Task, TaskType, TaskTypeSpec};
+use crate::api::{Progress, State, Task, TaskQueue, TaskType, TaskTypeSpec};
 use crate::cluster::version;
-use crate::core::queue::Key;
+use crate::core::Settings;
+use crate::core::queue::{Key, Told};
 use crate::live::Live;
 use tables::{Tables, namespace_of};
 
 pub use subscription::Subscription;
 pub use task::{IndexedTask, Uid};
 
-#[derive(Default)]
 pub struct Index {
     tables: Arc<Mutex<Tables>>,
     live: Arc<Live>,
 }
 
+impl Default for Index {
+    fn default() -> Self {
+        Self::new(Arc::default(), Settings::default())
+    }
+}
+
 impl Index {
-    pub fn new(live: Arc<Live>) -> Self {
-        Self { tables: Arc::default(), live }
+    pub fn new(live: Arc<Live>, settings: Settings) -> Self {
+        Self { tables: Arc::new(Mutex::new(Tables::new(settings))), live }
     }
 
     fn lock(&self) -> MutexGuard<'_, Tables> {
@@ -122,16 +128,20 @@ impl Index {
         self.lock().readers.values().for_each(|reader| reader.send_replace(()));
     }
 
-    /// How many go before it in its queue, itself included; `None` when it does not wait there.
-    pub fn position(&self, known: &IndexedTask) -> Option<usize> {
-        self.position_at(known, Timestamp::now())
+    /// What a queued task waits for now, where that is more than its status says.
+    pub fn waits_for(&self, known: &IndexedTask) -> Option<Told> {
+        self.waits_for_at(known, Timestamp::now())
     }
 
-    fn position_at(&self, known: &IndexedTask, now: Timestamp) -> Option<usize> {
+    fn waits_for_at(&self, known: &IndexedTask, now: Timestamp) -> Option<Told> {
+        if known.state != State::Queued || !known.is_in_cluster() {
+            return None;
+        }
         let mut tables = self.lock();
-        tables.join_due_lines(now);
-        let line = tables.lines.get(&known.queue_key())?;
-        line.binary_search(known.order()).ok().map(|place| place + 1)
+        let explanation = tables.waits.explain(&known.uid, now)?;
+        let first = explanation.turn.as_ref().and_then(|turn| tables.tasks.get(&turn.first));
+        let first = first.map(|first| first.head.name.clone());
+        explanation.told(known.head.reason, known.head.message.as_deref(), first.as_deref())
     }
 
     /// Up to `limit` tasks that `wanted` takes, newest first, from behind `after`.
@@ -213,6 +223,7 @@ impl Index {
     /// A type as it is now, or `None` where there is none. The priority of a task may follow from it.
     pub fn type_changed(&self, key: Key, kind: Option<&TaskType>) {
         let mut tables = self.lock();
+        tables.waits.set_type(&key, kind);
         let spec = kind.map(|kind| Arc::new(TaskTypeSpec { template: Value::Null, ..kind.spec.clone() }));
         let before = match &spec {
             Some(spec) => tables.types.insert(key.clone(), spec.clone()),
@@ -227,6 +238,25 @@ impl Index {
         for known in changed {
             tables.put(known);
         }
+    }
+
+    /// A queue as it is now, or `None` where there is none.
+    pub fn queue_changed(&self, key: &Key, queue: Option<&TaskQueue>) {
+        self.lock().waits.set_queue(key, queue);
+    }
+
+    pub fn queues_listed(&self, namespace: &str, listed: &HashSet<Arc<str>>) {
+        self.lock().waits.queues_listed(namespace, listed);
+    }
+
+    /// A task of a namespace that is not served: it counts as long as it holds a slot.
+    pub fn task_elsewhere(&self, task: &Task) {
+        self.lock().waits.set_holder(task);
+    }
+
+    /// A task of a namespace that is not served is gone.
+    pub fn gone_elsewhere(&self, uid: &str) {
+        self.lock().waits.forget_task(uid);
     }
 
     pub fn types_listed(&self, namespace: &str, listed: &HashSet<Arc<str>>) {

@@ -9,21 +9,19 @@ use tokio::sync::watch;
 use super::task::{IndexedTask, Uid};
 use crate::api::{Task, TaskTypeSpec};
 use crate::bounded::Bounded;
-use crate::core::queue::{Key, Order};
+use crate::core::Settings;
+use crate::core::queue::{Key, Snapshot};
 
 /// So many uids are remembered of which there is no task.
 const REMEMBERED: usize = 10_000;
 
-#[derive(Default)]
 pub(super) struct Tables {
     pub(super) tasks: HashMap<Uid, Arc<IndexedTask>>,
     pub(super) names: HashMap<Key, Uid>,
     /// By creation, which never changes: pages are cut along it.
     pub(super) ages: BTreeSet<(Timestamp, Uid)>,
-    /// The tasks that wait in each queue, in the one order.
-    pub(super) lines: HashMap<Key, Vec<Order>>,
-    /// The tasks that join such a line at some time. They are let in when somebody asks for a place.
-    pub(super) later: BTreeSet<(Timestamp, Uid)>,
+    /// Why each task waits.
+    pub(super) waits: Snapshot,
     pub(super) types: HashMap<Key, Arc<TaskTypeSpec>>,
     /// Uids of tasks that are gone: a late answer to a call of ours does not bring them back.
     pub(super) gone: Bounded<Uid, (), REMEMBERED>,
@@ -42,6 +40,21 @@ pub(super) fn namespace_of(task: &Task) -> Arc<str> {
 }
 
 impl Tables {
+    pub(super) fn new(settings: Settings) -> Self {
+        Self {
+            tasks: HashMap::new(),
+            names: HashMap::new(),
+            ages: BTreeSet::new(),
+            waits: Snapshot::new(settings),
+            types: HashMap::new(),
+            gone: Bounded::default(),
+            unread: HashMap::new(),
+            in_vain: Bounded::default(),
+            behind: HashMap::new(),
+            readers: HashMap::new(),
+        }
+    }
+
     /// A write of ours is known before the watch shows it, so what is older than what is known changes nothing.
     pub(super) fn see(&mut self, task: &Task) {
         let Some(uid) = task.metadata.uid.as_deref() else { return };
@@ -49,12 +62,14 @@ impl Tables {
         let kind = self.types.get(&(namespace_of(task), task.spec.type_.as_str().into())).cloned();
         let known = IndexedTask::of(task, kind.as_deref(), before.as_deref());
         if before.is_none_or(|before| before.version <= known.version) {
+            self.waits.set_task(task, known.first_seen);
             self.put(known);
         }
     }
 
     pub(super) fn forget(&mut self, uid: Uid) {
         self.remove(&uid);
+        self.waits.forget_task(&uid);
         self.gone.insert(uid.clone(), ());
         self.tell(&uid);
     }
@@ -64,11 +79,6 @@ impl Tables {
         let uid = known.uid.clone();
         self.names.insert(known.name_key(), uid.clone());
         self.ages.insert((known.created_at, uid.clone()));
-        match known.ready_at {
-            Some(time) if known.waits => drop(self.later.insert((time, uid.clone()))),
-            None if known.waits => self.join_line(&known),
-            _ => {}
-        }
         self.in_vain.remove(&uid);
         self.tasks.insert(uid.clone(), Arc::new(known));
         self.tell(&uid);
@@ -82,39 +92,6 @@ impl Tables {
             self.names.remove(&name);
         }
         self.ages.remove(&(known.created_at, known.uid.clone()));
-        self.leave_line(&known);
-    }
-
-    /// Those join their lines whose time has come.
-    pub(super) fn join_due_lines(&mut self, now: Timestamp) {
-        while self.later.first().is_some_and(|(time, _)| *time <= now) {
-            let Some((_, uid)) = self.later.pop_first() else { return };
-            if let Some(known) = self.tasks.get(&uid).cloned() {
-                self.join_line(&known);
-            }
-        }
-    }
-
-    fn join_line(&mut self, known: &IndexedTask) {
-        let line = self.lines.entry(known.queue_key()).or_default();
-        if let Err(place) = line.binary_search(known.order()) {
-            line.insert(place, known.order().clone());
-        }
-    }
-
-    fn leave_line(&mut self, known: &IndexedTask) {
-        if let Some(time) = known.ready_at {
-            self.later.remove(&(time, known.uid.clone()));
-        }
-        let queue = known.queue_key();
-        let Some(line) = self.lines.get_mut(&queue) else { return };
-        if let Ok(place) = line.binary_search(known.order()) {
-            line.remove(place);
-        }
-        // Anybody may name a queue that does not exist.
-        if line.is_empty() {
-            self.lines.remove(&queue);
-        }
     }
 
     pub(super) fn tell(&self, uid: &str) {

@@ -1,4 +1,4 @@
-//! A task as the index knows it: the values that its status answers tell and that its place in the queue follows from.
+//! A task as the index knows it: the values that its status answers tell.
 //! Nothing in here is large: no payload, result, attempts or conditions.
 
 use std::sync::Arc;
@@ -9,8 +9,7 @@ use kube::ResourceExt;
 
 use crate::api::{Priority, Progress, State, Task, TaskSpec, TaskTypeSpec};
 use crate::core::launch::{names, policy};
-use crate::core::queue;
-use crate::core::queue::{Key, Order};
+use crate::core::queue::Key;
 use crate::rest::head::Head;
 
 pub type Uid = Arc<str>;
@@ -39,12 +38,8 @@ pub struct IndexedTask {
     pub is_cancelled: bool,
     /// The archive was given the record of this run.
     pub is_archived: bool,
-    /// It is in its queue's line, from `ready_at` on: it waits for its turn and nothing else.
-    pub waits: bool,
-    pub ready_at: Option<Timestamp>,
     /// The resourceVersion with which it was first seen in its run: its arrival, until the operator writes one down.
-    first_seen: u64,
-    order: Order,
+    pub first_seen: u64,
     asked_priority: Option<Priority>,
     /// The operator has written the priority down: it no longer follows from the type.
     is_priority_written: bool,
@@ -77,9 +72,6 @@ impl IndexedTask {
             replay_of: annotation(names::ANNOTATION_REPLAY_OF),
             is_cancelled: task.spec.cancel,
             is_archived: status.is_archived(),
-            waits: queue::waits_its_turn(task),
-            ready_at: queue::ready_at(task),
-            order: Order::of(task, head.priority, first_seen).with_uid(head.task_id.clone()),
             first_seen,
             asked_priority: task.spec.priority,
             is_priority_written: status.priority.is_some(),
@@ -101,16 +93,7 @@ impl IndexedTask {
     pub fn under(&self, kind: Option<&TaskTypeSpec>) -> Option<Self> {
         let priority = effective(self.asked_priority, kind);
         let changes = !self.is_priority_written && priority != self.head.priority;
-        let order = self.order.clone().with_priority(priority);
-        changes.then(|| Self { head: Head { priority, ..self.head.clone() }, order, ..self.clone() })
-    }
-
-    pub fn order(&self) -> &Order {
-        &self.order
-    }
-
-    pub fn queue_key(&self) -> Key {
-        (self.head.namespace.clone(), self.head.queue.clone())
+        changes.then(|| Self { head: Head { priority, ..self.head.clone() }, ..self.clone() })
     }
 
     pub fn name_key(&self) -> Key {

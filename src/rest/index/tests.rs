@@ -3,7 +3,7 @@ use std::collections::HashSet;
 use serde_json::json;
 
 use super::*;
-use crate::api::{Priority, State};
+use crate::api::{Priority, Reason, State};
 
 fn task(name: &str, version: u64, change: Value) -> Task {
     let mut manifest = json!({"apiVersion": "taskmanager.dev/v1alpha1", "kind": "Task",
@@ -21,19 +21,38 @@ fn task(name: &str, version: u64, change: Value) -> Task {
 }
 
 fn position(index: &Index, uid: &str) -> Option<usize> {
-    index.position(&*index.get(uid)?)
+    position_at(index, uid, Timestamp::now())
 }
 
-fn kind(maximum: &str) -> TaskType {
+fn position_at(index: &Index, uid: &str, now: Timestamp) -> Option<usize> {
+    index.waits_for_at(&*index.get(uid)?, now)?.place
+}
+
+fn kind(priority: &str) -> TaskType {
     serde_json::from_value(json!({"apiVersion": "taskmanager.dev/v1alpha1", "kind": "TaskType",
         "metadata": {"name": "work", "namespace": "docs"},
-        "spec": {"template": {}, "maximum": {"priority": maximum}}}))
+        "spec": {"template": {"spec": {"containers": [{"name": "work", "image": "busybox"}]}},
+            "defaults": {"priority": priority}}}))
     .expect("a type")
+}
+
+fn key(name: &str) -> Key {
+    ("docs".into(), name.into())
+}
+
+/// An index with the type "work" and a queue "other".
+fn index() -> Index {
+    let index = Index::default();
+    index.type_changed(key("work"), Some(&kind("normal")));
+    let queue = json!({"apiVersion": "taskmanager.dev/v1alpha1", "kind": "TaskQueue",
+        "metadata": {"name": "other", "namespace": "docs"}, "spec": {"capacity": {"tasks": 1}}});
+    index.queue_changed(&key("other"), Some(&serde_json::from_value(queue).expect("a queue")));
+    index
 }
 
 #[test]
 fn places_in_line_follow_priority_then_arrival() {
-    let index = Index::default();
+    let index = index();
     index.task_seen(&task("second", 2, json!({})));
     index.task_seen(&task("first", 1, json!({})));
     index.task_seen(&task("urgent", 3, json!({"spec": {"priority": "high"}})));
@@ -59,7 +78,7 @@ fn who_gave_its_slot_back_stands_at_the_end_of_its_line() {
 
 #[test]
 fn who_is_held_runs_or_is_done_has_no_place() {
-    let index = Index::default();
+    let index = index();
     for (name, change) in [
         ("suspended", json!({"spec": {"suspend": true}})),
         ("cancelled", json!({"spec": {"cancel": true}})),
@@ -85,13 +104,13 @@ fn who_is_held_runs_or_is_done_has_no_place() {
 #[test]
 fn who_waits_for_a_time_has_a_place_from_then_on_and_holds_back_nobody_before() {
     let at = |text: &str| text.parse::<Timestamp>().expect("a time");
-    let index = Index::default();
+    let index = index();
     index.task_seen(&task("due", 1, json!({"spec": {"startAfter": "2026-01-01T00:00:10Z"}})));
     let pause = json!({"reason": "WaitingForRetry", "nextAttemptAt": "2026-01-01T00:00:20.000000Z"});
     index.task_seen(&task("again", 2, json!({"status": pause})));
     index.task_seen(&task("waits", 3, json!({})));
     let places = |time: &str| {
-        let place = |uid: &&str| index.get(uid).and_then(|entry| index.position_at(&entry, at(time)));
+        let place = |uid: &&str| position_at(&index, uid, at(time));
         ["due", "again", "waits"].iter().map(place).collect::<Vec<_>>()
     };
     assert_eq!(places("2026-01-01T00:00:09Z"), [None, None, Some(1)]);
@@ -102,20 +121,29 @@ fn who_waits_for_a_time_has_a_place_from_then_on_and_holds_back_nobody_before() 
     index.task_seen(&task("due", 5, json!({"status": {"state": "Processing"}})));
     index.task_gone(&task("again", 6, json!({})).metadata);
     assert_eq!(places("2026-01-01T00:00:30Z"), [None, None, Some(1)]);
-    assert!(index.lock().later.is_empty());
 }
 
 #[test]
-fn a_task_that_goes_before_its_time_joins_no_line() {
-    let index = Index::default();
-    index.task_seen(&task("due", 1, json!({"spec": {"startAfter": "9999-01-01T00:00:00Z"}})));
-    index.task_gone(&task("due", 2, json!({})).metadata);
-    assert!(index.lock().later.is_empty());
+fn a_task_that_waits_behind_a_full_queue_is_told_so_and_who_is_first() {
+    let index = index();
+    let other = |name: &str, version| task(name, version, json!({"spec": {"queue": "other"}}));
+    let admitted = json!({"queue": "other", "type": "work"});
+    let runs = json!({"spec": {"queue": "other"}, "status": {"state": "Processing", "admitted": admitted}});
+    index.task_seen(&task("runs", 1, runs));
+    index.task_seen(&other("a", 2));
+    index.task_seen(&other("b", 3));
+    let told = |uid: &str| index.waits_for(&*index.get(uid)?).map(|told| (told.reason, told.message));
+    assert_eq!(told("a"), Some((Reason::QueueFull, "tasks: 1 of 1 used; first of 2 in line".into())));
+    let behind = "tasks: 1 of 1 used; a is first in line; place 2 of 2";
+    assert_eq!(told("b"), Some((Reason::QueueFull, behind.into())));
+    assert_eq!(told("runs"), None);
+    index.queues_listed("docs", &HashSet::new());
+    assert_eq!(told("a").map(|told| told.0), Some(Reason::QueueMissing));
 }
 
 #[test]
 fn a_task_keeps_its_place_when_it_is_written_to_and_loses_it_when_it_starts() {
-    let index = Index::default();
+    let index = index();
     index.task_seen(&task("a", 1, json!({})));
     index.task_seen(&task("b", 2, json!({})));
     index.task_seen(&task("a", 3, json!({"spec": {"kbId": "k"}})));
@@ -146,7 +174,7 @@ fn a_deleted_task_does_not_come_back_with_a_late_answer() {
 
 #[test]
 fn what_a_whole_list_does_not_show_is_no_more() {
-    let index = Index::default();
+    let index = index();
     index.task_seen(&task("a", 1, json!({})));
     index.task_seen(&task("b", 2, json!({})));
     index.tasks_listed("other", &HashSet::new());
@@ -156,19 +184,16 @@ fn what_a_whole_list_does_not_show_is_no_more() {
 }
 
 #[test]
-fn the_place_follows_the_types_maximum_until_the_priority_is_written_down() {
-    let index = Index::default();
-    let key: Key = ("docs".into(), "work".into());
+fn the_place_follows_the_types_default_priority_as_admission_does() {
+    let index = index();
     index.task_seen(&task("first", 1, json!({"spec": {"priority": "normal"}})));
-    index.task_seen(&task("urgent", 2, json!({"spec": {"priority": "critical"}})));
-    assert_eq!(position(&index, "urgent"), Some(1));
-    index.type_changed(key.clone(), Some(&kind("normal")));
-    assert_eq!(position(&index, "urgent"), Some(2));
-    assert_eq!(index.get("urgent").map(|entry| entry.head.priority), Some(Priority::Normal));
-    index.task_seen(&task("urgent", 3, json!({"spec": {"priority": "critical"}, "status": {"priority": "critical"}})));
-    assert_eq!(position(&index, "urgent"), Some(1));
-    index.type_changed(key, None);
-    assert_eq!(position(&index, "urgent"), Some(1));
+    index.task_seen(&task("unsaid", 2, json!({})));
+    assert_eq!(position(&index, "unsaid"), Some(2));
+    index.type_changed(key("work"), Some(&kind("critical")));
+    assert_eq!(position(&index, "unsaid"), Some(1));
+    assert_eq!(index.get("unsaid").map(|entry| entry.head.priority), Some(Priority::Critical));
+    index.type_changed(key("work"), None);
+    assert_eq!(position(&index, "unsaid"), None, "without a type it waits for that");
 }
 
 #[test]
@@ -243,15 +268,4 @@ fn a_watch_that_broke_is_behind_until_a_whole_list_was_read() {
     assert!(index.is_behind());
     index.tasks_listed("docs", &HashSet::from(["a".into()]));
     assert!(!index.is_behind() && index.get("a").is_some());
-}
-
-#[test]
-fn a_queue_in_which_nobody_waits_leaves_no_line_behind() {
-    let index = Index::default();
-    index.task_seen(&task("a", 1, json!({"spec": {"queue": "once"}})));
-    index.task_seen(&task("b", 2, json!({"spec": {"queue": "once"}})));
-    index.task_seen(&task("a", 3, json!({"spec": {"queue": "once"}, "status": {"state": "Processing"}})));
-    assert_eq!(position(&index, "b"), Some(1));
-    index.task_gone(&task("b", 4, json!({})).metadata);
-    assert!(index.lock().lines.is_empty());
 }

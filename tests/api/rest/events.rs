@@ -8,7 +8,7 @@ use serde_json::json;
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 
-use super::{body, body_with, served, served_and_held, status_when};
+use super::{body, body_with, served, served_and_full, served_and_held, status_when};
 use crate::stage::started;
 
 #[tokio::test]
@@ -76,7 +76,7 @@ async fn a_reader_who_comes_back_misses_no_state() {
 #[tokio::test]
 async fn the_place_in_the_queue_is_told_as_it_changes() {
     in_namespace("rest-places", async |ns| {
-        let (_operator, rest) = served_and_held(&ns).await;
+        let (_node, _operator, rest) = served_and_full(&ns).await;
         let ahead = rest.submit(&body()).await;
         let id = rest.submit(&body()).await;
         let mut events = rest.events(&id, None).await;

@@ -5,7 +5,7 @@ use jiff::Timestamp;
 use kube::ResourceExt;
 use serde_json::{Value, json};
 
-use super::{body, body_with, served, served_and_held, status_when};
+use super::{body, body_with, served, served_and_full, served_and_held, status_when};
 use crate::stage::started;
 
 #[tokio::test]
@@ -132,7 +132,7 @@ async fn a_types_default_ttl_holds_for_what_was_made_over_rest() {
 #[tokio::test]
 async fn an_unchanged_status_is_not_sent_again() {
     in_namespace("rest-etag", async |ns| {
-        let (_operator, rest) = served_and_held(&ns).await;
+        let (_node, _operator, rest) = served_and_full(&ns).await;
         let id = rest.submit(&body()).await;
         let path = format!("/api/v1/tasks/{id}/status");
         // A task that waits for its turn is not written to.
@@ -156,7 +156,7 @@ async fn an_unchanged_status_is_not_sent_again() {
 #[tokio::test]
 async fn the_place_in_the_queue_is_told_in_the_order_in_which_tasks_start() {
     in_namespace("rest-position", async |ns| {
-        let (_operator, rest) = served_and_held(&ns).await;
+        let (_node, _operator, rest) = served_and_full(&ns).await;
         let later = json!({"priority": "critical", "start_after": "2999-01-01T00:00:00Z"});
         let mut ids = vec![rest.submit(&body_with(later)).await];
         for priority in ["normal", "low", "critical", "normal", "high"] {

@@ -16,9 +16,12 @@ mod replicas;
 mod takeover;
 mod values;
 mod verdict;
+mod waits;
 
 use harness::*;
 use serde_json::{Value, json};
+
+use crate::stage::started;
 
 /// A type "work", somebody to run its pods, and an operator that serves REST.
 pub async fn served(ns: &Namespace) -> (FakeNode, Operator, Rest) {
@@ -36,6 +39,19 @@ pub async fn served_and_held(ns: &Namespace) -> (Operator, Rest) {
     let operator = Operator::with_rest(ns, &[]).await;
     let rest = operator.rest();
     (operator, rest)
+}
+
+/// An operator that serves REST, and a queue that one task fills.
+pub async fn served_and_full(ns: &Namespace) -> (FakeNode, Operator, Rest) {
+    ns.create(&task_type("work")).await;
+    ns.create(&task_queue("default", 1)).await;
+    let node = ns.fake_node();
+    node.script("holds", [Outcome::Hold]);
+    let operator = Operator::with_rest(ns, &[]).await;
+    let rest = operator.rest();
+    ns.create(&task("holds")).await;
+    started(&node, "holds", 1).await;
+    (node, operator, rest)
 }
 
 /// The least that a service sends.

@@ -1,7 +1,8 @@
 use serde_json::json;
 
 use super::*;
-use crate::api::State;
+use crate::api::{Reason, State};
+use crate::core::Settings;
 
 fn shown(name: &str, spec: serde_json::Value) -> Seen<Task> {
     let manifest = json!({"apiVersion": "taskmanager.dev/v1alpha1", "kind": "Task",
@@ -75,7 +76,10 @@ fn a_list_of_all_namespaces_speaks_for_each_that_is_served_and_a_list_of_one_for
             intake.tasks(source, Shown::Event(event));
         }
         for event in [Event::Init, Event::InitDone] {
-            intake.types(source, Shown::Event(event));
+            intake.named::<TaskType>(source, Shown::Event(event));
+        }
+        for event in [Event::Init, Event::InitDone] {
+            intake.named::<TaskQueue>(source, Shown::Event(event));
         }
     };
     list(&mut intake, &Scope::of(Some("docs")));
@@ -95,4 +99,34 @@ fn a_version_is_reached_when_it_was_shown_whether_it_can_be_read_or_is_gone_by_n
     };
     assert!(has_reached("a", "1") && has_reached("b", "1") && has_reached("gone", "2"));
     assert!(!has_reached("a", "2") && !has_reached("b", "2") && !has_reached("new", "1"));
+}
+
+#[test]
+fn tasks_of_other_namespaces_are_known_to_hold_slots_and_nothing_else() {
+    let settings = Settings { max_running_tasks: Some(1), ..Settings::default() };
+    let mut intake = Intake::new(&["docs".into()], Arc::new(Index::new(Arc::default(), settings)));
+    let work = json!({"apiVersion": "taskmanager.dev/v1alpha1", "kind": "TaskType",
+        "metadata": {"name": "work", "namespace": "docs"},
+        "spec": {"template": {"spec": {"containers": [{"name": "work", "image": "busybox"}]}}}});
+    let work: TaskType = serde_json::from_value(work).expect("a type");
+    intake.named(&Scope::All, Shown::Event(Event::Apply(Seen::Whole(Arc::new(work)))));
+    let elsewhere = |state: &str| {
+        let status = json!({"state": state, "admitted": {"queue": "default", "type": "work"}});
+        let manifest = json!({"apiVersion": "taskmanager.dev/v1alpha1", "kind": "Task",
+            "metadata": {"name": "theirs", "namespace": "other", "uid": "theirs", "resourceVersion": "1"},
+            "spec": {"type": "work"}, "status": status});
+        Seen::Whole(Arc::new(serde_json::from_value::<Task>(manifest).expect("a task")))
+    };
+    take(&mut intake, [Event::Apply(shown("a", json!({"type": "work"}))), Event::Apply(elsewhere("Processing"))]);
+    let waits_for = |intake: &Intake| {
+        let known = intake.index.get("a").expect("it is known");
+        intake.index.waits_for(&known).map(|told| told.reason)
+    };
+    assert_eq!(waits_for(&intake), Some(Reason::OperatorLimit));
+    assert!(intake.index.get("theirs").is_none() && !intake.index.is_gone("theirs"));
+    take(&mut intake, [Event::Apply(elsewhere("Completed"))]);
+    assert_eq!(waits_for(&intake), Some(Reason::Queued));
+    take(&mut intake, [Event::Apply(elsewhere("Processing")), Event::Init]);
+    take(&mut intake, [Event::InitApply(shown("a", json!({"type": "work"}))), Event::InitDone]);
+    assert_eq!(waits_for(&intake), Some(Reason::Queued), "it is not on the list");
 }
