@@ -52,7 +52,7 @@ mod structure {
         ("cluster", &["api", "errors", "metrics"]),
         ("metrics", &["api", "core"]),
         ("controller", &["api", "archive", "cluster", "core", "errors", "live", "metrics"]),
-        ("follow", &["api", "errors"]),
+        ("follow", &["api", "core", "errors"]),
         ("live", &["api", "core"]),
         ("rest", &["api", "archive", "bounded", "cluster", "core", "live", "metrics", "serving"]),
         ("serving", &["metrics"]),

@@ -13,7 +13,8 @@ use super::{
     text::clean,
     view::{self, Stage},
 };
-use crate::api::Task;
+use crate::api::{State, Task, TaskStatus};
+use crate::core::queue::Told;
 
 /// A task's namespace and name.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -38,7 +39,7 @@ pub enum Change {
 
 #[derive(Debug, Default)]
 pub struct Board {
-    tasks: BTreeMap<Key, (Place, Task)>,
+    tasks: BTreeMap<Key, Followed>,
     /// A new list under way: it takes the place of `tasks` once it is whole.
     incoming: Option<BTreeMap<Key, Task>>,
     listed: bool,
@@ -52,6 +53,16 @@ pub struct Board {
     gone: Counts,
     /// Tasks that went before they were final.
     deleted: BTreeSet<Key>,
+}
+
+/// A task that is followed.
+#[derive(Debug)]
+struct Followed {
+    place: Place,
+    /// The task as the watch shows it, but for what it waits for.
+    shown: Task,
+    /// The status as the watch shows it, where another wait is shown.
+    watched: Option<Box<TaskStatus>>,
 }
 
 impl Board {
@@ -102,19 +113,35 @@ impl Board {
     fn put(&mut self, key: Key, task: Task) -> Option<Change> {
         self.awaited.remove(&key.name);
         self.deleted.remove(&key);
-        let stage = Stage::of(&task);
-        let (place, before) = match self.tasks.get(&key) {
-            Some((place, before)) => (place.clone(), Some(Stage::of(before))),
-            None => (place(&task), None),
-        };
-        self.tasks.insert(key.clone(), (place, task));
-        (before.as_ref() != Some(&stage)).then_some(Change::Moved { key, stage })
+        let before = self.tasks.get(&key);
+        let place = before.map_or_else(|| place(&task), |before| before.place.clone());
+        let stage_before = before.map(|before| Stage::of(&before.shown));
+        let told = before.filter(|before| before.watched.is_some()).and_then(|before| before.told(&task));
+        let mut followed = Followed { place, shown: task, watched: None };
+        followed.tell(told);
+        let stage = Stage::of(&followed.shown);
+        self.tasks.insert(key.clone(), followed);
+        (stage_before.as_ref() != Some(&stage)).then_some(Change::Moved { key, stage })
+    }
+
+    /// Lets the queued tasks say what they wait for now; returns those that say something else than before.
+    pub fn explain(&mut self, mut waits_for: impl FnMut(&Task) -> Option<Told>) -> Vec<Change> {
+        let mut changes = vec![];
+        for (key, followed) in &mut self.tasks {
+            let before = Stage::of(&followed.shown);
+            followed.restore();
+            let told = waits_for(&followed.shown);
+            followed.tell(told);
+            let stage = Stage::of(&followed.shown);
+            changes.extend((stage != before).then(|| Change::Moved { key: key.clone(), stage }));
+        }
+        changes
     }
 
     /// `last` is the task as it went, where that is known: its end may have been written just before.
     fn remove(&mut self, key: Key, last: Option<&Task>) -> Option<Change> {
-        let (_, known) = self.tasks.remove(&key)?;
-        let state = Stage::of(last.unwrap_or(&known)).state;
+        let known = self.tasks.remove(&key)?;
+        let state = Stage::of(last.unwrap_or(&known.shown)).state;
         if state.is_final() {
             self.gone.add(state);
         } else {
@@ -124,14 +151,14 @@ impl Board {
     }
 
     pub fn get(&self, key: &Key) -> Option<&Task> {
-        self.tasks.get(key).map(|(_, task)| task)
+        self.tasks.get(key).map(|followed| &followed.shown)
     }
 
     /// In the order in which they arrived, which does not change while they live.
     pub fn tasks(&self) -> Vec<&Task> {
-        let mut tasks: Vec<&(Place, Task)> = self.tasks.values().collect();
-        tasks.sort_by_key(|(place, _)| place);
-        tasks.into_iter().map(|(_, task)| task).collect()
+        let mut tasks: Vec<&Followed> = self.tasks.values().collect();
+        tasks.sort_by_key(|followed| &followed.place);
+        tasks.into_iter().map(|followed| &followed.shown).collect()
     }
 
     /// The name that tells a task apart: with its namespace, where there are several.
@@ -160,7 +187,7 @@ impl Board {
 
     /// Of all tasks that were seen, gone ones included.
     pub fn counts(&self) -> Counts {
-        let present = Counts::of(self.tasks.values().map(|(_, task)| task));
+        let present = Counts::of(self.tasks.values().map(|followed| &followed.shown));
         present.and(Counts { deleted: self.deleted.len(), ..self.gone })
     }
 
@@ -176,7 +203,34 @@ impl Board {
 
     /// Nothing more will happen by itself.
     pub fn is_done(&self) -> bool {
-        self.listed && self.awaited.is_empty() && self.tasks.values().all(|(_, task)| view::is_final(task))
+        self.listed && self.awaited.is_empty() && self.tasks.values().all(|followed| view::is_final(&followed.shown))
+    }
+}
+
+impl Followed {
+    /// What is told of its wait, where the next version of it waits in the same run.
+    fn told(&self, next: &Task) -> Option<Told> {
+        let (is, will) = (Stage::of(&self.shown), Stage::of(next));
+        if (will.state, &will.run, will.attempt) != (State::Queued, &is.run, is.attempt) {
+            return None;
+        }
+        let message = self.shown.status_or_default().message.clone().unwrap_or_default();
+        Some(Told { reason: is.reason, message, place: None })
+    }
+
+    /// Shows what it waits for.
+    fn tell(&mut self, told: Option<Told>) {
+        let Some(told) = told else { return };
+        let status = self.shown.status.get_or_insert_default();
+        self.watched = Some(Box::new(status.clone()));
+        status.reason = told.reason;
+        status.message = Some(told.message).filter(|message| !message.is_empty());
+    }
+
+    fn restore(&mut self) {
+        if let Some(watched) = self.watched.take() {
+            self.shown.status = Some(*watched);
+        }
     }
 }
 

@@ -15,6 +15,7 @@ pub fn task(name: &str) -> Task {
     let spec = TaskSpec { type_: "demo".into(), run_id: "1".into(), queue: "default".into(), ..TaskSpec::default() };
     let mut task = Task::new(name, spec);
     task.metadata.namespace = Some("docs".into());
+    task.metadata.uid = Some(name.into());
     task.metadata.creation_timestamp = Some(Time(at(0)));
     task.metadata.resource_version = Some("1".into());
     task.status = Some(TaskStatus::default());

@@ -18,6 +18,7 @@ mod text;
 mod timeline;
 mod told;
 mod view;
+mod waits;
 
 use std::{
     future, io,
@@ -39,11 +40,14 @@ use terminal::Screen;
 use text::{Line, Tone};
 use told::{Told, told};
 use view::Stage;
+use waits::Waits;
 
 use crate::errors::innermost;
 
 /// The picture is drawn at most five times a second.
 const BETWEEN_PICTURES: Duration = Duration::from_millis(200);
+/// So often it is found out what the tasks wait for.
+const BETWEEN_EXPLANATIONS: Duration = Duration::from_secs(1);
 /// The time for which an API server is waited for that has never answered.
 const PATIENCE: Duration = Duration::from_secs(20);
 /// The time for which a connection problem is shown after it last occurred.
@@ -85,6 +89,7 @@ struct Follower<'a> {
     options: &'a FollowOptions,
     scope: Scope,
     board: Board,
+    waits: Waits,
     screen: Screen,
     began: Instant,
     /// The last trouble with the connection, and when it was.
@@ -98,6 +103,7 @@ impl<'a> Follower<'a> {
         Self {
             options,
             board: Board::new(&options.names).of_several_namespaces(scope == Scope::All),
+            waits: Waits::default(),
             scope,
             screen: Screen::stdout(),
             began: Instant::now(),
@@ -125,12 +131,17 @@ impl<'a> Follower<'a> {
         {
             return Err(FollowError::NoNamespace(namespace.clone()));
         }
+        let mut beside = pin!(source::beside(&client, &self.scope, self.options));
         let mut events = pin!(source::watch(client, &self.scope, self.options));
         let mut pictures = tokio::time::interval(BETWEEN_PICTURES);
         pictures.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut explanations = tokio::time::interval(BETWEEN_EXPLANATIONS);
+        explanations.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             tokio::select! {
                 event = events.next() => self.take(event)?,
+                Some(change) = beside.next() => self.waits.take_in(&change),
+                _ = explanations.tick() => self.explain()?,
                 _ = pictures.tick(), if self.screen.is_live() => self.draw_if_due()?,
             }
             if let Some(outcome) = self.outcome() {
@@ -147,13 +158,26 @@ impl<'a> Follower<'a> {
     fn take(&mut self, event: Option<watcher::Result<watcher::Event<crate::api::Task>>>) -> Result<(), FollowError> {
         match event {
             Some(Ok(event)) => {
+                if !self.options.follows_some() {
+                    self.waits.take_in_task(&event);
+                }
                 let changes = self.board.apply(event);
-                self.changed = true;
-                if self.screen.is_live() { Ok(()) } else { self.log(&changes) }
+                self.tell(&changes)
             }
             Some(Err(error)) => self.bear(error),
             None => Err(FollowError::WatchEnded(self.scope.clone())),
         }
+    }
+
+    fn explain(&mut self) -> Result<(), FollowError> {
+        let (waits, now) = (&mut self.waits, Timestamp::now());
+        let changes = self.board.explain(|task| waits.of(task, now));
+        self.tell(&changes)
+    }
+
+    fn tell(&mut self, changes: &[Change]) -> Result<(), FollowError> {
+        self.changed = true;
+        if self.screen.is_live() { Ok(()) } else { self.log(changes) }
     }
 
     /// Before the first list some errors end it all; later the watch is tried again without end.

@@ -50,6 +50,11 @@ pub enum Scope {
 }
 
 impl FollowOptions {
+    /// Not all tasks of the namespaces that are looked at.
+    pub fn follows_some(&self) -> bool {
+        !self.names.is_empty() || self.selector.is_some()
+    }
+
     /// `default` is the namespace of the kubeconfig's context.
     pub fn scope(&self, default: &str) -> Scope {
         if self.all_namespaces {

@@ -1,19 +1,27 @@
-//! Watches the tasks to follow, and drops at once what is not shown.
+//! Watches the tasks to follow, and what they may wait for, and drops at once what is not shown.
 
+use std::fmt::Debug;
 use std::time::Duration;
 
-use futures::Stream;
+use futures::{
+    Stream, StreamExt,
+    stream::{BoxStream, select_all},
+};
 use k8s_openapi::api::core::v1::Namespace;
 use kube::{
-    Api, Client, ResourceExt,
+    Api, Client, Resource, ResourceExt,
+    core::NamespaceResourceScope,
     runtime::{
         WatchStreamExt,
         watcher::{self, Event, watcher},
     },
 };
 
+use serde::de::DeserializeOwned;
+
 use super::options::{FollowOptions, Scope};
-use crate::api::Task;
+use super::waits::Beside;
+use crate::api::{Task, TaskQueue, TaskType};
 
 /// The time for which is waited to know whether the namespace exists.
 const NAMESPACE_ASKED_FOR: Duration = Duration::from_secs(5);
@@ -24,11 +32,34 @@ pub fn watch(
     scope: &Scope,
     options: &FollowOptions,
 ) -> impl Stream<Item = watcher::Result<Event<Task>>> + use<> {
-    let tasks: Api<Task> = match scope {
+    watcher(api::<Task>(client, scope), config(options)).default_backoff().modify(slim)
+}
+
+/// Watches beside the tasks that are followed: types, queues, and all tasks where only some are followed. Whoever may not
+/// see them is not told: then the statuses alone say why a task waits.
+pub fn beside(client: &Client, scope: &Scope, options: &FollowOptions) -> impl Stream<Item = Beside> + use<> {
+    let types = all(api::<TaskType>(client.clone(), scope)).map(Beside::Type).boxed();
+    let queues = all(api::<TaskQueue>(client.clone(), scope)).map(Beside::Queue).boxed();
+    let tasks = || all(api::<Task>(client.clone(), scope)).map(Beside::Task).boxed();
+    select_all([types, queues].into_iter().chain(options.follows_some().then(tasks)))
+}
+
+fn all<K>(objects: Api<K>) -> BoxStream<'static, Event<K>>
+where
+    K: Resource + Clone + Debug + DeserializeOwned + Send + 'static,
+{
+    let shown = watcher(objects, watcher::Config::default()).default_backoff();
+    shown.filter_map(|shown| std::future::ready(shown.ok())).boxed()
+}
+
+fn api<K>(client: Client, scope: &Scope) -> Api<K>
+where
+    K: Resource<Scope = NamespaceResourceScope, DynamicType = ()>,
+{
+    match scope {
         Scope::One(namespace) => Api::namespaced(client, namespace),
         Scope::All => Api::all(client),
-    };
-    watcher(tasks, config(options)).default_backoff().modify(slim)
+    }
 }
 
 fn config(options: &FollowOptions) -> watcher::Config {

@@ -1,12 +1,13 @@
 //! Why a task is as it is: the one place where a row's reason and its message come from. Pure.
 //!
-//! The status tells both. What is known of a waiting task beyond it belongs into `told` too.
+//! The status tells both. What is known of a waiting task beyond it, the board puts into the status that it shows.
 
 use jiff::{SignedDuration, Timestamp};
 
 use super::text::{self, clean};
 use super::view::status_of_its_run;
 use crate::api::{AttemptOutcome, Reason, State, Task, TaskStatus};
+use crate::core::queue::is_explained;
 
 /// A task's reason, and the most telling sentence about it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -89,7 +90,7 @@ fn next_try(status: &TaskStatus, now: Timestamp) -> Option<String> {
 /// It waits for something else than the end of its pause.
 fn is_held(reason: Reason) -> bool {
     use Reason::*;
-    matches!(
+    let is_held_by_itself = matches!(
         reason,
         Queued
             | Suspended
@@ -99,7 +100,8 @@ fn is_held(reason: Reason) -> bool {
             | QueueMissing
             | TooLargeForQueue
             | WaitingForArchive
-    )
+    );
+    is_held_by_itself || is_explained(reason)
 }
 
 #[cfg(test)]

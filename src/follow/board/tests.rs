@@ -1,6 +1,6 @@
 use super::*;
 use crate::{
-    api::State,
+    api::Reason,
     follow::fixtures::{Story, task},
 };
 
@@ -43,6 +43,22 @@ fn a_change_of_state_is_told_once() {
     assert_eq!(board.apply(Event::Apply(task("a").processes_since(1).saying("still"))), []);
     assert_eq!(board.apply(Event::Delete(task("a"))), [Change::Deleted { key: key("a") }]);
     assert_eq!(board.apply(Event::Delete(task("a"))), []);
+}
+
+#[test]
+fn what_a_task_waits_for_is_told_once_and_kept_while_it_waits() {
+    let mut board = listed(&[], vec![task("a")]);
+    let full = |message: &'static str| {
+        move |_: &Task| Some(Told { reason: Reason::QueueFull, message: message.into(), place: Some(1) })
+    };
+    let changes = board.explain(full("place 2 of 2"));
+    assert!(matches!(&changes[..], [Change::Moved { stage, .. }] if stage.reason == Reason::QueueFull));
+    assert_eq!(board.explain(full("place 1 of 1")), [], "numbers are no change of stage");
+    let message = board.get(&key("a")).and_then(|a| a.status_or_default().message.as_deref());
+    assert_eq!(message, Some("place 1 of 1"));
+    assert_eq!(board.apply(Event::Apply(task("a").arrived_as("7"))), [], "it still waits");
+    assert_eq!(board.explain(|_| None).len(), 1, "its status has the word again");
+    assert_eq!(board.apply(Event::Apply(task("a").processes_since(1))).len(), 1);
 }
 
 #[test]
