@@ -24,6 +24,9 @@ fn counted() -> Metrics {
     metrics.archived(took, "ok");
     metrics.answered("/api/v1/tasks", "GET", 200, took);
     metrics.task_moved(&task(State::Queued, 0, None), &task(State::Processing, 1, Some(5)));
+    let mut given_back = task(State::Queued, 0, Some(5));
+    given_back.status.get_or_insert_default().given_back = 1;
+    metrics.task_moved(&task(State::Processing, 1, Some(5)), &given_back);
     let mut ended = task(State::Completed, 1, Some(5));
     ended.status.get_or_insert_default().attempts.push(AttemptRecord::default());
     metrics.task_moved(&task(State::Processing, 1, Some(5)), &ended);
