@@ -100,6 +100,7 @@ fn is_held(reason: Reason) -> bool {
             | QueueMissing
             | TooLargeForQueue
             | WaitingForArchive
+            | NamespaceTerminating
     );
     is_held_by_itself || is_explained(reason)
 }

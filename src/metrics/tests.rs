@@ -30,6 +30,9 @@ fn counted() -> Metrics {
     let mut ended = task(State::Completed, 1, Some(5));
     ended.status.get_or_insert_default().attempts.push(AttemptRecord::default());
     metrics.task_moved(&task(State::Processing, 1, Some(5)), &ended);
+    let mut given_back = task(State::Queued, 1, Some(5));
+    given_back.status.get_or_insert_default().given_back = 1;
+    metrics.task_moved(&task(State::Processing, 1, Some(5)), &given_back);
     metrics
 }
 

@@ -6,6 +6,7 @@
 pub mod archiving;
 mod decision;
 mod finished;
+mod giving_back;
 mod input;
 mod launching;
 mod look;
