@@ -107,9 +107,16 @@ async fn only_who_may_write_a_tasks_status_may_change_our_labels_and_annotations
             let restored = ns.kubectl(&["label", kind, "forged", &format!("{LABEL}-")]).await;
             assert!(restored.status.success(), "{restored:?}");
         }
+        let deadline = r#"{"spec": {"activeDeadlineSeconds": 5}}"#;
+        for kind in ["Job", "Pod"] {
+            let lowered = ["patch", kind, "forged", "--type=merge", "--patch", deadline];
+            let again = ns.kubectl(&["label", "--overwrite", kind, "forged", &format!("{LABEL}=somebody")]).await;
+            assert!(again.status.success(), "{again:?}");
+            assert!(refused(&ns, &lowered).await.is_some_and(|said| said.contains("activeDeadlineSeconds")), "{kind}");
+            let by_us = ns.kubectl(&lowered).await;
+            assert!(by_us.status.success(), "the operator has the right: {by_us:?}");
+        }
         let ours = json!({"metadata": {"labels": {LABEL: null}}, "status": {"message": "x"}}).to_string();
-        let again = ns.kubectl(&["label", "pod", "forged", &format!("{LABEL}=somebody")]).await;
-        assert!(again.status.success(), "{again:?}");
         let by_status = ["patch", "pod", "forged", "--subresource=status", "--type=merge", "--patch", &ours];
         assert!(refused(&ns, &by_status).await.is_some_and(|said| said.contains("leave them as they are")));
     })
