@@ -132,9 +132,9 @@ pub enum Reason {
     /// The attempt ran longer than its timeout.
     #[strum(detailed_message = "Raise timeoutSeconds, or make the work smaller.")]
     Timeout,
-    /// The work was killed for using more memory than its limit; or another container was, and the work failed.
+    /// The work was killed for using more memory than its limit; or another container was, and then the work failed.
     #[strum(
-        detailed_message = "Raise the memory limit that the message names, or let it grow with retry.oomMemoryFactor."
+        detailed_message = "Raise the memory limit that the message names, or let that of the work grow with retry.oomMemoryFactor."
     )]
     OOMKilled,
     /// The pod used more disk than it may.
@@ -160,7 +160,7 @@ pub enum Reason {
     /// The node that ran the pod is gone or does not answer.
     #[strum(detailed_message = "Nothing; it is tried again. Look at the node.")]
     NodeLost,
-    /// Somebody deleted the pod.
+    /// Somebody deleted the pod, or lowered its deadline.
     #[strum(detailed_message = "Nothing; it is tried again.")]
     PodDeleted,
     /// Somebody deleted the Job.

@@ -173,14 +173,15 @@ pub struct Retry {
     #[schemars(range(min = 0, max = 86400))]
     pub max_seconds: Option<i32>,
 
-    /// Attempts that may be lost to the cluster (evicted, preempted, node lost) before the task fails, 0 to 1000.
+    /// Attempts that may be lost to the cluster (evicted, preempted, node lost) or not start in time before the task
+    /// fails, 0 to 1000.
     /// They do not count against limit. Default: 20.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0, max = 1000))]
     pub disruption_limit: Option<i32>,
 
-    /// Factor by which memory request and limit grow after each attempt that ran out of memory, 1 to 4, up to the
-    /// type's maximum. Default: 1, no growth.
+    /// Factor by which memory request and limit of the work grow after each attempt in which the work itself, and no
+    /// other container, ran out of memory, 1 to 4, up to the type's maximum. Default: 1, no growth.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 4))]
     pub oom_memory_factor: Option<f64>,
@@ -282,11 +283,11 @@ pub struct TaskStatus {
     #[serde(default, skip_serializing_if = "is_zero")]
     pub failures: i32,
 
-    /// Attempts of this run that were lost to the cluster and count against retry.disruptionLimit.
+    /// Attempts of this run that were lost to the cluster or did not start in time, and count against retry.disruptionLimit.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub disruptions: i32,
 
-    /// Attempts of this run that ran out of memory: the number of times that retry.oomMemoryFactor was applied.
+    /// Attempts of this run whose work ran out of memory: the number of times that retry.oomMemoryFactor was applied.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub oom_kills: i32,
 

@@ -51,6 +51,7 @@ async fn a_helper_that_stays_is_told_and_ended_and_the_slot_held_until_then() {
         node.let_go("well");
         let done = status(&ns.task_in("well", State::Completed).await);
         assert_eq!((done.failures, done.disruptions), (0, 0));
+        assert_eq!(done.message.as_deref(), Some("container helper had to be ended"));
         let failed = status(&ns.task_in("badly", State::Failed).await);
         assert_eq!((failed.reason, failed.attempts[0].exit_code), (Reason::ExitCode, Some(3)));
         eventually("only the Job of the work that failed is kept", SOON, async || {
@@ -72,7 +73,7 @@ async fn work_whose_time_is_over_is_ended_by_its_node_and_its_pod_says_why() {
         assert_eq!(deadline(&only_pod(&ns).await), Some(606), "bounded by both clocks while nobody looks");
         let failed = status(&ns.task_in("slow", State::Failed).await);
         assert_eq!((failed.reason, failed.failures), (Reason::Timeout, 1));
-        assert_eq!(failed.attempts[0].message.as_deref(), Some("ran longer than its timeout of 6 s"));
+        assert_eq!(failed.attempts[0].message.as_deref(), Some("ran longer than timeoutSeconds, 6 s"));
         let pod = only_pod(&ns).await;
         assert!((7..=8).contains(&deadline(&pod).expect("a deadline")), "{:?}", pod.spec);
         assert_eq!(ended_for(&pod), Some("Timeout"));
@@ -198,7 +199,8 @@ async fn a_pull_that_takes_long_is_told_by_its_event_and_given_up_uncounted() {
         let done = status(&ns.task_in("one", State::Completed).await);
         let first = &done.attempts[0];
         assert_eq!((first.outcome, first.reason), (AttemptOutcome::Disrupted, Reason::StartTimeout));
-        assert_eq!((first.message.as_deref(), done.failures), (Some(message.as_str()), 0));
+        let told = format!("{message}; not started within startDeadlineSeconds, 13 s");
+        assert_eq!((first.message.as_deref(), done.failures), (Some(told.as_str()), 0));
     })
     .await;
 }
@@ -215,6 +217,35 @@ async fn tells(ns: &Namespace, pod: &Pod, reason: &str, message: &str) {
     }))
     .expect("an event");
     ns.api::<Event>().create(&PostParams::default(), &event).await.expect("an event");
+}
+
+#[tokio::test]
+async fn a_probe_that_ended_the_work_is_told_whether_it_ended_well_or_not() {
+    in_namespace("probed", async |ns| {
+        ns.create(&task_type("work").with(|spec: &mut TaskTypeSpec| {
+            let probe = json!({"exec": {"command": ["true"]}, "periodSeconds": 1, "failureThreshold": 1});
+            spec.template["spec"]["containers"][0]["livenessProbe"] = probe;
+        }))
+        .await;
+        let (node, _operator) = (ns.fake_node(), ns.operator(&[]).await);
+        for (name, outcome, state, ended) in [
+            ("well", Outcome::succeed(), State::Completed, "the work ended with 0"),
+            ("badly", Outcome::exit(143), State::Failed, "the work ended with exit code 143"),
+        ] {
+            node.script(name, [Outcome::Hold]);
+            ns.create(&task(name).with(|spec| spec.retry = never_again())).await;
+            started(&node, name, 1).await;
+            let pods = ns.pods_now().await;
+            let pod = pods.iter().find(|pod| pod.name_any().starts_with(name)).expect("its pod");
+            tells(&ns, pod, "Unhealthy", "Liveness probe failed: no heartbeat\n").await;
+            tells(&ns, pod, "Killing", "Stopping container work").await;
+            node.end(name, outcome);
+            let message = status(&ns.task_in(name, state).await).message.expect("a message");
+            let told = format!("{ended} after its liveness probe failed: no heartbeat");
+            assert!(message.starts_with(&told), "{message}");
+        }
+    })
+    .await;
 }
 
 #[tokio::test]

@@ -81,6 +81,9 @@ async fn ask(needs: &Needs, task: &Task, context: &Context) -> Result<Answer, Ca
         Needs::Job(name) => job(task, name, context).await.map(Answer::Job),
         Needs::Pod { name, uid } => pod(task, name, uid, context).await.map(Answer::Pod),
         Needs::EventsOf(uid) => Ok(Answer::Events { of: uid.clone(), events: events(task, uid, context).await? }),
+        Needs::EventsOfEnd(uid) => {
+            Ok(Answer::Events { of: uid.clone(), events: events_if_they_come(task, uid, context).await? })
+        }
         Needs::Node(name) => Ok(Answer::Node { name: name.clone(), answers: node_answers(name, context).await? }),
     }
 }
@@ -136,6 +139,18 @@ async fn events(task: &Task, uid: &str, context: &Context) -> Result<Vec<PodEven
             Ok(vec![])
         }
         Err(error) => Err(error),
+    }
+}
+
+/// The same where nothing depends on them but words.
+async fn events_if_they_come(task: &Task, uid: &str, context: &Context) -> Result<Vec<PodEvent>, CallError> {
+    match events(task, uid, context).await {
+        Err(CallError::NotLeader) => Err(CallError::NotLeader),
+        Err(error) => {
+            tracing::debug!(namespace = task.namespace(), task = task.name_any(), %error, "events did not come");
+            Ok(vec![])
+        }
+        found => found,
     }
 }
 

@@ -63,7 +63,7 @@ impl<'a> ByJob<'a> {
             return Stage::ToEnd(ending);
         }
         if let Some(why) = self.late_start(limits) {
-            return self.too_late(why);
+            return self.too_late(why, limits.work);
         }
         match self.pod {
             Some(pod) => self.with_pod(pod, limits),
@@ -192,10 +192,13 @@ impl<'a> ByJob<'a> {
         if !answered.job && (is_named() || seen().all(|job| job.gone) && gives_slot_back()) {
             return Needs::Job(self.name.clone());
         }
-        match self.asked_for_its_events(intent) {
-            Some(uid) if !answered.events => Needs::EventsOf(uid.into()),
-            _ => Needs::Nothing,
+        if answered.events {
+            return Needs::Nothing;
         }
+        if let Some(pod) = self.pod.filter(|pod| ended::may_have_been_killed(pod)) {
+            return Needs::EventsOfEnd(pod.uid.clone());
+        }
+        self.asked_for_its_events(intent).map_or(Needs::Nothing, |uid| Needs::EventsOf(uid.into()))
     }
 
     /// The uid of whatever is stuck; or of a pod that is to be deleted because its work has not begun, for its status may

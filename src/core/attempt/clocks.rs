@@ -33,9 +33,15 @@ pub fn due_to_end(pod: &PodFacts) -> Option<Timestamp> {
     earliest([deadline(pod), by_the_work])
 }
 
+/// The reason for which we end it. Written beside another deadline than the one that we set for it, it is somebody else's,
+/// and not believed: at once is a second, and a timeout is judged by the stamps.
+pub fn ended_for(pod: &PodFacts) -> Option<Reason> {
+    pod.ended_for.filter(|why| *why == Reason::Timeout || pod.deadline_seconds == Some(AT_ONCE))
+}
+
 /// Its deadline is that of its work's time; otherwise somebody wanted its end earlier.
 pub fn ends_by_its_timeout(pod: &PodFacts) -> bool {
-    matches!(pod.ended_for, None | Some(Reason::Timeout))
+    matches!(ended_for(pod), None | Some(Reason::Timeout))
 }
 
 /// `time` is not before its deadline, so that whatever ended then was ended by that.

@@ -1,16 +1,24 @@
 //! How an attempt ended, by its pod and by its Job. `verdict` says what follows from that.
 
-use jiff::{SignedDuration, Timestamp};
-use serde_json::Value;
+mod by_whom;
+mod cluster;
+mod helpers;
+mod left;
+mod overdue;
 
-use super::clocks;
+use jiff::{SignedDuration, Timestamp};
+
 use super::ending::suspended_while_it_ran;
-use super::facts::container::OutOfMemory;
 use super::facts::{JobEnd, JobFacts, Phase, PodFacts, Why, Work};
-use super::permanence::{is_permanent, is_refused_everywhere};
+use super::permanence::is_permanent;
 use crate::Reason;
-use crate::telling::text;
+use crate::telling::conditions;
 use crate::time::after;
+use by_whom::{SIGNALLED, by_others};
+use cluster::{disrupted, ended_by_node, lost, rejected};
+use overdue::{cut_short, overdue};
+
+pub(super) use overdue::overdue_before_its_work;
 
 /// A pod that is still there so long after it should be gone is given up: its node does not answer.
 pub const LOST_AFTER: SignedDuration = SignedDuration::from_secs(60);
@@ -30,6 +38,12 @@ pub struct Ended {
     pub reported: Option<Reported>,
     /// The content of the result file.
     pub left: Option<String>,
+    /// What ended the work, where it did not end by itself, as part of a sentence. Its own words go before that.
+    pub ended_by: Option<String>,
+    /// Helpers that failed before the work did, or for which the pod counts as failed.
+    pub helpers: Option<String>,
+    /// The work's own container ran out of memory: with more of it another try may end well.
+    pub lacks_memory: bool,
 }
 
 /// `{"error": {"type": …, "message": …, "retryable": …}}` in the result file, or the same said over HTTP.
@@ -41,15 +55,20 @@ pub fn ended(pod: &PodFacts, job: Option<&JobFacts>, now: Timestamp) -> Option<E
     if !pod.has_ended() && !is_lost(pod, now) {
         return None;
     }
-    Some(says_itself(pod).unwrap_or_else(|| silent(pod, job)))
+    Some(judged(pod, job))
+}
+
+/// How it ends, should it be over now.
+pub(super) fn judged(pod: &PodFacts, job: Option<&JobFacts>) -> Ended {
+    says_itself(pod, job).unwrap_or_else(|| silent(pod, job))
 }
 
 /// The end as the pod itself tells it.
-fn says_itself(pod: &PodFacts) -> Option<Ended> {
+fn says_itself(pod: &PodFacts, job: Option<&JobFacts>) -> Option<Ended> {
     out_of_memory(pod)
-        .or_else(|| success(pod))
+        .or_else(|| success(pod, job))
         .or_else(|| not_startable(pod))
-        .or_else(|| overdue(pod))
+        .or_else(|| overdue(pod, job))
         .or_else(|| cut_short(pod))
         .or_else(|| disrupted(pod))
         .or_else(|| lost(pod))
@@ -64,7 +83,7 @@ fn says_itself(pod: &PodFacts) -> Option<Ended> {
 pub fn job_may_tell_until(pod: &PodFacts, job: Option<&JobFacts>) -> Option<Timestamp> {
     let deleted = pod.gone_at.or_else(|| pod.gone_by())?;
     let job_is_silent = job.is_some_and(|job| job.is_live() && !job.deleting);
-    (job_is_silent && pod.has_ended() && says_itself(pod).is_none()).then(|| after(deleted, JOB_TELLS_WITHIN))
+    (job_is_silent && pod.has_ended() && says_itself(pod, job).is_none()).then(|| after(deleted, JOB_TELLS_WITHIN))
 }
 
 /// It should long be gone.
@@ -90,13 +109,36 @@ impl Ended {
         }
         let said = [reported.type_.as_deref(), reported.message.as_deref()].into_iter().flatten();
         let said = said.collect::<Vec<_>>().join(": ");
-        let message = if said.is_empty() { self.message } else { said };
+        let message = match (said.is_empty(), &self.ended_by) {
+            (true, _) => self.message,
+            (false, Some(by)) => conditions::followed(&said, &format!("it ended after {by}")),
+            (false, None) => said,
+        };
         Self { reason: Reason::ReportedError, message, reported: Some(reported.clone()), ..self }
     }
 
+    /// Its message, and what else belongs to it.
+    pub fn told(&self) -> String {
+        match &self.helpers {
+            Some(helpers) => conditions::followed(&self.message, helpers),
+            None => self.message.clone(),
+        }
+    }
+
     /// Nothing is there any longer that could say more.
-    pub(super) fn unseen(reason: Reason, message: String) -> Self {
-        Self { reason, message, permanent: false, exit_code: None, at: None, reported: None, left: None }
+    pub fn unseen(reason: Reason, message: String) -> Self {
+        Self {
+            reason,
+            message,
+            permanent: false,
+            exit_code: None,
+            at: None,
+            reported: None,
+            left: None,
+            ended_by: None,
+            helpers: None,
+            lacks_memory: false,
+        }
     }
 
     /// Its work never started.
@@ -104,28 +146,39 @@ impl Ended {
         Self { permanent: is_permanent(reason, &message), ..Self::unseen(reason, message) }
     }
 
+    /// It was given up when this limit was reached. Where no other try helps, no limit matters.
+    pub(super) fn given_up_at(self, limit: &str) -> Self {
+        let message = if self.permanent { self.message } else { conditions::followed(&self.message, limit) };
+        Self { message, ..self }
+    }
+
     fn new(pod: &PodFacts, reason: Reason, message: impl Into<String>) -> Self {
         let (exit_code, at, left) = match &pod.work {
             Work::Ended { exit_code, at, left, .. } => (Some(*exit_code), *at, left.clone()),
             _ => (None, None, None),
         };
-        Self { reason, message: message.into(), permanent: false, exit_code, at, reported: None, left }
+        Self { exit_code, at, left, ..Self::unseen(reason, message.into()) }
     }
 }
 
 fn out_of_memory(pod: &PodFacts) -> Option<Ended> {
-    let OutOfMemory { container, limit } = pod.out_of_memory.as_ref()?;
-    let limit = limit.as_ref().map(|limit| format!(" of {limit}")).unwrap_or_default();
-    let message = format!("container {container} was killed for using more memory than its limit{limit}");
-    Some(Ended::new(pod, Reason::OOMKilled, message))
+    let killed = pod.out_of_memory.as_ref()?;
+    let lacks_memory = pod.container.as_ref() == Some(&killed.container);
+    Some(Ended { lacks_memory, ..Ended::new(pod, Reason::OOMKilled, killed.told()) })
 }
 
 /// Exit 0 is success, whatever happened to the pod around it; only that the work was killed for its use of memory, or a
-/// part of it, goes before: what it left may be half done.
-fn success(pod: &PodFacts) -> Option<Ended> {
+/// part of it, goes before: what it left may be half done. Who ended it is told.
+fn success(pod: &PodFacts, job: Option<&JobFacts>) -> Option<Ended> {
     let exited_well = matches!(pod.work, Work::Ended { exit_code: 0, .. });
     let succeeded_unseen = pod.phase == Phase::Succeeded && pod.work == Work::NotStarted;
-    (exited_well || succeeded_unseen).then(|| Ended::new(pod, Reason::Succeeded, "the work ended with exit code 0"))
+    if !exited_well && !succeeded_unseen {
+        return None;
+    }
+    let ended_by = by_others(pod, job).or_else(|| pod.asked.killed_for.clone());
+    let message = ended_by.as_ref().map(|by| format!("the work ended with 0 after {by}")).unwrap_or_default();
+    let helpers = helpers::for_which_it_failed(pod, ended_by.is_some());
+    Some(Ended { ended_by, helpers, ..Ended::new(pod, Reason::Succeeded, message) })
 }
 
 /// Nothing of it has run, and trying again would not help.
@@ -134,112 +187,50 @@ fn not_startable(pod: &PodFacts) -> Option<Ended> {
     Some(Ended { permanent: true, ..Ended::new(pod, Reason::ContainerConfig, why) })
 }
 
-/// It was ended by its deadline, or by us because that did not end it. `DeadlineExceeded` alone proves nothing: the kubelet
-/// says so of work, too, that had ended before. The stamps of the kubelet tell.
-fn overdue(pod: &PodFacts) -> Option<Ended> {
-    if !clocks::ends_by_its_timeout(pod) || !pod.has_started() {
-        return None;
-    }
-    let by_kubelet = match &pod.work {
-        Work::Ended { at: Some(at), .. } => clocks::outlasted_deadline(pod, *at),
-        _ => false,
-    };
-    let by_us = pod.deleted_at.zip(clocks::due_to_end(pod)).is_some_and(|(deleted, due)| deleted >= due);
-    if !by_kubelet && (!by_us || ended_by_itself(pod)) {
-        return None;
-    }
-    let message = match (pod.timeout_seconds, pod.ended_for, pod.deadline_seconds) {
-        (None, None, Some(seconds)) => format!("ran longer than its timeout of {seconds} s"),
-        (Some(timeout), None, Some(seconds)) if by_kubelet && !outran(pod, timeout) => {
-            format!("its pod was ended {seconds} s after its start, the time to start and the timeout together")
-        }
-        (timeout, ..) => format!("ran longer than its timeout of {} s", timeout.unwrap_or_default()),
-    };
-    Some(Ended::new(pod, Reason::Timeout, message))
-}
-
-fn outran(pod: &PodFacts, timeout: i64) -> bool {
-    let Work::Ended { started_at: Some(start), at: Some(end), .. } = &pod.work else { return true };
-    end.duration_since(*start).as_secs() >= timeout
-}
-
-/// We ended it for a reason that is not its own, and nobody wants that any longer: it counts as no failure of its.
-fn cut_short(pod: &PodFacts) -> Option<Ended> {
-    let ended_before = matches!(pod.work, Work::Ended { at: Some(at), .. } if !clocks::outlasted_deadline(pod, at));
-    let why = pod.ended_for.filter(|why| !matches!(why, Reason::Timeout | Reason::Stopping) && !ended_before)?;
-    Some(Ended::new(pod, why, "its pod was ended before its work was done"))
-}
-
-fn disrupted(pod: &PodFacts) -> Option<Ended> {
-    let (by, message) = pod.disruption.as_ref()?;
-    let reason = match by.as_str() {
-        "PreemptionByScheduler" => Reason::Preempted,
-        "DeletionByTaintManager" | "DeletionByPodGC" => Reason::NodeLost,
-        _ => Reason::Evicted,
-    };
-    Some(Ended::new(pod, reason, format!("{by}: {message}")))
-}
-
-fn lost(pod: &PodFacts) -> Option<Ended> {
-    let node = pod.node.as_deref().unwrap_or("no node");
-    let unanswered = !pod.has_ended() || pod.reason.as_deref() == Some("NodeLost");
-    unanswered.then(|| {
-        Ended::new(
-            pod,
-            Reason::NodeLost,
-            format!("the pod on {node} should be gone and is not: its node does not answer"),
-        )
-    })
-}
-
-/// The kubelet would not take it: it has made no container, and says why.
-fn rejected(pod: &PodFacts) -> Option<Ended> {
-    let word = pod.reason.as_deref().filter(|word| *word != "DeadlineExceeded")?;
-    if pod.phase != Phase::Failed || !pod.is_bare || pod.started_at.is_none() {
-        return None;
-    }
-    let said = pod.message.as_deref().unwrap_or_default();
-    let message = format!("{word}: {}", said.strip_prefix("Pod was rejected: ").unwrap_or(said));
-    let permanent = is_refused_everywhere(word);
-    Some(Ended { permanent, ..Ended::new(pod, Reason::RejectedByNode, message) })
-}
-
-/// The kubelet ended it.
-fn ended_by_node(pod: &PodFacts) -> Option<Ended> {
-    let word = pod.reason.as_deref()?;
-    let reason = match word {
-        "Evicted" => Reason::DiskLimit,
-        "Terminated" | "NodeShutdown" | "Preempting" | "Shutdown" => Reason::Evicted,
-        _ => return None,
-    };
-    Some(Ended::new(pod, reason, format!("{word}: {}", pod.message.as_deref().unwrap_or_default())))
-}
-
-/// Exit codes that a deletion leaves: the work was ended by SIGTERM or SIGKILL.
-const SIGNALLED: [i32; 2] = [143, 137];
+/// Deletions are stamped by the API server's clock, ends by the node's. They differ by milliseconds where both are kept by
+/// NTP, and by seconds where one is not. A signal that came so shortly before a deletion was most likely sent for it, and
+/// what was lost to the cluster must not count as a failure of the work.
+const CLOCKS_DIFFER_BY: SignedDuration = SignedDuration::from_secs(5);
 
 /// Its work ended before anybody asked for the pod's deletion. Where it is not known when that was, the exit
 /// code of a signal is taken for the deletion's.
 fn ended_by_itself(pod: &PodFacts) -> bool {
     let Work::Ended { at, exit_code, .. } = &pod.work else { return false };
-    if pod.without_grace && SIGNALLED.contains(exit_code) {
+    let was_signalled = SIGNALLED.contains(exit_code);
+    if pod.without_grace && was_signalled {
         return false;
     }
-    pod.deleted_at.zip(*at).is_none_or(|(deleted, ended)| ended < deleted)
+    let allowed = if was_signalled { CLOCKS_DIFFER_BY } else { SignedDuration::ZERO };
+    pod.deleted_at.zip(*at).is_none_or(|(deleted, ended)| after(ended, allowed) < deleted)
 }
 
-/// The work ended by itself. A signal that followed somebody's deletion of the pod is told by `silent`.
+/// The work ended by itself, or its kubelet ended it for a probe or a hook. A signal that followed somebody's deletion of
+/// the pod is told by `silent`.
 fn exited(pod: &PodFacts) -> Option<Ended> {
     let Work::Ended { exit_code, left, .. } = &pod.work else { return None };
     if !ended_by_itself(pod) {
         return None;
     }
-    let plain = format!("the work ended with exit code {exit_code}");
-    let Some(reported) = left.as_deref().and_then(reported) else {
-        let message = left.as_deref().map_or(plain.clone(), |left| format!("{plain}: {}", brief(left)));
-        return Some(Ended::new(pod, Reason::ExitCode, message));
+    let ended_by = pod.asked.killed_for.clone();
+    let after = ended_by.as_ref().map(|by| format!(" after {by}")).unwrap_or_default();
+    let plain = format!("the work ended with exit code {exit_code}{after}");
+    let ended = Ended { ended_by, helpers: helpers::that_failed_before(pod), ..Ended::new(pod, Reason::ExitCode, "") };
+    let Some(reported) = left.as_deref().and_then(left::reported) else {
+        let gap = if after.is_empty() { ": " } else { "; its last words: " };
+        let message = left.as_deref().map_or(plain.clone(), |left| format!("{plain}{gap}{}", left::brief(left)));
+        return Some(Ended { message, ..ended });
     };
-    Some(Ended::new(pod, Reason::ExitCode, plain).with_report(&reported))
+    Some(Ended { message: plain, ..ended }.with_report(&reported))
+}
+
+/// Its kubelet may have ended the work for a probe or a hook: its events tell.
+pub(super) fn may_have_been_killed(pod: &PodFacts) -> bool {
+    let Work::Ended { started_at, at, .. } = &pod.work else { return false };
+    // Stamps are of whole seconds.
+    let ran = started_at.zip(*at).map(|(start, end)| end.duration_since(start).as_secs().saturating_add(1));
+    let has_run_for = |seconds| ran.is_none_or(|ran| ran >= seconds);
+    let is_open = pod.has_ended() && ended_by_itself(pod) && pod.out_of_memory.is_none();
+    is_open && pod.may_be_killed_after.is_some_and(has_run_for) && by_others(pod, None).is_none()
 }
 
 fn failed_init(pod: &PodFacts) -> Option<Ended> {
@@ -268,25 +259,6 @@ fn silent(pod: &PodFacts, job: Option<&JobFacts>) -> Ended {
         }
         _ => Ended::new(pod, Reason::PodDeleted, format!("somebody deleted the pod {}", pod.name)),
     }
-}
-
-fn reported(left: &str) -> Option<Reported> {
-    let left: Value = serde_json::from_str(left).ok()?;
-    let error = left.get("error")?.as_object()?;
-    let text = |key: &str| error.get(key).and_then(Value::as_str).map(str::to_owned);
-    Some(Reported {
-        type_: text("type"),
-        message: text("message"),
-        retryable: error.get("retryable").and_then(Value::as_bool),
-    })
-}
-
-const BRIEF: usize = 200;
-
-/// The last line. Where it begins in the middle of a character, the kubelet has cut off what came before.
-fn brief(left: &str) -> String {
-    let line = left.trim().lines().next_back().unwrap_or_default();
-    text::cut(line.trim_start_matches('\u{fffd}'), BRIEF)
 }
 
 #[cfg(test)]

@@ -13,7 +13,7 @@ use crate::Reason;
 use crate::time::after;
 
 /// Containers beside the work have so long to end once it has ended.
-const BESIDE_ENDS_WITHIN: SignedDuration = SignedDuration::from_secs(10);
+pub(super) const BESIDE_ENDS_WITHIN: SignedDuration = SignedDuration::from_secs(10);
 /// A pod that should be gone, and whose node answers, is looked at again after so long.
 const LOOKED_AT_AGAIN: SignedDuration = SignedDuration::from_secs(30);
 
@@ -41,7 +41,8 @@ impl ByJob<'_> {
     /// `None` where the kubelet has had its time. Work that is over is judged by its own end, whatever the rest ends for.
     fn by_its_deadline(&self, pod: &PodFacts, why: Reason) -> Option<Ending> {
         let overdue = clocks::overdue_at(pod);
-        let is_asked = pod.ended_for.is_some() && pod.deadline_seconds == Some(clocks::AT_ONCE) || ends_anyhow(pod);
+        let is_asked =
+            clocks::ended_for(pod).is_some() && pod.deadline_seconds == Some(clocks::AT_ONCE) || ends_anyhow(pod);
         let why = if pod.work_ended() { Reason::Stopping } else { why };
         match is_asked {
             false => Some(Ending::EndPod(end_at(pod, clocks::AT_ONCE, why))),
@@ -59,12 +60,13 @@ impl ByJob<'_> {
             return None;
         }
         if self.is_past(clocks::overdue_at(pod)) {
-            return Some(Stage::ToEnd(self.delete(pod.ended_for.unwrap_or(Reason::Timeout))));
+            return Some(Stage::ToEnd(self.delete(clocks::ended_for(pod).unwrap_or(Reason::Timeout))));
         }
         if !self.ends_by_its_deadline(pod) {
             return self.work_is_over(pod);
         }
-        match clocks::lowered(pod).filter(|_| pod.ended_for.is_none() && self.is_past(clocks::to_be_lowered_at(pod))) {
+        let is_due = clocks::ends_by_its_timeout(pod) && self.is_past(clocks::to_be_lowered_at(pod));
+        match clocks::lowered(pod).filter(|_| is_due) {
             Some(seconds) => Some(Stage::ToEnd(Ending::EndPod(end_at(pod, seconds, Reason::Timeout)))),
             None => self.work_is_over(pod),
         }

@@ -17,6 +17,9 @@ pub enum Needs {
     },
     /// The events of the object of this uid.
     EventsOf(String),
+    /// The events of the pod of this uid, whose work has ended: they may tell for what. It is judged without them where they
+    /// do not come.
+    EventsOfEnd(String),
     /// The node of this name: does it answer?
     Node(String),
 }

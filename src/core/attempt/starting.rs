@@ -8,6 +8,7 @@ use super::facts::container::{Awaited, Awaiting};
 use super::facts::{PodFacts, TOLD_AFTER, Why};
 use super::{Live, Stage, StartLimits, clocks, ended};
 use crate::Reason;
+use crate::telling::conditions;
 use crate::time::after;
 
 /// The events of a pod that does not say why it waits are read again after this time, and less often once they told why.
@@ -52,10 +53,9 @@ impl ByJob<'_> {
         if pod.has_begun() || is_told_otherwise || !(by_its_deadline || init_was_ended) {
             return None;
         }
-        let seconds = pod.deadline_seconds.unwrap_or_default();
-        let unexplained = || Why::new(Reason::StartTimeout, format!("its work had not started after {seconds} s"));
         let why = pod.waiting.clone().or_else(|| self.start_trouble_told()).or_else(|| self.start_told());
-        Some(Ended::not_started(why.filter(|why| why.reason != Reason::Unschedulable).unwrap_or_else(unexplained)))
+        let why = why.filter(|why| why.reason != Reason::Unschedulable);
+        Some(ended::overdue_before_its_work(pod, self.job, why))
     }
 
     /// Why the work has not started though its time to start is over: by the pod's own word, else by what was told
@@ -72,7 +72,7 @@ impl ByJob<'_> {
             return self.start_trouble_told().filter(|_| self.is_ended_by_giving_up(pod));
         }
         let told = self.start_trouble_told().filter(|_| pod.due_gone_at.is_some());
-        Some(told.unwrap_or_else(|| given_up_for(pod, self.waits_for(pod))))
+        Some(told.unwrap_or_else(|| given_up_for(pod, self.waits_for(pod), limits.work)))
     }
 
     /// It was given up, and ended by that, its work perhaps just begun. What it says of its end itself goes before.
@@ -98,14 +98,16 @@ impl ByJob<'_> {
 
     /// It did not start in time. That is told first, then the Job goes; and then the task goes back to the queue, where
     /// no node had room; or fails for good, where trying again would not help; or is tried again.
-    pub(super) fn too_late(&self, why: Why) -> Stage {
+    pub(super) fn too_late(&self, why: Why, start_within: i64) -> Stage {
         let is_there = self.job.is_some_and(|job| !job.gone) || !self.can_run_no_more();
         let is_told = self.start_trouble_told().is_some_and(|told| told.reason == why.reason);
         match (is_there, is_told) {
             (true, true) => self.held_up_at_its_start(&why).unwrap_or_else(|| Stage::ToEnd(self.delete(why.reason))),
             (true, false) => Stage::Live(Live { news: why, news_at: Some(self.now), wake: None }),
             (false, _) if why.reason == Reason::Unschedulable => Stage::NotPlaced(why),
-            (false, _) => Stage::Ended(Ended::not_started(why)),
+            // Its message names the limit already.
+            (false, _) if why.reason == Reason::StartTimeout => Stage::Ended(Ended::not_started(why)),
+            (false, _) => Stage::Ended(Ended::not_started(why).given_up_at(&limit_told(start_within))),
         }
     }
 
@@ -177,11 +179,18 @@ fn awaits(Awaited { container, is }: &Awaited, explained: Option<Why>) -> Why {
     Why::new(Reason::Starting, message)
 }
 
+fn limit_told(start_within: i64) -> String {
+    format!("not started within startDeadlineSeconds, {start_within} s")
+}
+
 /// The reason with which it is given up. A pod without a node never had a start of its own.
-fn given_up_for(pod: &PodFacts, waits_for: Why) -> Why {
+fn given_up_for(pod: &PodFacts, waits_for: Why, start_within: i64) -> Why {
     match waits_for.reason {
         Reason::Starting if pod.node.is_none() => Why { reason: Reason::Unschedulable, ..waits_for },
-        Reason::Starting => Why { reason: Reason::StartTimeout, ..waits_for },
+        Reason::Starting => {
+            let message = conditions::followed(&waits_for.message, &limit_told(start_within));
+            Why::new(Reason::StartTimeout, message)
+        }
         _ => waits_for,
     }
 }

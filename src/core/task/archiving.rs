@@ -52,10 +52,16 @@ fn record(look: &Look, ended: TaskStatus, then: TaskStatus, meanwhile: Option<Ta
     Action::Record(Box::new(Recording { ended, log_of, then, meanwhile }))
 }
 
-/// Weeks later people read again why something failed. A success costs no request.
+/// Weeks later people read again why something failed. A success costs no request, unless its Job counts as failed and goes
+/// at once, with its log.
 fn log_of(look: &Look, ended: &TaskStatus) -> Option<LogOf> {
-    let last = ended.attempts.last().filter(|_| ended.state == State::Failed)?;
-    look.input.observed.log_of(last.pod.as_ref()?)
+    let (observed, pod) = (&look.input.observed, ended.attempts.last()?.pod.as_ref()?);
+    let is_kept = match ended.state {
+        State::Failed => true,
+        State::Completed => observed.has_failed(pod),
+        _ => false,
+    };
+    is_kept.then(|| observed.log_of(pod)).flatten()
 }
 
 impl Look<'_> {

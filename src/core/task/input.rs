@@ -6,6 +6,7 @@ use jiff::Timestamp;
 
 use super::Earlier;
 use crate::attempt::facts::events::{node_is_coming, work_started};
+use crate::attempt::facts::kills::killed_for;
 use crate::attempt::facts::{JobFacts, Observed, PodEvent, PodFacts, Why};
 use crate::attempt::needs::Answered;
 use crate::attempt::{admitted_at, job_name};
@@ -62,11 +63,12 @@ impl Input {
         }
     }
 
-    /// It was asked for the events of the Job or pod of this uid; none where they cannot be read.
+    /// It was asked for the events of the Job or pod of this uid; none where they cannot be read, or did not come.
     pub fn events_are(&mut self, of: &str, events: &[PodEvent], now: Timestamp) {
         for pod in self.observed.pods.iter_mut().filter(|pod| pod.uid == of) {
             pod.asked.work_started_at = work_started(pod, events);
             pod.asked.node_is_coming = node_is_coming(events).filter(|_| pod.node.is_none());
+            pod.asked.killed_for = killed_for(pod, events);
         }
         let admitted = admitted_at(self.task.status_or_default());
         let stuck = self.observed.stuck(&job_name(&self.task), admitted, now).filter(|stuck| stuck.uid() == of);

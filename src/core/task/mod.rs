@@ -9,6 +9,7 @@ mod finished;
 mod giving_back;
 mod input;
 mod launching;
+mod limits;
 mod look;
 mod once;
 mod queued;

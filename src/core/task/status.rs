@@ -4,6 +4,7 @@ use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
 
 use super::look::Look;
+use super::limits;
 use crate::attempt::Ran;
 use crate::attempt::backoff;
 use crate::attempt::ended::Ended;
@@ -18,7 +19,7 @@ use task_manager_api::exact::Fault;
 use task_manager_api::{Admitted, AttemptOutcome, AttemptRecord, State, Task, TaskStatus};
 
 /// How many ended attempts a status keeps.
-const ATTEMPTS_KEPT: usize = 10;
+pub(super) const ATTEMPTS_KEPT: usize = 10;
 
 /// The result of admission for one task.
 #[derive(Clone, Debug, PartialEq)]
@@ -151,18 +152,16 @@ impl Look<'_> {
     pub(super) fn attempt_ended(&self, ended: &Ended, verdict: Verdict, ran: Option<&Ran>) -> TaskStatus {
         let look = Self { status: self.counted(ended, verdict, ran), ..self.clone() };
         let status = &look.status;
-        let why = Why::new(ended.reason, ended.message.clone());
+        let why = Why::new(ended.reason, ended.told());
         match verdict {
             Verdict::Succeeded => look.completed(ended, &why, ran),
             Verdict::FailedForGood => look.failed_after_all(&explained(&why, "not tried again")),
             Verdict::Failed if status.failures > self.policy.retry.limit => {
-                let tries = status.failures;
-                let times = if tries == 1 { "once".into() } else { format!("{tries} times") };
-                look.failed_after_all(&explained(&why, &format!("failed {times}, retries used up")))
+                look.failed_after_all(&explained(&why, &limits::failed_too_often(status)))
             }
             Verdict::Disrupted if status.disruptions > self.policy.retry.disruption_limit => {
-                let limit = self.policy.retry.disruption_limit;
-                look.failed(&explained(&why, &format!("lost more than {limit} times to the cluster")))
+                let told = limits::disrupted_too_often(status, self.policy.retry.disruption_limit);
+                look.failed(&explained(&why, &told))
             }
             Verdict::Failed => look.retrying(&why, status.failures),
             Verdict::Disrupted => look.retrying(&why, status.disruptions),
@@ -179,7 +178,7 @@ impl Look<'_> {
         TaskStatus {
             failures: self.status.failures.saturating_add(failures),
             disruptions: self.status.disruptions.saturating_add(disruptions),
-            oom_kills: self.status.oom_kills.saturating_add(i32::from(ended.reason == Reason::OOMKilled)),
+            oom_kills: self.status.oom_kills.saturating_add(i32::from(ended.lacks_memory)),
             given_back: 0,
             last_given_back: None,
             attempts: self.attempts_with(ended, outcome, ran),
@@ -192,13 +191,9 @@ impl Look<'_> {
     /// The attempt was ended, in whatever way, because somebody asked for it.
     pub(super) fn attempt_stopped(&self, why: &Why, ended: Option<&Ended>, ran: Option<&Ran>) -> Vec<AttemptRecord> {
         let ended = Ended {
-            reason: why.reason,
-            message: why.message.clone(),
-            permanent: false,
             exit_code: ended.and_then(|ended| ended.exit_code),
             at: ended.and_then(|ended| ended.at),
-            reported: None,
-            left: None,
+            ..Ended::unseen(why.reason, why.message.clone())
         };
         self.attempts_with(&ended, AttemptOutcome::Cancelled, ran)
     }
@@ -210,7 +205,7 @@ impl Look<'_> {
             finished_at: Some(MicroTime(ended.at.unwrap_or(self.now))),
             outcome,
             reason: ended.reason,
-            message: (outcome != AttemptOutcome::Succeeded).then(|| conditions::shortened(&ended.message)),
+            message: (outcome != AttemptOutcome::Succeeded).then(|| conditions::shortened(&ended.told())),
             exit_code: ended.exit_code,
             pod: self.worker(ran),
             node: ran.and_then(|ran| ran.node.clone()),
@@ -225,8 +220,7 @@ impl Look<'_> {
         let left = ended.left.as_deref().filter(|_| self.status.result_ref.is_none());
         let left = left.map(|left| LeftResult::of(left, ran.map_or(1, |ran| ran.containers)));
         let remark = left.as_ref().and_then(LeftResult::remark);
-        let message = if why.reason == Reason::Succeeded { String::new() } else { why.message.clone() };
-        let remarks = [Some(message), remark, self.doubt_of_payload()].into_iter().flatten();
+        let remarks = [Some(why.message.clone()), remark, self.doubt_of_payload()].into_iter().flatten();
         let message = remarks.filter(|remark| !remark.is_empty()).collect::<Vec<_>>().join("; ");
         TaskStatus {
             result_truncated: left.as_ref().is_some_and(|left| left.truncated),

@@ -1,4 +1,5 @@
 mod asking;
+mod ends;
 mod executors;
 mod giving_back;
 mod once;

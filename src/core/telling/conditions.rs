@@ -18,6 +18,9 @@ pub fn shortened(message: &str) -> String {
 
 /// A message of others followed by `by`, which is kept in full: only the message is shortened.
 pub fn followed(message: &str, by: &str) -> String {
+    if message.is_empty() {
+        return shortened(by);
+    }
     let room = LONGEST_MESSAGE.saturating_sub(by.chars().count() + "; ".len());
     format!("{}; {by}", text::cut(message, room))
 }

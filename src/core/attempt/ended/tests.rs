@@ -1,7 +1,10 @@
+mod deadlines;
+mod told;
+
 use jiff::Timestamp;
 
 use super::*;
-use crate::attempt::facts::container::FailedInit;
+use crate::attempt::facts::container::{FailedInit, MemoryLimit, OutOfMemory};
 use crate::attempt::facts::{JobEnd, JobSeen, PodAsked, PodSeen};
 use crate::attempt::verdict::{Verdict, judge};
 use task_manager_api::{FailureAction, FailureRule};
@@ -37,12 +40,15 @@ fn pod() -> PodFacts {
         without_grace: false,
         gone_at: None,
         disruption: None,
+        disrupted_at: None,
         waiting: None,
         awaited: None,
         not_startable: None,
         work: Work::Running { started_at: Some(at(0)) },
         beside: vec![],
+        ends_beside: vec![],
         out_of_memory: None,
+        may_be_killed_after: None,
         failed_init: None,
         is_bare: false,
         holds: None,
@@ -103,16 +109,19 @@ fn job() -> JobFacts {
         owner: Some("task".into()),
         created_at: at(0),
         deleting: false,
+        deleted_at: None,
+        finalizers: vec![],
         gone: false,
         finished: None,
         suspended: false,
+        deadline_seconds: Some(600),
         holds: None,
         seen: JobSeen::default(),
     }
 }
 
 fn killed(container: &str) -> Option<OutOfMemory> {
-    Some(OutOfMemory { container: container.into(), limit: Some("16Mi".into()) })
+    Some(OutOfMemory { container: container.into(), limit: Some(MemoryLimit::OfContainer("16Mi".into())) })
 }
 
 fn reason(pod: &PodFacts) -> Option<Reason> {
@@ -152,11 +161,6 @@ fn each_end_of_a_pod_has_its_reason() {
             Reason::ExitCode,
         ),
         (
-            "exit 7 at the deadline that was lowered to that",
-            said_by_kubelet("DeadlineExceeded", ended_by_us(Reason::Timeout, 50, exited(7))),
-            Reason::Timeout,
-        ),
-        (
             "exit 7 long before the containers beside it were ended",
             said_by_kubelet("DeadlineExceeded", ended_by_us(Reason::Stopping, 1, exited(7))),
             Reason::ExitCode,
@@ -165,11 +169,6 @@ fn each_end_of_a_pod_has_its_reason() {
             "exit 0 long before the containers beside it were ended",
             said_by_kubelet("DeadlineExceeded", ended_by_us(Reason::Stopping, 1, exited(0))),
             Reason::Succeeded,
-        ),
-        (
-            "exit 7 after a deadline that somebody else lowered",
-            said_by_kubelet("DeadlineExceeded", PodFacts { deadline_seconds: Some(1), ..exited(7) }),
-            Reason::Timeout,
         ),
         (
             "ended for a deadline that nobody wants to keep any longer",
@@ -322,9 +321,8 @@ fn an_end_tells_what_a_person_needs_to_know() {
         "the work ended with exit code 7: KeyError: 'uri'"
     );
     assert_eq!((of(&exited(7)).exit_code, of(&exited(7)).at), (Some(7), Some(at(50))));
-    assert!(of(&said_by_kubelet("DeadlineExceeded", killed_at(600, pod()))).message.contains("600 s"));
     let out_of_memory = of(&PodFacts { out_of_memory: killed("beside"), ..exited(7) }).message;
-    assert_eq!(out_of_memory, "container beside was killed for using more memory than its limit of 16Mi");
+    assert_eq!(out_of_memory, "container beside was killed at its memory limit of 16Mi");
     assert!(of(&disturbed("EvictionByEvictionAPI")).message.contains("said the cluster"));
     let refused = of(&never_started("OutOfcpu", "Pod was rejected: not enough cpu"));
     assert_eq!(refused.message, "OutOfcpu: not enough cpu");
@@ -411,15 +409,6 @@ fn what_was_cut_short_and_is_wanted_again_counts_as_no_failure() {
         let told = ended(&ended_by_us(why, 1, killed_at(60, pod())), Some(&job()), at(1000)).expect("an end");
         assert_eq!((told.reason, judge(&told, &[])), (why, Verdict::Disrupted));
     }
-}
-
-#[test]
-fn a_timeout_says_which_clock_ran_out() {
-    let late = Work::Ended { exit_code: 143, started_at: Some(at(700)), at: Some(at(1200)), left: None };
-    let pod = PodFacts { phase: Phase::Failed, deadline_seconds: Some(1200), work: late, ..pod() };
-    let told = ended(&pod, None, at(2000)).expect("an end");
-    assert_eq!(told.reason, Reason::Timeout);
-    assert!(told.message.contains("the time to start and the timeout together"), "{}", told.message);
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{
-    Container, ContainerState, ContainerStateTerminated, ContainerStatus, PodSpec, ResourceRequirements,
+    Container, ContainerState, ContainerStateTerminated, ContainerStatus, PodSpec, Probe, ResourceRequirements,
 };
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
@@ -10,6 +10,10 @@ use super::Why;
 use super::pod::Work;
 use crate::Reason;
 use crate::telling::runtime_words;
+
+/// The API server's defaults of a probe: how often it fails before that counts, and the seconds in between.
+const PROBE_FAILURES: i32 = 3;
+const PROBE_PERIOD: i32 = 10;
 
 /// The container that a start waits for.
 #[derive(Clone, Debug, PartialEq)]
@@ -35,7 +39,42 @@ pub enum Awaiting {
 #[derive(Clone, Debug, PartialEq)]
 pub struct OutOfMemory {
     pub container: String,
-    pub limit: Option<String>,
+    pub limit: Option<MemoryLimit>,
+}
+
+/// A limit of memory: the container's own, or that of its pod as a whole.
+#[derive(Clone, Debug, PartialEq)]
+pub enum MemoryLimit {
+    OfContainer(String),
+    OfPod(String),
+}
+
+/// An end of a container beside the work. One that is started again and again has its last two.
+#[derive(Clone, Debug, PartialEq)]
+pub struct EndBeside {
+    pub container: String,
+    /// Its kubelet ends it after all others.
+    pub is_sidecar: bool,
+    /// `None` where it never ran.
+    pub exit_code: Option<i32>,
+    pub at: Option<Timestamp>,
+    pub out_of_memory: Option<OutOfMemory>,
+}
+
+impl OutOfMemory {
+    /// The same in a sentence, with the limit that was hit.
+    pub fn told(&self) -> String {
+        let container = &self.container;
+        match &self.limit {
+            Some(MemoryLimit::OfContainer(limit)) => {
+                format!("container {container} was killed at its memory limit of {limit}")
+            }
+            Some(MemoryLimit::OfPod(limit)) => {
+                format!("container {container} was killed at its pod's memory limit of {limit}")
+            }
+            None => format!("container {container} was killed for its use of memory, and has no limit of its own"),
+        }
+    }
 }
 
 /// An init container that failed.
@@ -102,6 +141,10 @@ fn terminated(container: &ContainerStatus) -> Option<&ContainerStateTerminated> 
     container.state.as_ref()?.terminated.as_ref()
 }
 
+pub(super) fn ended_at(container: &ContainerStatus) -> Option<Timestamp> {
+    stamp(terminated(container)?.finished_at.as_ref())
+}
+
 pub(super) fn not_startable(container: &ContainerStatus) -> Option<String> {
     let ended = terminated(container).filter(|ended| is_not_startable(ended))?;
     let cause = runtime_words::cause(ended.message.as_deref().unwrap_or_default());
@@ -115,24 +158,52 @@ pub(super) fn failed_init(container: &ContainerStatus) -> Option<FailedInit> {
 }
 
 /// With a limit that is much too low the runtime itself is killed while it starts the container, and says so.
-pub(super) fn was_oom_killed(container: &ContainerStatus) -> bool {
-    let Some(ended) = terminated(container) else { return false };
+fn was_killed_for_memory(ended: &ContainerStateTerminated) -> bool {
     let at_start = is_not_startable(ended) && ended.message.as_ref().is_some_and(|said| said.contains("OOM-killed"));
     at_start || ended.reason.as_deref() == Some("OOMKilled")
 }
 
 pub(super) fn out_of_memory(container: &ContainerStatus, spec: Option<&PodSpec>) -> Option<OutOfMemory> {
-    let name = &container.name;
-    let limit = || spec.and_then(|spec| memory_limit(name, spec));
-    was_oom_killed(container).then(|| OutOfMemory { container: name.clone(), limit: limit() })
+    terminated(container).is_some_and(was_killed_for_memory).then(|| killed_at_its_limit(container, spec))
 }
 
-/// The container's own limit, else that of the pod as a whole.
-fn memory_limit(container: &str, spec: &PodSpec) -> Option<String> {
+fn killed_at_its_limit(container: &ContainerStatus, spec: Option<&PodSpec>) -> OutOfMemory {
+    OutOfMemory { container: container.name.clone(), limit: spec.and_then(|spec| memory_limit(container, spec)) }
+}
+
+/// The container's own limit, as it was in force where the kubelet says so; else that of the pod as a whole.
+fn memory_limit(container: &ContainerStatus, spec: &PodSpec) -> Option<MemoryLimit> {
     let all = spec.containers.iter().chain(spec.init_containers.iter().flatten());
-    let own = all.filter(|one| one.name == container).find_map(|one| one.resources.as_ref());
+    let asked = all.filter(|one| one.name == container.name).find_map(|one| one.resources.as_ref());
     let limit = |resources: &ResourceRequirements| Some(resources.limits.as_ref()?.get("memory")?.0.clone());
-    own.and_then(limit).or_else(|| spec.resources.as_ref().and_then(limit))
+    let own = container.resources.as_ref().and_then(limit).or_else(|| asked.and_then(limit));
+    let of_pod = || spec.resources.as_ref().and_then(limit).map(MemoryLimit::OfPod);
+    own.map(MemoryLimit::OfContainer).or_else(of_pod)
+}
+
+pub(super) fn ends_beside(container: &ContainerStatus, spec: Option<&PodSpec>, is_sidecar: bool) -> Vec<EndBeside> {
+    let ends = [&container.last_state, &container.state].map(|state| state.as_ref()?.terminated.as_ref());
+    let read = |ended: &ContainerStateTerminated| EndBeside {
+        container: container.name.clone(),
+        is_sidecar,
+        exit_code: Some(ended.exit_code).filter(|_| !is_made_up(ended)),
+        at: stamp(ended.finished_at.as_ref()),
+        out_of_memory: was_killed_for_memory(ended).then(|| killed_at_its_limit(container, spec)),
+    };
+    ends.into_iter().flatten().map(read).collect()
+}
+
+/// So many seconds after its start, at the earliest, a kubelet ends this container for a probe that failed, or for its
+/// hook; `None` where it has neither.
+pub(super) fn may_be_killed_after(container: &Container) -> Option<i64> {
+    let has_hook = container.lifecycle.as_ref().is_some_and(|lifecycle| lifecycle.post_start.is_some());
+    let probes = [&container.liveness_probe, &container.startup_probe];
+    let fails_after = |probe: &Probe| {
+        let pauses = i64::from(probe.failure_threshold.unwrap_or(PROBE_FAILURES)) - 1;
+        let pause = i64::from(probe.period_seconds.unwrap_or(PROBE_PERIOD));
+        i64::from(probe.initial_delay_seconds.unwrap_or_default()) + pauses * pause
+    };
+    probes.into_iter().flatten().map(fails_after).chain(has_hook.then_some(0)).min()
 }
 
 /// The container that the work's start waits for: the first init container that has not done its part, else the work itself.

@@ -18,21 +18,27 @@ pub struct JobFacts {
     pub owner: Option<String>,
     pub created_at: Timestamp,
     pub deleting: bool,
+    /// When its deletion was asked for, and the finalizers that keep it.
+    pub deleted_at: Option<Timestamp>,
+    pub finalizers: Vec<String>,
     /// It was there and is gone.
     pub gone: bool,
     pub finished: Option<JobEnd>,
     /// Somebody suspended it: it makes no pod, and has the one that it made deleted.
     pub suspended: bool,
+    /// activeDeadlineSeconds of its pod, as that was made.
+    pub deadline_seconds: Option<i64>,
     pub holds: Option<Holds>,
     pub seen: JobSeen,
 }
 
-/// When we first saw a Job, that it was resumed, and that it has finished.
+/// When we first saw a Job, that it was resumed, that it has finished, and that it is being deleted.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct JobSeen {
     at: Option<Timestamp>,
     resumed_at: Option<Timestamp>,
     finished_at: Option<Timestamp>,
+    deleted_at: Option<Timestamp>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -63,9 +69,12 @@ impl JobFacts {
             owner: controller_uid(job),
             created_at: created_at(job.metadata.creation_timestamp.as_ref()),
             deleting: job.metadata.deletion_timestamp.is_some(),
+            deleted_at: job.metadata.deletion_timestamp.as_ref().map(|time| time.0),
+            finalizers: job.metadata.finalizers.clone().unwrap_or_default(),
             gone: false,
             finished: ended("Complete").or_else(|| ended("Failed")),
             suspended: job.spec.as_ref().is_some_and(|spec| spec.suspend == Some(true)),
+            deadline_seconds: job.spec.as_ref().and_then(|spec| spec.template.spec.as_ref()?.active_deadline_seconds),
             holds: holds(job.annotations().get(names::ANNOTATION_HOLDS)),
             seen: JobSeen::default(),
         }
@@ -73,8 +82,9 @@ impl JobFacts {
 
     /// These facts, seen now for the first time.
     pub fn first_seen(self, now: Timestamp) -> Self {
-        let finished_at = self.finished.map(|_| now);
-        Self { seen: JobSeen { at: Some(now), resumed_at: None, finished_at }, ..self }
+        let [finished_at, deleted_at] =
+            [self.finished.is_some(), self.deleted_at.is_some()].map(|is| is.then_some(now));
+        Self { seen: JobSeen { at: Some(now), resumed_at: None, finished_at, deleted_at }, ..self }
     }
 
     /// These facts, some of which were seen before.
@@ -84,6 +94,7 @@ impl JobFacts {
             at: before.seen.at.or(self.seen.at),
             resumed_at: if was_resumed { self.seen.at } else { before.seen.resumed_at },
             finished_at: before.seen.finished_at.or(self.seen.finished_at),
+            deleted_at: before.seen.deleted_at.or(self.seen.deleted_at),
         };
         Self { seen, ..self }
     }
@@ -101,6 +112,11 @@ impl JobFacts {
     /// From when it counts how long it has been finished.
     pub fn finished_from(&self) -> Option<Timestamp> {
         Some(since(self.finished?.at, self.seen.finished_at))
+    }
+
+    /// From when it counts how long it has been going.
+    pub fn deleted_from(&self) -> Option<Timestamp> {
+        Some(since(self.deleted_at?, self.seen.deleted_at))
     }
 
     /// It is there and may still make or run a pod.
@@ -153,6 +169,23 @@ mod tests {
         );
         assert_eq!(job.holds.map(|holds| (holds.queue, holds.priority)), Some(("q".into(), Priority::Low)));
         assert!(!job.deleting && !job.gone);
+    }
+
+    #[test]
+    fn a_job_is_read_with_its_pods_deadline_and_with_what_keeps_it() {
+        let read = |metadata: serde_json::Value| {
+            let spec = json!({"template": {"spec": {"activeDeadlineSeconds": 720, "containers": []}}});
+            JobFacts::of(&serde_json::from_value(json!({"metadata": metadata, "spec": spec})).expect("a Job"))
+        };
+        assert_eq!((read(json!({})).deadline_seconds, read(json!({})).deleted_from()), (Some(720), None));
+        let deleted = json!({"deletionTimestamp": "2026-03-01T10:00:00Z", "finalizers": ["example.com/keep"]});
+        let [first, again] = ["2026-03-01T10:05:00Z", "2026-03-01T10:06:00Z"].map(at);
+        let kept = read(deleted.clone()).first_seen(first);
+        let kept = read(deleted).first_seen(again).after(&kept);
+        assert_eq!(
+            (kept.deleted_from(), kept.finalizers.as_slice()),
+            (Some(first), &["example.com/keep".to_owned()][..])
+        );
     }
 
     #[test]

@@ -7,6 +7,7 @@ pub mod events;
 #[cfg(test)]
 mod fixtures;
 pub mod job;
+pub mod kills;
 pub mod observed;
 pub mod pod;
 mod pod_ages;

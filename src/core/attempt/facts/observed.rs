@@ -5,7 +5,7 @@ use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube_core::ResourceExt;
 
-use super::{GIVEN_BACK_AFTER, JobFacts, PodFacts, TOLD_AFTER, Why};
+use super::{GIVEN_BACK_AFTER, JobFacts, Phase, PodFacts, TOLD_AFTER, Why};
 use crate::attempt::reports::Reports;
 use crate::launch::names;
 use crate::time::after;
@@ -72,6 +72,11 @@ impl Observed {
         let failed = || pod.failed_init.as_ref().map(|failed| failed.container.clone());
         let container = if pod.has_started() { pod.container.clone() } else { failed() };
         Some(LogOf { pod: pod.name.clone(), container: container? })
+    }
+
+    /// The pod of this name counts as failed, whatever its work did.
+    pub fn has_failed(&self, name: &str) -> bool {
+        self.pods.iter().any(|pod| pod.name == name && pod.phase == Phase::Failed)
     }
 
     /// This Job is over, and nothing was seen of its pod.

@@ -4,7 +4,7 @@ use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::core::v1::{Pod, PodCondition, PodSpec, PodStatus};
 use kube_core::ResourceExt;
 
-use super::container::{Awaited, Awaiting, Beside, FailedInit, OutOfMemory};
+use super::container::{Awaited, Awaiting, Beside, EndBeside, FailedInit, OutOfMemory};
 use super::containers::Containers;
 use super::pod_ages::PodSeen;
 use super::{JobFacts, Why, controller_uid, created_at, holds};
@@ -57,8 +57,10 @@ pub struct PodFacts {
     pub without_grace: bool,
     /// Since when it is known to be gone; the rest is what was last seen.
     pub gone_at: Option<Timestamp>,
-    /// The DisruptionTarget condition: who disturbed the pod, and in which words.
+    /// The DisruptionTarget condition: who disturbed the pod, and in which words …
     pub disruption: Option<(String, String)>,
+    /// … and when.
+    pub disrupted_at: Option<Timestamp>,
     /// Why the work has not started, by the pod's own word.
     pub waiting: Option<Why>,
     /// The container that the work's start waits for; `None` once the work has started.
@@ -68,8 +70,13 @@ pub struct PodFacts {
     pub work: Work,
     /// Ordinary containers other than the work that have not ended.
     pub beside: Vec<Beside>,
-    /// Killed for its use of memory: the work, or another container where the work did not end with 0.
+    /// Containers beside the work that have ended.
+    pub ends_beside: Vec<EndBeside>,
+    /// Killed for its use of memory: the work, or before it failed another container.
     pub out_of_memory: Option<OutOfMemory>,
+    /// So many seconds after its start, at the earliest, the kubelet may end the work for a probe or a hook; `None` where
+    /// it has neither.
+    pub may_be_killed_after: Option<i64>,
     /// The init container that failed first. A native sidecar is none.
     pub failed_init: Option<FailedInit>,
     /// The kubelet tells of no container: it has made none.
@@ -88,6 +95,8 @@ pub struct PodAsked {
     pub work_started_at: Option<Timestamp>,
     /// A node is coming for it, in the words of an autoscaler's event.
     pub node_is_coming: Option<String>,
+    /// The cause for which its kubelet ended the work, by its events: a probe or a hook that failed.
+    pub killed_for: Option<String>,
     /// The API server would not have it ended by its deadline.
     pub end_refused: bool,
 }
@@ -177,12 +186,16 @@ impl PodFacts {
             without_grace: due_gone_at.is_some() && grace.is_zero(),
             gone_at: None,
             disruption: disruption(&status),
+            disrupted_at: condition(&status, "DisruptionTarget", "True")
+                .and_then(|seen| Some(seen.last_transition_time.as_ref()?.0)),
             waiting: unscheduled(&status).or_else(|| containers.waiting()),
             awaited: containers.awaited(),
             not_startable: containers.not_startable(),
             work: containers.work(),
             beside: containers.beside(),
+            ends_beside: containers.ends_beside(),
             out_of_memory: containers.out_of_memory(),
+            may_be_killed_after: containers.work_may_be_killed_after(),
             failed_init: containers.failed_init(),
             is_bare: containers.all().next().is_none(),
             holds: holds(annotation(names::ANNOTATION_HOLDS)),

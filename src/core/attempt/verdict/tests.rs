@@ -5,7 +5,7 @@ use crate::attempt::ended::Reported;
 
 fn with_reason(reason: Reason) -> Ended {
     let message = String::new();
-    Ended { reason, message, permanent: false, exit_code: None, at: None, reported: None, left: None }
+    Ended::unseen(reason, message)
 }
 
 #[test]

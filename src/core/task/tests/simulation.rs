@@ -467,7 +467,7 @@ impl World {
                 let there = self.pods.iter().map(|pod| &pod.facts).find(|pod| pod.uid == *uid);
                 input.pod_is(there.map(|pod| pod.clone().first_seen(now)));
             }
-            Needs::EventsOf(uid) => {
+            Needs::EventsOf(uid) | Needs::EventsOfEnd(uid) => {
                 let begun = self.pods.iter().find(|pod| pod.facts.uid == *uid).and_then(|pod| pod.work().started_at());
                 let started = |at| PodEvent {
                     reason: "Started".into(),

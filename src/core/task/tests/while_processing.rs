@@ -225,7 +225,8 @@ fn a_missing_image_or_configuration_is_tried_again_uncounted() {
         assert_eq!((is(&scene), counts(&scene)), ((State::Queued, Reason::WaitingForRetry), (0, 1, 1)));
         assert_eq!(outcomes(scene.status()), [(1, Disrupted, reason)]);
         let message = scene.status().attempts[0].message.as_deref();
-        assert_eq!(message, Some(format!("said of {reason}").as_str()));
+        let told = format!("said of {reason}; not started within startDeadlineSeconds, 120 s");
+        assert_eq!(message, Some(told.as_str()));
     }
 }
 
@@ -240,6 +241,8 @@ fn an_image_that_the_registry_refuses_fails_for_good_after_the_deadline() {
     let after = |scene: Scene| {
         let scene = scene.write(123);
         assert_eq!((is(&scene), counts(&scene)), ((State::Failed, Reason::ImageUnavailable), (1, 0, 1)));
+        let message = scene.status().message.as_deref();
+        assert_eq!(message, Some("container work: image R/a:1: 403 Forbidden; not tried again"), "no limit matters");
     };
     let scene = scene.job_is(|job| job.gone = true).pod_is(terminating(121));
     let scene = scene.pod_is(|pod| PodFacts { waiting: None, phase: Phase::Failed, ..gone(pod) });
@@ -269,11 +272,13 @@ fn what_hangs_before_the_work_is_named_and_given_up_and_never_told_as_running() 
         assert_eq!((scene.status().reason, scene.status().message.as_deref()), (Reason::Starting, Some(told)));
         assert_eq!(scene.status().started_at, None);
         let scene = scene.write(120);
-        assert_eq!((scene.status().reason, scene.status().message.as_deref()), (Reason::StartTimeout, Some(told)));
+        let late = format!("{told}; not started within startDeadlineSeconds, 120 s");
+        let told = Some(late.as_str());
+        assert_eq!((scene.status().reason, scene.status().message.as_deref()), (Reason::StartTimeout, told));
         assert!(deletes_job(&scene, 120));
         let scene = scene.job_is(|job| job.gone = true).pod_is(gone).write(123);
         assert_eq!((outcomes(scene.status()), counts(&scene)), (vec![(1, Disrupted, Reason::StartTimeout)], (0, 1, 1)));
-        assert_eq!(scene.status().attempts[0].message.as_deref(), Some(told));
+        assert_eq!(scene.status().attempts[0].message.as_deref(), told);
     }
 }
 
@@ -551,7 +556,9 @@ fn the_pod_of_an_older_operator_is_ended_by_the_deadline_that_it_has() {
     assert_eq!(scene.wakes(11), Some(690));
     let scene = scene.pod_is(killed_at(143, 600)).write(601);
     assert_eq!(outcomes(scene.status()), [(1, Failed, Reason::Timeout)]);
-    assert!(scene.status().attempts[0].message.as_ref().is_some_and(|message| message.contains("600 s")));
+    assert!(
+        scene.status().attempts[0].message.as_ref().is_some_and(|message| message.contains("timeoutSeconds, 600 s"))
+    );
 }
 
 #[test]
@@ -1085,4 +1092,10 @@ fn a_deadline_before_the_work_began_is_judged_by_what_it_waited_for() {
     let pod = overdue(silent.pod("p1"));
     let scene = silent.with(pod).write(721);
     assert_eq!(outcomes(scene.status()), [(1, Disrupted, Reason::StartTimeout)], "nobody knows why");
+    let told = "its pod was ended 720 s after its start, startDeadlineSeconds and timeoutSeconds together";
+    assert_eq!(scene.status().attempts[0].message.as_deref(), Some(told));
+    let lowered = launched(json!({}));
+    let pod = PodFacts { deadline_seconds: Some(30), ..overdue(lowered.pod("p1")) };
+    let scene = lowered.with(pod).write(31);
+    assert_eq!(outcomes(scene.status()), [(1, Disrupted, Reason::PodDeleted)], "a stranger's deadline");
 }

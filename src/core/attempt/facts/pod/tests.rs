@@ -154,9 +154,12 @@ fn out_of_memory_is_the_works_own_or_anothers_where_the_work_failed() {
             pod["spec"]["resources"] = json!({"limits": {"memory": "64Mi"}});
             pod["status"]["containerStatuses"] = json!([status_of("beside", beside), status_of("work", work)]);
         });
-        pod.out_of_memory.map(|killed| (killed.container, killed.limit.unwrap_or_default()))
+        pod.out_of_memory.map(|killed| (killed.container.clone(), killed.told()))
     };
-    let told = |container: &str, limit: &str| Some((container.to_owned(), limit.to_owned()));
+    let told = |container: &str, limit: &str| {
+        let of = if container == "work" { "its pod's" } else { "its" };
+        Some((container.to_owned(), format!("container {container} was killed at {of} memory limit of {limit}")))
+    };
     let oom = |code| terminated(code, "OOMKilled");
     assert_eq!(killed(oom(137), running()), told("work", "64Mi"), "the pod's own limit, where there is none");
     assert_eq!(killed(oom(0), running()), told("work", "64Mi"), "a part of the work");
