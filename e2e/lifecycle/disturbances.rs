@@ -141,6 +141,11 @@ async fn work_that_ends_well_while_it_is_evicted_is_not_run_again() {
         world.namespace.pods().evict(&pod.name_any(), &EvictParams::default()).await.expect("it is evicted");
         let status = world.completes(&task).await;
         assert_eq!((status.attempt, status.disruptions, status.result), (1, 0, Some(json!("saved"))));
+        let message = status.message.expect("a message");
+        assert!(
+            message.starts_with("the work ended with 0 after the pod was evicted: EvictionByEvictionAPI"),
+            "{message}"
+        );
         world.nothing_changes(&[&task]).await;
     })
     .await;

@@ -15,6 +15,7 @@ mod neighbours;
 mod operator_restarts;
 mod order;
 mod policies;
+mod probes;
 mod pulls;
 mod quotas;
 mod refused_by_node;

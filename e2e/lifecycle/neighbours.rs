@@ -10,6 +10,7 @@ use kube::api::{DeleteParams, ListParams, Patch, PatchParams, PostParams};
 use kube::{Api, ResourceExt};
 use serde_json::json;
 use task_manager::api::{Reason, State, Task, TaskStatus};
+use task_manager::archive::{Archive, Options};
 
 use e2e::cluster_wide::ClusterWide;
 use e2e::containers::ended;
@@ -148,9 +149,17 @@ async fn the_work_of_a_deleted_task_ends_at_once_whoever_keeps_the_task() {
         world.completes(&next).await;
         assert!(world.pods_of(&queued).is_empty(), "a deleted task is never launched");
         for task in [&running, &queued] {
+            let status = world.ends(task, State::Cancelled).await;
+            assert_eq!((status.reason, status.archived), (Reason::Deleted, Some(true)));
             let kept = world.namespace.task(&task.name_any()).await;
             assert!(kept.metadata.deletion_timestamp.is_some());
             holds(world, task, &[]).await;
+        }
+        let archive = Archive::at(&world.namespace.archive(), &Options::default()).expect("a URL");
+        for (task, attempts, log) in [(&running, vec![Some(143)], Some("up")), (&queued, vec![], None)] {
+            let record = archive.find(&task.uid().expect("a uid")).await.expect("an answer").expect("a record");
+            let ended: Vec<_> = record.details.attempts.iter().map(|attempt| attempt.exit_code).collect();
+            assert_eq!((ended, record.details.log.as_deref()), (attempts, log));
         }
         world.assert_one_pod_at_a_time();
     })

@@ -4,6 +4,7 @@ use harness::{eventually, task_queue};
 use kube::ResourceExt;
 use serde_json::json;
 use task_manager::api::{AttemptOutcome, Reason, State, Task, TaskStatus, TaskTypeSpec};
+use task_manager::archive::{Archive, Options};
 
 use e2e::containers::{DEAF, GLUTTON, before, beside, container, end_of, second, sidecar};
 use e2e::told::{has_a_node, says_within};
@@ -56,6 +57,27 @@ async fn work_that_ends_well_completes_though_the_container_before_it_fails() {
         let task = world.script_with("task", r#"sleep 6; echo 42 > "$TASK_RESULT_FILE""#, never_again).await;
         let status = world.completes(&task).await;
         assert_eq!((status.result, status.failures), (Some(json!(42)), 0));
+        assert_eq!(status.message.as_deref(), Some("container mesh-proxy ended with exit code 7"));
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn good_work_whose_helper_failed_has_its_log_in_the_archive_and_bad_work_names_the_helper() {
+    on_a_node("helper-crashes", async |world| {
+        let helped = |kind: &mut TaskTypeSpec| {
+            never_again(kind);
+            beside(kind, container("proxy", "sleep 1; exit 7"));
+        };
+        let well = world.script_with("well", "echo done; sleep 4", helped).await;
+        let badly = world.script_with("badly", "sleep 4; exit 3", helped).await;
+        world.completes(&well).await;
+        let archive = Archive::at(&world.namespace.archive(), &Options::default()).expect("a URL");
+        let record = archive.find(&well.uid().expect("a uid")).await.expect("an answer").expect("a record");
+        assert_eq!(record.details.log.as_deref(), Some("done"));
+        let message = world.ends(&badly, State::Failed).await.message.expect("a message");
+        let told = "the work ended with exit code 3; container proxy ended with exit code 7; failed once";
+        assert!(message.starts_with(told), "{message}");
     })
     .await;
 }
@@ -84,6 +106,7 @@ async fn a_helper_that_goes_on_is_told_and_ended_once_the_work_has_ended() {
 
         let status = world.completes(&well).await;
         assert_eq!(status.result, Some(json!({"done": true})));
+        assert_eq!(status.message.as_deref(), Some("container helper had to be ended"));
         assert_soon_final(world, &well, &status);
         let status = world.ends(&badly, State::Failed).await;
         assert_failed(&status, Reason::ExitCode, 3);
@@ -116,6 +139,7 @@ async fn a_helper_without_an_image_neither_fails_nor_holds_up_the_work() {
         assert_soon_final(world, &badly, &status);
         let status = world.completes(&well).await;
         assert_eq!((status.result.clone(), status.attempt, status.failures), (Some(json!(42)), 1, 0));
+        assert_eq!(status.message.as_deref(), Some("container helper did not start"));
         assert_soon_final(world, &well, &status);
     })
     .await;
@@ -153,11 +177,13 @@ async fn a_helper_out_of_memory_fails_no_work_that_ends_well() {
         let badly = world.script_with("badly", "sleep 10; exit 3", helped).await;
         let status = world.completes(&well).await;
         assert_eq!((status.result, status.failures), (Some(json!(42)), 0));
+        let killed = "container proxy was killed at its memory limit of 16Mi";
+        assert_eq!(status.message.as_deref(), Some(killed));
         // The work could not do without it: its limit is the cause.
         let status = world.ends(&badly, State::Failed).await;
         assert_failed(&status, Reason::OOMKilled, 3);
         let message = status.message.expect("a message");
-        assert!(message.contains("proxy") && message.contains("16Mi"), "{message}");
+        assert!(message.starts_with(killed), "{message}");
         let pod = world.pods_of(&well).remove(0).object;
         assert_eq!(end_of(&pod, "proxy").reason.as_deref(), Some("OOMKilled"));
     })
@@ -179,7 +205,7 @@ async fn work_out_of_memory_names_the_limit_that_was_hit() {
             assert_eq!(status.reason, Reason::OOMKilled, "{:?}", status.message);
             assert_soon_final(world, task, &status);
             let message = status.message.expect("a message");
-            assert!(message.contains("32Mi"), "{message}");
+            assert!(message.starts_with("container work was killed at its memory limit of 32Mi"), "{message}");
         }
     })
     .await;
@@ -195,6 +221,7 @@ async fn a_helper_that_ends_after_the_work_and_within_ten_seconds_is_waited_for(
         let task = world.script_with("task", r#"sleep 3; echo 42 > "$TASK_RESULT_FILE""#, helped).await;
         let status = world.completes(&task).await;
         assert_eq!((status.result, status.failures), (Some(json!(42)), 0));
+        assert_eq!(status.message.as_deref(), Some("container helper ended with exit code 9"));
         let pod = world.pods_of(&task).remove(0).object;
         assert_eq!(end_of(&pod, "helper").exit_code, 9, "it was left to end by itself");
     })

@@ -113,7 +113,7 @@ pub enum Reason {
     /// Its work runs.
     #[strum(detailed_message = "Nothing.")]
     Running,
-    /// Its pod is being ended: somebody cancelled or re-ran the task, its time is up, or its work has ended and a container beside it has not.
+    /// Its pod is being ended: somebody cancelled, deleted or re-ran the task, its time is up, or its work has ended and a container beside it has not.
     #[strum(
         detailed_message = "Nothing; it ends when the pod has ended, after its grace period at the latest. Let containers that serve the work be native sidecars."
     )]
@@ -220,7 +220,7 @@ pub enum Reason {
     /// spec.cancel ended it.
     #[strum(detailed_message = "Nothing. To run it again, set cancel to false and runId to a new value.")]
     Cancelled,
-    /// The task was deleted before it was final. Only the archive says so.
+    /// The task was deleted before it was final. The archive says so, and the task itself while somebody's finalizer keeps it.
     #[strum(detailed_message = "Nothing. Create it again if the work is still wanted.")]
     Deleted,
     /// spec.deadlineSeconds ran out.

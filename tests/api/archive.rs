@@ -5,9 +5,9 @@ use std::time::{Duration, Instant};
 
 use harness::*;
 use kube::ResourceExt;
-use kube::api::{DeleteParams, ListParams};
+use kube::api::{DeleteParams, ListParams, Patch, PatchParams};
 use serde_json::json;
-use task_manager::api::{Reason, State, Task, TaskStatus};
+use task_manager::api::{AttemptOutcome, Reason, State, Task, TaskStatus};
 use task_manager::archive::{Archive, Filter, Options, Record};
 use tokio::net::TcpListener;
 
@@ -192,7 +192,50 @@ async fn a_task_deleted_unfinished_is_recorded_as_deleted_even_if_the_archive_is
         let told = recorded_as(&ns, &runs, State::Cancelled, Reason::Deleted).await;
         assert_eq!((told.summary.attempt, &told.details.spec["payload"]), (1, &json!({"name": "runs"})));
         assert!(told.summary.message.is_some_and(|words| words.contains("Processing")));
+        let attempts = told.details.attempts.iter();
+        let attempts: Vec<_> = attempts.map(|attempt| (attempt.outcome, attempt.reason, attempt.pod.clone())).collect();
+        let pod = Some(node.starts()[0].pod.clone());
+        assert_eq!(attempts, [(AttemptOutcome::Cancelled, Reason::Deleted, pod)], "the attempt that ran");
         assert_eq!(operator.metrics().await.value("task_manager_archive_records_waiting", &[]), Some(0.0));
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_deleted_task_that_a_finalizer_keeps_says_so_and_ends_and_is_recorded_with_its_attempt() {
+    in_namespace("deleted-kept", async |ns| {
+        let (node, operator) = set(&ns, &[]).await;
+        node.otherwise(Outcome::Hold);
+        node.linger("runs");
+        let keep = |kept: Option<&str>| json!({"metadata": {"finalizers": kept.map(|kept| vec![kept])}});
+        for (name, suspend) in [("runs", false), ("waits", true)] {
+            ns.create(&task(name).with(|spec| spec.suspend = suspend)).await;
+            let patch = Patch::Merge(keep(Some("example.com/keep")));
+            ns.tasks().patch(name, &PatchParams::default(), &patch).await.expect("accepted");
+        }
+        started(&node, "runs", 1).await;
+        for name in ["runs", "waits"] {
+            ns.tasks().delete(name, &DeleteParams::default()).await.expect("deleted");
+        }
+        let told = ns.task_when("runs", "says that it ends", |_, status| status.reason == Reason::Stopping).await;
+        let message = status(&told).message;
+        assert_eq!(message.as_deref(), Some("deleted while it was processing; waiting for its pod to end"));
+        node.let_go("runs");
+        for (name, attempts) in [("runs", 1), ("waits", 0)] {
+            let kept = ns.task_when(name, "is over", |_, status| status.is_archived()).await;
+            let end = status(&kept);
+            assert_eq!((end.state, end.reason, end.attempts.len()), (State::Cancelled, Reason::Deleted, attempts));
+            let told = recorded_as(&ns, &kept, State::Cancelled, Reason::Deleted).await;
+            assert_eq!(told.details.attempts, end.attempts, "{name}");
+            let patch = Patch::Merge(keep(None));
+            ns.tasks().patch(name, &PatchParams::default(), &patch).await.expect("accepted");
+            stays("its record stays", A_MOMENT, async || {
+                let again = record(&ns, &kept).await.expect("a record");
+                again.details.attempts == end.attempts && again.summary.archived_at == told.summary.archived_at
+            })
+            .await;
+        }
+        assert!(!operator.logged().contains("Superseded"), "it was deleted");
     })
     .await;
 }

@@ -14,7 +14,7 @@ use super::children::{Child, Children};
 use super::{Cache, Inner, Uid, is_processing, is_queued, namespace_of, uid_of};
 use crate::api::Task;
 use crate::core::Reason;
-use crate::core::attempt::facts::{JobFacts, PodFacts, Why};
+use crate::core::attempt::facts::{JobFacts, Observed, PodFacts, Why};
 use crate::core::attempt::reporter::{Standing, standing};
 use crate::core::launch::names;
 use crate::core::task::room;
@@ -182,6 +182,12 @@ impl Cache {
         if let Some(children) = inner.children.get_mut(&uid_of(task)) {
             children.job_deleted(uid);
         }
+    }
+
+    /// The children of a task, as far as they were seen.
+    pub fn observed(&self, task: &Task) -> Observed {
+        let inner = self.lock();
+        inner.children.get(&uid_of(task)).map(|children| children.observed(task)).unwrap_or_default()
     }
 
     /// The task no longer has such a Job.

@@ -12,10 +12,11 @@ use super::deleted_tasks::DeletedTasks;
 use super::put::put;
 use super::superseded;
 use super::term_memory::{Remembered, Table};
-use crate::api::{Task, TaskSpec};
+use crate::api::{Task, TaskSpec, TaskStatus};
 use crate::archive::{Guard, Record};
 use crate::controller::cache::Uid;
-use crate::core::task::{Earlier, leaves_unrecorded};
+use crate::core::attempt::facts::Observed;
+use crate::core::task::{Earlier, attempts_of_deleted, leaves_unrecorded};
 use crate::metrics::Metrics;
 
 /// The pause after a record was not taken, first …
@@ -122,16 +123,22 @@ impl Records {
         self.remembered.superseded_spec(task)
     }
 
-    /// A task is gone: `task` is how it was last seen, whole if possible.
-    pub fn gone(&self, task: &Task) {
+    /// A task is gone: `task` is how it was last seen, whole if possible, and `observed` what was seen of its children.
+    pub fn gone(&self, task: &Task, observed: &Observed) {
         let Remembered { in_doubt, superseded, .. } = self.forget(task);
-        if leaves_unrecorded(task) || in_doubt {
-            let spec = match superseded::run(task) {
-                Some(_) => superseded::known_spec(task, superseded.map(|spec| *spec)),
-                None => task.spec.clone(),
-            };
-            self.deleted_tasks.take(&Task { spec, ..task.clone() }, Timestamp::now());
+        // The record of a deletion was put, and somebody's finalizer went before the status was written.
+        let is_put = in_doubt && task.metadata.deletion_timestamp.is_some();
+        if is_put || !leaves_unrecorded(task) && !in_doubt {
+            return;
         }
+        let now = Timestamp::now();
+        let spec = match superseded::run(task) {
+            Some(_) => superseded::known_spec(task, superseded.map(|spec| *spec)),
+            None => task.spec.clone(),
+        };
+        let attempts = attempts_of_deleted(task, observed, now);
+        let status = task.status.clone().map(|status| TaskStatus { attempts, ..status });
+        self.deleted_tasks.take(&Task { spec, status, ..task.clone() }, now);
     }
 
     /// A task is gone that could not be read in the end: what is not in the archive yet cannot be told.

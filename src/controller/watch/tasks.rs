@@ -70,7 +70,7 @@ impl Tasks {
 
     /// Its last version is whole here, payload included.
     fn gone(&mut self, task: &Task) {
-        self.records.gone(task);
+        self.records.gone(task, &self.cache.observed(task));
         self.store.apply_watcher_event(&Event::Delete(bare(&task.metadata)));
         self.cache.task_gone(&task.uid().unwrap_or_default().into());
     }
@@ -89,7 +89,7 @@ impl Tasks {
         self.store.apply_watcher_event(&Event::InitDone);
         let is_unread = |task: &Task| self.unread.iter().any(|unread| unread.uid == task.metadata.uid);
         let gone = before.iter().filter(|task| !cache.is_there(task) && !is_unread(task));
-        gone.for_each(|task| records.gone(task));
+        gone.for_each(|task| records.gone(task, &cache.observed(task)));
         let before: HashMap<_, _> = before.iter().map(|task| (&task.metadata.uid, task)).collect();
         for task in cache.tasks() {
             records.seen(before.get(&task.metadata.uid).map(|before| before.as_ref()), &task);

@@ -30,11 +30,16 @@ pub fn ending_while_slotless(task: &Task, observed: &Observed, first_seen: u64, 
 fn ending_of(task: &Task, observed: &Observed, job: Option<&JobFacts>, now: Timestamp) -> Option<Ending> {
     if let Some(job) = job {
         let status = task.status_or_default();
-        let why = if status.state.is_final() { status.reason } else { Reason::Superseded };
+        let why = if status.state.is_final() { status.reason } else { superseded_or_deleted(task) };
         return Some(Ending::Delete(deletion(job, why)));
     }
     let runs = |pod: &&PodFacts| ended::ended(pod, None, now).is_none();
-    Some(delete_pod(Some(observed.pods.iter().find(runs)?), Reason::Superseded, now))
+    Some(delete_pod(Some(observed.pods.iter().find(runs)?), superseded_or_deleted(task), now))
+}
+
+/// The reason for which children of a task end that is not final.
+fn superseded_or_deleted(task: &Task) -> Reason {
+    if task.metadata.deletion_timestamp.is_some() { Reason::Deleted } else { Reason::Superseded }
 }
 
 /// The node of a pod that should long be gone. Whether it answers tells whether the pod may still run.

@@ -57,7 +57,7 @@ fn built_in(ended: &Ended) -> Verdict {
         | Reason::ContainerConfig
         | Reason::StartTimeout => Verdict::Disrupted,
         // The pod was ended for one of these, and is wanted again.
-        Reason::Cancelled | Reason::Superseded | Reason::DeadlineExceeded => Verdict::Disrupted,
+        Reason::Cancelled | Reason::Deleted | Reason::Superseded | Reason::DeadlineExceeded => Verdict::Disrupted,
         _ => Verdict::Failed,
     }
 }

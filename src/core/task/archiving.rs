@@ -6,6 +6,7 @@
 
 use super::look::Look;
 use super::{Action, Decision};
+use crate::Reason;
 use crate::attempt::facts::LogOf;
 use crate::telling::conditions;
 use crate::telling::conditions::Explanation;
@@ -52,14 +53,15 @@ fn record(look: &Look, ended: TaskStatus, then: TaskStatus, meanwhile: Option<Ta
     Action::Record(Box::new(Recording { ended, log_of, then, meanwhile }))
 }
 
-/// Weeks later people read again why something failed. A success costs no request, unless its Job counts as failed and goes
-/// at once, with its log.
+/// Weeks later people read again why something failed, or how far something was that is gone. A success costs no request,
+/// unless its Job counts as failed and goes at once, with its log.
 fn log_of(look: &Look, ended: &TaskStatus) -> Option<LogOf> {
     let (observed, pod) = (&look.input.observed, ended.attempts.last()?.pod.as_ref()?);
     let is_kept = match ended.state {
         State::Failed => true,
         State::Completed => observed.has_failed(pod),
-        _ => false,
+        State::Cancelled => ended.reason == Reason::Deleted,
+        State::Queued | State::Processing => false,
     };
     is_kept.then(|| observed.log_of(pod)).flatten()
 }

@@ -10,10 +10,11 @@ use crate::time::{after, earliest};
 use task_manager_api::State;
 
 pub(super) fn decide(look: &Look, attempt: &Attempt) -> Decision {
-    if look.wants_new_run() {
+    let stays = !look.is_being_deleted();
+    if stays && look.wants_new_run() {
         return look.begins_anew(&look.status);
     }
-    if look.task.metadata.generation.is_some_and(|seen| seen != look.status.observed_generation) {
+    if stays && look.task.metadata.generation.is_some_and(|seen| seen != look.status.observed_generation) {
         return Decision::write(look.of_present_generation());
     }
     // Where the last attempt ended before anybody had time to remove what the one before it left.
@@ -23,7 +24,8 @@ pub(super) fn decide(look: &Look, attempt: &Attempt) -> Decision {
     if !look.status.is_archived() || look.input.record_in_doubt {
         return look.recorded_late();
     }
-    let expires = after_end(look, look.task.spec.ttl_seconds_after_finished.map(i64::from));
+    let to_live = look.task.spec.ttl_seconds_after_finished.filter(|_| stays);
+    let expires = after_end(look, to_live.map(i64::from));
     if look.is_past(expires) {
         return Decision::act(Action::DeleteTask);
     }

@@ -41,6 +41,23 @@ pub struct Input {
 }
 
 impl Input {
+    /// All that is left of a task that is gone.
+    pub(super) fn of_gone(task: &Task, observed: &Observed) -> Self {
+        Self {
+            task: Arc::new(task.clone()),
+            task_type: None,
+            queue: None,
+            observed: observed.clone(),
+            first_seen: 0,
+            highest_seen: 0,
+            earlier: Earlier::NotAsked,
+            record_in_doubt: false,
+            namespace_ends: None,
+            settings: Arc::default(),
+            answered: Answered::default(),
+        }
+    }
+
     /// The API server was asked for the pods of the present attempt's Job, and has these.
     pub fn pods_are(&mut self, pods: Vec<PodFacts>) {
         self.observed.found(&self.task, None, pods);

@@ -36,6 +36,12 @@ impl<'a> Look<'a> {
         self.status.run_id.is_some()
     }
 
+    /// Somebody deleted it, and somebody else's finalizer keeps it. Without one the garbage collector takes Job and pod along,
+    /// and nothing is seen of it but that it is gone.
+    pub(super) fn is_being_deleted(&self) -> bool {
+        self.task.metadata.deletion_timestamp.is_some()
+    }
+
     /// Somebody asked for another run than the one that the status speaks of.
     pub(super) fn wants_new_run(&self) -> bool {
         self.status.superseded_run(&self.task.spec).is_some()

@@ -27,7 +27,8 @@ use super::attempt::facts::TOLD_AFTER;
 use super::attempt::needs::{Intent, Needs};
 use super::attempt::others;
 use super::time::{after, earliest};
-use task_manager_api::{Reason, State};
+use crate::attempt::facts::Observed;
+use task_manager_api::{AttemptRecord, Reason, State, Task};
 
 pub use archiving::{Recording, leaves_unrecorded};
 pub use decision::{Action, Decision};
@@ -48,7 +49,7 @@ pub fn needs(input: &Input, now: Timestamp) -> Needs {
             let ends = stopping::Stop::wanted(&look).is_some();
             let intent = Intent { ends, limits: look.start_limits() };
             attempt.needs(input.answered, intent, || {
-                !is_left_to_its_deletion(input) && running::gives_the_slot_back(&look, &attempt)
+                left_to_its_namespace(input).is_none() && running::gives_the_slot_back(&look, &attempt)
             })
         }
         Some(_) => others::needs_while_slotless(&input.observed, input.answered, now),
@@ -63,11 +64,8 @@ pub fn decide(input: &Input, now: Timestamp) -> Decision {
         // is asked for, until that version is back.
         return Decision::rest();
     };
-    if let Some(since) = input.namespace_ends {
+    if let Some(since) = left_to_its_namespace(input) {
         return ends_with_its_namespace(&Look::new(input, now), since);
-    }
-    if is_left_to_its_deletion(input) {
-        return ends_with_its_task(input, now);
     }
     let look = Look::new(input, now);
     let decision = match look.status.state {
@@ -84,16 +82,9 @@ pub fn decide(input: &Input, now: Timestamp) -> Decision {
     Decision { wake, ..archiving::first(&look, decision) }
 }
 
-/// Somebody's finalizer keeps a deleted task: its work ends all the same, and nothing else is done about it. Without one
-/// the garbage collector takes Job and pod along.
-fn ends_with_its_task(input: &Input, now: Timestamp) -> Decision {
-    others::ending(&input.task, &input.observed, now).map_or_else(Decision::rest, Decision::end)
-}
-
 /// The namespace takes its tasks along, within a moment usually. One that stays is told once that nothing follows there.
 fn ends_with_its_namespace(look: &Look, since: Timestamp) -> Decision {
-    let is_told = look.status.reason == Reason::NamespaceTerminating || look.status.state.is_final();
-    if is_told || look.task.metadata.deletion_timestamp.is_some() {
+    if look.status.reason == Reason::NamespaceTerminating || look.status.state.is_final() {
         return Decision::rest();
     }
     match look.ahead(Some(after(since, TOLD_AFTER))) {
@@ -102,7 +93,18 @@ fn ends_with_its_namespace(look: &Look, since: Timestamp) -> Decision {
     }
 }
 
-/// Whoever deletes a task or its namespace cancels it.
-fn is_left_to_its_deletion(input: &Input) -> bool {
-    input.task.metadata.deletion_timestamp.is_some() || input.namespace_ends.is_some()
+/// When its namespace was seen to be ending. One that is being deleted itself, and that somebody's finalizer keeps, ends as
+/// any other such task.
+fn left_to_its_namespace(input: &Input) -> Option<Timestamp> {
+    input.namespace_ends.filter(|_| input.task.metadata.deletion_timestamp.is_none())
+}
+
+/// The attempts of a task that is gone, with the one that was under way, as far as it was seen.
+pub fn attempts_of_deleted(task: &Task, observed: &Observed, now: Timestamp) -> Vec<AttemptRecord> {
+    let status = task.status_or_default();
+    let input = Input::of_gone(task, observed);
+    match Look::attempt(&input, now).filter(|_| status.state == State::Processing) {
+        Some(attempt) => stopping::deleted_with_its_work(&Look::new(&input, now), &attempt).attempts,
+        None => status.attempts.clone(),
+    }
 }

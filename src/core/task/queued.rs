@@ -24,6 +24,9 @@ const RETRY_SHOWN_FOR: SignedDuration = SignedDuration::from_secs(2);
 const ARCHIVE_ASKED_AGAIN: SignedDuration = SignedDuration::from_secs(10);
 
 pub(super) fn decide(look: &Look) -> Decision {
+    if look.is_being_deleted() {
+        return Decision::write(look.cancelled(&Why::new(Reason::Deleted, "deleted while it was queued")));
+    }
     if look.wants_new_run() {
         return look.begins_anew(&look.cancelled(&superseded(look)));
     }

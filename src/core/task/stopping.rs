@@ -1,4 +1,4 @@
-//! A task that is to end though its work has not: cancelled, asked to run anew, or past its deadline. What runs is ended
+//! A task that is to end though its work has not: deleted, cancelled, asked to run anew, or past its deadline. What runs is ended
 //! first, and only then is written what follows.
 
 use super::look::Look;
@@ -9,11 +9,13 @@ use crate::attempt::ended::Ended;
 use crate::attempt::facts::Why;
 use crate::attempt::{Attempt, others};
 use crate::telling::conditions;
-use task_manager_api::{State, TaskStatus};
+use task_manager_api::{AttemptOutcome, State, TaskStatus};
 
 /// Why a task is to end though its work has not.
 #[derive(Clone, Copy, PartialEq)]
 pub(super) enum Stop {
+    /// Whoever deletes a task cancels it.
+    Deletion,
     NewRun,
     Cancel,
     Deadline,
@@ -21,7 +23,9 @@ pub(super) enum Stop {
 
 impl Stop {
     pub(super) fn wanted(look: &Look) -> Option<Self> {
-        if look.wants_new_run() {
+        if look.is_being_deleted() {
+            Some(Self::Deletion)
+        } else if look.wants_new_run() {
             Some(Self::NewRun)
         } else if look.task.spec.cancel {
             Some(Self::Cancel)
@@ -32,6 +36,7 @@ impl Stop {
 
     fn why(self, look: &Look) -> Why {
         match self {
+            Self::Deletion => Why::new(Reason::Deleted, "deleted while it was processing"),
             Self::NewRun => queued::superseded(look),
             Self::Cancel => Why::new(Reason::Cancelled, "cancelled while it was processing"),
             Self::Deadline => queued::overdue(look),
@@ -51,6 +56,7 @@ pub(super) fn stopping(look: &Look, attempt: &Attempt, stop: Stop) -> Decision {
         // Work that was done in time is not thrown away for a deadline, nor for another run.
         (Stop::Deadline | Stop::NewRun, Some(ended)) if ended.has_succeeded() => judged(look, attempt, ended),
         (Stop::Deadline, ended) => stopped(look, attempt, ended.as_ref(), State::Failed, &why),
+        (Stop::Deletion, _) => deleted(look, attempt),
         (Stop::Cancel | Stop::NewRun, ended) => stopped(look, attempt, ended.as_ref(), State::Cancelled, &why),
     };
     if stop == Stop::NewRun { look.begins_anew(&status) } else { Decision::write(status) }
@@ -66,6 +72,22 @@ fn say_so_then_end(look: &Look, attempt: &Attempt, stop: Stop) -> Decision {
         return look.write_if_news(look.processing(&stopping, attempt.ran().as_ref()));
     }
     Decision::end(attempt.stop(why.reason))
+}
+
+/// The end of a task that was deleted. One that its work had come to by itself stays: to the archive, too, an end goes before
+/// a mere deletion.
+fn deleted(look: &Look, attempt: &Attempt) -> TaskStatus {
+    let ended = attempt.ended();
+    let by_itself = ended.as_ref().filter(|ended| ended.ended_by.is_none()).map(|ended| judged(look, attempt, ended));
+    let is_own = |status: &TaskStatus| {
+        let outcome = status.attempts.last().map(|attempt| attempt.outcome);
+        status.state.is_final() && outcome != Some(AttemptOutcome::Disrupted)
+    };
+    by_itself.filter(is_own).unwrap_or_else(|| deleted_with_its_work(look, attempt))
+}
+
+pub(super) fn deleted_with_its_work(look: &Look, attempt: &Attempt) -> TaskStatus {
+    stopped(look, attempt, attempt.ended().as_ref(), State::Cancelled, &Stop::Deletion.why(look))
 }
 
 fn stopped(look: &Look, attempt: &Attempt, ended: Option<&Ended>, state: State, why: &Why) -> TaskStatus {

@@ -1,4 +1,5 @@
 mod asking;
+mod deleted;
 mod ends;
 mod executors;
 mod giving_back;

@@ -13,7 +13,7 @@ fn every_reason_has_its_built_in_verdict() {
     use Reason::*;
     let disrupted = [Evicted, Preempted, NodeLost, PodDeleted, JobDeleted, WorkerLost, RejectedByNode];
     let not_started = [ImageUnavailable, ContainerConfig, StartTimeout];
-    let ended_for_others = [Cancelled, Superseded, DeadlineExceeded];
+    let ended_for_others = [Cancelled, Deleted, Superseded, DeadlineExceeded];
     let uncounted = [&disrupted[..], &not_started, &ended_for_others].concat();
     for reason in Reason::iter() {
         let expected = match reason {

@@ -1,6 +1,6 @@
 //! A small cluster that carries out what is decided, and whatever may go wrong in between: pods that end in
 //! every way or by a deadline that was lowered, helpers that stay, kubelets that tell late or in other words, Jobs and pods
-//! deleted or held back by others, nodes that do not answer, edits, restarts, lost writes; under an operator whose clock
+//! deleted or held back by others, nodes that do not answer, edits, deletions, restarts, lost writes; under an operator whose clock
 //! is not the cluster's.
 //!
 //! The checks hold at every moment: see `World::check` and `World::write`.
@@ -91,6 +91,8 @@ enum Move {
     ForgeJob,
     CollectGarbage,
     Cancel,
+    /// Somebody deletes the task, and somebody else's finalizer keeps it.
+    DeleteTask,
     RunId(u8),
     Suspend(bool),
     AskFor(u8),
@@ -159,6 +161,7 @@ fn some_move() -> impl Strategy<Value = Move> {
         2 => Just(Move::ForgeJob),
         2 => Just(Move::CollectGarbage),
         1 => Just(Move::Cancel),
+        1 => Just(Move::DeleteTask),
         2 => (1..4u8).prop_map(Move::RunId),
         1 => any::<bool>().prop_map(Move::Suspend),
         1 => (1..4u8).prop_map(Move::AskFor),
@@ -368,6 +371,11 @@ impl World {
             Move::ForgeJob => self.forge_job(),
             Move::CollectGarbage => self.collect_garbage(),
             Move::Cancel => self.edit(|spec| spec.cancel = true),
+            Move::DeleteTask => {
+                let asked = k8s_openapi::apimachinery::pkg::apis::meta::v1::Time(at(self.now));
+                self.scene.task.metadata.deletion_timestamp.get_or_insert(asked);
+                self.scene.touch();
+            }
             Move::RunId(number) => self.edit(|spec| {
                 let run_id = number.to_string();
                 spec.cancel = spec.cancel && spec.run_id == run_id;
@@ -808,6 +816,7 @@ impl World {
             return Ok(());
         }
         let name = job_name(&self.scene.task);
+        prop_assert!(self.scene.task.metadata.deletion_timestamp.is_none(), "launched though it is being deleted");
         prop_assert!(self.observed().jobs.iter().all(|job| job.name != name || job.gone), "launched what is there");
         if self.jobs.iter().any(|job| job.name == name) {
             // The name is taken, so it is asked whose it is.

@@ -279,26 +279,6 @@ fn the_first_word_of_a_queued_task_follows_its_spec() {
     );
 }
 
-fn deleted(mut scene: Scene) -> Scene {
-    scene.task.metadata.deletion_timestamp = Some(k8s_openapi::apimachinery::pkg::apis::meta::v1::Time(at(1)));
-    scene
-}
-
-#[test]
-fn a_task_that_is_being_deleted_is_left_alone_but_for_what_runs_of_it() {
-    let ended = running(json!({})).pod_is(exits(1)).job_is(finished(false, 5));
-    for scene in [queued(json!({"cancel": true})), with_slot(json!({})), ended] {
-        assert_eq!(deleted(scene).decide(100_000), Decision::rest(), "it is never launched, tried again or judged");
-    }
-    for scene in [launched(json!({})), running(json!({})), running(json!({"cancel": true}))] {
-        let scene = deleted(scene);
-        let deletes = |scene: &Scene, child| matches!(scene.decide(2).action, Action::Delete(Deletion { child: seen, .. }) if seen == child);
-        assert!(deletes(&scene, Child::Job), "somebody's finalizer keeps the task, and not its work");
-        let scene = scene.job_is(|job| job.gone = true);
-        assert_eq!(deletes(&scene, Child::Pod), !scene.observed.pods.is_empty());
-    }
-}
-
 #[test]
 fn in_a_namespace_that_is_being_deleted_nothing_is_begun_or_retried() {
     let ending = |scene: Scene| Scene { namespace_ends: Some(at(0)), ..scene };
