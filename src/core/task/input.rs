@@ -53,6 +53,7 @@ impl Input {
             earlier: Earlier::NotAsked,
             record_in_doubt: false,
             namespace_ends: None,
+            waits_for: None,
             settings: Arc::default(),
             answered: Answered::default(),
         }
