@@ -8,10 +8,12 @@ use tokio_util::sync::CancellationToken;
 
 use super::api_server::ApiServer;
 use super::ask::stored_result::StoredResults;
+use super::catalog::Catalog;
 use super::dead_letters::replay::Replayer;
 use super::find::Finder;
 use super::follow::events::Streams;
 use super::index::Index;
+use super::logs::Logs;
 use super::namespaces::Namespaces;
 use super::submit::Submitter;
 use super::submit::bulk::Bulks;
@@ -21,6 +23,7 @@ use crate::core::Settings;
 #[derive(Clone)]
 pub struct App {
     index: Arc<Index>,
+    catalog: Arc<Catalog>,
     api: ApiServer,
     archive: Archive,
     namespaces: Arc<Namespaces>,
@@ -30,6 +33,7 @@ pub struct App {
     replayer: Replayer,
     bulks: Bulks,
     streams: Streams,
+    logs: Logs,
 }
 
 impl App {
@@ -37,17 +41,19 @@ impl App {
         client: Client,
         archive: Archive,
         index: Arc<Index>,
+        catalog: Arc<Catalog>,
         namespaces: &[String],
         settings: Settings,
         over: CancellationToken,
     ) -> Self {
-        let api = ApiServer::new(client);
+        let api = ApiServer::new(client.clone());
         let namespaces = Arc::new(Namespaces::new(namespaces));
         let finder = Arc::new(Finder::new(index.clone(), api.clone(), archive.clone(), namespaces.clone()));
         let submitter = Submitter::new(index.clone(), api.clone(), archive.clone(), namespaces.clone(), settings);
         let submitter = Arc::new(submitter);
         Self {
             index,
+            catalog,
             api,
             results: StoredResults::new(archive.clone()),
             archive,
@@ -56,7 +62,8 @@ impl App {
             finder,
             submitter,
             bulks: Bulks::default(),
-            streams: Streams::new(over),
+            streams: Streams::new(over.clone()),
+            logs: Logs::new(client, over),
         }
     }
 }
@@ -73,6 +80,7 @@ macro_rules! part {
 }
 
 part!(index: Arc<Index>);
+part!(catalog: Arc<Catalog>);
 part!(api: ApiServer);
 part!(archive: Archive);
 part!(namespaces: Arc<Namespaces>);
@@ -82,3 +90,4 @@ part!(results: StoredResults);
 part!(replayer: Replayer);
 part!(bulks: Bulks);
 part!(streams: Streams);
+part!(logs: Logs);

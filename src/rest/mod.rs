@@ -8,12 +8,14 @@
 mod api_server;
 mod app;
 mod ask;
+mod catalog;
 mod dead_letters;
 mod document;
 mod find;
 mod follow;
 mod head;
 mod index;
+mod logs;
 mod measured;
 mod namespaces;
 mod request;
@@ -31,6 +33,7 @@ use tokio::sync::watch::Sender;
 use tokio_util::sync::CancellationToken;
 
 use app::App;
+use catalog::Catalog;
 use index::Index;
 
 use crate::archive::Archive;
@@ -75,14 +78,16 @@ pub fn serve(options: Options, sources: Sources, ready: Sender<bool>) -> Result<
     let listener = listener::listen(addr, "--http-addr")?;
     let holders = settings.max_running_tasks.map(|_| scope);
     let index = Arc::new(Index::new(live.clone(), settings.clone()));
-    let app = App::new(client.clone(), archive, index.clone(), &namespaces, settings, over.clone());
+    let catalog = Arc::new(Catalog::new(settings.default_queue_tasks));
+    let app = App::new(client.clone(), archive, index.clone(), catalog.clone(), &namespaces, settings, over.clone());
     let router = router::router(app, ready.subscribe(), metrics);
     let reads = Reads::new(client);
     Ok(async move {
         tracing::info!(http = %addr, ?namespaces, "REST is served");
         let telling = over.run_until_cancelled(tell(live.news(), index.clone()));
+        let cataloguing = over.run_until_cancelled(catalog.run(watches.clone(), namespaces.clone()));
         let watching = over.run_until_cancelled(index::feed::run(reads, watches, namespaces, holders, index, ready));
-        tokio::join!(telling, watching, listener::serve(listener, router, over.clone()));
+        tokio::join!(telling, cataloguing, watching, listener::serve(listener, router, over.clone()));
     })
 }
 

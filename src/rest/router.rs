@@ -15,11 +15,11 @@ use utoipa_axum::router::{OpenApiRouter, UtoipaMethodRouterExt};
 use utoipa_axum::routes;
 
 use super::app::App;
-use super::ask::{list, result, status, statuses, task};
+use super::ask::{list, queues, result, status, statuses, task, types};
 use super::follow::events;
 use super::measured::measured;
-use super::submit::{bulk, cancel, replay};
-use super::{dead_letters, document, submit};
+use super::submit::{bulk, cancel, cancel_many, change, replay};
+use super::{dead_letters, document, logs, submit};
 use crate::metrics::Metrics;
 use crate::serving::body::at_most;
 use crate::serving::limits::{not_served, run_within};
@@ -43,10 +43,13 @@ pub fn router(app: App, ready: watch::Receiver<bool>, metrics: Arc<Metrics>) -> 
     let (router, paths) = OpenApiRouter::with_openapi(document::document())
         .routes(routes!(submit::submit, list::list))
         .routes(routes!(statuses::statuses))
-        .routes(routes!(task::task))
+        .routes(routes!(types::types))
+        .routes(routes!(queues::queues))
+        .routes(routes!(task::task, change::change))
         .routes(routes!(status::status))
         .routes(routes!(result::result))
         .routes(routes!(events::events))
+        .routes(routes!(logs::log))
         .routes(routes!(cancel::cancel))
         .routes(routes!(replay::replay))
         .routes(routes!(dead_letters::dead_letters))
@@ -77,6 +80,7 @@ where
     OpenApiRouter::new()
         .routes(routes!(bulk::submit_many).layer(at_most(BULK_BODY)).layer(few))
         .routes(routes!(dead_letters::replay::replay_many))
+        .routes(routes!(cancel_many::cancel_many))
         .layer(middleware::from_fn(async |request, next| limits::by(OF_MANY, request, next).await))
 }
 

@@ -73,6 +73,21 @@ fn is(content_type: &str, wanted: &str) -> bool {
     content_type.split(';').next().unwrap_or_default().trim().eq_ignore_ascii_case(wanted)
 }
 
+/// The body's text, where one was sent. A body that is not declared as JSON was refused before.
+pub struct OptionalText(pub Option<String>);
+
+impl<S: Send + Sync> FromRequest<S> for OptionalText {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
+        if !is_declared_as_json(request.method(), request.headers()) {
+            return Ok(Self(None));
+        }
+        let Text(text) = Text::from_request(request, state).await?;
+        Ok(Self(Some(text).filter(|text| !text.is_empty())))
+    }
+}
+
 /// A JSON body.
 pub struct Body<T>(pub T);
 

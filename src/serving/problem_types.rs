@@ -48,6 +48,10 @@ impl ProblemType {
                 "The cluster's own rules (a quota, an admission policy, missing rights) refuse the task. The detail has \
                  their words. Ask whoever runs the cluster."
             }
+            Self::LogsForbidden => {
+                "The operator reads logs with its own rights, and lacks one: get on pods/log, or list on pods and jobs. Ask \
+                 whoever installed it."
+            }
             Self::UnknownTask => {
                 "No task has this id, neither in the cluster nor in the archive. Ids are the task_id of answers."
             }
@@ -59,6 +63,13 @@ impl ProblemType {
             Self::SlowBody => "The body has not arrived within ten seconds. Send it again.",
             Self::NotFinished => {
                 "There is no result before the end. Ask when its status is completed, failed or cancelled, or follow its events."
+            }
+            Self::Finished => {
+                "The task is finished, and nothing of it changes. Replay it to run it again with changes."
+            }
+            Self::NoLog => {
+                "The task waits, or its container has not started; the detail says why. Ask again when it is processing, or \
+                 follow its events."
             }
             Self::Exists => "Another task has this name. Choose another one, or leave it out.",
             Self::NamespaceEnds => "The namespace is being deleted: nothing new can be made in it.",
@@ -73,6 +84,14 @@ impl ProblemType {
                 "The payload was not known any longer when the task was recorded. Submit it anew, with its payload."
             }
             Self::RecordGone => "The archive has forgotten the record of this task. Submit it anew.",
+            Self::LogGone => {
+                "The pod of this attempt is gone, and nothing of its log is in the archive, which keeps the end of the last \
+                 attempt of a task that failed."
+            }
+            Self::NotAsMatched => {
+                "The task's status is no longer the one whose ETag was sent as If-Match. Look at it, and send the change \
+                 again if it is still meant."
+            }
             Self::BodyTooLarge => {
                 "The body is larger than is read here; the detail says how much that is. Put the content into a store of \
                  yours and hand over a reference."
@@ -117,6 +136,10 @@ impl ProblemType {
             Self::NotReady => "The tasks in the cluster are still being read. Send it again in a moment.",
             Self::NotTaken => "No replica leads just now, or it cannot write at the moment. Say it again in a moment.",
             Self::ApiServer => "The Kubernetes API server did not answer as it should. Send it again in a moment.",
+            Self::NodeAway => {
+                "The log is with the pod's node, which did not hand it out. Ask again in a moment; once a task has failed, \
+                 the end of its log is in the archive."
+            }
             Self::Archive => {
                 "The archive, which knows tasks that left the cluster, did not answer. Send it again in a moment."
             }

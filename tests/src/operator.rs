@@ -76,9 +76,14 @@ impl Operator {
 
     /// The same, serving REST for this namespace.
     pub async fn with_rest(namespace: &Namespace, flags: &[&str]) -> Self {
+        Self::with_rest_as(namespace, namespace.cluster.kubeconfig(), flags).await
+    }
+
+    /// The same, as whoever `kubeconfig` speaks for.
+    pub async fn with_rest_as(namespace: &Namespace, kubeconfig: PathBuf, flags: &[&str]) -> Self {
         let rest = free_address().to_string();
         let flags = [&["--http-addr", &rest], flags].concat();
-        Self::start(namespace, namespace.cluster.kubeconfig(), &flags).await
+        Self::start(namespace, kubeconfig, &flags).await
     }
 
     /// The same, listening to work too.

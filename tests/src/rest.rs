@@ -113,6 +113,14 @@ impl Rest {
         answer.json()
     }
 
+    /// Follows the log of a task.
+    pub async fn follow_log(&self, id: &str, query: &str) -> Following {
+        let path = format!("/api/v1/tasks/{id}/log?follow=true&{query}");
+        let opened = self.open(Method::GET, &path, &[], None);
+        let answer = tokio::time::timeout(SOON, opened).await.expect("the log begins");
+        Following { status: answer.status().as_u16(), headers: answer.headers().clone(), body: answer.into_body() }
+    }
+
     /// Follows a task; `after` is the id of the last event that was read.
     pub async fn events(&self, id: &str, after: Option<&str>) -> Events {
         let headers: Vec<(&str, &str)> = after.map(|after| ("last-event-id", after)).into_iter().collect();
@@ -146,6 +154,22 @@ impl Answer {
         }
         let kind = problem["type"].as_str().and_then(|kind| kind.strip_prefix("/problems/")).expect("a type");
         (kind.to_owned(), problem["field"].as_str().map(str::to_owned))
+    }
+}
+
+/// A log that is followed.
+pub struct Following {
+    pub status: u16,
+    pub headers: HeaderMap,
+    body: Incoming,
+}
+
+impl Following {
+    /// The next piece; `None` when the log has ended, an error when it was broken off.
+    pub async fn next(&mut self) -> Result<Option<String>, hyper::Error> {
+        let frame = tokio::time::timeout(SOON, self.body.frame()).await.expect("a piece in time");
+        let piece = frame.transpose()?.and_then(|frame| frame.into_data().ok());
+        Ok(piece.map(|piece| String::from_utf8(piece.to_vec()).expect("text")))
     }
 }
 

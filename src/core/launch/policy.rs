@@ -7,7 +7,8 @@ use task_manager_api::{Payload, Priority, Retry, Task, TaskSpec, TaskTypeSpec};
 
 const TIMEOUT_SECONDS: i32 = 3600;
 const START_DEADLINE_SECONDS: i32 = 600;
-const PAYLOAD_BYTES: i32 = 32_768;
+/// The largest payload as compact JSON, where the type says nothing.
+pub const PAYLOAD_BYTES: i32 = 32_768;
 
 #[derive(Clone, Debug, PartialEq)]
 pub struct Policy {

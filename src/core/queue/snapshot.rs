@@ -14,6 +14,7 @@ use super::notices::is_explained;
 use super::order::Key;
 use super::quota::Quota;
 use super::state::{PendingTask, QueueState, queue_state, untyped, waits_its_turn};
+use crate::launch::resources::Amounts;
 use crate::telling::text;
 use crate::{ParsedType, Reason, Settings};
 use task_manager_api::{Priority, Resources, Retry, State, Task, TaskQueue, TaskSpec, TaskStatus, TaskType};
@@ -148,6 +149,12 @@ impl Snapshot {
                 self.untyped.insert(uid.clone(), waiting);
             }
         }
+    }
+
+    /// How many tasks of a queue hold a slot, what they use together, and the first of its line with what it waits for.
+    pub fn of_queue(&mut self, queue: &Key, now: Timestamp) -> (i64, Amounts, Option<(Arc<str>, Explanation)>) {
+        let (slots, used) = (self.admission.admitted_in(queue), self.admission.used_in(queue));
+        (slots, used, self.admission.explain_first(queue, now))
     }
 
     /// Why a task waits; `None` where it does not, or where its type cannot be used.

@@ -5,7 +5,7 @@ mod refusal;
 use std::time::Duration;
 
 use axum::http::Request;
-use kube::api::{Patch, PatchParams};
+use kube::api::{Patch, PatchParams, ValidationDirective};
 use kube::{Api, Client, Resource};
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
@@ -33,8 +33,17 @@ impl ApiServer {
 
     /// Creates a task from a manifest, just as it is: a field that the API server does not know is refused.
     pub async fn create(&self, namespace: &str, manifest: &Value) -> Result<Task, Problem> {
+        self.post(namespace, manifest, "").await
+    }
+
+    /// The task that a manifest would become: judged as `create` does, and not made.
+    pub async fn dry_run(&self, namespace: &str, manifest: &Value) -> Result<Task, Problem> {
+        self.post(namespace, manifest, "&dryRun=All").await
+    }
+
+    async fn post(&self, namespace: &str, manifest: &Value, more: &str) -> Result<Task, Problem> {
         let tasks = Task::url_path(&(), Some(namespace));
-        let uri = format!("{tasks}?fieldManager={MANAGER}&fieldValidation=Strict");
+        let uri = format!("{tasks}?fieldManager={MANAGER}&fieldValidation=Strict{more}");
         let request = Request::post(uri).header("content-type", "application/json");
         let request = request.body(manifest.to_string().into_bytes()).map_err(|_| away())?;
         within(self.client.request::<Task>(request)).await
@@ -63,15 +72,29 @@ impl ApiServer {
         within(Api::<K>::namespaced(self.client.clone(), namespace).get_opt(name)).await
     }
 
-    /// Asks for the task's end; only if it is still the one that was meant.
-    pub async fn cancel(&self, namespace: &str, name: &str, uid: &str) -> Result<Option<Task>, Problem> {
-        let change = json!({"metadata": {"uid": uid}, "spec": {"cancel": true}});
+    /// Writes a merge patch of its spec to a task, only if it still is the one that was meant, and in this version if
+    /// one is given; `None` where there is no task of this name.
+    pub async fn change(
+        &self,
+        namespace: &str,
+        name: &str,
+        uid: &str,
+        version: Option<u64>,
+        spec: &Value,
+    ) -> Result<Option<Task>, Problem> {
+        let mut change = json!({"metadata": {"uid": uid}, "spec": spec});
+        if let Some(version) = version {
+            change["metadata"]["resourceVersion"] = version.to_string().into();
+        }
         let api = Api::<Task>::namespaced(self.client.clone(), namespace);
-        let params = PatchParams { field_manager: Some(MANAGER.into()), ..PatchParams::default() };
+        let params = PatchParams {
+            field_manager: Some(MANAGER.into()),
+            field_validation: Some(ValidationDirective::Strict),
+            ..PatchParams::default()
+        };
         match within(api.patch(name, &params, &Patch::Merge(change))).await {
             Ok(task) => Ok(Some(task)),
-            // It is gone, or another task has its name.
-            Err(problem) if problem.is(ProblemType::UnknownNamespace) || problem.is(ProblemType::Changed) => Ok(None),
+            Err(problem) if problem.is(ProblemType::UnknownNamespace) => Ok(None),
             Err(problem) => Err(problem),
         }
     }

@@ -8,38 +8,29 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
+use super::selection::selecting;
 use super::status::Status;
-use crate::api::Priority;
 use crate::rest::index::{Index, IndexedTask, Uid};
 use crate::rest::namespaces::Namespaces;
-use crate::rest::request::field_names::type_name;
 use crate::rest::request::page;
 use crate::rest::request::query::Query;
-use crate::rest::wire::Phase;
 use crate::serving::problem::{Problem, ProblemType, Problems};
 
 const LIMIT: u32 = 100;
 
-/// Which tasks are wanted. Filters are and-ed.
-#[derive(Deserialize, IntoParams)]
-#[serde(deny_unknown_fields)]
-#[into_params(parameter_in = Query)]
-pub struct Filter {
-    /// queued, processing, completed, failed or cancelled.
-    status: Option<Phase>,
-    /// The kind of work; document_processing stands for document-processing.
-    task_type: Option<String>,
-    kb_id: Option<String>,
-    priority: Option<Priority>,
-    queue: Option<String>,
-    /// One of the served namespaces. Default: all of them.
-    namespace: Option<String>,
-    /// Tasks on a page. Default: 100.
-    #[param(minimum = 1, maximum = 1000)]
-    limit: Option<u32>,
-    /// The next_cursor of the page before.
-    #[param(pattern = "^[0-9]{1,12}\\.[0-9a-f-]{36}$")]
-    cursor: Option<String>,
+selecting! {
+    /// Which tasks are wanted. Filters are and-ed.
+    #[derive(Deserialize, IntoParams)]
+    #[serde(deny_unknown_fields)]
+    #[into_params(parameter_in = Query)]
+    pub struct Filter {
+        /// Tasks on a page. Default: 100.
+        #[param(minimum = 1, maximum = 1000)]
+        limit: Option<u32>,
+        /// The next_cursor of the page before.
+        #[param(pattern = "^[0-9]{1,12}\\.[0-9a-f-]{36}$")]
+        cursor: Option<String>,
+    }
 }
 
 /// A page of tasks, newest first.
@@ -62,27 +53,27 @@ pub async fn list(
     Query(filter): Query<Filter>,
 ) -> Result<Json<Page>, Problem> {
     let limit = page::limit(filter.limit, LIMIT, ProblemType::Query)? as usize;
-    let after = filter.cursor.as_deref().map(place).transpose()?;
-    namespaces.filtered(filter.namespace.as_deref())?;
-    let kind = filter.task_type.as_deref().map(type_name);
-    let mut found = index.page(after, limit + 1, |known| filter.takes(kind.as_deref(), known));
-    let more = found.len() > limit;
-    found.truncate(limit);
-    let next_cursor = found.last().filter(|_| more).map(|last| cursor(last));
+    let after = filter.cursor.as_deref().map(|cursor| place(cursor, ProblemType::Query)).transpose()?;
+    let selection = filter.selection(&namespaces)?;
+    let (found, next_cursor) = page_of(&index, after, limit, |known| selection.takes(known));
     Ok(Json(Page { items: found.iter().map(|known| Status::of(known, &index)).collect(), next_cursor }))
 }
 
-impl Filter {
-    fn takes(&self, kind: Option<&str>, known: &IndexedTask) -> bool {
-        let is = |wanted: Option<&str>, is: Option<&str>| wanted.is_none_or(|wanted| is == Some(wanted));
-        let head = &known.head;
-        self.status.is_none_or(|status| status == head.status)
-            && self.priority.is_none_or(|priority| priority == head.priority)
-            && is(kind, Some(&head.task_type))
-            && is(self.kb_id.as_deref(), head.kb_id.as_deref())
-            && is(self.queue.as_deref(), Some(&head.queue))
-            && is(self.namespace.as_deref(), Some(&head.namespace))
-    }
+/// Where a page of the list begins.
+pub type Place = (Timestamp, Uid);
+
+/// A page of the tasks that `wanted` takes, newest first, and the cursor of the next one if there is one.
+pub fn page_of(
+    index: &Index,
+    after: Option<Place>,
+    limit: usize,
+    wanted: impl Fn(&IndexedTask) -> bool,
+) -> (Vec<Arc<IndexedTask>>, Option<String>) {
+    let mut found = index.page(after, limit + 1, wanted);
+    let more = found.len() > limit;
+    found.truncate(limit);
+    let next_cursor = found.last().filter(|_| more).map(|last| cursor(last));
+    (found, next_cursor)
 }
 
 /// Creation has whole seconds.
@@ -90,12 +81,13 @@ fn cursor(known: &IndexedTask) -> String {
     format!("{}.{}", known.created_at.as_second(), known.uid)
 }
 
-fn place(cursor: &str) -> Result<(Timestamp, Uid), Problem> {
+/// The place that a cursor names; one that names none is a problem of this kind.
+pub fn place(cursor: &str, kind: ProblemType) -> Result<Place, Problem> {
     let read = || {
         let (second, uid) = cursor.split_once('.')?;
         let second = second.bytes().all(|byte| byte.is_ascii_digit()).then(|| second.parse().ok())??;
         let fits = uid.len() == 36 && uid.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f' | b'-'));
         Some((Timestamp::from_second(second).unwrap_or(Timestamp::MAX), fits.then(|| uid.into())?))
     };
-    read().ok_or_else(|| page::unknown_cursor(ProblemType::Query))
+    read().ok_or_else(|| page::unknown_cursor(kind))
 }

@@ -1,8 +1,13 @@
-//! Questions about tasks: a status, the whole, the result, and lists.
+//! Questions about tasks: a status, the whole, the result, and lists; and which types and queues there are.
 
+mod counts;
 pub mod list;
+pub mod queues;
+mod readiness;
 pub mod result;
+pub mod selection;
 pub mod status;
 pub mod statuses;
 pub mod stored_result;
 pub mod task;
+pub mod types;

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use axum::extract::State;
-use axum::http::{HeaderMap, StatusCode, header};
+use axum::http::{HeaderMap, HeaderName, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use jiff::Timestamp;
 use serde::Serialize;
@@ -86,17 +86,28 @@ pub async fn status(
 }
 
 /// An answer with an ETag, or 304 when the client has it already.
-fn tagged(status: &Status, headers: &HeaderMap) -> Response {
+pub fn tagged(status: &Status, headers: &HeaderMap) -> Response {
     let body = serde_json::to_vec(status).unwrap_or_default();
-    let tag = format!("\"{}\"", &sha256_hex(&body)[..TAG_DIGITS]);
-    let known = headers.get_all(header::IF_NONE_MATCH).iter().filter_map(|value| value.to_str().ok());
-    let mut known = known.flat_map(|value| value.split(',')).map(|value| value.trim().trim_start_matches("W/"));
-    let same = known.any(|value| value == tag || value == "*");
-    let headers = [(header::ETAG, tag), (header::CACHE_CONTROL, "no-cache".into())];
-    if same {
-        return (StatusCode::NOT_MODIFIED, headers).into_response();
+    let known = [(header::ETAG, tag(&body)), (header::CACHE_CONTROL, "no-cache".into())];
+    if names_tag(headers, header::IF_NONE_MATCH, &tag(&body)) {
+        return (StatusCode::NOT_MODIFIED, known).into_response();
     }
-    (headers, [(header::CONTENT_TYPE, "application/json")], body).into_response()
+    (known, [(header::CONTENT_TYPE, "application/json")], body).into_response()
+}
+
+/// Whether this header names the status by its ETag.
+pub fn has_tag(headers: &HeaderMap, header: HeaderName, status: &Status) -> bool {
+    names_tag(headers, header, &tag(&serde_json::to_vec(status).unwrap_or_default()))
+}
+
+fn tag(body: &[u8]) -> String {
+    format!("\"{}\"", &sha256_hex(body)[..TAG_DIGITS])
+}
+
+fn names_tag(headers: &HeaderMap, header: HeaderName, tag: &str) -> bool {
+    let named = headers.get_all(header).iter().filter_map(|value| value.to_str().ok());
+    let mut named = named.flat_map(|value| value.split(',')).map(|value| value.trim().trim_start_matches("W/"));
+    named.any(|value| value == tag || value == "*")
 }
 
 #[cfg(test)]

@@ -25,6 +25,17 @@ macro_rules! filtered {
         }
 
         impl $name {
+            /// Means every dead letter.
+            #[allow(dead_code, reason = "a list may be of all")]
+            fn is_empty(&self) -> bool {
+                let texts = [&self.task_type, &self.kb_id, &self.queue, &self.namespace];
+                let times = [&self.failed_from, &self.failed_before];
+                texts.into_iter().all(Option::is_none)
+                    && times.into_iter().all(Option::is_none)
+                    && self.reason.is_none()
+                    && self.priority.is_none()
+            }
+
             /// The dead letters that are meant, in the namespaces that are served.
             fn filter(
                 self,

@@ -17,7 +17,9 @@ use crate::rest::request::id::unknown_task;
 use crate::rest::request::page;
 use crate::rest::submit::Submitter;
 use crate::rest::submit::bulk::{Bulks, TAKEN_WITHIN, not_in_time};
-use crate::serving::body::Body;
+use crate::rest::submit::changes::{ReplayChanges, read};
+use crate::serving::body::Text;
+use crate::serving::json;
 use crate::serving::problem::{Problem, ProblemType, Problems};
 
 const LIMIT: u32 = 1000;
@@ -25,12 +27,18 @@ const LIMIT: u32 = 1000;
 const AT_ONCE: usize = 16;
 
 filtered! {
-    /// Which dead letters are to be replayed. Filters are and-ed; without any, all are. One that was replayed before is
-    /// left out, and so is a run after which its task was run again.
+    /// Which dead letters are to be replayed. Filters are and-ed; one is needed, or `all`. One that was replayed before
+    /// is left out, and so is a run after which its task was run again.
     #[derive(Deserialize, ToSchema)]
     #[serde(deny_unknown_fields)]
     pub struct ReplayFilter {
-        /// True: nothing is replayed, and the answer says how many would be, and which.
+        /// True: every dead letter that no filter leaves out.
+        #[serde(default)]
+        all: bool,
+        /// What is changed in each.
+        #[serde(default, deserialize_with = "json::object")]
+        changes: Option<ReplayChanges>,
+        /// True: nothing is replayed, and the answer says how many would be, which, and what would be refused.
         #[serde(default)]
         dry_run: bool,
         /// Replay at most so many, the last that failed. Default: 1000.
@@ -56,7 +64,7 @@ pub struct ReplayOutcome {
     next_cursor: Option<String>,
 }
 
-/// The outcome for one: a replay, or a problem; in a dry run nothing.
+/// The outcome for one: a replay, or a problem; in a dry run a problem, or nothing.
 #[derive(Serialize, ToSchema)]
 pub struct ReplayItem {
     /// The dead letter.
@@ -79,25 +87,26 @@ pub async fn replay_many(
     State(namespaces): State<Arc<Namespaces>>,
     State(bulks): State<Bulks>,
     State(replayer): State<Replayer>,
-    Body(wanted): Body<ReplayFilter>,
+    Text(body): Text,
 ) -> Result<Json<ReplayOutcome>, Problem> {
+    let mut wanted: ReplayFilter = read(&body)?;
+    if wanted.is_empty() && !wanted.all {
+        return Err(page::everything());
+    }
     let limit = page::limit(wanted.limit, LIMIT, ProblemType::Invalid)?;
     let _turn = bulks.turn()?;
     let after = wanted.cursor.as_deref().map(str::parse::<Cursor>).transpose();
     let after = after.map_err(|_| page::unknown_cursor(ProblemType::Invalid))?;
-    let dry_run = wanted.dry_run;
+    let (dry_run, changes) = (wanted.dry_run, wanted.changes.take().unwrap_or_default());
     let filter = Filter { replayed: Some(false), last_run: true, ..wanted.filter(&namespaces)? };
     let matched = archive.count(&filter).await.map_err(archive_is_away)?;
     let page = archive.list(&filter, after.as_ref(), limit).await.map_err(archive_is_away)?;
     let next_cursor = page.next.map(|next| next.to_string());
     let oldest_first = page.items.into_iter().rev();
-    let results: Vec<ReplayItem> = if dry_run {
-        oldest_first.map(|summary| ReplayItem { task_id: summary.uid, replayed_by: None, problem: None }).collect()
-    } else {
-        let by = Instant::now() + TAKEN_WITHIN;
-        let outcomes: Vec<_> = oldest_first.map(|summary| replayer.outcome(summary.uid, summary.run_id, by)).collect();
-        stream::iter(outcomes).buffered(AT_ONCE).collect().await
-    };
+    let by = Instant::now() + TAKEN_WITHIN;
+    let outcomes = oldest_first.map(|summary| replayer.outcome(summary.uid, summary.run_id, &changes, dry_run, by));
+    let outcomes: Vec<_> = outcomes.collect();
+    let results: Vec<ReplayItem> = stream::iter(outcomes).buffered(AT_ONCE).collect().await;
     let replayed = results.iter().filter(|item| item.replayed_by.is_some()).count();
     Ok(Json(ReplayOutcome { matched, replayed, dry_run, results, next_cursor }))
 }
@@ -114,22 +123,39 @@ impl Replayer {
         Self { finder, submitter }
     }
 
-    async fn outcome(&self, uid: String, run_id: String, by: Instant) -> ReplayItem {
-        match timeout_at(by, self.replay(&uid, &run_id)).await.unwrap_or_else(|_| Err(not_in_time())) {
-            Ok(by) => ReplayItem { task_id: uid, replayed_by: Some(by), problem: None },
+    async fn outcome(
+        &self,
+        uid: String,
+        run_id: String,
+        changes: &ReplayChanges,
+        dry_run: bool,
+        by: Instant,
+    ) -> ReplayItem {
+        let replay = timeout_at(by, self.replay(&uid, &run_id, changes, dry_run)).await;
+        match replay.unwrap_or_else(|_| Err(not_in_time())) {
+            Ok(replayed_by) => ReplayItem { task_id: uid, replayed_by, problem: None },
             Err(problem) => ReplayItem { task_id: uid, replayed_by: None, problem: Some(problem) },
         }
     }
 
-    async fn replay(&self, uid: &str, run_id: &str) -> Result<String, Problem> {
+    async fn replay(
+        &self,
+        uid: &str,
+        run_id: &str,
+        changes: &ReplayChanges,
+        dry_run: bool,
+    ) -> Result<Option<String>, Problem> {
         let record = self.finder.record(uid).await?.ok_or_else(unknown_task)?;
         if record.summary.run_id != run_id {
             return Err(ProblemType::Changed.because("it was run again since, under another runId"));
         }
+        if dry_run {
+            return self.submitter.would_replay(&record, changes).await.map(|_| None);
+        }
         // The same request may be on its way twice.
         match record.summary.replayed_by.clone() {
-            Some(by) => Ok(by),
-            None => self.submitter.replay(&record).await,
+            Some(by) => Ok(Some(by)),
+            None => self.submitter.replay(&record, changes).await.map(Some),
         }
     }
 }

@@ -20,6 +20,8 @@ use crate::rest::wire::Progress;
 
 /// What a task waits for changes with others' changes, so it is looked at.
 const WAIT: Duration = Duration::from_secs(1);
+/// Another position is told at most so often.
+const POSITIONS: Duration = Duration::from_secs(3);
 /// Numbers that move while the reason stays are told at most so often.
 const NUMBERS: Duration = Duration::from_secs(5);
 /// The end of a task that is gone is in the archive, or will be in a moment: so often the archive is asked.
@@ -47,6 +49,8 @@ pub struct Reader {
     /// Since when the task is no longer in the index.
     missing: Option<Instant>,
     position: Option<usize>,
+    /// When they were told of the position.
+    moved: Option<Instant>,
     /// What they were told that the task waits for, and when.
     waits_for: Option<(Told, Instant)>,
     progress: Option<Progress>,
@@ -78,6 +82,7 @@ impl Reader {
             began: Instant::now(),
             missing: None,
             position: None,
+            moved: None,
             waits_for: None,
             progress: None,
             has_begun: false,
@@ -171,8 +176,13 @@ impl Reader {
 
     fn moved(&mut self, known: &IndexedTask, waits_for: Option<&Told>) -> Option<Event> {
         let position = waits_for.and_then(|told| told.place);
-        let before = std::mem::replace(&mut self.position, position);
-        position.filter(|_| position != before).map(|position| event::position(known, position))
+        let is_due = position.is_none() || self.moved.is_none_or(|told| told.elapsed() >= POSITIONS);
+        if position == self.position || !is_due {
+            return None;
+        }
+        self.position = position;
+        self.moved = Some(Instant::now());
+        position.map(|position| event::position(known, position))
     }
 
     /// Another reason is told at once, other numbers after a while. `is_told`: the present state was told with it.

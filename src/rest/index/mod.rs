@@ -9,7 +9,7 @@ mod subscription;
 mod tables;
 mod task;
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
 use jiff::Timestamp;
@@ -17,7 +17,7 @@ use kube::api::ObjectMeta;
 use parking_lot::{Mutex, MutexGuard};
 use serde_json::Value;
 
-use crate::api::{Progress, State, Task, TaskQueue, TaskType, TaskTypeSpec};
+use crate::api::{Progress, Quantity, State, Task, TaskQueue, TaskType, TaskTypeSpec};
 use crate::cluster::version;
 use crate::core::Settings;
 use crate::core::queue::{Key, Told};
@@ -36,6 +36,17 @@ impl Default for Index {
     fn default() -> Self {
         Self::new(Arc::default(), Settings::default())
     }
+}
+
+/// How full a queue is.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct QueueUse {
+    /// Tasks that hold a slot.
+    pub tasks: i64,
+    /// The resources that they request together.
+    pub resources: BTreeMap<String, Quantity>,
+    /// Why the first task that waits does not start.
+    pub waiting_for: Option<String>,
 }
 
 impl Index {
@@ -144,6 +155,18 @@ impl Index {
         explanation.told(known.head.reason, known.head.message.as_deref(), first.as_deref())
     }
 
+    /// How full a queue is, whether somebody created it or not.
+    pub fn use_of(&self, queue: &Key) -> QueueUse {
+        let mut tables = self.lock();
+        let (tasks, used, first) = tables.waits.of_queue(queue, Timestamp::now());
+        let waiting_for = first.and_then(|(uid, explanation)| {
+            let first = tables.tasks.get(&uid)?;
+            Some(explanation.of_queue(&first.head.name)).filter(|told| !told.is_empty())
+        });
+        let resources = used.into_iter().map(|(name, amount)| (name, amount.into())).collect();
+        QueueUse { tasks, resources, waiting_for }
+    }
+
     /// Up to `limit` tasks that `wanted` takes, newest first, from behind `after`.
     pub fn page(
         &self,
@@ -155,6 +178,11 @@ impl Index {
         let end = after.unwrap_or((Timestamp::MAX, "~".into()));
         let tasks = tables.ages.range(..end).rev().filter_map(|(_, uid)| tables.tasks.get(uid));
         tasks.filter(|known| wanted(known)).take(limit).cloned().collect()
+    }
+
+    /// Shows every task, in no order.
+    pub fn each(&self, look: impl FnMut(&IndexedTask)) {
+        self.lock().tasks.values().map(AsRef::as_ref).for_each(look);
     }
 
     /// A task as the API server answered a call of ours. The watch may have shown its deletion before.

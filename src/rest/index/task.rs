@@ -41,7 +41,7 @@ pub struct IndexedTask {
     /// The resourceVersion with which it was first seen in its run: its arrival, until the operator writes one down.
     pub first_seen: u64,
     asked_priority: Option<Priority>,
-    /// The operator has written the priority down: it no longer follows from the type.
+    /// The priority is the one that the operator wrote down: it does not follow from the type.
     is_priority_written: bool,
 }
 
@@ -54,7 +54,10 @@ impl IndexedTask {
         let version = version.unwrap_or_default();
         let run_id = status.run_id.as_deref().unwrap_or(&task.spec.run_id);
         let first_seen = before.filter(|before| *before.run_id == *run_id).map_or(version, |before| before.first_seen);
-        let head = Head::of(task, status.priority.unwrap_or_else(|| effective(task.spec.priority, kind)));
+        // The operator writes it down a moment after it changed; while a task waits, a change holds at once.
+        let is_open = status.state == State::Queued && kind.is_some();
+        let priority = status.priority.filter(|_| !is_open);
+        let head = Head::of(task, priority.unwrap_or_else(|| effective(task.spec.priority, kind)));
         let annotation = |name: &str| task.annotations().get(name).map(|text| text.as_str().into());
         Self {
             uid: head.task_id.clone(),
@@ -74,7 +77,7 @@ impl IndexedTask {
             is_archived: status.is_archived(),
             first_seen,
             asked_priority: task.spec.priority,
-            is_priority_written: status.priority.is_some(),
+            is_priority_written: priority.is_some(),
             head,
         }
     }

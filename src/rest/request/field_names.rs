@@ -1,5 +1,7 @@
 //! The names of fields: as a manifest has them, and as REST has them, in paths and in the API server's sentences.
 
+use serde_json::{Map, Value};
+
 /// A type as it is called in the cluster: an underscore cannot be in its name, and is what services write.
 pub fn type_name(told: &str) -> String {
     told.replace('_', "-")
@@ -18,6 +20,16 @@ pub fn field(path: &str) -> String {
         "payload" | "resources" => path,
         _ => format!("{}{}", snake(first), snake(rest)),
     }
+}
+
+/// The spec of a task as the body of its submission.
+pub fn body(spec: Map<String, Value>) -> Map<String, Value> {
+    let nested = |name: &str, value: Value| match value {
+        // Names within the other objects are the client's own, or the same.
+        Value::Object(fields) if name == "retry" => body(fields).into(),
+        value => value,
+    };
+    spec.into_iter().map(|(name, value)| (field(&name), nested(&name, value))).collect()
 }
 
 fn snake(camel: &str) -> String {
@@ -52,6 +64,7 @@ pub fn sentence(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use serde_json::json;
 
     #[test]
     fn paths_are_told_as_a_client_wrote_them() {
@@ -67,6 +80,15 @@ mod tests {
         ] {
             assert_eq!(field(path), told);
         }
+    }
+
+    #[test]
+    fn a_spec_is_told_as_the_body_that_it_came_from() {
+        let spec = json!({"type": "t", "kbId": "k", "retry": {"maxSeconds": 7}, "payload": {"aB": 1},
+            "resources": {"limits": {"cpu": "1"}}, "ttlSecondsAfterFinished": 5});
+        let told = json!({"task_type": "t", "kb_id": "k", "retry": {"max_seconds": 7}, "payload": {"aB": 1},
+            "resources": {"limits": {"cpu": "1"}}, "ttl_seconds": 5});
+        assert_eq!(Value::Object(body(spec.as_object().expect("an object").clone())), told);
     }
 
     #[test]

@@ -15,3 +15,9 @@ pub fn limit(asked: Option<u32>, otherwise: u32, kind: ProblemType) -> Result<u3
 pub fn unknown_cursor(kind: ProblemType) -> Problem {
     kind.because("this cursor was not given out here; begin without one").at("cursor")
 }
+
+/// A filter that means everything changes nothing by mistake.
+pub fn everything() -> Problem {
+    let detail = "without a filter it would be done to every task: name a filter, or send \"all\": true";
+    ProblemType::Invalid.because(detail).at("all")
+}

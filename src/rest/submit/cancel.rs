@@ -5,12 +5,14 @@ use std::sync::Arc;
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
+use serde_json::json;
 
-use crate::rest::api_server::ApiServer;
+use super::Submitter;
+use crate::api::Task;
 use crate::rest::ask::status::Status;
 use crate::rest::find::Finder;
-use crate::rest::index::Index;
-use crate::rest::request::id::{Id, unknown_task};
+use crate::rest::index::{Index, IndexedTask};
+use crate::rest::request::id::Id;
 use crate::serving::problem::{Problem, Problems};
 
 /// Cancel a task
@@ -23,7 +25,7 @@ use crate::serving::problem::{Problem, Problems};
         (status = 200, description = "It is finished already.", body = Status), Problems))]
 pub async fn cancel(
     State(finder): State<Arc<Finder>>,
-    State(api): State<ApiServer>,
+    State(submitter): State<Arc<Submitter>>,
     State(index): State<Arc<Index>>,
     Id(id): Id,
 ) -> Result<(StatusCode, Json<Status>), Problem> {
@@ -32,9 +34,15 @@ pub async fn cancel(
         return Ok((StatusCode::OK, Json(Status::of(&known, &index))));
     }
     if !known.is_cancelled {
-        let task = api.cancel(&known.head.namespace, &known.head.name, &known.uid).await?.ok_or_else(unknown_task)?;
-        index.task_seen(&task);
+        submitter.cancel(&finder, &known).await?;
     }
     let known = index.get(&id).unwrap_or(known);
     Ok((StatusCode::ACCEPTED, Json(Status::of(&known, &index))))
+}
+
+impl Submitter {
+    /// Asks for the task's end.
+    pub(super) async fn cancel(&self, finder: &Finder, known: &Arc<IndexedTask>) -> Result<Task, Problem> {
+        self.patch(finder, known, None::<fn(&IndexedTask) -> bool>, &json!({"cancel": true})).await
+    }
 }

@@ -4,6 +4,9 @@
 
 pub mod bulk;
 pub mod cancel;
+pub mod cancel_many;
+pub mod change;
+pub mod changes;
 mod create;
 mod keyed;
 mod manifest;
@@ -33,6 +36,8 @@ use crate::serving::problem::{Problem, ProblemType, Problems};
 use keyed::KeyedRequest;
 use queues::Queues;
 use submission::Submission;
+
+pub use validate::ttl as default_ttl;
 
 /// A submission that was taken.
 #[derive(Debug, Serialize, ToSchema)]

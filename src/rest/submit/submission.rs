@@ -2,9 +2,10 @@
 //! server's to say, as it is for a manifest; here only the names of fields are known.
 
 use serde::Deserialize;
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 use utoipa::ToSchema;
 
+use super::changes::written;
 use super::manifest::present;
 use crate::api::Priority;
 use crate::rest::request::field_names::type_name;
@@ -66,37 +67,45 @@ pub struct Submission {
 
 /// How failures are tried again. The pause before retry n is initial_seconds × factor^(n-1), at most
 /// max_seconds, give or take a tenth.
-#[derive(Debug, Default, Deserialize, ToSchema)]
+#[derive(Clone, Debug, Default, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Retry {
     /// How many failures are tried again. Default: 3.
+    #[serde(default, deserialize_with = "json::given")]
     #[schema(value_type = Option<i32>, minimum = 0, maximum = 100)]
     limit: Option<Value>,
     /// Seconds before the first retry. Default: 10.
+    #[serde(default, deserialize_with = "json::given")]
     #[schema(value_type = Option<i32>, minimum = 0, maximum = 86400)]
     initial_seconds: Option<Value>,
     /// By how much each pause is longer than the one before. Default: 2.
+    #[serde(default, deserialize_with = "json::given")]
     #[schema(value_type = Option<f64>, minimum = 1, maximum = 10)]
     factor: Option<Value>,
     /// The longest pause in seconds. Default: 300.
+    #[serde(default, deserialize_with = "json::given")]
     #[schema(value_type = Option<i32>, minimum = 0, maximum = 86400)]
     max_seconds: Option<Value>,
     /// How many attempts may be lost to the cluster before the task fails. Default: 20.
+    #[serde(default, deserialize_with = "json::given")]
     #[schema(value_type = Option<i32>, minimum = 0, maximum = 1000)]
     disruption_limit: Option<Value>,
     /// By how much memory grows after each time out of memory. Default: 1.
+    #[serde(default, deserialize_with = "json::given")]
     #[schema(value_type = Option<f64>, minimum = 1, maximum = 4)]
     oom_memory_factor: Option<Value>,
 }
 
 /// Requests and limits of the work's container, as in a pod.
-#[derive(Debug, Default, Deserialize, ToSchema)]
+#[derive(Clone, Debug, Default, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Resources {
     /// Reserved for the work. Example: {"cpu": "500m", "memory": "256Mi"}.
+    #[serde(default, deserialize_with = "json::given")]
     #[schema(value_type = Option<std::collections::BTreeMap<String, Quantity>>)]
     requests: Option<Value>,
     /// Never exceeded by the work. Example: {"memory": "512Mi"}.
+    #[serde(default, deserialize_with = "json::given")]
     #[schema(value_type = Option<std::collections::BTreeMap<String, Quantity>>)]
     limits: Option<Value>,
 }
@@ -168,21 +177,37 @@ impl Submission {
 
 impl Retry {
     fn spec(&self) -> Value {
-        present(json!({"limit": self.limit, "initialSeconds": self.initial_seconds, "factor": self.factor,
-            "maxSeconds": self.max_seconds, "disruptionLimit": self.disruption_limit,
-            "oomMemoryFactor": self.oom_memory_factor}))
+        present(self.patch())
+    }
+
+    /// What was written, nulls included.
+    pub fn patch(&self) -> Value {
+        Value::Object(written([
+            ("limit", self.limit.clone()),
+            ("initialSeconds", self.initial_seconds.clone()),
+            ("factor", self.factor.clone()),
+            ("maxSeconds", self.max_seconds.clone()),
+            ("disruptionLimit", self.disruption_limit.clone()),
+            ("oomMemoryFactor", self.oom_memory_factor.clone()),
+        ]))
     }
 }
 
 impl Resources {
     fn spec(&self) -> Value {
-        present(json!({"requests": self.requests, "limits": self.limits}))
+        present(self.patch())
+    }
+
+    /// What was written, nulls included.
+    pub fn patch(&self) -> Value {
+        Value::Object(written([("requests", self.requests.clone()), ("limits", self.limits.clone())]))
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use serde_json::json;
 
     #[test]
     fn a_body_that_is_no_object_is_no_submission() {

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use super::Submitter;
 use crate::api::{Reason, Task, TaskSpec, TaskTypeSpec};
@@ -21,7 +21,7 @@ impl Submitter {
         // A spec that cannot be read so is refused by the API server too, and its words are better.
         let Ok(typed) = serde_json::from_value::<TaskSpec>(spec.clone()) else { return Ok(spec) };
         let kind = self.kind(namespace, &typed.type_).await?;
-        let ttl = typed.ttl_seconds_after_finished.or(kind.defaults.ttl_seconds_after_finished).unwrap_or(TTL);
+        let ttl = typed.ttl_seconds_after_finished.unwrap_or_else(|| ttl(&kind));
         let task = Task::new("", typed);
         if let Some(problem) = above_maximum(&task, &kind) {
             return Err(problem);
@@ -33,7 +33,7 @@ impl Submitter {
         Ok(spec)
     }
 
-    async fn kind(&self, namespace: &str, name: &str) -> Result<Arc<TaskTypeSpec>, Problem> {
+    pub(super) async fn kind(&self, namespace: &str, name: &str) -> Result<Arc<TaskTypeSpec>, Problem> {
         if let Some(kind) = self.index.kind(namespace, name) {
             return Ok(kind);
         }
@@ -49,6 +49,26 @@ impl Submitter {
         let kind = self.api.task_type(namespace, name).await?.ok_or_else(unknown)?;
         Ok(Arc::new(kind.spec))
     }
+}
+
+/// Seconds for which a finished task of this type stays in the cluster, where its request says nothing.
+pub fn ttl(kind: &TaskTypeSpec) -> i32 {
+    kind.defaults.ttl_seconds_after_finished.unwrap_or(TTL)
+}
+
+/// Refuses a change of a task's spec to what its type does not allow.
+pub(super) fn within_maximum(type_: &str, patch: &Map<String, Value>, kind: &TaskTypeSpec) -> Result<(), Problem> {
+    let mut changed: Value = patch.clone().into();
+    changed["type"] = type_.into();
+    // One that cannot be read so is refused by the API server too, and its words are better.
+    let Ok(typed) = serde_json::from_value::<TaskSpec>(without_nulls(changed)) else { return Ok(()) };
+    above_maximum(&Task::new("", typed), kind).map_or(Ok(()), Err)
+}
+
+fn without_nulls(value: Value) -> Value {
+    let Value::Object(fields) = value else { return value };
+    let fields = fields.into_iter().filter(|(_, value)| !value.is_null());
+    fields.map(|(name, value)| (name, without_nulls(value))).collect::<Map<_, _>>().into()
 }
 
 /// Whether an object can be called so.

@@ -204,7 +204,7 @@ async fn what_cannot_be_replayed_is_told_in_a_sentence() {
         let nobody = "00000000-0000-0000-0000-000000000000";
         let answer = rest.post(&format!("/api/v1/tasks/{nobody}/replay"), &json!({})).await;
         assert_eq!((answer.status, answer.problem().0.as_str()), (404, "unknown-task"));
-        let answer = rest.post(&format!("{DEAD}/replay"), &json!({"limit": 0})).await;
+        let answer = rest.post(&format!("{DEAD}/replay"), &json!({"all": true, "limit": 0})).await;
         assert_eq!((answer.status, answer.problem()), (422, ("invalid".into(), Some("limit".into()))));
         let answer = rest.post(&format!("{DEAD}/replay"), &json!({"typo": 1})).await;
         assert_eq!((answer.status, answer.problem()), (422, ("invalid".into(), Some("typo".into()))));
@@ -236,7 +236,7 @@ async fn a_dead_letter_whose_task_was_run_again_is_not_to_be_replayed() {
         node.script("one", [Outcome::exit(3), Outcome::succeed()]);
         failed(&ns, &rest, failing(json!({"name": "one"}))).await;
         let matched = async || {
-            let answer = rest.post(&format!("{DEAD}/replay"), &json!({"dry_run": true})).await;
+            let answer = rest.post(&format!("{DEAD}/replay"), &json!({"all": true, "dry_run": true})).await;
             answer.json()["matched"].clone()
         };
         assert_eq!(matched().await, 1);
@@ -285,7 +285,7 @@ async fn dead_letters_are_replayed_by_a_filter_each_once() {
         assert_eq!(told["results"][0]["replayed_by"], json!(begun), "oldest first, and the one that was begun");
         let told = replay(&rest, json!({"kb_id": "a"})).await;
         assert_eq!((&told["matched"], &told["replayed"]), (&json!(0), &json!(0)), "each once");
-        let told = replay(&rest, json!({"limit": 1})).await;
+        let told = replay(&rest, json!({"all": true, "limit": 1})).await;
         assert_eq!((&told["matched"], &told["replayed"]), (&json!(1), &json!(1)), "without a filter, the rest");
         assert!(told.get("next_cursor").is_none(), "there are no more");
         for name in ["a1-r1", "a2-r1", "b1-r1"] {

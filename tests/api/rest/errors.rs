@@ -214,7 +214,7 @@ async fn what_is_no_json_no_path_or_no_method_is_told() {
         for (method, path) in [
             (Method::DELETE, TASKS),
             (Method::PUT, TASKS),
-            (Method::PATCH, "/api/v1/tasks/x"),
+            (Method::PUT, "/api/v1/tasks/x"),
             (Method::TRACE, TASKS),
             (Method::POST, "/api/v1/tasks/x/status"),
         ] {

@@ -222,6 +222,7 @@ async fn the_document_and_its_page_are_served_and_fetch_nothing_from_elsewhere()
             ("/bulk", "tasks", true),
             ("/status", "task_ids", true),
             ("/dead-letters/replay", "dry_run", false),
+            ("/cancel", "task_ids", false),
         ] {
             let body = &document["paths"][format!("/api/v1/tasks{path}")]["post"]["requestBody"];
             let name = body["content"]["application/json"]["schema"]["$ref"].as_str().expect("a reference");
@@ -230,7 +231,9 @@ async fn the_document_and_its_page_are_served_and_fetch_nothing_from_elsewhere()
             assert!(schema["properties"][field].is_object(), "{path}: {schema}");
             assert_eq!((&schema["required"], &schema["additionalProperties"]), (&required, &json!(false)), "{path}");
         }
-        for path in ["", "/bulk", "/status", "/{id}", "/{id}/status", "/{id}/result", "/{id}/events", "/{id}/cancel"] {
+        let of_one =
+            ["/{id}", "/{id}/status", "/{id}/result", "/{id}/events", "/{id}/cancel", "/{id}/replay", "/{id}/log"];
+        for path in ["", "/bulk", "/status", "/cancel", "/types", "/queues"].into_iter().chain(of_one) {
             assert!(document["paths"][format!("/api/v1/tasks{path}")].is_object(), "{path}");
         }
         let page = rest.get("/docs").await;
