@@ -152,9 +152,12 @@ fn admit(mut admission: AdmissionQueue) -> (AdmissionQueue, Pass) {
     (admission, pass)
 }
 
+/// A queue with such a backlog of these tasks.
+type Backlog = fn(&[PendingTask]) -> AdmissionQueue;
+
 /// Why a task in the middle of a backlog waits.
 fn explaining(criterion: &mut Criterion) {
-    let scenes: [(&str, fn(&[PendingTask]) -> AdmissionQueue); 3] =
+    let scenes: [(&str, Backlog); 3] =
         [("explain_in_a_full_queue", full), ("explain_one_kb_id", one_kb_id), ("explain_a_kb_id_each", a_kb_id_each)];
     for (name, scene) in scenes {
         let mut group = criterion.benchmark_group(name);

@@ -170,7 +170,7 @@ impl World {
         assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
     }
 
-    /// Has the timeout of a pod that runs be over now, however long its container took to start.
+    /// Lowers the deadline of a pod as a stranger may, so that its kubelet ends it now.
     pub async fn is_overdue(&self, pod: &Pod) {
         let over = Patch::Strategic(json!({"spec": {"activeDeadlineSeconds": 1}}));
         let changed = self.namespace.pods().patch(&pod.name_any(), &PatchParams::default(), &over).await;

@@ -1,6 +1,6 @@
 //! Failures of the work itself: which are tried again, how often, and what is told of them.
 
-use task_manager::api::{AttemptOutcome, FailureAction, FailureRule, Reason, State, TaskStatus};
+use task_manager::api::{AttemptOutcome, FailureAction, FailureRule, Reason, State, TaskStatus, TaskTypeSpec};
 
 use e2e::world::{end, never_again, on_a_node, retry};
 
@@ -113,15 +113,18 @@ async fn what_the_work_reports_decides_whether_it_is_tried_again() {
 #[tokio::test]
 async fn a_timeout_ends_the_container_even_one_that_ignores_sigterm() {
     on_a_node("timeout", async |world| {
-        let plain = world.script_with("plain", "trap 'exit 143' TERM; echo up; sleep 300 & wait", never_again).await;
-        let deaf = world.script_with("deaf", "trap '' TERM; echo up; while :; do sleep 1; done", never_again).await;
-        for (task, exit_code) in [(&plain, 143), (&deaf, 137)] {
-            let pod = world.is_up(task).await;
-            world.is_overdue(&pod).await;
+        let short = |kind: &mut TaskTypeSpec| {
+            never_again(kind);
+            kind.defaults.timeout_seconds = Some(20);
+        };
+        let plain = world.script_with("plain", "trap 'exit 143' TERM; echo up; sleep 300 & wait", short).await;
+        let deaf = world.script_with("deaf", "trap '' TERM; echo up; while :; do sleep 1; done", short).await;
+        let pods = [world.runs(&plain).await, world.runs(&deaf).await];
+        for ((task, exit_code), pod) in [(&plain, 143), (&deaf, 137)].into_iter().zip(&pods) {
             let status = world.ends(task, State::Failed).await;
             assert_eq!((status.reason, counted(&status)), (Reason::Timeout, (1, 1, 0)));
             assert_eq!(attempts(&status), [(AttemptOutcome::Failed, Reason::Timeout)]);
-            assert_eq!(end(&world.ended(&pod).await).exit_code, exit_code);
+            assert_eq!(end(&world.ended(pod).await).exit_code, exit_code);
         }
     })
     .await;

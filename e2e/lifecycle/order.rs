@@ -5,7 +5,7 @@ use jiff::Timestamp;
 use kube::ResourceExt;
 use kube::api::{ListParams, Patch, PatchParams};
 use serde_json::json;
-use task_manager::api::{Priority, Task};
+use task_manager::api::{Priority, Reason, Task};
 
 use e2e::world::{A_TASK, World, end, on_a_node};
 
@@ -23,6 +23,12 @@ async fn one_slot_is_given_by_priority_and_then_by_arrival() {
             ("1-critical", Some(Priority::Critical)),
         ] {
             tasks.push(world.task_with(name, |spec| (spec.priority, spec.queue) = (priority, "narrow".into())).await);
+        }
+        for task in &tasks {
+            eventually(&format!("task {} says that its queue is suspended", task.name_any()), A_TASK, async || {
+                (world.status(task).await.reason == Reason::QueueSuspended).then_some(())
+            })
+            .await;
         }
         world.nothing_changes(&tasks.iter().collect::<Vec<_>>()).await;
         assert!(world.all_pods().is_empty(), "a suspended queue starts nothing");

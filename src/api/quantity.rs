@@ -72,6 +72,11 @@ impl Amount {
         Self((self.0 + 999).div_euclid(1000) * 1000)
     }
 
+    /// In whole units, for metrics.
+    pub fn as_f64(self) -> f64 {
+        self.0 as f64 / 1000.0
+    }
+
     /// `percent` of this amount, rounded up.
     pub fn percent(self, percent: i32) -> Self {
         Self((self.0 * i128::from(percent) + 99).div_euclid(100))

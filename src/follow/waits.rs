@@ -13,6 +13,7 @@ use crate::core::Settings;
 use crate::core::queue::{Key, Snapshot, Told};
 
 /// A change of something beside the tasks that are followed.
+#[allow(clippy::large_enum_variant, reason = "each is taken apart at once")]
 pub enum Beside {
     Task(Event<Task>),
     Type(Event<TaskType>),

@@ -41,6 +41,21 @@ pub struct Lack {
 }
 
 impl Quota {
+    /// The most tasks that may run at once.
+    pub fn slots(&self) -> Option<i64> {
+        self.tasks
+    }
+
+    /// The resources that are bounded.
+    pub fn bounded(&self) -> impl Iterator<Item = &String> {
+        self.resources.keys()
+    }
+
+    /// The most of this resource that the tasks may use together.
+    pub fn capacity_of(&self, resource: &str) -> Option<Amount> {
+        self.resources.get(resource).copied()
+    }
+
     pub fn of(spec: &TaskQueueSpec) -> Self {
         let resources = &spec.capacity.resources;
         Self {

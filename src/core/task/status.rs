@@ -3,8 +3,8 @@
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
 
-use super::look::Look;
 use super::limits;
+use super::look::Look;
 use crate::attempt::Ran;
 use crate::attempt::backoff;
 use crate::attempt::ended::Ended;

@@ -63,7 +63,7 @@ fn places_in_line_follow_priority_then_arrival() {
 
 #[test]
 fn who_gave_its_slot_back_stands_at_the_end_of_its_line() {
-    let index = Index::default();
+    let index = index();
     let gave_back = json!({"status": {"arrival": "1", "line": "4", "reason": "Unschedulable"}});
     index.task_seen(&task("gave-back", 5, gave_back));
     index.task_seen(&task("first", 2, json!({})));

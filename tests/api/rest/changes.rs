@@ -4,7 +4,7 @@ use harness::*;
 use hyper::Method;
 use serde_json::{Value, json};
 
-use super::{body_with, served, served_and_held, status_when};
+use super::{body_with, served, served_and_full, served_and_held, status_when};
 use crate::stage::started;
 
 async fn patch(rest: &Rest, id: &str, headers: &[(&str, &str)], change: Value) -> Answer {
@@ -16,7 +16,7 @@ async fn patch(rest: &Rest, id: &str, headers: &[(&str, &str)], change: Value) -
 #[tokio::test]
 async fn a_task_that_waits_is_changed_at_once_and_null_takes_back() {
     in_namespace("rest-change", async |ns| {
-        let (_operator, rest) = served_and_held(&ns).await;
+        let (_node, _operator, rest) = served_and_full(&ns).await;
         let ahead = rest.submit(&body_with(json!({}))).await;
         let more = json!({"name": "one", "timeout_seconds": 60, "retry": {"limit": 1, "initial_seconds": 5},
             "resources": {"limits": {"memory": "64Mi", "cpu": "1"}}, "start_after": "2020-01-01T00:00:00Z"});

@@ -156,7 +156,7 @@ fn a_slot_that_was_given_back_is_told_during_the_pause_and_after_it() {
     assert_eq!((scene.status().reason, scene.status().message.as_deref()), (Reason::LaunchRefused, Some(told)));
     assert!(scene.rests(3) && scene.rests(100) && scene.rests(100_000), "it stays so until it has a slot again");
     let suspended = scene.edit(|spec| spec.suspend = true).write(100);
-    let both = format!("held by spec.suspend; LaunchRefused: {told}");
+    let both = format!("held by spec.suspend; before: LaunchRefused: {told}");
     assert_eq!((suspended.status().reason, suspended.status().message.clone()), (Reason::Suspended, Some(both)));
     let again = suspended.edit(|spec| spec.suspend = false).write(101);
     assert_eq!((again.status().reason, again.status().message.as_deref()), (Reason::LaunchRefused, Some(told)));
