@@ -37,11 +37,10 @@ impl Cache {
             queue: queue.into(),
             task_type: task_type.into(),
         };
-        Load {
-            tasks: counts.into_iter().map(|(of, tasks)| (origin(of), tasks)).collect(),
-            queues: self.lock().queue_loads(oldest),
-            unready_types: self.types().iter().filter_map(|kind| unready(kind)).collect(),
-        }
+        // Each takes the lock for itself.
+        let queues = self.lock().queue_loads(oldest);
+        let unready_types = self.types().iter().filter_map(|kind| unready(kind)).collect();
+        Load { tasks: counts.into_iter().map(|(of, tasks)| (origin(of), tasks)).collect(), queues, unready_types }
     }
 }
 
