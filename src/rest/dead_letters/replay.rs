@@ -98,6 +98,7 @@ pub async fn replay_many(
     let after = wanted.cursor.as_deref().map(str::parse::<Cursor>).transpose();
     let after = after.map_err(|_| page::unknown_cursor(ProblemType::Invalid))?;
     let (dry_run, changes) = (wanted.dry_run, wanted.changes.take().unwrap_or_default());
+    replayer.submitter.judge(namespaces.meant(wanted.namespace.as_deref())?, &changes).await.map_err(of_changes)?;
     let filter = Filter { replayed: Some(false), last_run: true, ..wanted.filter(&namespaces)? };
     let matched = archive.count(&filter).await.map_err(archive_is_away)?;
     let page = archive.list(&filter, after.as_ref(), limit).await.map_err(archive_is_away)?;
@@ -109,6 +110,14 @@ pub async fn replay_many(
     let results: Vec<ReplayItem> = stream::iter(outcomes).buffered(AT_ONCE).collect().await;
     let replayed = results.iter().filter(|item| item.replayed_by.is_some()).count();
     Ok(Json(ReplayOutcome { matched, replayed, dry_run, results, next_cursor }))
+}
+
+/// A problem with the changes, which are within the body.
+fn of_changes(problem: Problem) -> Problem {
+    match &problem.field {
+        Some(field) => Problem { field: Some(format!("changes.{field}")), ..problem },
+        None => problem.at("changes"),
+    }
 }
 
 /// Replays one dead letter after the other.

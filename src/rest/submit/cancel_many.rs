@@ -14,7 +14,7 @@ use utoipa::ToSchema;
 use super::Submitter;
 use super::bulk::{Bulks, TAKEN_WITHIN, not_in_time};
 use crate::api::State as TaskState;
-use crate::rest::ask::list::{page_of, place};
+use crate::rest::ask::list::{Place, page_of, place};
 use crate::rest::ask::selection::{Selection, selecting};
 use crate::rest::find::Finder;
 use crate::rest::index::{Index, IndexedTask};
@@ -110,10 +110,12 @@ pub async fn cancel_many(
     if selection.is_empty() && wanted.task_ids.is_none() && !wanted.all {
         return Err(page::everything());
     }
+    let limit = page::limit(wanted.limit, MOST as u32, ProblemType::Invalid)? as usize;
+    let after = wanted.cursor.as_deref().map(|cursor| place(cursor, ProblemType::Invalid)).transpose()?;
     let _turn = bulks.turn()?;
     let meant = match &wanted.task_ids {
         Some(ids) => by_ids(&finder, ids, &selection).await?,
-        None => by_filter(&index, &wanted, &selection)?,
+        None => by_filter(&index, &selection, after, limit),
     };
     let Meant { matched, mut tasks, told, next_cursor } = meant;
     tasks.sort_by_key(|known| known.state == TaskState::Processing);
@@ -141,14 +143,12 @@ struct Meant {
     next_cursor: Option<String>,
 }
 
-fn by_filter(index: &Index, wanted: &CancelFilter, selection: &Selection) -> Result<Meant, Problem> {
-    let limit = page::limit(wanted.limit, MOST as u32, ProblemType::Invalid)? as usize;
-    let after = wanted.cursor.as_deref().map(|cursor| place(cursor, ProblemType::Invalid)).transpose()?;
+fn by_filter(index: &Index, selection: &Selection, after: Option<Place>, limit: usize) -> Meant {
     let takes = |known: &IndexedTask| !known.state.is_final() && !known.is_cancelled && selection.takes(known);
     let mut matched = 0;
     index.each(|known| matched += usize::from(takes(known)));
     let (tasks, next_cursor) = page_of(index, after, limit, takes);
-    Ok(Meant { matched, tasks, told: vec![], next_cursor })
+    Meant { matched, tasks, told: vec![], next_cursor }
 }
 
 async fn by_ids(finder: &Finder, ids: &[String], selection: &Selection) -> Result<Meant, Problem> {

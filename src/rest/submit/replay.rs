@@ -18,7 +18,7 @@ use utoipa::ToSchema;
 use super::Submitter;
 use super::changes::{ReplayChanges, ReplayRequest, read};
 use super::keyed::KeyedRequest;
-use super::manifest::{digest, manifest};
+use super::manifest::{digest, manifest, new_name};
 use super::submission::Submission;
 use crate::api::Task;
 use crate::archive::Record;
@@ -31,6 +31,8 @@ use crate::rest::request::key::{IdempotencyKey, KeyHeader};
 use crate::serving::body::OptionalText;
 use crate::serving::problem::{Problem, ProblemType, Problems};
 
+/// A type that need not exist.
+const ANY: &str = "any";
 /// So often one task can be replayed.
 const REPLAYS: u32 = 1000;
 /// A name has at most 253 characters; this leaves room for the number.
@@ -142,6 +144,20 @@ impl Submitter {
         let spec = async || self.spec_of(&finished(finder, known).await?, changes).await;
         let uid = self.create_once(&request, spec).await?;
         self.link(&known.uid, uid).await
+    }
+
+    /// Refuses changes that the API server refuses whatever is repeated, before they are made to any.
+    pub async fn judge(&self, namespace: &str, changes: &ReplayChanges) -> Result<(), Problem> {
+        if changes.told().is_none() {
+            return Ok(());
+        }
+        let name = new_name(ANY)?;
+        let spec = changes.applied(json!({"type": ANY}));
+        match self.api.dry_run(namespace, &manifest(namespace, &name, spec, [])).await {
+            Err(problem) if problem.is(ProblemType::Invalid) => Err(problem),
+            // The rest depends on the task that is repeated.
+            Ok(_) | Err(_) => Ok(()),
+        }
     }
 
     async fn link(&self, old: &str, new: String) -> Result<String, Problem> {

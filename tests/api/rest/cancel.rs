@@ -115,6 +115,7 @@ async fn a_filter_that_means_everything_must_say_so() {
         for (body, field) in [
             (json!({"task_ids": []}), "task_ids"),
             (json!({"all": true, "limit": 0}), "limit"),
+            (json!({"task_ids": [id], "limit": 0}), "limit"),
             (json!({"all": true, "cursor": "x"}), "cursor"),
             (json!({"colour": "red"}), "colour"),
             (json!({"status": "done"}), "status"),

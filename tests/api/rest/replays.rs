@@ -149,6 +149,8 @@ async fn dead_letters_are_replayed_with_changes_and_all_of_them_only_where_that_
         }
         let wrong = rest.post(MANY, &json!({"all": true, "changes": {"colour": "red"}})).await;
         assert_eq!((wrong.status, wrong.problem()), (422, ("invalid".into(), Some("changes.colour".into()))));
+        let wrong = rest.post(MANY, &json!({"kb_id": "nobody", "changes": {"timeout_seconds": 0}})).await;
+        assert_eq!((wrong.status, wrong.problem()), (422, ("invalid".into(), Some("changes.timeout_seconds".into()))));
         let mut body = json!({"all": true, "changes": {"timeout_seconds": 700}, "dry_run": true});
         let plan = rest.post(MANY, &body).await.json();
         assert_eq!((&plan["matched"], &plan["replayed"]), (&json!(2), &json!(0)));
