@@ -378,7 +378,8 @@ pub struct TaskStatus {
     pub archived: Option<bool>,
 
     /// Admitted, Complete, Failed, Cancelled and Finished (True in all three final states) for `kubectl wait`; Ready,
-    /// Reconciling and Stalled as kstatus defines them (sigs.k8s.io/cli-utils).
+    /// Reconciling and Stalled as kstatus defines them (sigs.k8s.io/cli-utils). HeldUp while a pod or a Job of it is
+    /// there that should be gone.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 8))]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["type".into()]))]

@@ -220,6 +220,34 @@ async fn tells(ns: &Namespace, pod: &Pod, reason: &str, message: &str) {
 }
 
 #[tokio::test]
+async fn a_job_that_somebodys_finalizer_keeps_is_told_until_it_goes() {
+    in_namespace("job-kept", async |ns| {
+        ns.create(&task_type("work").with(|spec| spec.start_deadline_seconds = Some(3))).await;
+        let (node, _operator) = (ns.fake_node(), ns.operator(&[]).await);
+        node.script("one", [Outcome::Waiting("ContainerCreating".into()), Outcome::succeed()]);
+        ns.create(&task("one")).await;
+        started(&node, "one", 1).await;
+        let job = node.starts()[0].job.clone();
+        let finalizers =
+            |kept: Option<&str>| Patch::Merge(json!({"metadata": {"finalizers": kept.map(|one| vec![one])}}));
+        let keep = finalizers(Some("example.com/keep"));
+        ns.jobs().patch(&job, &PatchParams::default(), &keep).await.expect("accepted");
+        let told = ns.task_when("one", "says who", |task, _| condition(task, "HeldUp") == Some("True")).await;
+        let why = "not started within startDeadlineSeconds, 3 s";
+        let message = status(&told).message.expect("a message");
+        assert!(
+            message.ends_with(&format!("{why}; the Job {job} is kept by the finalizer example.com/keep")),
+            "{message}"
+        );
+        assert_eq!(status(&told).reason, Reason::StartTimeout);
+        ns.jobs().patch(&job, &PatchParams::default(), &finalizers(None)).await.expect("accepted");
+        let done = status(&ns.task_in("one", State::Completed).await);
+        assert!(done.attempts[0].message.as_ref().is_some_and(|message| message.ends_with(why)), "{:?}", done.attempts);
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn a_probe_that_ended_the_work_is_told_whether_it_ended_well_or_not() {
     in_namespace("probed", async |ns| {
         ns.create(&task_type("work").with(|spec: &mut TaskTypeSpec| {

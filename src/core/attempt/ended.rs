@@ -239,6 +239,11 @@ fn failed_init(pod: &PodFacts) -> Option<Ended> {
     Some(Ended { exit_code: Some(failed.exit_code), at: failed.at, ..Ended::new(pod, Reason::ExitCode, message) })
 }
 
+/// The message where it was not us.
+pub(super) fn job_deleted(job: &JobFacts) -> String {
+    format!("somebody deleted the Job {}", job.name)
+}
+
 /// The message for work that succeeded and whose pod nobody could ask.
 pub fn result_lost(job: &str) -> String {
     format!("the Job {job} succeeded, but its pod was gone before the result could be read")
@@ -254,9 +259,7 @@ fn silent(pod: &PodFacts, job: Option<&JobFacts>) -> Ended {
         _ if !pod.is_gone() && pod.deleted_at.is_none() => {
             Ended::new(pod, Reason::NodeLost, format!("the pod {} failed, and its node does not say why", pod.name))
         }
-        Some(job) if job.gone || job.deleting => {
-            Ended::new(pod, Reason::JobDeleted, format!("somebody deleted the Job {}", job.name))
-        }
+        Some(job) if job.gone || job.deleting => Ended::new(pod, Reason::JobDeleted, job_deleted(job)),
         _ => Ended::new(pod, Reason::PodDeleted, format!("somebody deleted the pod {}", pod.name)),
     }
 }

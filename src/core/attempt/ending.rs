@@ -6,7 +6,7 @@ use jiff::{SignedDuration, Timestamp};
 use super::by_job::ByJob;
 use super::clocks;
 use super::ended::LOST_AFTER;
-use super::facts::container::{Awaiting, Beside};
+use super::facts::container::Beside;
 use super::facts::{JobFacts, PodFacts, Why, Work};
 use super::{Child, Deletion, Ending, Live, PodEnd, Stage};
 use crate::Reason;
@@ -99,20 +99,6 @@ impl ByJob<'_> {
             Reason::Preempted => Stage::ToEnd(self.delete(Reason::Preempted)),
             _ => Stage::Live(Live { news, news_at: Some(self.now), wake: None }),
         })
-    }
-
-    /// Why a pod is still there that should long be gone, though its node answers.
-    pub(super) fn held_up(&self) -> Option<Why> {
-        let pod = self.pod.filter(|pod| !pod.has_ended() && pod.asked.node_answers == Some(true))?;
-        let node = format!("node {}", pod.node.as_deref().unwrap_or_default());
-        let is_made = pod.awaited.as_ref().is_some_and(|awaited| awaited.is == Awaiting::Made);
-        let what = match &self.observed.explained {
-            Some(why) if is_made && why.message.starts_with("pulling ") => format!("{node} is still {}", why.message),
-            _ if pod.asked.work_started_at.is_some() => format!("{node} still waits for a postStart hook"),
-            _ if is_made => format!("{node} still pulls an image, or waits for a hook, and ends it after that"),
-            _ => format!("{node} answers, and has not ended it yet"),
-        };
-        Some(Why::new(Reason::Stopping, what))
     }
 }
 

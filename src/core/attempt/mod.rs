@@ -8,6 +8,7 @@ pub mod clocks;
 pub mod ended;
 mod ending;
 pub mod facts;
+mod held_up;
 pub mod id;
 pub mod needs;
 pub mod others;
@@ -30,6 +31,7 @@ use reports::Reports;
 use task_manager_api::{Task, TaskStatus};
 
 pub use by_job::{admitted_at, job_name};
+pub use held_up::HeldUp;
 pub use starting::A_NODE_COMES;
 
 /// The present attempt of a task, or its last one.
@@ -210,8 +212,8 @@ impl<'a> Attempt<'a> {
         }
     }
 
-    /// Why its pod is still there though it should long be gone and its node answers.
-    pub fn held_up(&self) -> Option<Why> {
+    /// What keeps its pod or its Job though it should be gone.
+    pub fn held_up(&self) -> Option<HeldUp> {
         match self {
             Self::Job(job) => job.held_up(),
         }

@@ -87,7 +87,7 @@ impl ByJob<'_> {
         use Reason::{ContainerConfig, ImageUnavailable, StartTimeout, Unschedulable};
         let reason = self.status.reason;
         let is_told = matches!(reason, ImageUnavailable | ContainerConfig | StartTimeout | Unschedulable);
-        is_told.then(|| Why::new(reason, self.status.message.clone().unwrap_or_default()))
+        is_told.then(|| Why::new(reason, conditions::without_hold_up(self.status)))
     }
 
     /// The message of a status `Starting`, as a reason to give the attempt up.
@@ -102,22 +102,13 @@ impl ByJob<'_> {
         let is_there = self.job.is_some_and(|job| !job.gone) || !self.can_run_no_more();
         let is_told = self.start_trouble_told().is_some_and(|told| told.reason == why.reason);
         match (is_there, is_told) {
-            (true, true) => self.held_up_at_its_start(&why).unwrap_or_else(|| Stage::ToEnd(self.delete(why.reason))),
+            (true, true) => Stage::ToEnd(self.delete(why.reason)),
             (true, false) => Stage::Live(Live { news: why, news_at: Some(self.now), wake: None }),
             (false, _) if why.reason == Reason::Unschedulable => Stage::NotPlaced(why),
             // Its message names the limit already.
             (false, _) if why.reason == Reason::StartTimeout => Stage::Ended(Ended::not_started(why)),
             (false, _) => Stage::Ended(Ended::not_started(why).given_up_at(&limit_told(start_within))),
         }
-    }
-
-    /// It was given up, and its node has not ended it though it answers: that is told once.
-    fn held_up_at_its_start(&self, why: &Why) -> Option<Stage> {
-        let held = self.held_up().filter(|_| why.reason == Reason::StartTimeout)?;
-        let told = self.status.message.as_deref().unwrap_or_default();
-        let message = format!("{told}; {}", held.message);
-        let news = || Live { news: Why::new(why.reason, message), news_at: Some(self.now), wake: None };
-        (!told.contains("; node ")).then(|| Stage::Live(news()))
     }
 
     /// A start that takes longer than ten seconds is written with what it waits for. An image that cannot be pulled

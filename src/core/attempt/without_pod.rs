@@ -3,10 +3,11 @@
 use jiff::SignedDuration;
 
 use super::by_job::ByJob;
-use super::ended::{Ended, result_lost};
+use super::ended::{Ended, job_deleted, result_lost};
 use super::facts::{GIVEN_BACK_AFTER, JobFacts, TOLD_AFTER, Why};
 use super::{Live, Stage};
 use crate::Reason;
+use crate::telling::conditions;
 use crate::time::after;
 
 /// How long a finished Job's pod may be unseen before it is taken to be gone: two watches keep no common time.
@@ -42,23 +43,20 @@ impl ByJob<'_> {
         let was_given_up = self.is_past(Some(after(job.age_from(), GIVEN_BACK_AFTER)));
         match self.missing_pod_told() {
             Some(why) if was_given_up => Stage::NeverLaunched(why),
-            _ => {
-                let message = format!("somebody deleted the Job {}", job.name);
-                Stage::Ended(Ended::unseen(Reason::JobDeleted, message))
-            }
+            _ => Stage::Ended(Ended::unseen(Reason::JobDeleted, job_deleted(job))),
         }
     }
 
     /// It was suspended while it ran, as the status says, and nothing of it is left.
     fn preempted_unseen(&self) -> Ended {
-        Ended::unseen(Reason::Preempted, self.status.message.clone().unwrap_or_default())
+        Ended::unseen(Reason::Preempted, conditions::without_hold_up(self.status))
     }
 
     /// The reason for which the pod is missing, as it was written to the status before the Job was given up.
     fn missing_pod_told(&self) -> Option<Why> {
         let reason = self.status.reason;
         let is_told = matches!(reason, Reason::PodNotCreated | Reason::QuotaExceeded | Reason::LaunchRefused);
-        is_told.then(|| Why::new(reason, self.status.message.clone().unwrap_or_default()))
+        is_told.then(|| Why::new(reason, conditions::without_hold_up(self.status)))
     }
 
     /// A Job whose pod has not appeared: looked into, told, and in the end given up with nothing counted.

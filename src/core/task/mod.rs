@@ -7,6 +7,7 @@ pub mod archiving;
 mod decision;
 mod finished;
 mod giving_back;
+mod held_up;
 mod input;
 mod launching;
 mod limits;

@@ -5,7 +5,7 @@
 use super::launching::{launch, obstacle};
 use super::look::Look;
 use super::stopping::{Stop, stopping};
-use super::{Action, Decision, room};
+use super::{Action, Decision, held_up, room};
 use crate::Reason;
 use crate::attempt::ended::Ended;
 use crate::attempt::facts::Why;
@@ -27,7 +27,8 @@ pub(super) fn decide(look: &Look, attempt: &Attempt) -> Decision {
         Stage::NotPlaced(why) => Decision::write(look.not_placed(&why)),
         Stage::Ended(ended) => Decision::write(judged(look, attempt, &ended)),
     };
-    removes_leftovers(look, attempt, decision).no_later_than(look.ahead(look.deadline()))
+    let decision = held_up::told(look, attempt, removes_leftovers(look, attempt, decision));
+    decision.no_later_than(look.ahead(look.deadline()))
 }
 
 /// Nothing of the attempt runs as far as is known, and it is not launched now: its slot is about to be given back.
@@ -63,7 +64,6 @@ fn is_told(status: &TaskStatus, news: &Why) -> bool {
     status.reason == news.reason
         && match news.reason {
             Reason::Starting => about(told) == about(&news.message),
-            Reason::StartTimeout => told == news.message,
             Reason::Unschedulable => told.contains(A_NODE_COMES) == news.message.contains(A_NODE_COMES),
             _ => true,
         }

@@ -66,12 +66,19 @@ pub(super) fn stopping(look: &Look, attempt: &Attempt, stop: Stop) -> Decision {
 /// starts later knows of the attempt though nothing of it may be left.
 fn say_so_then_end(look: &Look, attempt: &Attempt, stop: Stop) -> Decision {
     let why = stop.why(look);
-    let waits_for = attempt.held_up().map_or_else(|| "waiting for its pod to end".into(), |held| held.message);
-    let stopping = Why::new(Reason::Stopping, format!("{}; {waits_for}", why.message));
-    if look.status.reason != Reason::Stopping || look.status.message != Some(conditions::shortened(&stopping.message)) {
-        return look.write_if_news(look.processing(&stopping, attempt.ran().as_ref()));
+    let (held, ran) = (attempt.held_up(), attempt.ran());
+    let tell_at = held.as_ref().map(|held| held.at);
+    let status = match held.filter(|held| look.is_past(Some(held.at))) {
+        Some(held) => look.held_up(&Why::new(Reason::Stopping, why.message), &held.by, ran.as_ref()),
+        None => {
+            let message = conditions::followed(&why.message, "waiting for its pod to end");
+            look.processing(&Why::new(Reason::Stopping, message), ran.as_ref())
+        }
+    };
+    if look.status.reason != Reason::Stopping || look.status.message != status.message {
+        return look.write_if_news(status);
     }
-    Decision::end(attempt.stop(why.reason))
+    Decision::end(attempt.stop(why.reason)).no_later_than(look.ahead(tell_at))
 }
 
 /// The end of a task that was deleted. One that its work had come to by itself stays: to the archive, too, an end goes before

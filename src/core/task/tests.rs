@@ -3,6 +3,7 @@ mod deleted;
 mod ends;
 mod executors;
 mod giving_back;
+mod held_up;
 mod once;
 mod recording;
 mod reports;

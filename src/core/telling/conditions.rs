@@ -6,10 +6,13 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 use super::text;
 use crate::Reason;
-use task_manager_api::{Condition, State};
+use task_manager_api::{Condition, State, TaskStatus};
 
 /// The longest message that a status keeps, in characters.
 const LONGEST_MESSAGE: usize = 1024;
+
+/// Between a message and what follows it.
+const FOLLOWS: &str = "; ";
 
 /// A message as a status keeps it: others wrote it, and it may have any length.
 pub fn shortened(message: &str) -> String {
@@ -21,8 +24,8 @@ pub fn followed(message: &str, by: &str) -> String {
     if message.is_empty() {
         return shortened(by);
     }
-    let room = LONGEST_MESSAGE.saturating_sub(by.chars().count() + "; ".len());
-    format!("{}; {by}", text::cut(message, room))
+    let room = LONGEST_MESSAGE.saturating_sub(by.chars().count() + FOLLOWS.len());
+    format!("{}{FOLLOWS}{by}", text::cut(message, room))
 }
 
 /// State, reason and message that conditions show.
@@ -51,6 +54,33 @@ pub fn of_rerun(ended: &Explanation, waits: &str, before: &[Condition], now: Tim
         .map(|(type_, status)| condition(type_, status, ended.reason, ended.message, before, now))
         .chain(of_wait.map(|(type_, status)| condition(type_, status, waiting.reason, waiting.message, before, now)))
         .collect()
+}
+
+/// The condition of a task whose attempt is to end while something keeps its pod or its Job.
+const HELD_UP: &str = "HeldUp";
+
+/// The same conditions, and that the end is held up by this. The message of the others ends with that, too.
+pub fn with_hold_up(
+    conditions: Vec<Condition>,
+    reason: Reason,
+    by: &str,
+    before: &[Condition],
+    now: Timestamp,
+) -> Vec<Condition> {
+    let held_up = condition(HELD_UP, "True", reason, by, before, now);
+    conditions.into_iter().chain([held_up]).collect()
+}
+
+/// What holds the end of the attempt up, as the status says.
+pub fn held_up_by(status: &TaskStatus) -> Option<&str> {
+    status.conditions.iter().find(|seen| seen.type_ == HELD_UP).map(|seen| seen.message.as_str())
+}
+
+/// The message of a status without what holds the end up: what it is ended for.
+pub fn without_hold_up(status: &TaskStatus) -> String {
+    let message = status.message.as_deref().unwrap_or_default();
+    let by = held_up_by(status).and_then(|by| message.strip_suffix(by));
+    by.map_or(message, |rest| rest.strip_suffix(FOLLOWS).unwrap_or(rest)).into()
 }
 
 /// The conditions that kstatus reads.
@@ -147,6 +177,28 @@ mod tests {
         for state in [State::Queued, State::Processing, State::Completed, State::Failed, State::Cancelled] {
             let conditions = say(state, Reason::Queued, &[], 0);
             assert_eq!(status(&conditions, "Finished"), state.is_final().then_some("True"), "{state}");
+        }
+    }
+
+    #[test]
+    fn what_holds_an_end_up_is_the_end_of_the_message_and_can_be_taken_off_again() {
+        let long = "x".repeat(2000);
+        for (message, by) in [("its time is over", "node a answers"), ("", "node a answers"), (long.as_str(), "node a")]
+        {
+            let now = Timestamp::UNIX_EPOCH;
+            let before = say(State::Processing, Reason::Stopping, &[], 0);
+            let status = TaskStatus {
+                message: Some(followed(message, by)),
+                conditions: with_hold_up(before.clone(), Reason::Stopping, by, &[], now),
+                ..TaskStatus::default()
+            };
+            assert_eq!(
+                (held_up_by(&status), status.message.as_ref().is_some_and(|all| all.ends_with(by))),
+                (Some(by), true)
+            );
+            assert!(message.starts_with(without_hold_up(&status).trim_end_matches('…')));
+            let over = TaskStatus { conditions: before, ..status.clone() };
+            assert_eq!((held_up_by(&over), without_hold_up(&over)), (None, status.message.unwrap_or_default()));
         }
     }
 

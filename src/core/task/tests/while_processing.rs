@@ -640,22 +640,6 @@ fn a_job_that_failed_only_by_its_helpers_goes_once_its_record_is_there() {
     assert!(badly.rests(8), "that one is kept for its log");
 }
 
-#[test]
-fn a_pod_that_should_be_gone_is_waited_for_while_its_node_answers() {
-    let answers = |pod: PodFacts| {
-        let asked = crate::attempt::facts::PodAsked { node_answers: Some(true), ..pod.asked };
-        PodFacts { asked, ..pod }
-    };
-    let pulls = running(json!({})).pod_is(awaits("work", Awaiting::Made)).edit(|spec| spec.cancel = true).write(20);
-    let scene = pulls.job_is(|job| job.gone = true).pod_is(terminating(20)).pod_is(answers).write(200);
-    let told = scene.status().message.as_deref().unwrap_or_default();
-    assert!(told.starts_with("cancelled while it was processing; node node-3 still pulls an image"), "{told}");
-    assert_eq!((is(&scene), scene.wakes(201)), ((State::Processing, Reason::Stopping), Some(231)));
-    assert_eq!(scene.pod_is(gone).writes(300).state, State::Cancelled);
-    let runs = running(json!({})).write(10).pod_is(terminating(100)).pod_is(answers);
-    assert_eq!(runs.wakes(500), Some(530), "its slot is held");
-}
-
 /// By a clock that is 100 s ahead of the cluster's.
 fn seen_by_a_clock_ahead(mut scene: Scene) -> Scene {
     let observed = std::mem::take(&mut scene.observed);
