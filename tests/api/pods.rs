@@ -220,6 +220,26 @@ async fn tells(ns: &Namespace, pod: &Pod, reason: &str, message: &str) {
 }
 
 #[tokio::test]
+async fn a_deadline_that_a_stranger_lowers_is_no_timeout_of_the_work() {
+    in_namespace("lowered", async |ns| {
+        let (node, _operator) = set(&ns, &[]).await;
+        node.script("one", [Outcome::Hold, Outcome::succeed()]);
+        ns.create(&task("one")).await;
+        started(&node, "one", 1).await;
+        let pod = only_pod(&ns).await.name_any();
+        let lowered =
+            json!({"metadata": {"annotations": {ENDED_FOR: "Timeout"}}, "spec": {"activeDeadlineSeconds": 2}});
+        ns.pods().patch(&pod, &PatchParams::default(), &Patch::Merge(lowered)).await.expect("accepted");
+        let done = status(&ns.task_in("one", State::Completed).await);
+        let first = &done.attempts[0];
+        assert_eq!((first.outcome, first.reason), (AttemptOutcome::Disrupted, Reason::PodDeleted));
+        let told = "somebody lowered its pod's activeDeadlineSeconds to 2, and that ended it";
+        assert_eq!((first.message.as_deref(), done.failures), (Some(told), 0));
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn a_job_that_somebodys_finalizer_keeps_is_told_until_it_goes() {
     in_namespace("job-kept", async |ns| {
         ns.create(&task_type("work").with(|spec| spec.start_deadline_seconds = Some(3))).await;
