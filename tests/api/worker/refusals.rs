@@ -213,3 +213,34 @@ async fn a_report_that_names_another_attempt_than_the_present_one_is_too_late() 
     })
     .await;
 }
+
+#[tokio::test]
+async fn a_report_in_an_encoding_is_refused_before_anything_of_it_is_kept() {
+    in_namespace("worker-encoded", async |ns| {
+        let (node, operator, _rest) = listening(&ns).await;
+        let (_, worker) = at_work(&ns, &node, &operator).await;
+        let bearer = format!("Bearer {}", worker.token);
+        for (method, path) in [(Method::PUT, "result"), (Method::POST, "progress"), (Method::POST, "error")] {
+            let headers = [
+                ("authorization", bearer.as_str()),
+                ("content-type", "application/json"),
+                ("content-encoding", "gzip"),
+            ];
+            let path = format!("/worker/v1/{path}");
+            let answer = operator.worker().send(method, &path, &headers, Some("{\"percent\": 1}".into())).await;
+            assert_eq!(refused(&answer), (415, "content-encoding".to_owned()), "{path}");
+        }
+        assert_eq!(
+            operator.worker().get("/problems/not-your-task").await.status,
+            200,
+            "what its problems mean is told"
+        );
+        let exact = r#"{"id": 18446744073709551615, "x": 0.1234567890123456789, "x": -0.0}"#;
+        taken(&worker.result("application/json", exact.into()).await);
+        node.end("one", Outcome::succeed());
+        let done = ns.task_in("one", State::Completed).await;
+        let told = super::result_of(&operator.rest(), &done.uid().expect("a uid")).await;
+        assert!(told.text.contains(&format!(r#""result":{exact}"#)), "byte for byte: {}", told.text);
+    })
+    .await;
+}
