@@ -19,7 +19,7 @@ demo-down: ## Take the demo down.
 test: ## Everything: format, lints, unit and property tests, tests against a real API server and real databases, on a real node, and on one that breaks.
 	@tests/run all
 
-test-large: ## Property tests, the simulation and arbitrary objects at full size (about an hour). PROPTEST_CASES and FUZZ_OBJECTS say how many.
+test-large: ## Property tests, the simulation, arbitrary objects and backlogs at full size (about an hour). PROPTEST_CASES, FUZZ_OBJECTS and WAITING_TASKS say how many.
 	@tests/run large
 
 lint: ## Format and lints alone.

@@ -69,6 +69,7 @@ fn is_stuck(state: State, reason: Reason) -> bool {
             TypeMissing
                 | TypeNotReady
                 | QueueMissing
+                | QueueNotReady
                 | TooLargeForQueue
                 | WaitingForArchive
                 | Unschedulable
@@ -132,13 +133,19 @@ pub fn is_final(task: &Task) -> bool {
     Stage::of(task).state.is_final()
 }
 
+/// It starts by itself when enough others have ended.
+fn waits_for_others(reason: Reason) -> bool {
+    use Reason::*;
+    matches!(reason, Queued | QueueFull | CeilingReached | TypeLimit | KeyLimit | OperatorLimit)
+}
+
 pub fn tone(state: State, reason: Reason) -> Tone {
     match state {
         State::Completed => Tone::Good,
         State::Failed => Tone::Bad,
         State::Cancelled => Tone::Caution,
         State::Processing => Tone::Busy,
-        State::Queued if reason == Reason::Queued => Tone::Plain,
+        State::Queued if waits_for_others(reason) => Tone::Plain,
         State::Queued => Tone::Caution,
     }
 }

@@ -273,3 +273,15 @@ impl Queue {
         self.lines.iter().filter(|(task_type, _)| !ledger.type_is_full(task_type)).map(|(_, line)| line)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_more_pending_task_takes_little_memory() {
+        // Beside its uid, of which there is one copy, and its place in the line.
+        assert!(size_of::<Entry>() <= 104, "{} bytes", size_of::<Entry>());
+        assert!(size_of::<Order>() <= 40, "{} bytes", size_of::<Order>());
+    }
+}

@@ -1,5 +1,8 @@
 //! Keeps the index up to date by the watches of tasks, types and queues, on every replica, whether it leads or not.
 
+mod elsewhere;
+mod named;
+
 use std::collections::HashSet;
 use std::sync::Arc;
 
@@ -11,10 +14,12 @@ use kube::runtime::watcher::Event;
 use tokio::sync::watch::Sender;
 
 use super::Index;
-use crate::api::{State, Task, TaskQueue, TaskType};
+use crate::api::Task;
 use crate::cluster::calls::Reads;
 use crate::cluster::watch::{Scope, Seen, Shown, Watches, caught_up};
 use crate::core::queue::Key;
+use elsewhere::Elsewhere;
+use named::Named;
 
 /// Runs for ever. `ready` is told when all that was there at the beginning is known.
 /// Where all tasks together are limited, `holders` are where any of them may run.
@@ -242,83 +247,6 @@ impl Namespace {
         self.state = WatchState::Watches;
         self.tasks_listed = true;
         index.tasks_listed(&self.name, &std::mem::take(&mut self.tasks));
-    }
-}
-
-/// A kind of object that tasks name.
-trait Named: kube::Resource<DynamicType = ()> + Sized {
-    fn listing(namespace: &mut Namespace) -> &mut Listing;
-
-    fn changed(index: &Index, key: Key, object: Option<&Self>);
-
-    fn listed(index: &Index, namespace: &str, names: &HashSet<Arc<str>>);
-}
-
-impl Named for TaskType {
-    fn listing(namespace: &mut Namespace) -> &mut Listing {
-        &mut namespace.types
-    }
-
-    fn changed(index: &Index, key: Key, object: Option<&Self>) {
-        index.type_changed(key, object);
-    }
-
-    fn listed(index: &Index, namespace: &str, names: &HashSet<Arc<str>>) {
-        index.types_listed(namespace, names);
-    }
-}
-
-impl Named for TaskQueue {
-    fn listing(namespace: &mut Namespace) -> &mut Listing {
-        &mut namespace.queues
-    }
-
-    fn changed(index: &Index, key: Key, object: Option<&Self>) {
-        index.queue_changed(&key, object);
-    }
-
-    fn listed(index: &Index, namespace: &str, names: &HashSet<Arc<str>>) {
-        index.queues_listed(namespace, names);
-    }
-}
-
-/// Tasks of namespaces that are not served.
-#[derive(Default)]
-struct Elsewhere {
-    known: HashSet<Arc<str>>,
-    /// Those that the present initial list has shown so far.
-    listed: HashSet<Arc<str>>,
-}
-
-impl Elsewhere {
-    fn take_in(&mut self, shown: &Shown<Task>, index: &Index) {
-        let Shown::Event(event) = shown else { return };
-        let (Event::Apply(task) | Event::Delete(task) | Event::InitApply(task)) = event else { return };
-        let uid: Arc<str> = task.meta().uid.as_deref().unwrap_or_default().into();
-        match (event, task) {
-            (Event::Delete(_), _) => {
-                self.known.remove(&uid);
-                index.gone_elsewhere(&uid);
-            }
-            (_, Seen::Whole(task)) if task.status_or_default().state == State::Processing => {
-                self.known.insert(uid.clone());
-                self.listed.extend(matches!(event, Event::InitApply(_)).then_some(uid));
-                index.task_elsewhere(task);
-            }
-            (_, Seen::Whole(_)) => {
-                self.known.remove(&uid);
-                index.gone_elsewhere(&uid);
-            }
-            (_, Seen::InPart(_)) => self.listed.extend(self.known.get(&uid).cloned()),
-        }
-    }
-
-    /// A list is whole: what is not on it is gone.
-    fn listed(&mut self, index: &Index) {
-        let listed = std::mem::take(&mut self.listed);
-        for uid in self.known.extract_if(|uid| !listed.contains(uid)) {
-            index.gone_elsewhere(&uid);
-        }
     }
 }
 

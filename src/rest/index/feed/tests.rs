@@ -1,7 +1,7 @@
 use serde_json::json;
 
 use super::*;
-use crate::api::{Reason, State};
+use crate::api::{Reason, State, TaskQueue, TaskType};
 use crate::core::Settings;
 
 fn shown(name: &str, spec: serde_json::Value) -> Seen<Task> {
