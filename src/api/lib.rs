@@ -6,6 +6,7 @@
 mod crds;
 pub mod exact;
 mod payload;
+mod plausible;
 mod priority;
 mod quantity;
 mod reason;

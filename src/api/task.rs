@@ -54,6 +54,7 @@ pub struct TaskSpec {
     /// waits. It changes only together with runId. Example: document-processing.
     #[serde(rename = "type")]
     #[schemars(length(min = 1, max = 253))]
+    #[x_kube(validation = crate::plausible::name_of("TaskType"))]
     pub type_: String,
 
     /// Urgency of the task: critical, high, normal or low. Default: the type's, else normal.
@@ -64,6 +65,7 @@ pub struct TaskSpec {
     /// with runId. Default: "default", which need not be created.
     #[serde(default = "default_queue")]
     #[schemars(length(min = 1, max = 253))]
+    #[x_kube(validation = crate::plausible::name_of("TaskQueue"))]
     pub queue: String,
 
     /// A key of your own, such as the id of a knowledge base, that the operator does not interpret. The work reads it
@@ -190,6 +192,7 @@ pub struct Retry {
 /// Requests and limits of the work's container, as in a pod: see `kubectl explain pod.spec.containers.resources`.
 #[derive(KubeSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
+#[x_kube(validation = crate::plausible::memory(), validation = crate::plausible::cpu())]
 pub struct Resources {
     /// Resources that are reserved for the container on its node. Default: the limit, where one is set. Example:
     /// {cpu: 500m, memory: 256Mi}.

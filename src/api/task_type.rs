@@ -43,7 +43,8 @@ pub struct TaskTypeSpec {
     pub executor: Executor,
 
     /// The pod that does the work, in the form of a Job's spec.template. Its first container is the work; any others
-    /// run beside it. What it says reaches the pod as it was written, and its labels and annotations the Job too. The
+    /// run beside it. What it says reaches the pod as it was written, and its labels and annotations the Job too; other
+    /// metadata makes the type not Ready. The
     /// operator sets restartPolicy, activeDeadlineSeconds, variables that begin with TASK_, mounts under /task and
     /// labels under taskmanager.dev/, and a template that sets them makes the type not Ready; so do restart rules of
     /// the work's container. Example: {spec: {containers: [{name: work, image: busybox, command: [...]}]}}.
@@ -98,6 +99,11 @@ pub struct TaskTypeStatus {
     #[schemars(length(max = 8))]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["type".into()]))]
     pub conditions: Vec<Condition>,
+    /// By how much pods of this type came out larger than the API server's dry run said, by resource, as where a webhook
+    /// skips dry runs. Queues count it for every later task, until the type changes.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[schemars(extend("maxProperties" = 64))]
+    pub surplus: BTreeMap<String, Quantity>,
 }
 
 /// The way in which an attempt is run.

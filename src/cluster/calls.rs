@@ -8,6 +8,7 @@ use kube::core::{NamespaceResourceScope, Status};
 use kube::{Api, Client, Resource};
 
 use super::lease::Leadership;
+use super::rights::Rights;
 use crate::errors::chain;
 use crate::metrics::Metrics;
 
@@ -100,11 +101,12 @@ impl From<Box<Status>> for CallError {
 #[derive(Clone)]
 pub struct Reads {
     client: Client,
+    pub rights: Rights,
 }
 
 impl Reads {
     pub fn new(client: Client) -> Self {
-        Self { client }
+        Self { client, rights: Rights::default() }
     }
 
     pub fn client(&self) -> Client {

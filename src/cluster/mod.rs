@@ -4,6 +4,7 @@
 pub mod calls;
 pub mod create;
 pub mod lease;
+pub mod rights;
 pub mod watch;
 
 use kube::api::ObjectMeta;

@@ -9,7 +9,7 @@ use k8s_openapi::api::core::v1::ObjectReference;
 use k8s_openapi::api::events::v1::Event;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
 use kube::api::{ObjectMeta, Patch, PatchParams, PostParams};
-use kube::{Resource, ResourceExt};
+use kube::{Api, Resource, ResourceExt};
 use serde_json::json;
 use tokio::sync::mpsc;
 
@@ -40,9 +40,11 @@ pub struct Events {
 pub struct Writer {
     news: mpsc::Receiver<(ObjectReference, Warning)>,
     calls: Calls,
-    /// The events of late, by the task's uid, action and reason.
-    written: HashMap<(String, String, String), Written>,
+    written: HashMap<Key, Written>,
 }
+
+/// An event of late is found by the task's uid, action and reason.
+type Key = (String, String, String);
 
 struct Written {
     name: String,
@@ -85,14 +87,8 @@ impl Writer {
         self.written.retain(|_, written| after(written.last, COUNTED_FOR) > now);
         let key = (task.uid.clone().unwrap_or_default(), warning.action.clone(), warning.reason.to_string());
         let events = self.calls.namespaced::<Event>(task.namespace.as_deref().unwrap_or_default());
-        let (name, count) = match self.written.get(&key) {
-            Some(before) => {
-                let (name, count) = (before.name.clone(), before.count.saturating_add(1));
-                let series = json!({"series": {"count": count, "lastObservedTime": MicroTime(now)}});
-                let (how, patch) = (PatchParams::default(), Patch::Merge(series));
-                self.calls.write("event", events.patch(&name, &how, &patch)).await?;
-                (name, count)
-            }
+        let (name, count) = match self.counted(&events, &key, now).await? {
+            Some(counted) => counted,
             None => {
                 let event = event(task, warning, now);
                 let how = PostParams::default();
@@ -102,6 +98,24 @@ impl Writer {
         };
         self.written.insert(key, Written { name, count, last: now });
         Ok(())
+    }
+
+    /// Counts an event once more; `None` where there was none of late, or somebody has deleted it.
+    async fn counted(
+        &self,
+        events: &Api<Event>,
+        key: &Key,
+        now: Timestamp,
+    ) -> Result<Option<(String, i32)>, CallError> {
+        let Some(before) = self.written.get(key) else { return Ok(None) };
+        let (name, count) = (before.name.clone(), before.count.saturating_add(1));
+        let series = json!({"series": {"count": count, "lastObservedTime": MicroTime(now)}});
+        let (how, patch) = (PatchParams::default(), Patch::Merge(series));
+        match self.calls.write("event", events.patch(&name, &how, &patch)).await {
+            Ok(_) => Ok(Some((name, count))),
+            Err(CallError::NotFound) => Ok(None),
+            Err(error) => Err(error),
+        }
     }
 }
 

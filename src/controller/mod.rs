@@ -162,7 +162,8 @@ impl Term {
 
         let mut parts = Parts { running: JoinSet::new(), known, shutdown: shutdown.clone() };
         parts.until_shutdown(watch::run(sources, intake));
-        parts.until_shutdown(watch::namespaces::run(client, scope, cache.clone(), wake.clone()));
+        let rights = calls.reads.rights.clone();
+        parts.until_shutdown(watch::namespaces::run(client, scope, cache.clone(), rights, wake.clone()));
         parts.until_shutdown(watch::classes::run(calls.reads.clone(), classes));
         parts.until_shutdown(record::wake_when_back::run(records, cache.clone(), wake.clone()));
         parts.once_known(tell(ready));

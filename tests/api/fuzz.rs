@@ -23,7 +23,7 @@ use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use task_manager::api::{Quantity, State, Task, TaskQueue, TaskStatus, TaskType};
 use task_manager::core::attempt::PodEnd;
-use task_manager::core::attempt::facts::{JobFacts, Observed, PodFacts};
+use task_manager::core::attempt::facts::{JobFacts, NodeState, Observed, PodAsked, PodFacts};
 use task_manager::core::attempt::needs::Answered;
 use task_manager::core::attempt::result::LeftResult;
 use task_manager::core::launch::resources::amount;
@@ -170,10 +170,14 @@ impl Case {
         let mut summary = QueueCounts::default();
         summary.count(&task, task.status.as_ref().and_then(|status| status.priority).unwrap_or_default());
         queue_status(&queue, &summary, now);
-        task_type::status(&task_type, &task_type::Usable::No("é".repeat(3000)), now);
+        for usable in [task_type::Usable::No("é".repeat(3000)), task_type::Usable::Yes] {
+            task_type::status(&task_type, &usable, &ParsedType::of(&task_type), now);
+        }
         let jobs = serde_json::from_value::<Job>(job).iter().map(JobFacts::of).collect();
         let pods = pods.into_iter().filter_map(|pod| serde_json::from_value::<Pod>(pod).ok());
-        let pods: Vec<_> = pods.map(|pod| PodFacts::of(&pod)).collect();
+        // Every node was asked for, and is silent.
+        let asked = PodAsked { node: NodeState::Silent, ..PodAsked::default() };
+        let pods: Vec<_> = pods.map(|pod| PodFacts { asked: asked.clone(), ..PodFacts::of(&pod) }).collect();
         let observed = Observed::of(&task, jobs, pods);
         let capacity = Quota::of(&queue.spec);
         Self { task, task_type: ParsedType::of(&task_type), capacity, observed, settings: Settings::default(), now }
@@ -219,6 +223,7 @@ impl Case {
         let input = Input {
             task: Arc::new(self.task.clone()),
             task_type: Some(Arc::new(self.task_type.clone())),
+            dry_run_awaited: None,
             queue: Some(self.capacity.clone()),
             observed: self.observed.clone(),
             first_seen: 7,

@@ -365,3 +365,32 @@ async fn a_job_suspended_while_it_runs_is_gone_before_the_next_attempt() {
     })
     .await;
 }
+
+#[tokio::test]
+async fn of_more_events_than_fit_on_a_page_the_newest_one_is_told() {
+    in_namespace("many-events", async |ns| {
+        ns.create(&task_type("work")).await;
+        let node = ns.fake_node();
+        node.otherwise(Outcome::Waiting("ContainerCreating".into()));
+        ns.create(&task("one")).await;
+        let _operator = ns.operator(&[]).await;
+        started(&node, "one", 1).await;
+        let pod = ns.pods_now().await.remove(0).metadata;
+        let now = jiff::Timestamp::now();
+        for number in 0..450_i64 {
+            let last = now - jiff::SignedDuration::from_secs(450 - number);
+            let event: k8s_openapi::api::core::v1::Event = serde_json::from_value(serde_json::json!({
+                "metadata": {"name": format!("one.{number:04}"), "namespace": ns.name},
+                "involvedObject": {"apiVersion": "v1", "kind": "Pod", "name": pod.name, "namespace": ns.name, "uid": pod.uid},
+                "type": "Warning", "reason": "FailedMount", "message": format!("MountVolume.SetUp failed for the {number}th time"),
+                "firstTimestamp": last, "lastTimestamp": last,
+            })).expect("an event");
+            ns.create(&event).await;
+        }
+        let is_newest = |status: &task_manager::api::TaskStatus| {
+            status.message.as_deref().is_some_and(|message| message.contains("the 449th time"))
+        };
+        ns.task_within(std::time::Duration::from_secs(90), "one", "tells the newest", |_, status| is_newest(status)).await;
+    })
+    .await;
+}

@@ -78,8 +78,36 @@ async fn a_wrong_task_is_refused_with_words_that_say_what_to_write() {
             (json!({"type": "w", "runId": ""}), "spec.runId in body should be at least 1 chars long"),
             (json!({"type": "w", "ttlSecondsAfterFinished": -1}), "should be greater than or equal to 0"),
             (json!({"type": "w", "suspend": "yes"}), "spec.suspend in body must be of type boolean"),
+            (json!({"type": "Not A Name"}), "write the name of a TaskType: lower case letters"),
+            (json!({"type": "document_processing"}), "write the name of a TaskType: lower case letters"),
+            (json!({"type": "w", "queue": "Nightly"}), "write the name of a TaskQueue: lower case letters"),
+            (json!({"type": "w", "queue": "nightly-"}), "write the name of a TaskQueue: lower case letters"),
+            (json!({"type": "w", "resources": {"limits": {"memory": "100m"}}}), "write 100Mi, not 100m"),
+            (json!({"type": "w", "resources": {"requests": {"memory": 512}}}), "write 100Mi, not 100m"),
+            (json!({"type": "w", "resources": {"requests": {"cpu": 2000}}}), "cpu is in cores"),
+            (json!({"type": "w", "resources": {"limits": {"cpu": "1e4"}}}), "cpu is in cores"),
         ];
         all_refused(&ns, "Task", &cases).await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn usual_names_and_amounts_are_taken_however_they_are_written() {
+    in_namespace("usual", async |ns| {
+        for (number, spec) in [
+            json!({"type": "a"}),
+            json!({"type": "document-processing.v2", "queue": "1-at-a-time"}),
+            json!({"type": "w", "resources": {"requests": {"cpu": "1000", "memory": "1Mi"}, "limits": {"memory": 1_048_576}}}),
+            json!({"type": "w", "resources": {"requests": {"cpu": 0, "memory": "0"}, "limits": {"cpu": "1n", "memory": "1e30"}}}),
+            json!({"type": "w", "resources": {"limits": {"example.com/millis": "1m", "example.com/many": 100_000}}}),
+        ]
+        .into_iter()
+        .enumerate()
+        {
+            let written = manifest("Task", &format!("usual-{number}"), spec.clone());
+            ns.create_raw(written).await.unwrap_or_else(|error| panic!("{spec}: {error}"));
+        }
     })
     .await;
 }

@@ -1,7 +1,9 @@
 //! The changes of a task that the API server accepts.
 
 use harness::*;
-use kube::api::{Patch, PatchParams};
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
+use kube::Api;
+use kube::api::{ApiResource, DeleteParams, DynamicObject, GroupVersionKind, Patch, PatchParams, PostParams};
 use serde_json::{Value, json};
 
 use crate::stage::{manifest, refusal};
@@ -94,6 +96,66 @@ async fn what_bounds_a_run_may_change_at_any_time() {
         }
         let again = ns.apply(whole()).await.expect("GitOps applies what it has in its repository");
         assert_eq!(again.data["spec"]["payload"], json!({"a": 1, "deep": {"b": [1, 2]}}));
+    })
+    .await;
+}
+
+/// The definition of Task in a group of its own, without any rule or with all.
+fn definition(group: &str, with_rules: bool) -> CustomResourceDefinition {
+    fn without_rules(schema: &mut Value) {
+        match schema {
+            Value::Object(fields) => {
+                fields.remove("x-kubernetes-validations");
+                fields.values_mut().for_each(without_rules);
+            }
+            Value::Array(items) => items.iter_mut().for_each(without_rules),
+            _ => {}
+        }
+    }
+    let tasks = task_manager::api::crds().into_iter().find(|crd| crd.spec.names.kind == "Task").expect("Task");
+    let mut written = serde_json::to_value(tasks).expect("JSON");
+    written["metadata"]["name"] = json!(format!("tasks.{group}"));
+    written["spec"]["group"] = json!(group);
+    for names in ["shortNames", "categories"] {
+        written["spec"]["names"].as_object_mut().expect("names").remove(names);
+    }
+    if !with_rules {
+        without_rules(&mut written["spec"]);
+    }
+    serde_json::from_value(written).expect("a definition")
+}
+
+#[tokio::test]
+async fn a_task_that_was_stored_before_a_rule_came_can_be_read_and_written_on() {
+    in_namespace("ratchet", async |ns| {
+        let group = format!("{}.example.com", ns.name);
+        let definitions = Api::<CustomResourceDefinition>::all(ns.client.clone());
+        definitions.create(&PostParams::default(), &definition(&group, false)).await.expect("a definition");
+        let kind = ApiResource::from_gvk(&GroupVersionKind::gvk(&group, "v1alpha1", "Task"));
+        let tasks = Api::<DynamicObject>::namespaced_with(ns.client.clone(), &ns.name, &kind);
+        let spec = json!({"type": "Not A Name", "queue": "Nightly", "resources": {"limits": {"memory": "100m"}, "requests": {"cpu": 5000}}});
+        let written = json!({"apiVersion": format!("{group}/v1alpha1"), "kind": "Task", "metadata": {"name": "old"}, "spec": spec});
+        let old: DynamicObject = serde_json::from_value(written).expect("an object");
+        let how = PostParams::default();
+        eventually("it is stored", SOON, async || tasks.create(&how, &old).await.ok().map(drop)).await;
+        let apply = PatchParams::apply("test").force();
+        let mut with_rules = serde_json::to_value(definition(&group, true)).expect("JSON");
+        with_rules["apiVersion"] = json!("apiextensions.k8s.io/v1");
+        with_rules["kind"] = json!("CustomResourceDefinition");
+        definitions.patch(&format!("tasks.{group}"), &apply, &Patch::Apply(with_rules)).await.expect("the rules");
+        let new = DynamicObject { metadata: kube::api::ObjectMeta { name: Some("new".into()), ..Default::default() }, ..old.clone() };
+        let dry = PostParams { dry_run: true, ..PostParams::default() };
+        eventually("the rules are in force", SOON, async || tasks.create(&dry, &new).await.err().map(drop)).await;
+        let status = json!({"status": {"state": "Processing", "reason": "Admitted"}});
+        tasks.patch_status("old", &PatchParams::default(), &Patch::Merge(status)).await.expect("its status is written");
+        let label = json!({"metadata": {"labels": {"a": "b"}}, "spec": {"suspend": true}});
+        tasks.patch("old", &PatchParams::default(), &Patch::Merge(label)).await.expect("what is not wrong changes");
+        let worse = json!({"spec": {"resources": {"limits": {"memory": "50m"}}}});
+        let said = refusal(tasks.patch("old", &PatchParams::default(), &Patch::Merge(worse)).await, "a new slip");
+        assert!(said.contains("write 100Mi, not 100m"), "{said}");
+        let better = json!({"spec": {"resources": {"limits": {"memory": "50Mi"}, "requests": {"cpu": "1"}}}});
+        tasks.patch("old", &PatchParams::default(), &Patch::Merge(better)).await.expect("it is mended");
+        let _ = definitions.delete(&format!("tasks.{group}"), &DeleteParams::default()).await;
     })
     .await;
 }

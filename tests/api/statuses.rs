@@ -140,6 +140,28 @@ async fn events_tell_what_went_wrong_and_nothing_else() {
 }
 
 #[tokio::test]
+async fn an_event_that_somebody_deleted_is_told_anew() {
+    in_namespace("events-deleted", async |ns| {
+        let (_node, _operator) = set(&ns, &[]).await;
+        ns.create(&task("lost").with(|spec| spec.type_ = "missing".into())).await;
+        let told = async || {
+            let events = ns.api::<Event>().list(&ListParams::default()).await.ok()?.items;
+            events.into_iter().find(|event| event.reason.as_deref() == Some("TypeMissing"))
+        };
+        let first = eventually("it is told", SOON, told).await;
+        let all = kube::api::DeleteParams::default();
+        ns.api::<Event>().delete(first.metadata.name.as_deref().unwrap_or_default(), &all).await.expect("deleted");
+        for (suspend, reason) in [(true, Reason::Suspended), (false, Reason::TypeMissing)] {
+            ns.patch_task("lost", json!({"suspend": suspend})).await.expect("accepted");
+            ns.task_when("lost", "says so", |_, status| status.reason == reason).await;
+        }
+        let second = eventually("it is told anew", SOON, told).await;
+        assert_ne!(second.metadata.uid, first.metadata.uid);
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn times_depths_and_amounts_beyond_what_is_usual_stop_nobody() {
     in_namespace("odd", async |ns| {
         let (_node, _operator) = set(&ns, &[]).await;
@@ -149,7 +171,7 @@ async fn times_depths_and_amounts_beyond_what_is_usual_stop_nobody() {
         }
         let deep = (0..100).fold(json!(1), |inner, _| json!([inner]));
         ns.create_raw(manifest("Task", "deep", json!({"type": "work", "payload": {"deep": deep}}))).await.expect("accepted");
-        let huge = json!({"type": "work", "resources": {"requests": {"cpu": "1e30", "memory": 9_223_372_036_854_775_807_i64}}});
+        let huge = json!({"type": "work", "resources": {"requests": {"cpu": "1000", "memory": "1e30"}, "limits": {"memory": 9_223_372_036_854_775_807_i64}}});
         ns.create_raw(manifest("Task", "huge", huge)).await.expect("accepted");
         ns.create(&task("plain")).await;
         for name in ["plain", "deep", "fine"] {

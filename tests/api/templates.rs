@@ -13,12 +13,12 @@ use task_manager::api::{Condition, Reason, State, TaskType};
 
 use crate::stage::{manifest, started, status};
 
-fn read<K: DeserializeOwned>(manifest: Value) -> K {
+pub fn read<K: DeserializeOwned>(manifest: Value) -> K {
     serde_json::from_value(manifest).expect("a manifest")
 }
 
 /// A type of the name "work" whose container has `fields` and whose pod has `more`, and which names no memory.
-fn kind(metadata: Value, fields: Value, more: Value) -> Value {
+pub fn kind(metadata: Value, fields: Value, more: Value) -> Value {
     let mut container = json!({"name": "work", "image": "localhost/busybox:1", "command": ["true"]});
     extend(&mut container, fields);
     let mut spec = json!({"containers": [container]});
@@ -32,7 +32,7 @@ fn extend(object: &mut Value, fields: Value) {
 }
 
 /// The Ready condition of the type "work", once it is so.
-async fn ready(ns: &Namespace, is: &str) -> Condition {
+pub async fn ready(ns: &Namespace, is: &str) -> Condition {
     eventually(&format!("Ready is {is}"), SOON, async || {
         let kind: TaskType = ns.types().get("work").await.ok()?;
         let status = kind.status.filter(|status| Some(status.observed_generation) == kind.metadata.generation)?;
@@ -42,7 +42,7 @@ async fn ready(ns: &Namespace, is: &str) -> Condition {
 }
 
 /// Creates a LimitRange, and waits until the API server goes by it.
-async fn limit_range(ns: &Namespace, limits: Value) {
+pub async fn limit_range(ns: &Namespace, limits: Value) {
     let mut of_container = json!({"type": "Container"});
     extend(&mut of_container, limits);
     let range: LimitRange = read(json!({"metadata": {"name": "containers"}, "spec": {"limits": [of_container]}}));
@@ -118,6 +118,8 @@ async fn a_type_whose_template_cannot_be_kept_is_not_ready_and_names_the_field()
             (kind(json!({}), json!({"comand": ["true"]}), json!({})), vec!["spec.template.spec.containers[0].comand"]),
             (kind(json!({}), json!({"env": [{"name": "A", "value": 1}]}), json!({})), vec!["number", "value"]),
             (kind(json!({"labels": {"app": "x".repeat(64)}}), json!({}), json!({})), vec!["labels"]),
+            (kind(json!({"finalizers": ["example.com/wait"]}), json!({}), json!({})), vec!["spec.template.metadata.finalizers", "remove"]),
+            (kind(json!({"name": "mine"}), json!({}), json!({})), vec!["spec.template.metadata.name", "remove"]),
         ] {
             ns.apply(kind).await.expect("accepted");
             let said = ready(&ns, "False").await;
@@ -217,7 +219,7 @@ async fn what_a_limit_range_and_a_runtime_class_add_is_counted() {
 }
 
 /// A quota whose usage is what the test says: nobody else counts it here.
-async fn quota(ns: &Namespace, hard: Value, used: Value) {
+pub async fn quota(ns: &Namespace, hard: Value, used: Value) {
     let quota: ResourceQuota = read(json!({"metadata": {"name": "q"}, "spec": {"hard": hard}}));
     ns.create(&quota).await;
     let counted = Patch::Merge(json!({"status": {"hard": hard, "used": used}}));
@@ -290,6 +292,20 @@ async fn the_first_type_that_a_person_writes_runs_in_the_sample_queue() {
         let resources = work.resources.expect("resources");
         assert_eq!(resources.requests.expect("requests")["memory"].0, "128Mi");
         assert_eq!(resources.limits.expect("limits")["memory"].0, "1Gi");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_type_that_can_be_used_tells_in_ready_what_in_it_is_changed_or_probably_a_slip() {
+    in_namespace("noted", async |ns| {
+        let _operator = ns.operator(&[]).await;
+        let resources = json!({"requests": {"cpu": "2", "memory": "100m"}, "limits": {"cpu": "1", "memory": "64Mi"}});
+        ns.apply(kind(json!({}), json!({ "resources": resources }), json!({}))).await.expect("accepted");
+        let said = ready(&ns, "True").await.message;
+        for words in ["the work requests cpu 2, above its limit 1", "containers[0].resources.requests.memory is 100m"] {
+            assert!(said.contains(words), "{said}");
+        }
     })
     .await;
 }

@@ -130,6 +130,8 @@ impl Inner {
         let held_until = self.known.get(&uid_of(task)).and_then(KnownTask::held_until);
         let held_until = held_until.max(self.dry_runs.awaited_until(&key_beside(task, &task.spec.type_)));
         let state = queue_state(task, task_type, first_seen, settings).not_before(held_until);
+        let surplus = self.children.get(&uid_of(task)).and_then(|children| children.surplus(task));
+        let state = surplus.into_iter().fold(state, |state, surplus| state.with_surplus(&surplus));
         // The holder of the slot of a task that is left alone is not among the children that are known here.
         if task.metadata.deletion_timestamp.is_some() && !attempt::is_left_alone(task) {
             return state.of_deleted_task(self.children.get(&uid_of(task)).and_then(Children::reservation));

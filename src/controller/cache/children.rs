@@ -7,7 +7,8 @@ use jiff::Timestamp;
 
 use crate::api::Task;
 use crate::core::Reason;
-use crate::core::attempt::facts::{JobFacts, Observed, PodFacts, Unanswered, Why};
+use crate::core::attempt::facts::{EventsRead, JobFacts, Observed, PodFacts, Unanswered, Why};
+use crate::core::launch::resources::Amounts;
 use crate::core::queue::Reservation;
 
 /// A Job or a pod.
@@ -85,10 +86,33 @@ impl Children {
 
     /// The slot that a child which may still run holds, by its own annotation. Its owner reference may be gone with its task.
     pub fn reservation(&self) -> Option<Reservation> {
-        let live_pods = self.pods_of_ours().filter(|pod| !pod.has_ended()).map(|pod| (&pod.namespace, &pod.holds));
-        let live_jobs =
-            self.jobs_of_ours().filter(|job| self.may_make_a_pod(job)).map(|job| (&job.namespace, &job.holds));
-        live_pods.chain(live_jobs).find_map(|(namespace, holds)| Some(Reservation::of(namespace, holds.as_ref()?)))
+        let of_pod =
+            |pod: &PodFacts| Some(Reservation::of(&pod.namespace, pod.holds.as_ref()?).with_surplus(&pod.surplus));
+        let of_job = |job: &JobFacts| Some(Reservation::of(&job.namespace, job.holds.as_ref()?));
+        let of_pods = self.pods_of_ours().filter(|pod| !pod.has_ended()).find_map(of_pod);
+        of_pods.or_else(|| self.jobs_of_ours().filter(|job| self.may_make_a_pod(job)).find_map(of_job))
+    }
+
+    /// One of its pods counts for more than its slot.
+    pub fn has_surplus(&self) -> bool {
+        self.pods.values().any(|pod| !pod.surplus.is_empty())
+    }
+
+    /// By how much a pod of this task that has not ended counts for more than its slot. Anybody may make a pod with our
+    /// labels: only what a Job of the task owns counts.
+    pub fn surplus(&self, task: &Task) -> Option<Amounts> {
+        self.larger(task)?.into_iter().map(|pod| pod.surplus).next()
+    }
+
+    /// The pod of this uid, where it counts for more than its slot.
+    pub fn larger_pod(&self, task: &Task, uid: &str) -> Option<PodFacts> {
+        self.larger(task)?.into_iter().find(|pod| pod.uid == uid)
+    }
+
+    fn larger(&self, task: &Task) -> Option<Vec<PodFacts>> {
+        let Observed { jobs, pods, .. } = self.has_surplus().then(|| self.observed(task))?;
+        let is_owned = |pod: &PodFacts| jobs.iter().any(|job| pod.is_owned_by(job));
+        Some(pods.into_iter().filter(|pod| !pod.surplus.is_empty() && !pod.has_ended() && is_owned(pod)).collect())
     }
 
     fn jobs_of_ours(&self) -> impl Iterator<Item = &JobFacts> {
@@ -175,6 +199,13 @@ impl Children {
     pub fn pod_end_refused(&mut self, uid: &str) {
         if let Some(pod) = self.pods.get_mut(uid) {
             pod.asked.end_refused = true;
+        }
+    }
+
+    /// The events of this pod were read anew; unless it has changed since they were asked for.
+    pub fn events_read(&mut self, uid: &str, before: Option<&EventsRead>, read: EventsRead) {
+        if let Some(pod) = self.pods.get_mut(uid).filter(|pod| pod.events.as_ref() == before) {
+            pod.events = Some(read);
         }
     }
 

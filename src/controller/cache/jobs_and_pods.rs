@@ -14,7 +14,7 @@ use super::children::{Child, Children};
 use super::{Cache, Inner, Uid, is_processing, is_queued, namespace_of, uid_of};
 use crate::api::Task;
 use crate::core::Reason;
-use crate::core::attempt::facts::{JobFacts, Observed, PodFacts, Why};
+use crate::core::attempt::facts::{EventsRead, JobFacts, Observed, PodFacts, Why};
 use crate::core::attempt::reporter::{Standing, standing};
 use crate::core::launch::names;
 use crate::core::task::room;
@@ -76,6 +76,21 @@ impl Cache {
         let facts = pod_facts(pod);
         self.may_report(pod);
         self.child_changed(pod, |children| children.pod_seen(facts))
+    }
+
+    /// A pod that counts for more than its slot tells how much tasks of its type count for from now on; returns the tasks to
+    /// look at for that.
+    pub fn pod_teaches(&self, pod: &Pod) -> Vec<ObjectRef<Task>> {
+        let learned = {
+            let mut inner = self.lock();
+            task_uid(pod).zip(pod.uid()).and_then(|(task, pod)| inner.learn(&self.tasks, &task, &pod))
+        };
+        learned
+            .map(|(of_type, kind)| {
+                self.untried.notify_one();
+                self.take_in_type(of_type, Some(&kind), false)
+            })
+            .unwrap_or_default()
     }
 
     /// A pod that the API server was asked for; false when it is none of ours.
@@ -163,8 +178,10 @@ impl Cache {
                     inner.forget_gone_children(uid);
                 }
                 // The slot of a task that is being deleted is held by its children; and a task that waits is not
-                // admitted while a Job bears the name of its next attempt.
-                let depends = |task: &Arc<Task>| task.metadata.deletion_timestamp.is_some() || is_queued(task);
+                // admitted while a Job bears the name of its next attempt. A pod may count for more than was admitted.
+                let is_larger = inner.children.get(uid).is_some_and(Children::has_surplus);
+                let depends =
+                    |task: &Arc<Task>| task.metadata.deletion_timestamp.is_some() || is_queued(task) || is_larger;
                 task.filter(depends).inspect(|task| self.place_if_current(inner, task));
                 Some(reference)
             }
@@ -212,6 +229,14 @@ impl Cache {
         let mut inner = self.lock();
         if let Some(children) = inner.children.get_mut(&uid_of(task)) {
             children.pod_end_refused(uid);
+        }
+    }
+
+    /// The events of this pod were read anew; they were last read so.
+    pub fn events_read(&self, task: &Task, uid: &str, before: Option<&EventsRead>, read: EventsRead) {
+        let mut inner = self.lock();
+        if let Some(children) = inner.children.get_mut(&uid_of(task)) {
+            children.events_read(uid, before, read);
         }
     }
 

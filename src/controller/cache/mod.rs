@@ -16,6 +16,7 @@
 //! | `children`: the end of a pod that we asked for, or that was refused | the answer | the watch shows it; the pod is gone |
 //! | `children`: a launch that was refused or not answered | the answer, or its absence | the slot is given back |
 //! | `dry_runs`: what the API server makes of a type | it was asked | the type is gone, or of another generation |
+//! | `dry_runs`: by how much a type's pods came out larger | a pod is shown | the same; or the answer changes |
 //! | `reporters`: the task of each pod | a pod is shown | it is gone |
 //! | `notices`: what statuses are to say of waits | a task has waited for a while | it no longer waits, or is not among the first |
 //! | `told`: queued tasks whose status says why they wait | the watch, or an answer, shows it | it shows another reason, or they are gone |
@@ -68,6 +69,7 @@ pub struct Cache {
 }
 
 struct Inner {
+    settings: Arc<Settings>,
     admission: AdmissionQueue,
     parsed_types: HashMap<Key, Arc<ParsedType>>,
     types: HashMap<Key, Arc<TaskType>>,
@@ -120,7 +122,9 @@ fn key_beside(task: &Task, name: &str) -> Key {
 
 impl Cache {
     pub fn new(tasks: Store<Task>, settings: Settings) -> Self {
+        let settings = Arc::new(settings);
         let inner = Inner {
+            settings: settings.clone(),
             admission: AdmissionQueue::new(settings.max_running_tasks)
                 .with_default_queue(Quota::of_tasks(settings.default_queue_tasks)),
             parsed_types: HashMap::new(),
@@ -138,7 +142,7 @@ impl Cache {
             told: HashSet::new(),
         };
         let (admission, untried) = (Arc::default(), Notify::new());
-        Self { tasks, settings: Arc::new(settings), inner: Mutex::new(inner), admission, untried }
+        Self { tasks, settings, inner: Mutex::new(inner), admission, untried }
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
@@ -163,6 +167,7 @@ impl Cache {
         Some(Input {
             task: task.clone(),
             task_type: inner.parsed_types.get(&key_beside(task, &task.spec.type_)).cloned(),
+            dry_run_awaited: inner.dry_runs.awaited_until(&key_beside(task, &task.spec.type_)),
             queue: inner.admission.quota(&key_beside(task, &task.spec.queue)).cloned(),
             observed: children.map(|children| children.observed(task)).unwrap_or_default(),
             earlier: Earlier::NotAsked,

@@ -489,6 +489,8 @@ fn tasks_wait_for_the_first_dry_run_of_their_type_and_count_by_its_answer() {
     assert_eq!(cpu(), "1");
     cache.type_tried(&changed(2), None, None);
     assert_eq!(cpu(), "1", "where nobody answers, the answer before counts on");
+    cache.type_tried(&changed(2), None, Some(DryRun { pod: None, memory_is_set: true }));
+    assert_eq!(cpu(), "1", "so it does where an answer holds no pod");
     assert_eq!(admitted(&cache), 1);
 }
 
@@ -534,6 +536,53 @@ fn a_pod_that_was_found_after_its_end_was_shown_holds_its_slot_until_it_was_look
     assert_eq!(lingering.len(), 1);
     lingering.iter().for_each(|child| cache.child_not_there(child));
     assert_eq!((admitted(&cache), cache.lingering().len()), (1, 0));
+}
+
+/// The pod of the task "runs", with a proxy that asks for so much and of which no dry run has told. Its slot holds 128Mi.
+fn with_a_proxy(cpu: &str) -> Pod {
+    let mut pod = owned_pod();
+    let holds = r#"{"queue":"default","type":"work","priority":"normal","resources":{"memory":"128Mi"}}"#;
+    pod.metadata.annotations = Some([(names::ANNOTATION_HOLDS.to_owned(), holds.to_owned())].into());
+    pod.metadata.creation_timestamp = Some(k8s_openapi::apimachinery::pkg::apis::meta::v1::Time(
+        Timestamp::now() + jiff::SignedDuration::from_secs(1),
+    ));
+    pod.spec = Some(read(json!({"containers": [
+        {"name": "work", "resources": {"requests": {"memory": "128Mi"}}},
+        {"name": "proxy", "resources": {"requests": {"cpu": cpu}}},
+    ]})));
+    pod
+}
+
+#[test]
+fn a_pod_that_came_out_larger_is_counted_for_its_task_and_for_later_ones() {
+    let (cache, mut show) = shown();
+    let quota = json!({"metadata": {"name": "default", "namespace": "docs"}, "spec": {"capacity": {"resources": {"cpu": "600m"}}}});
+    let queue: TaskQueue = read(json!({"apiVersion": "taskmanager.dev/v1alpha1", "kind": "TaskQueue",
+        "metadata": quota["metadata"], "spec": quota["spec"]}));
+    cache.queue_changed(key(&queue.metadata), Some(&Arc::new(queue)));
+    let answer = DryRun::of(&json!({"spec": {"containers": [{"name": "work"}]}}), false);
+    cache.type_tried(&kind(), None, Some(answer.clone()));
+    let status = json!({"state": "Processing", "admitted": {"queue": "default", "resources": {"memory": "128Mi"}}});
+    show(&cache, &task("runs", "7", status));
+    let waits = |name: &str| task(name, "9", json!({"state": "Queued"}));
+    show(&cache, &waits("first"));
+    let cpu = || cache.pending(&waits("first")).expect("it waits").requests.get("cpu").map(ToString::to_string);
+    cache.pod_seen(&with_a_proxy("250m"));
+    assert!(cache.pod_teaches(&with_a_proxy("250m")).is_empty() && cpu().is_none(), "its Job is none of the task's");
+    cache.job_seen(&job());
+    cache.pod_seen(&with_a_proxy("250m"));
+    assert!(!cache.pod_teaches(&with_a_proxy("250m")).is_empty(), "it is news");
+    assert_eq!(cpu().as_deref(), Some("250m"), "later tasks count for it");
+    assert!(cache.pod_teaches(&with_a_proxy("250m")).is_empty(), "it is news once");
+    show(&cache, &waits("second"));
+    assert_eq!(admitted(&cache), 1, "600m hold the one that runs and one more");
+    cache.type_tried(&kind(), None, Some(answer));
+    assert_eq!(cache.parsed_type(&kind()).surplus["cpu"].to_string(), "250m", "the same answer takes nothing back");
+    let told = json!({"spec": {"containers": [{"name": "work"}, {"name": "proxy", "resources": {"requests": {"cpu": "250m"}}}]}});
+    cache.type_tried(&kind(), None, Some(DryRun::of(&told, false)));
+    assert!(cache.parsed_type(&kind()).surplus.is_empty(), "now the dry run tells");
+    cache.pod_teaches(&with_a_proxy("250m"));
+    assert!(cache.parsed_type(&kind()).surplus.is_empty(), "and the pod is as large as that");
 }
 
 #[test]

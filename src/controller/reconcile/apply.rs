@@ -179,7 +179,7 @@ async fn launch(task: &Task, context: &Context) -> Again {
     // The watch will show what changed meanwhile, and it is decided anew.
     let Some(whole) = whole(task, context).await? else { return Ok(None) };
     let classes = context.priority_classes().await;
-    if !holds::is_what_was_admitted(&whole, &kind, &context.settings) {
+    if !matches!(holds::is_what_was_admitted(&whole, &kind, &context.settings), Ok(true)) {
         // Another answer to its type's dry run changes how it is counted: it is decided anew.
         return Ok(Some(Duration::ZERO));
     }

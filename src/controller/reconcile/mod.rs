@@ -4,6 +4,7 @@ pub mod apply;
 pub mod delete;
 pub mod gather;
 mod label;
+mod pod_events;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};

@@ -9,7 +9,8 @@ use kube::api::LogParams;
 use tokio::time::timeout;
 
 use crate::archive::{LOG_BYTES, LOG_LINES};
-use crate::cluster::calls::Reads;
+use crate::cluster::calls::{CallError, Reads};
+use crate::cluster::rights::Right;
 use crate::core::attempt::facts::LogOf;
 use crate::errors::chain;
 
@@ -26,7 +27,11 @@ pub async fn of(namespace: &str, log_of: &LogOf, reads: &Reads) -> Option<String
         limit_bytes: Some(READ_AT_MOST),
         ..LogParams::default()
     };
-    let reading = async { Ok::<_, kube::Error>(end_of(pods.log_stream(&log_of.pod, &which).await?).await) };
+    let reading = async {
+        let stream = pods.log_stream(&log_of.pod, &which).await.map_err(CallError::from);
+        reads.rights.note(Right::GetPodLogs, namespace, &stream);
+        Ok::<_, CallError>(end_of(stream?).await)
+    };
     match timeout(DEADLINE, reading).await {
         Ok(Ok(log)) => Some(log).filter(|log| !log.is_empty()),
         Ok(Err(error)) => {

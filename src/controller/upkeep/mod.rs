@@ -5,5 +5,6 @@ pub mod finished_jobs;
 pub mod load;
 pub mod orphans;
 pub mod queues;
+mod type_schedule;
 pub mod types;
 pub mod waits;

@@ -30,15 +30,15 @@ pub async fn run(cache: Arc<Cache>, calls: Calls) {
     let mut seen_before = HashSet::new();
     let mut lingered_before = HashSet::new();
     loop {
-        let lingering = cache.lingering();
-        for child in lingering.intersection(&lingered_before).take(ASKED_FOR) {
+        let (lingering, seen) = (cache.lingering(), cache.orphans());
+        let only_lingers = |child: &&Child| !seen.contains(child);
+        for child in lingering.intersection(&lingered_before).filter(only_lingers).take(ASKED_FOR) {
             if let Err(error) = look_for(child, &cache, &calls.reads).await {
                 let Child { kind, namespace, name, .. } = child;
                 tracing::debug!(namespace, ?kind, name, %error, "failed to look for it; will try again");
             }
         }
         lingered_before = lingering;
-        let seen = cache.orphans();
         for orphan in seen.intersection(&seen_before) {
             if let Err(error) = sweep(orphan, &cache, &calls).await {
                 let Child { kind, namespace, name, .. } = orphan;
@@ -72,6 +72,10 @@ async fn sweep(orphan: &Child, cache: &Cache, calls: &Calls) -> Result<(), CallE
     };
     match owner {
         Owner::There => return Ok(()),
+        Owner::WithoutChild => {
+            cache.child_not_there(orphan);
+            return Ok(());
+        }
         Owner::Stranger { task, owner } => {
             tracing::warn!(namespace, ?kind, name, "is called ours and is not: it holds no slot");
             cache.disown(&task, if *kind == ChildKind::Job { uid } else { &owner });
@@ -91,8 +95,10 @@ async fn sweep(orphan: &Child, cache: &Cache, calls: &Calls) -> Result<(), CallE
 
 /// The owner of a Job or pod that bears our labels.
 enum Owner {
-    /// Ours; or the child itself is gone.
+    /// Ours.
     There,
+    /// Not asked for: the child itself is not there.
+    WithoutChild,
     /// Somebody who is none of ours, and whatever task the child names.
     Stranger { task: String, owner: String },
     /// Nobody who is there.
@@ -122,7 +128,9 @@ where
     K: Resource<Scope = NamespaceResourceScope, DynamicType = ()> + Clone + DeserializeOwned + Debug,
     O: Resource<Scope = NamespaceResourceScope, DynamicType = ()> + Clone + DeserializeOwned + Debug,
 {
-    let Some(child) = metadata::<K>(&orphan.namespace, &orphan.name, reads).await? else { return Ok(Owner::There) };
+    let found = metadata::<K>(&orphan.namespace, &orphan.name, reads).await?;
+    let is_it = |found: &ObjectMeta| found.uid.as_ref() == Some(&orphan.uid);
+    let Some(child) = found.filter(is_it) else { return Ok(Owner::WithoutChild) };
     let task = child.labels.unwrap_or_default().remove(names::LABEL_TASK_UID).unwrap_or_default();
     let owners = child.owner_references.unwrap_or_default();
     let kind = O::kind(&());

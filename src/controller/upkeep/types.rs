@@ -1,13 +1,12 @@
 //! Keeps the status of the types: whether the API server would take their Jobs and pods, by its own dry runs. The answers
 //! go into the cache, for queues count by them.
 
-use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use futures::SinkExt;
 use futures::channel::mpsc;
-use futures::future::join_all;
+use futures::stream::FuturesUnordered;
+use futures::{SinkExt, StreamExt};
 use jiff::Timestamp;
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::Pod;
@@ -16,14 +15,16 @@ use kube::runtime::reflector::ObjectRef;
 use kube::{Resource, ResourceExt};
 use serde_json::Value;
 
+use super::type_schedule::{Outcome, Schedule};
 use crate::api::{Task, TaskType};
 use crate::cluster::calls::{CallError, Calls};
 use crate::cluster::create::{Run, create};
+use crate::cluster::rights::Right;
 use crate::controller::cache::Cache;
 use crate::controller::status::StatusWriter;
 use crate::core::Settings;
 use crate::core::launch::dry_run::{DryRun, Probe};
-use crate::core::launch::refusal::{is_a_limit_ranges, is_about_the_template, is_above_the_limit};
+use crate::core::launch::refusal::{is_a_limit_ranges, is_about_the_template, is_above_the_limit, of_no_dry_run};
 use crate::core::launch::task_type;
 use crate::core::launch::task_type::Usable;
 
@@ -31,20 +32,11 @@ use crate::core::launch::task_type::Usable;
 const BETWEEN_LOOKS: Duration = Duration::from_secs(1);
 /// How many types are checked at once.
 const AT_ONCE: usize = 8;
-/// A type that can be used is checked again after so long, for what surrounds it changes...
-const CONFIRMED_AGAIN: Duration = Duration::from_secs(600);
-/// ...one that cannot, after so long, for the reason may lie outside of it...
-const CHECKED_AGAIN: Duration = Duration::from_secs(120);
-/// ...and one of which it is not known, or could not be written, after so long.
-const TRIED_AGAIN: Duration = Duration::from_secs(10);
 /// An error of the API server itself, or of a webhook that it must ask.
 const INTERNAL_ERROR: u16 = 500;
 
 /// Tasks that are to be looked at.
 type Wake = mpsc::Sender<ObjectRef<Task>>;
-
-/// In which version a type was last checked, and when it is to be checked again, by uid.
-type Checked = HashMap<String, (Option<i64>, Instant)>;
 
 /// Where types are tried out, and by which settings.
 pub struct Checks {
@@ -53,71 +45,52 @@ pub struct Checks {
     pub settings: Settings,
 }
 
+/// Checks types, so many at once; one that takes long holds up no other.
 pub async fn run(cache: Arc<Cache>, checks: Checks, wake: Wake) {
-    let mut checked = Checked::new();
+    let mut schedule = Schedule::default();
+    let mut running = FuturesUnordered::new();
     loop {
-        let due = due(&cache, &mut checked);
-        let all = due.len() < AT_ONCE;
-        let looks = due.iter().map(|kind| check(kind, &cache, &checks, wake.clone()));
-        for (kind, pause) in due.iter().zip(join_all(looks).await) {
-            checked.insert(kind.uid().unwrap_or_default(), (kind.metadata.generation, Instant::now() + pause));
+        schedule.at_once(cache.types_learned());
+        for kind in schedule.due(cache.types(), AT_ONCE - running.len()) {
+            running.push(check(kind, &cache, &checks, wake.clone()));
         }
-        if all {
-            tokio::select! {
-                () = tokio::time::sleep(BETWEEN_LOOKS) => {}
-                () = cache.type_is_untried() => {}
-            }
+        let has_room = running.len() < AT_ONCE;
+        tokio::select! {
+            Some((kind, outcome)) = running.next(), if !running.is_empty() => schedule.ended(&kind, outcome),
+            () = tokio::time::sleep(BETWEEN_LOOKS), if has_room => {}
+            () = cache.type_is_untried(), if has_room => {}
         }
     }
 }
 
-/// The types that are to be checked now: those that were not checked yet first, then those that were not found usable.
-fn due(cache: &Cache, checked: &mut Checked) -> Vec<Arc<TaskType>> {
-    let mut types = cache.types();
-    checked.retain(|uid, _| types.iter().any(|kind| kind.metadata.uid.as_ref() == Some(uid)));
-    types.retain(|kind| is_due(kind, checked));
-    types.sort_by_key(|kind| (was_checked(kind, checked), task_type::is_checked(kind)));
-    types.truncate(AT_ONCE);
-    types
-}
-
-/// Whether this generation was checked, however that went.
-fn was_checked(kind: &TaskType, checked: &Checked) -> bool {
-    let last = checked.get(kind.metadata.uid.as_deref().unwrap_or_default());
-    last.is_some_and(|(generation, _)| *generation == kind.metadata.generation)
-}
-
-fn is_due(kind: &TaskType, checked: &Checked) -> bool {
-    let last = checked.get(kind.metadata.uid.as_deref().unwrap_or_default());
-    !was_checked(kind, checked) || last.is_none_or(|(_, due)| *due <= Instant::now())
-}
-
-/// Checks a type and says so in its status; returns how long to wait before the next check.
-async fn check(kind: &TaskType, cache: &Cache, checks: &Checks, mut wake: Wake) -> Duration {
-    let (usable, answer) = try_out(kind, checks).await;
+/// Checks a type and says so in its status.
+async fn check(kind: Arc<TaskType>, cache: &Cache, checks: &Checks, mut wake: Wake) -> (Arc<TaskType>, Outcome) {
+    let (usable, answer) = try_out(&kind, checks).await;
     let refused = match &usable {
         Usable::No(why) => Some(why.clone()),
         _ => None,
     };
-    for task in cache.type_tried(kind, refused, answer) {
+    for task in cache.type_tried(&kind, refused, answer) {
         // It fails only where nobody listens any more.
         let _ = wake.send(task).await;
     }
-    let status = task_type::status(kind, &usable, Timestamp::now());
+    let status = task_type::status(&kind, &usable, &cache.parsed_type(&kind), Timestamp::now());
     let written = match kind.status.as_ref() == Some(&status) {
         true => Ok(()),
-        false => checks.status.write_type(kind, status).await.map(drop),
+        false => checks.status.write_type(&kind, status).await.map(drop),
     };
-    match (written, usable) {
-        (Ok(()), Usable::Yes) => CONFIRMED_AGAIN,
-        (Ok(()), Usable::No(_)) => CHECKED_AGAIN,
-        (Ok(()), Usable::Hindered(_) | Usable::NotKnown(_)) => TRIED_AGAIN,
-        (Err(CallError::Conflict | CallError::NotFound | CallError::NotLeader), _) => TRIED_AGAIN,
+    let outcome = match (written, usable) {
+        (Ok(()), Usable::Yes) => Outcome::Usable,
+        (Ok(()), Usable::No(_)) => Outcome::NotUsable,
+        (Ok(()), Usable::Hindered(_)) => Outcome::Hindered,
+        (Ok(()), Usable::NotKnown(_)) => Outcome::NotKnown,
+        (Err(CallError::Conflict | CallError::NotFound | CallError::NotLeader), _) => Outcome::NotWritten,
         (Err(error), _) => {
             tracing::warn!(namespace = kind.namespace(), type_ = kind.name_any(), %error, "failed to write a type's status; will try again");
-            TRIED_AGAIN
+            Outcome::NotWritten
         }
-    }
+    };
+    (kind, outcome)
 }
 
 /// Asks the API server to make a Job of this type and the Job's pod, without making them.
@@ -126,7 +99,7 @@ async fn try_out(kind: &TaskType, checks: &Checks) -> (Usable, Option<DryRun>) {
         Ok(probe) => probe,
         Err(error) => return (Usable::No(error.to_string()), None),
     };
-    let of_job = match ask::<Job>(&probe.job(true), checks).await {
+    let of_job = match ask::<Job>(&probe.job(true), Right::DryRunJobs, checks).await {
         Ok(answered) => probe.dropped(&answered).map_or(Usable::Yes, Usable::No),
         Err(obstacle) => obstacle,
     };
@@ -144,7 +117,7 @@ async fn try_out(kind: &TaskType, checks: &Checks) -> (Usable, Option<DryRun>) {
 /// Asks for the pod: where nobody names memory first without the operator's defaults, which apply only where the namespace
 /// has none.
 async fn try_pod(probe: &Probe<'_>, checks: &Checks) -> (Usable, Option<DryRun>) {
-    let without = ask::<Pod>(&probe.pod(false), checks).await;
+    let without = ask::<Pod>(&probe.pod(false), Right::DryRunPods, checks).await;
     match without {
         Ok(answered) if probe.names_memory() => (Usable::Yes, Some(DryRun::of(&answered, false))),
         Ok(answered) if probe.is_given_memory(&answered) => (Usable::Yes, Some(DryRun::of(&answered, true))),
@@ -156,7 +129,7 @@ async fn try_pod(probe: &Probe<'_>, checks: &Checks) -> (Usable, Option<DryRun>)
 /// Asks for the pod with the operator's defaults for memory. `obstacle` stands in the way of one without them: a quota may
 /// want every pod to name its memory.
 async fn try_with_defaults(probe: &Probe<'_>, obstacle: Option<Usable>, checks: &Checks) -> (Usable, Option<DryRun>) {
-    let refusal = match ask::<Pod>(&probe.pod(true), checks).await {
+    let refusal = match ask::<Pod>(&probe.pod(true), Right::DryRunPods, checks).await {
         Ok(answered) => return (Usable::Yes, Some(DryRun::of(&answered, false))),
         Err(refusal) => refusal,
     };
@@ -171,12 +144,15 @@ async fn try_with_defaults(probe: &Probe<'_>, obstacle: Option<Usable>, checks: 
 }
 
 /// The API server's answer to a dry run, or what stands in the way.
-async fn ask<K>(manifest: &Value, checks: &Checks) -> Result<Value, Usable>
+async fn ask<K>(manifest: &Value, right: Right, checks: &Checks) -> Result<Value, Usable>
 where
     K: Resource<Scope = NamespaceResourceScope, DynamicType = ()>,
 {
     let reads = &checks.calls.reads;
-    match reads.read(create::<K, Value>(&reads.client(), manifest, Run::Dry)).await {
+    let answer = reads.read(create::<K, Value>(&reads.client(), manifest, Run::Dry)).await;
+    let namespace = manifest.pointer("/metadata/namespace").and_then(Value::as_str).unwrap_or_default();
+    reads.rights.note(right, namespace, &answer);
+    match answer {
         Ok(answer) => Ok(answer),
         Err(CallError::Refused(status)) if is_about_the_template(status.code, &status.message) => {
             let whose = if is_above_the_limit(&status.message) {
@@ -186,7 +162,9 @@ where
             };
             Err(Usable::No(format!("{}{whose}", status.message)))
         }
-        Err(CallError::Refused(status)) => Err(Usable::Hindered(status.message)),
+        Err(CallError::Refused(status)) => {
+            Err(Usable::Hindered(of_no_dry_run(&status.message).unwrap_or(status.message)))
+        }
         Err(CallError::Failed(error)) => Err(match *error {
             kube::Error::Api(status) if status.code == INTERNAL_ERROR => Usable::Hindered(status.message),
             error => Usable::NotKnown(CallError::Failed(Box::new(error)).to_string()),

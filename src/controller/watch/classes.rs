@@ -10,6 +10,7 @@ use kube::{Api, ResourceExt};
 use tokio::sync::watch;
 
 use crate::cluster::calls::Reads;
+use crate::cluster::rights::Right;
 
 /// They change seldom.
 const BETWEEN_LOOKS: Duration = Duration::from_secs(60);
@@ -33,7 +34,9 @@ impl PriorityClasses {
 pub async fn run(reads: Reads, classes: PriorityClasses) {
     let all = Api::<PriorityClass>::all(reads.client());
     loop {
-        let pause = match reads.read(all.list(&ListParams::default())).await {
+        let answer = reads.read(all.list(&ListParams::default())).await;
+        reads.rights.note(Right::ListPriorityClasses, "", &answer);
+        let pause = match answer {
             Ok(found) => {
                 classes.0.send_replace(Some(found.iter().map(ResourceExt::name_any).collect()));
                 BETWEEN_LOOKS

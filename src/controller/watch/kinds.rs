@@ -169,7 +169,8 @@ impl Watched for Pod {
     }
 
     fn changed(pod: &Arc<Self>, cache: &Cache) -> Woken {
-        cache.pod_seen(pod).into_iter().collect()
+        let its_task = cache.pod_seen(pod);
+        its_task.into_iter().chain(cache.pod_teaches(pod)).collect()
     }
 
     fn gone(pod: &Self, cache: &Cache) -> Woken {

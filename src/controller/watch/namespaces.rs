@@ -12,16 +12,25 @@ use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Namespace;
 use kube::api::PartialObjectMeta;
 use kube::runtime::reflector::ObjectRef;
+use kube::runtime::watcher;
 use kube::runtime::watcher::Event;
 use kube::{Api, Client, ResourceExt};
 
 use crate::api::Task;
+use crate::cluster::calls::CallError;
+use crate::cluster::rights::{Right, Rights};
 use crate::cluster::watch::{Change, Scope, Selected, changes};
 use crate::controller::cache::Cache;
 use crate::errors::chain;
 
 /// Runs for ever.
-pub async fn run(client: Client, scope: Scope, cache: Arc<Cache>, mut wake: mpsc::Sender<ObjectRef<Task>>) {
+pub async fn run(
+    client: Client,
+    scope: Scope,
+    cache: Arc<Cache>,
+    rights: Rights,
+    mut wake: mpsc::Sender<ObjectRef<Task>>,
+) {
     let fields = match scope {
         Scope::Only(namespace) => Some(format!("metadata.name={namespace}")),
         Scope::All => None,
@@ -33,14 +42,34 @@ pub async fn run(client: Client, scope: Scope, cache: Arc<Cache>, mut wake: mpsc
         match change {
             Ok(Change::Resumed) => {}
             Ok(Change::Event(event)) => {
+                // A list that begins has no answer yet.
+                if !matches!(event, Event::Init) {
+                    rights.note(Right::WatchNamespaces, "", &Ok(()));
+                }
                 for task in take(event, &mut listed, &cache) {
                     // It is closed only when all ends.
                     let _ = wake.send(task).await;
                 }
             }
-            Err(error) => tracing::debug!(error = chain(&error), "failed to watch the namespaces; tries again"),
+            Err(error) => {
+                tracing::debug!(error = chain(&error), "failed to watch the namespaces; tries again");
+                if let Some(answer) = answer(error) {
+                    rights.note::<()>(Right::WatchNamespaces, "", &Err(answer));
+                }
+            }
         }
     }
+}
+
+/// The API server's answer to a watch that failed.
+fn answer(error: watcher::Error) -> Option<CallError> {
+    Some(match error {
+        watcher::Error::InitialListFailed(error)
+        | watcher::Error::WatchStartFailed(error)
+        | watcher::Error::WatchFailed(error) => error.into(),
+        watcher::Error::WatchError(status) => status.into(),
+        watcher::Error::NoResourceVersion => return None,
+    })
 }
 
 /// Returns the tasks that are to be looked at.

@@ -184,7 +184,7 @@ impl<'a> ByJob<'a> {
         if let Some(pod) = self.pod.filter(|pod| pod.went_unseen() && !answered.pod) {
             return Needs::Pod { name: pod.name.clone(), uid: pod.uid.clone() };
         }
-        if let Some(node) = others::doubtful_node(self.observed, self.now).filter(|_| !answered.node) {
+        if let Some(node) = others::doubtful_node(self.observed, answered, self.now) {
             return Needs::Node(node.clone());
         }
         let seen = || self.observed.jobs.iter().filter(|job| job.name == self.name);
@@ -202,14 +202,21 @@ impl<'a> ByJob<'a> {
     }
 
     /// The uid of whatever is stuck; or of a pod that is to be deleted because its work has not begun, for its status may
-    /// hide that it has; or of one that is to be given up for want of a node, for one may be coming.
+    /// hide that it has; or of one that is to be given up for want of a node, for one may be coming. Before either the events
+    /// are read anew; else those of a pod that were read not long ago do.
     fn asked_for_its_events(&self, intent: Intent) -> Option<&str> {
         let is_late = self.is_past(self.start_deadline(intent.limits));
         let is_to_go =
             |pod: &&PodFacts| (intent.ends || is_late) && pod.node.is_some() && !pod.has_started() && !pod.has_ended();
         let wants_a_node = |pod: &&PodFacts| is_late && pod.node.is_none() && self.may_get_a_node(pod);
-        let goes = self.pod.filter(|pod| is_to_go(pod) || wants_a_node(pod)).map(|pod| pod.uid.as_str());
-        goes.or_else(|| self.stuck().map(|stuck| stuck.uid()))
+        let is_due = |pod: &PodFacts| pod.events.as_ref().is_none_or(|read| self.is_past(Some(read.due_at())));
+        if let Some(pod) = self.pod.filter(|pod| is_to_go(pod) || wants_a_node(pod)) {
+            return (pod.due_gone_at.is_none() || is_due(pod)).then_some(pod.uid.as_str());
+        }
+        match self.stuck()? {
+            Stuck::PodNotStarted(pod) => is_due(pod).then_some(pod.uid.as_str()),
+            job @ Stuck::JobWithoutPod(_) => Some(job.uid()),
+        }
     }
 
     pub(super) fn stuck(&self) -> Option<Stuck<'a>> {

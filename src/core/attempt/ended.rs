@@ -9,7 +9,7 @@ mod overdue;
 use jiff::{SignedDuration, Timestamp};
 
 use super::ending::suspended_while_it_ran;
-use super::facts::{JobEnd, JobFacts, Phase, PodFacts, Why, Work};
+use super::facts::{JobEnd, JobFacts, NodeState, Phase, PodFacts, Why, Work};
 use super::permanence::is_permanent;
 use crate::Reason;
 use crate::telling::conditions;
@@ -93,7 +93,13 @@ pub fn is_long_due(pod: &PodFacts, now: Timestamp) -> bool {
 
 /// A node that answers is only slow to end it: while it pulls an image, or waits for a hook, it does not even try.
 fn is_lost(pod: &PodFacts, now: Timestamp) -> bool {
-    is_long_due(pod, now) && pod.asked.node_answers != Some(true)
+    let may_run = match pod.asked.node {
+        NodeState::Answers => true,
+        // Without a node nothing runs.
+        NodeState::NotAsked => pod.node.is_some(),
+        NodeState::NotKnown | NodeState::Silent => false,
+    };
+    is_long_due(pod, now) && !may_run
 }
 
 impl Ended {

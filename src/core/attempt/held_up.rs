@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use super::by_job::ByJob;
 use super::ended;
 use super::facts::container::Awaiting;
-use super::facts::{JobFacts, PodFacts, TOLD_AFTER, Why};
+use super::facts::{JobFacts, NodeState, PodFacts, TOLD_AFTER, Why};
 use crate::Reason;
 use crate::time::after;
 
@@ -28,7 +28,7 @@ impl ByJob<'_> {
 
     /// Its pod should long be gone, and its node answers.
     fn pod_held_up(&self) -> Option<HeldUp> {
-        let is_slow = |pod: &&PodFacts| pod.asked.node_answers == Some(true) && ended::is_long_due(pod, self.now);
+        let is_slow = |pod: &&PodFacts| pod.asked.node == NodeState::Answers && ended::is_long_due(pod, self.now);
         let pod = self.pod.filter(|pod| !pod.has_ended()).filter(is_slow)?;
         // How it will be judged when it is gone, if it says no more until then.
         let ended = ended::judged(&PodFacts { gone_at: Some(self.now), ..pod.clone() }, self.job);

@@ -25,9 +25,13 @@ pub enum Needs {
 }
 
 impl Needs {
-    /// How many questions there are: none is asked twice for one decision.
-    pub const MOST: usize = 5;
+    /// How many questions are asked for one decision at most: none is asked twice.
+    pub const MOST: usize = 4 + NODES;
 }
+
+/// How many nodes are asked for before one decision. A task has pods on several where one node after another went silent;
+/// of the others it is then not known whether they answer.
+pub const NODES: usize = 16;
 
 /// Which questions have been answered.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -38,7 +42,8 @@ pub struct Answered {
     pub pod: bool,
     /// That pod is there, and the watch does not show it.
     pub is_unwatched: bool,
-    pub node: bool,
+    /// How many nodes were asked for.
+    pub nodes: usize,
 }
 
 /// The plans of the task's life for the attempt.

@@ -4,9 +4,9 @@
 use jiff::Timestamp;
 
 use super::ending::{delete_pod, deletion};
-use super::facts::{JobFacts, Observed, PodFacts, Why};
+use super::facts::{JobFacts, NodeState, Observed, PodFacts, Why};
 use super::id::next_attempt;
-use super::needs::{Answered, Needs};
+use super::needs::{Answered, NODES, Needs};
 use super::{Deletion, Ending, ended};
 use crate::Reason;
 use crate::launch::names;
@@ -42,19 +42,18 @@ fn superseded_or_deleted(task: &Task) -> Reason {
     if task.metadata.deletion_timestamp.is_some() { Reason::Deleted } else { Reason::Superseded }
 }
 
-/// The node of a pod that should long be gone. Whether it answers tells whether the pod may still run.
-pub(super) fn doubtful_node(observed: &Observed, now: Timestamp) -> Option<&String> {
-    let overdue = observed.pods.iter().find(|pod| !pod.has_ended() && ended::is_long_due(pod, now));
-    overdue?.node.as_ref()
+/// The next node to ask for: one of a pod that should long be gone. Whether it answers tells whether the pod may still run.
+pub(super) fn doubtful_node(observed: &Observed, answered: Answered, now: Timestamp) -> Option<&String> {
+    let is_doubtful = |pod: &&PodFacts| {
+        !pod.has_ended() && ended::is_long_due(pod, now) && pod.asked.node == NodeState::NotAsked && pod.node.is_some()
+    };
+    observed.pods.iter().find(is_doubtful).filter(|_| answered.nodes < NODES)?.node.as_ref()
 }
 
 /// The question to ask before anything is decided about a task that holds no slot: nothing may be launched while a pod
 /// of it runs.
 pub fn needs_while_slotless(observed: &Observed, answered: Answered, now: Timestamp) -> Needs {
-    match doubtful_node(observed, now) {
-        Some(node) if !answered.node => Needs::Node(node.clone()),
-        _ => Needs::Nothing,
-    }
+    doubtful_node(observed, answered, now).map_or(Needs::Nothing, |node| Needs::Node(node.clone()))
 }
 
 /// Some Job of a final task that is kept for its logs.

@@ -5,15 +5,16 @@ use jiff::{SignedDuration, Timestamp};
 use super::by_job::ByJob;
 use super::ended::Ended;
 use super::facts::container::{Awaited, Awaiting};
-use super::facts::{PodFacts, TOLD_AFTER, Why};
+use super::facts::{EventsRead, PodFacts, TOLD_AFTER, Why};
 use super::{Live, Stage, StartLimits, clocks, ended};
 use crate::Reason;
 use crate::telling::conditions;
 use crate::time::after;
 
-/// The events of a pod that does not say why it waits are read again after this time, and less often once they told why.
+/// The events of a pod that does not say why it waits are read again after this time, where nobody knows when they were read.
 const LOOKED_INTO_AGAIN: SignedDuration = SignedDuration::from_secs(10);
-const ONCE_EXPLAINED: SignedDuration = SignedDuration::from_secs(30);
+/// Those of a pod for which a node is coming are read again after this time.
+const NODE_LOOKED_FOR_AGAIN: SignedDuration = SignedDuration::from_secs(30);
 /// Part of the message of a pod without a node, where one is coming.
 pub const A_NODE_COMES: &str = "; a node is coming: ";
 
@@ -138,11 +139,11 @@ impl ByJob<'_> {
     /// When the events of what waits in silence, or for a node that is coming, are asked again.
     pub(super) fn looked_into_again(&self, pod: &PodFacts) -> Option<Timestamp> {
         if pod.node.is_none() && pod.asked.node_is_coming.is_some() {
-            return Some(after(self.now, ONCE_EXPLAINED));
+            return Some(after(self.now, NODE_LOOKED_FOR_AGAIN));
         }
-        let stuck = self.stuck()?;
-        let pause = if self.observed.explained.is_some() { ONCE_EXPLAINED } else { LOOKED_INTO_AGAIN };
-        (stuck.uid() == pod.uid).then(|| after(self.now, pause))
+        let stuck = self.stuck().filter(|stuck| stuck.uid() == pod.uid);
+        let due = pod.events.as_ref().map(EventsRead::due_at);
+        stuck.map(|_| due.unwrap_or_else(|| after(self.now, LOOKED_INTO_AGAIN)))
     }
 }
 

@@ -38,6 +38,17 @@ impl DryRun {
         let spec = answer.get("spec").unwrap_or(&Value::Null);
         Self { pod: serde_json::from_value(spec.clone()).ok(), memory_is_set }
     }
+
+    /// This answer about a type whose work is called `work`, after another one about the same generation. Where it holds no
+    /// pod, queues go on counting the pod of the answer before; but for its memory, where that was not the namespace's.
+    pub fn after(self, before: &Self, work: &str) -> Self {
+        let pod = self.pod.or_else(|| {
+            let kept = before.pod.clone()?;
+            let has_our_memory = self.memory_is_set && !before.memory_is_set;
+            Some(if has_our_memory { kept.without(MEMORY, work) } else { kept })
+        });
+        Self { pod, ..self }
+    }
 }
 
 /// A type, and the manifests by which it is tried out.

@@ -2,9 +2,10 @@
 
 use std::collections::BTreeMap;
 
+use k8s_openapi::api::core::v1::PodSpec;
 use serde::{Deserialize, Serialize};
 
-use super::pod_resources::Requirements;
+use super::pod_resources::{self, PodResources, Requirements};
 use super::{names, resources};
 use crate::{ParsedType, Settings, TemplateError};
 use task_manager_api::{Payload, Quantity, Task, TaskSpec, TaskStatus};
@@ -35,16 +36,36 @@ pub fn counted(task: &Task, task_type: &ParsedType, settings: &Settings) -> Resu
         pod.resources = template.pod.resources.clone();
     }
     let work = resources::of_work(task, task_type, template, settings);
-    Ok(pod.with_work(&template.work.name, &work).counted())
+    let counted = pod.with_work(&template.work.name, &work).counted();
+    Ok(pod_resources::sum([counted, task_type.surplus.clone()]))
 }
 
-/// Whether the present attempt would be launched with the resources that its status has admitted.
-pub fn is_what_was_admitted(task: &Task, task_type: &ParsedType, settings: &Settings) -> bool {
-    let admitted = task.status.as_ref().and_then(|status| status.admitted.as_ref());
-    // The launch tells of an error in the template.
-    admitted.is_none_or(|admitted| {
-        counted(task, task_type, settings).is_ok_and(|counted| to_quantities(&counted) == admitted.resources)
-    })
+/// By how much a pod counts for more than its slot holds.
+pub fn surplus(pod: &PodSpec, holds: &Holds) -> resources::Amounts {
+    pod_resources::surplus(&PodResources::from(pod).counted(), &to_amounts(&holds.resources))
+}
+
+/// How much of a pod's surplus over the slot that it `holds` a task like it, which counts for so much now, would have too.
+pub fn unforeseen(surplus: &resources::Amounts, holds: &Holds, counted: resources::Amounts) -> resources::Amounts {
+    let held = to_amounts(&holds.resources);
+    let real = pod_resources::sum([held.clone(), surplus.clone()]);
+    pod_resources::surplus(&real, &pod_resources::largest(held, counted))
+}
+
+/// Two amounts together.
+pub fn together(one: &resources::Amounts, other: &resources::Amounts) -> resources::Amounts {
+    pod_resources::sum([one.clone(), other.clone()])
+}
+
+/// Whether the present attempt would be launched with what its status has admitted, or with less for no doing of the task's:
+/// what is known of its type beside the template is not always known.
+pub fn is_what_was_admitted(task: &Task, task_type: &ParsedType, settings: &Settings) -> Result<bool, TemplateError> {
+    let counted = counted(task, task_type, settings)?;
+    let status = task.status_or_default();
+    let Some(admitted) = &status.admitted else { return Ok(true) };
+    let is_unchanged = Some(status.observed_generation) == task.metadata.generation;
+    let is_covered = pod_resources::surplus(&counted, &to_amounts(&admitted.resources)).is_empty();
+    Ok(to_quantities(&counted) == admitted.resources || (is_unchanged && is_covered))
 }
 
 /// The spec that a run was launched with: the fields that cannot change during a run, from the annotations of its pod,

@@ -7,6 +7,7 @@ pub mod holds;
 pub mod job;
 mod json;
 pub mod names;
+mod notes;
 mod ownership;
 mod pod_resources;
 mod pod_template;

@@ -6,10 +6,10 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::names;
 use super::pod_resources::null_or;
 use super::template::{TemplateError, unreadable};
 use super::work_inputs::RESULT_FILE;
+use super::{dropped, names};
 
 /// Prefix of the environment variables that the operator sets.
 pub const OUR_VARIABLES: &str = "TASK_";
@@ -36,6 +36,8 @@ struct Marks {
     labels: BTreeMap<String, Option<String>>,
     #[serde(deserialize_with = "null_or")]
     annotations: BTreeMap<String, Option<String>>,
+    #[serde(flatten)]
+    others: BTreeMap<String, Value>,
 }
 
 #[derive(Default, Deserialize)]
@@ -100,6 +102,11 @@ pub fn check(written: &Value) -> Result<(), TemplateError> {
 }
 
 fn check_marks(metadata: &Marks) -> Result<(), TemplateError> {
+    // An exported object has fields that are null or empty.
+    let says_something = |value: &Value| !dropped::is_empty(value);
+    if let Some((field, _)) = metadata.others.iter().find(|(_, value)| says_something(value)) {
+        return Err(TemplateError::NotKept(field.clone()));
+    }
     let mut keys = metadata.labels.keys().chain(metadata.annotations.keys());
     if let Some(key) = keys.find(|key| key.starts_with(names::PREFIX)) {
         return Err(TemplateError::Ours(format!("the label or annotation {key}")));

@@ -2,10 +2,11 @@
 
 use std::collections::BTreeMap;
 
+use k8s_openapi::api::core::v1::{Container, PodSpec, ResourceRequirements};
 use serde::{Deserialize, Deserializer};
 
 use super::resources::{Amounts, FREE, amount};
-use task_manager_api::{Quantity, Resources};
+use task_manager_api::{Amount, Quantity, Resources};
 
 #[cfg(test)]
 mod tests;
@@ -81,6 +82,31 @@ impl From<Resources> for Requirements {
     }
 }
 
+impl From<&PodSpec> for PodResources {
+    fn from(spec: &PodSpec) -> Self {
+        let quantities =
+            |written: Option<&BTreeMap<String, k8s_openapi::apimachinery::pkg::api::resource::Quantity>>| {
+                let written = written.into_iter().flatten();
+                written.map(|(name, quantity)| (name.clone(), Quantity(quantity.0.clone()))).collect::<Quantities>()
+            };
+        let requirements = |written: Option<&ResourceRequirements>| Requirements {
+            requests: quantities(written.and_then(|written| written.requests.as_ref())),
+            limits: quantities(written.and_then(|written| written.limits.as_ref())),
+        };
+        let container = |container: &Container| ContainerResources {
+            name: container.name.clone(),
+            restart_policy: container.restart_policy.clone(),
+            resources: requirements(container.resources.as_ref()),
+        };
+        Self {
+            containers: spec.containers.iter().map(container).collect(),
+            init_containers: spec.init_containers.iter().flatten().map(container).collect(),
+            resources: requirements(spec.resources.as_ref()),
+            overhead: quantities(spec.overhead.as_ref()),
+        }
+    }
+}
+
 impl PodResources {
     /// The container of this name.
     pub fn container(&self, name: &str) -> Option<&ContainerResources> {
@@ -96,6 +122,15 @@ impl PodResources {
             let requests = work.limits.iter().chain(&work.requests);
             given.requests.extend(requests.map(|(name, quantity)| (name.clone(), quantity.clone())));
             given.limits.extend(work.limits.clone());
+        }
+        self
+    }
+
+    /// The same pod, whose container of this name asks for nothing of one resource.
+    pub fn without(mut self, resource: &str, container: &str) -> Self {
+        for container in self.containers.iter_mut().filter(|seen| seen.name == container) {
+            container.resources.requests.remove(resource);
+            container.resources.limits.remove(resource);
         }
         self
     }
@@ -137,6 +172,15 @@ fn amounts(quantities: &Quantities) -> Amounts {
     quantities.iter().map(|(name, quantity)| (name.clone(), amount(quantity))).collect()
 }
 
+/// By how much `one` exceeds `other`, where it does.
+pub fn surplus(one: &Amounts, other: &Amounts) -> Amounts {
+    let beyond = |(name, amount): (&String, &Amount)| {
+        let other = other.get(name).copied().unwrap_or_default();
+        (*amount > other).then(|| (name.clone(), *amount - other))
+    };
+    one.iter().filter_map(beyond).collect()
+}
+
 pub fn sum(parts: impl IntoIterator<Item = Amounts>) -> Amounts {
     parts.into_iter().flatten().fold(Amounts::new(), |mut total, (name, amount)| {
         let entry = total.entry(name).or_default();
@@ -145,7 +189,7 @@ pub fn sum(parts: impl IntoIterator<Item = Amounts>) -> Amounts {
     })
 }
 
-fn largest(mut one: Amounts, other: Amounts) -> Amounts {
+pub fn largest(mut one: Amounts, other: Amounts) -> Amounts {
     for (name, amount) in other {
         let entry = one.entry(name).or_default();
         *entry = (*entry).max(amount);

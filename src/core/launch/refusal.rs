@@ -4,11 +4,22 @@
 const BAD_REQUEST: u16 = 400;
 const UNPROCESSABLE: u16 = 422;
 
+/// The API server's words about a webhook that has effects of its own: it refuses the dry run itself, as a bad request.
+const NO_DRY_RUN: &str = "does not support dry run";
+
 /// Whether a refusal speaks of the template: it is invalid, or Pod Security forbids it. Policies and webhooks may answer
 /// with any code; their words tell them apart.
 pub fn is_about_the_template(code: u16, message: &str) -> bool {
+    let is_nobodys = message.contains(NO_DRY_RUN);
     let is_a_policys = message.contains("denied request") || message.contains("denied the request");
-    !is_a_policys && (matches!(code, BAD_REQUEST | UNPROCESSABLE) || message.contains("violates PodSecurity"))
+    !is_a_policys
+        && !is_nobodys
+        && (matches!(code, BAD_REQUEST | UNPROCESSABLE) || message.contains("violates PodSecurity"))
+}
+
+/// The refusal of a request that a webhook in its way cannot be asked about, in words for whoever wrote the type.
+pub fn of_no_dry_run(message: &str) -> Option<String> {
+    message.contains(NO_DRY_RUN).then(|| format!("cannot be asked: {message}"))
 }
 
 /// Whether a refusal is a LimitRange's, or comes of a limit that it has given.
@@ -39,6 +50,7 @@ mod tests {
                 "jobs.batch \"w\" is forbidden: ValidatingAdmissionPolicy 'p' with binding 'b' denied request: no",
                 false,
             ),
+            (400, "admission webhook \"w.example.com\" does not support dry run", false),
             (400, "admission webhook \"w.example.com\" denied the request: no", false),
             (
                 403,
@@ -50,6 +62,13 @@ mod tests {
         ] {
             assert_eq!(is_about_the_template(code, message), expected, "{message}");
         }
+    }
+
+    #[test]
+    fn a_webhook_that_does_not_support_dry_runs_is_named() {
+        let said = "admission webhook \"w.example.com\" does not support dry run";
+        assert_eq!(of_no_dry_run(said).as_deref(), Some(&*format!("cannot be asked: {said}")));
+        assert_eq!(of_no_dry_run("exceeded quota: q"), None);
     }
 
     #[test]

@@ -37,7 +37,7 @@ pub fn of_work(task: &Task, task_type: &ParsedType, template: &Template, setting
     work
 }
 
-fn add(work: &mut Resources, layer: &Resources) {
+pub fn add(work: &mut Resources, layer: &Resources) {
     work.requests.extend(layer.requests.clone());
     work.limits.extend(layer.limits.clone());
 }

@@ -6,7 +6,9 @@ use jiff::Timestamp;
 use serde_json::Value;
 
 use super::dry_run::DryRun;
+use super::resources::Amounts;
 use super::template::{self, Template, TemplateError};
+use super::{holds, notes, refusal};
 use crate::Reason;
 use crate::attempt::facts::no_pod;
 use crate::telling::conditions;
@@ -21,6 +23,8 @@ pub struct ParsedType {
     pub template: Result<Template, TemplateError>,
     /// The last dry run of this generation; `None` before the first one that was answered.
     pub dry_run: Option<Arc<DryRun>>,
+    /// By how much pods of this generation came out larger than their slots, as where a webhook skips dry runs.
+    pub surplus: Amounts,
 }
 
 impl ParsedType {
@@ -33,7 +37,12 @@ impl ParsedType {
     pub fn read(spec: &TaskTypeSpec) -> Self {
         let template = template::read(&spec.template);
         // The template holds the JSON, so that memory holds it once.
-        Self { spec: TaskTypeSpec { template: Value::Null, ..spec.clone() }, template, dry_run: None }
+        Self {
+            spec: TaskTypeSpec { template: Value::Null, ..spec.clone() },
+            template,
+            dry_run: None,
+            surplus: Amounts::new(),
+        }
     }
 
     /// The same type, whose template the API server has refused in these words.
@@ -48,12 +57,23 @@ impl ParsedType {
     pub fn with_dry_run(self, dry_run: Option<Arc<DryRun>>) -> Self {
         Self { dry_run, ..self }
     }
+
+    pub fn with_surplus(self, surplus: Amounts) -> Self {
+        Self { surplus, ..self }
+    }
 }
 
 /// The refusal of this generation by the API server's dry run, from the type's status.
 fn refusal(task_type: &TaskType) -> Option<String> {
     let ready = ready_of_this_generation(task_type)?;
     (ready.status == "False").then(|| ready.message.clone())
+}
+
+/// The surplus that the status of a type tells of, for its present generation.
+pub fn surplus_told(task_type: &TaskType) -> Amounts {
+    let status = task_type.status.as_ref();
+    let current = status.filter(|status| Some(status.observed_generation) == task_type.metadata.generation);
+    current.map(|status| holds::to_amounts(&status.surplus)).unwrap_or_default()
 }
 
 /// Whether a type can be used, as far as is known.
@@ -67,37 +87,39 @@ pub enum Usable {
     NotKnown(String),
 }
 
-/// The status that the type should have.
-pub fn status(task_type: &TaskType, usable: &Usable, now: Timestamp) -> TaskTypeStatus {
+/// The status that the type should have. `parsed` is how queues count its pods.
+pub fn status(task_type: &TaskType, usable: &Usable, parsed: &ParsedType, now: Timestamp) -> TaskTypeStatus {
     let before = task_type.status.clone().unwrap_or_default();
+    let surplus = holds::to_quantities(&parsed.surplus);
+    let (status, reason, message) = match usable {
+        Usable::Yes => ("True", Reason::Ready, notes::with_notes(Reason::Ready.sentence(), parsed)),
+        Usable::No(why) => ("False", Reason::TypeNotReady, why.clone()),
+        Usable::Hindered(why) => ("Unknown", hindered(why), notes::of_unanswered(why, parsed)),
+        Usable::NotKnown(why) => ("Unknown", Reason::NotChecked, notes::of_unanswered(why, parsed)),
+    };
+    let message = conditions::shortened(&message);
     let ready = ready_of_this_generation(task_type);
     let is_kept = match usable {
         Usable::Yes | Usable::No(_) => false,
         // A refusal of this generation is taken back by a Yes alone.
-        Usable::Hindered(why) => ready.is_some_and(|ready| {
-            ready.status == "False" || says_the_same(ready, why) && ready.reason == hindered(why).as_str()
+        Usable::Hindered(_) => ready.is_some_and(|ready| {
+            ready.status == "False" || says_the_same(ready, &message) && ready.reason == reason.as_str()
         }),
-        Usable::NotKnown(why) => ready.is_some_and(|ready| ready.status != "Unknown" || says_the_same(ready, why)),
+        Usable::NotKnown(_) => ready.is_some_and(|ready| ready.status != "Unknown" || says_the_same(ready, &message)),
     };
     if is_kept {
-        return before;
+        return TaskTypeStatus { surplus, ..before };
     }
-    let (status, reason, message) = match usable {
-        Usable::Yes => ("True", Reason::Ready, Reason::Ready.sentence()),
-        Usable::No(why) => ("False", Reason::TypeNotReady, why.as_str()),
-        Usable::Hindered(why) => ("Unknown", hindered(why), why.as_str()),
-        Usable::NotKnown(why) => ("Unknown", Reason::NotChecked, why.as_str()),
-    };
-    let message = conditions::shortened(message);
     TaskTypeStatus {
         observed_generation: task_type.metadata.generation.unwrap_or_default(),
         conditions: conditions::ready(status, reason, &message, &before.conditions, now),
+        surplus,
     }
 }
 
 /// What the tasks of this type would be told. Only where we may not ask is it not known what they would be.
 fn hindered(why: &str) -> Reason {
-    let may_not_ask = why.contains("cannot create resource");
+    let may_not_ask = why.contains("cannot create resource") || refusal::of_no_dry_run(why).is_some();
     if may_not_ask { Reason::NotChecked } else { no_pod(why).reason }
 }
 
@@ -109,9 +131,9 @@ fn ready_of_this_generation(task_type: &TaskType) -> Option<&Condition> {
 }
 
 /// The words are the same but for numbers, such as how much of a quota is used just now.
-fn says_the_same(ready: &Condition, why: &str) -> bool {
+fn says_the_same(ready: &Condition, message: &str) -> bool {
     let words = |text: &str| text.chars().filter(|c| !c.is_ascii_digit()).collect::<String>();
-    ready.status == "Unknown" && words(&ready.message) == words(&conditions::shortened(why))
+    ready.status == "Unknown" && words(&ready.message) == words(message)
 }
 
 /// Whether the dry run has accepted the type's present generation.

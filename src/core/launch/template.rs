@@ -21,6 +21,10 @@ pub enum TemplateError {
         "spec.template.metadata.labels has {0}, which the Job controller sets itself, with the values of another Job; remove what an exported Job has of them"
     )]
     OfAnotherJob(String),
+    #[error(
+        "spec.template.metadata.{0} reaches no pod: labels and annotations alone do, and the rest is set for each attempt; remove it"
+    )]
+    NotKept(String),
     #[error("spec.template.spec.{0}: an attempt is one start of its work; remove it, and use retry and failureRules")]
     Restarts(String),
 }

@@ -52,6 +52,14 @@ impl QueueState {
         }
     }
 
+    /// The same state of a task whose pod counts for so much more than was admitted.
+    pub fn with_surplus(self, surplus: &Amounts) -> Self {
+        match self {
+            Self::Admitted(reservation) => Self::Admitted(reservation.with_surplus(surplus)),
+            Self::Pending(_) | Self::Inactive => self,
+        }
+    }
+
     /// The same state in a namespace that is being deleted: no task is admitted there, and those that run keep their
     /// slots.
     pub fn in_deleted_namespace(self) -> Self {
@@ -172,6 +180,10 @@ impl PendingTask {
 }
 
 impl Reservation {
+    pub fn with_surplus(self, surplus: &Amounts) -> Self {
+        Self { resources: holds::together(&self.resources, surplus), ..self }
+    }
+
     /// The reservation of an admitted task, or of a Job or pod whose Task is gone.
     pub fn of(namespace: &str, slot: &Holds) -> Self {
         Self {

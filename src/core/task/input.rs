@@ -7,8 +7,8 @@ use jiff::Timestamp;
 use super::Earlier;
 use crate::attempt::facts::events::{node_is_coming, work_started};
 use crate::attempt::facts::kills::killed_for;
-use crate::attempt::facts::{JobFacts, Observed, PodEvent, PodFacts, Why};
-use crate::attempt::needs::Answered;
+use crate::attempt::facts::{EventsRead, JobFacts, NodeState, Observed, PodEvent, PodFacts, Stuck, Why};
+use crate::attempt::needs::{Answered, NODES};
 use crate::attempt::{admitted_at, job_name};
 use crate::queue::Quota;
 use crate::{ParsedType, Settings};
@@ -19,6 +19,8 @@ pub struct Input {
     pub task: Arc<Task>,
     /// The TaskType that the task names; `None` while there is no such type.
     pub task_type: Option<Arc<ParsedType>>,
+    /// Until when the first dry run of that type is waited for.
+    pub dry_run_awaited: Option<Timestamp>,
     /// The TaskQueue that the task names; `None` while there is no such queue.
     pub queue: Option<Quota>,
     pub observed: Observed,
@@ -46,6 +48,7 @@ impl Input {
         Self {
             task: Arc::new(task.clone()),
             task_type: None,
+            dry_run_awaited: None,
             queue: None,
             observed: observed.clone(),
             first_seen: 0,
@@ -88,19 +91,49 @@ impl Input {
             pod.asked.node_is_coming = node_is_coming(events).filter(|_| pod.node.is_none());
             pod.asked.killed_for = killed_for(pod, events);
         }
-        let admitted = admitted_at(self.task.status_or_default());
-        let stuck = self.observed.stuck(&job_name(&self.task), admitted, now).filter(|stuck| stuck.uid() == of);
-        // A pod that is late may not have been stuck for long: its start deadline is short.
-        let stuck = stuck.or_else(|| self.observed.silent(of));
-        self.observed.explained = stuck.and_then(|stuck| stuck.explained_by(events));
+        let explained = self.stuck(of, now).and_then(|stuck| stuck.explained_by(events));
+        for pod in self.observed.pods.iter_mut().filter(|pod| pod.uid == of) {
+            let work_started_at = pod.asked.work_started_at;
+            let read = EventsRead { at: now, repeated: 0, explained: explained.clone(), work_started_at };
+            pod.events = Some(EventsRead::after(pod.events.as_ref(), read));
+        }
+        self.observed.explained = explained;
         self.answered.events = true;
     }
 
-    /// It was asked whether this node answers; `None` where nobody could tell.
-    pub fn node_is(&mut self, name: &str, answers: Option<bool>) {
-        for pod in self.observed.pods.iter_mut().filter(|pod| pod.node.as_deref() == Some(name)) {
-            pod.asked.node_answers = answers;
+    /// Goes by the events that were read before, until they are read again.
+    pub fn recall_events(&mut self, now: Timestamp) {
+        for pod in &mut self.observed.pods {
+            pod.asked.work_started_at = pod.events.as_ref().and_then(|read| read.work_started_at);
         }
-        self.answered.node = true;
+        let read = self.observed.pods.iter().filter(|pod| pod.events.is_some());
+        let stuck = read.filter_map(|pod| self.stuck(&pod.uid, now).and(pod.events.as_ref()));
+        self.observed.explained = stuck.filter_map(|read| read.explained.clone()).next();
+    }
+
+    /// The Job or pod of this uid, where it is stuck. A pod that is late may not have been stuck for long: its start
+    /// deadline is short.
+    fn stuck(&self, of: &str, now: Timestamp) -> Option<Stuck<'_>> {
+        let admitted = admitted_at(self.task.status_or_default());
+        let stuck = self.observed.stuck(&job_name(&self.task), admitted, now).filter(|stuck| stuck.uid() == of);
+        stuck.or_else(|| self.observed.silent(of))
+    }
+
+    /// The events of the pod of this uid, as they were last read.
+    pub fn events_of(&self, uid: &str) -> Option<&EventsRead> {
+        self.observed.pods.iter().find(|pod| pod.uid == uid)?.events.as_ref()
+    }
+
+    /// It was asked whether this node answers. Of nodes that are not asked for any more nobody knows it.
+    pub fn node_is(&mut self, name: &str, is: NodeState) {
+        self.answered.nodes += 1;
+        let is_last = self.answered.nodes >= NODES;
+        for pod in &mut self.observed.pods {
+            match pod.node.as_deref() {
+                Some(node) if node == name => pod.asked.node = is,
+                Some(_) if is_last && pod.asked.node == NodeState::NotAsked => pod.asked.node = NodeState::NotKnown,
+                _ => {}
+            }
+        }
     }
 }

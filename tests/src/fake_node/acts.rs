@@ -120,7 +120,8 @@ async fn run(stage: Arc<Stage>, job: Job) {
         return cannot_make_pod(&stage, &job, why).await;
     }
     let unscheduled = outcome == Outcome::Unschedulable;
-    let pod = pods::of_job(&job, !unscheduled);
+    let mut pod = pods::of_job(&job, !unscheduled);
+    pod.spec.iter_mut().for_each(|spec| spec.containers.extend(stage.script().injected.clone()));
     let Ok(pod) = stage.namespace.pods().create(&PostParams::default(), &pod).await else { return };
     let (job_name, pod_name) = (job.name_any(), pod.name_any());
     stage.script().starts.push(Start { task: task.clone(), job: job_name, pod: pod_name, at: Timestamp::now() });

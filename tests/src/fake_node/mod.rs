@@ -13,6 +13,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use jiff::Timestamp;
+use k8s_openapi::api::core::v1::Container;
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 
@@ -95,6 +96,7 @@ struct Script {
     otherwise: Option<Outcome>,
     told: HashMap<String, Outcome>,
     lingering: HashSet<String>,
+    injected: Vec<Container>,
     starts: Vec<Start>,
 }
 
@@ -113,6 +115,11 @@ impl FakeNode {
     /// Sets the fate of every attempt without a script. Default: it succeeds at once.
     pub fn otherwise(&self, outcome: Outcome) {
         self.stage.script().otherwise = Some(outcome);
+    }
+
+    /// From here on pods are made with one more container, as by a webhook that skips dry runs.
+    pub fn inject(&self, container: Container) {
+        self.stage.script().injected.push(container);
     }
 
     /// Ends the held attempt of this task.

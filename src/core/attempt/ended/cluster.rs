@@ -2,7 +2,7 @@
 
 use super::Ended;
 use crate::Reason;
-use crate::attempt::facts::{Phase, PodFacts};
+use crate::attempt::facts::{NodeState, Phase, PodFacts};
 use crate::attempt::permanence::is_refused_everywhere;
 
 pub(super) fn disrupted(pod: &PodFacts) -> Option<Ended> {
@@ -23,13 +23,11 @@ pub(super) fn node_lost_by(word: &str) -> bool {
 pub(super) fn lost(pod: &PodFacts) -> Option<Ended> {
     let node = pod.node.as_deref().unwrap_or("no node");
     let unanswered = !pod.has_ended() || pod.reason.as_deref() == Some("NodeLost");
-    unanswered.then(|| {
-        Ended::new(
-            pod,
-            Reason::NodeLost,
-            format!("the pod on {node} should be gone and is not: its node does not answer"),
-        )
-    })
+    let why = match pod.asked.node {
+        NodeState::NotKnown => "whether its node answers is not known, for nodes may not be read",
+        _ => "its node does not answer",
+    };
+    unanswered.then(|| Ended::new(pod, Reason::NodeLost, format!("the pod on {node} should be gone and is not: {why}")))
 }
 
 /// The kubelet would not take it: it has made no container, and says why.

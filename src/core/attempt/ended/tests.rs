@@ -52,8 +52,10 @@ fn pod() -> PodFacts {
         failed_init: None,
         is_bare: false,
         holds: None,
+        surplus: Default::default(),
         seen: PodSeen::default(),
         asked: PodAsked::default(),
+        events: None,
     }
 }
 
@@ -257,21 +259,31 @@ fn a_pod_that_runs_or_starts_has_not_ended() {
 
 #[test]
 fn a_node_counts_as_lost_sixty_seconds_after_its_pod_should_be_gone_and_not_before() {
-    let pod = deleted_at(100, pod());
-    let at_second = |second| ended(&pod, None, at(second)).map(|ended| ended.reason);
-    assert_eq!(at_second(130 + 60), None);
-    assert_eq!(at_second(130 + 61), Some(Reason::NodeLost));
-    let with_node =
-        |answers| PodFacts { asked: PodAsked { node_answers: answers, ..pod.asked.clone() }, ..pod.clone() };
-    let judged = |answers| ended(&with_node(answers), None, at(1000)).map(|ended| ended.reason);
-    assert_eq!(judged(Some(true)), None, "it is only slow");
-    assert_eq!((judged(Some(false)), judged(None)), (Some(Reason::NodeLost), Some(Reason::NodeLost)));
+    let pod = PodFacts { node: Some("node-3".into()), ..deleted_at(100, pod()) };
+    let with_node = |node| PodFacts { asked: PodAsked { node, ..PodAsked::default() }, ..pod.clone() };
+    let judged = |node, second| ended(&with_node(node), None, at(second)).map(|ended| (ended.reason, ended.message));
+    for second in [130 + 60, 130 + 61] {
+        let reasons = [NodeState::Silent, NodeState::NotKnown].map(|node| judged(node, second).map(|ended| ended.0));
+        assert_eq!(reasons, [(second > 190).then_some(Reason::NodeLost); 2]);
+    }
+    assert_eq!(judged(NodeState::Answers, 1000), None, "it is only slow");
+    assert_eq!(judged(NodeState::NotAsked, 1000), None, "nobody was asked yet");
+    let (_, not_known) = judged(NodeState::NotKnown, 1000).expect("it is lost");
+    assert!(not_known.contains("may not be read"), "{not_known}");
+    let without_node = PodFacts { node: None, ..pod.clone() };
+    assert_eq!(ended(&without_node, None, at(1000)).map(|ended| ended.reason), Some(Reason::NodeLost));
+}
+
+fn silent(pod: PodFacts) -> PodFacts {
+    PodFacts { asked: PodAsked { node: NodeState::Silent, ..PodAsked::default() }, ..pod }
 }
 
 #[test]
 fn what_a_lost_node_said_last_is_believed() {
-    let preempted =
-        PodFacts { disruption: Some(("PreemptionByScheduler".into(), String::new())), ..deleted_at(100, pod()) };
+    let preempted = PodFacts {
+        disruption: Some(("PreemptionByScheduler".into(), String::new())),
+        ..silent(deleted_at(100, pod()))
+    };
     assert_eq!(ended(&preempted, None, at(1000)).map(|ended| ended.reason), Some(Reason::Preempted));
 }
 

@@ -4,6 +4,7 @@
 pub mod container;
 mod containers;
 pub mod events;
+mod events_read;
 #[cfg(test)]
 mod fixtures;
 pub mod job;
@@ -20,9 +21,10 @@ use crate::Reason;
 use crate::launch::holds::Holds;
 
 pub use events::{PodEvent, Stuck, counts_ended_ones, no_pod};
+pub use events_read::EventsRead;
 pub use job::{JobEnd, JobFacts, JobSeen};
 pub use observed::{LogOf, Observed, Unanswered, belongs_to};
-pub use pod::{Phase, PodAsked, PodFacts, Work};
+pub use pod::{NodeState, Phase, PodAsked, PodFacts, Work};
 pub use pod_ages::PodSeen;
 
 /// A Job or pod that has been stuck for so long is looked into, and the status says so.

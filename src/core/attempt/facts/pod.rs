@@ -6,11 +6,13 @@ use kube_core::ResourceExt;
 
 use super::container::{Awaited, Awaiting, Beside, EndBeside, FailedInit, OutOfMemory};
 use super::containers::Containers;
+use super::events_read::EventsRead;
 use super::pod_ages::PodSeen;
 use super::{JobFacts, Why, controller_uid, created_at, holds};
 use crate::Reason;
-use crate::launch::holds::Holds;
+use crate::launch::holds::{Holds, surplus};
 use crate::launch::names;
+use crate::launch::resources::Amounts;
 
 /// The grace period of a pod whose template names none.
 const GRACE_SECONDS: i64 = 30;
@@ -82,15 +84,18 @@ pub struct PodFacts {
     /// The kubelet tells of no container: it has made none.
     pub is_bare: bool,
     pub holds: Option<Holds>,
+    /// By how much it counts for more than its slot holds.
+    pub surplus: Amounts,
     pub seen: PodSeen,
     pub asked: PodAsked,
+    /// Its events, where they were read since it last changed.
+    pub events: Option<EventsRead>,
 }
 
 /// Facts about a pod that come from elsewhere than the pod itself.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct PodAsked {
-    /// Whether its node answers, where that was asked.
-    pub node_answers: Option<bool>,
+    pub node: NodeState,
     /// When its work started, by an event: its status may tell much later.
     pub work_started_at: Option<Timestamp>,
     /// A node is coming for it, in the words of an autoscaler's event.
@@ -99,6 +104,19 @@ pub struct PodAsked {
     pub killed_for: Option<String>,
     /// The API server would not have it ended by its deadline.
     pub end_refused: bool,
+}
+
+/// Whether a pod's node answers, as far as anybody was asked.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum NodeState {
+    /// Nothing may follow from it yet.
+    #[default]
+    NotAsked,
+    /// Nobody could tell: nodes may not be read.
+    NotKnown,
+    Answers,
+    /// It is not Ready, or not there.
+    Silent,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -143,14 +161,23 @@ impl PodFacts {
         let asked_before =
             before.deleted_at.is_some_and(|asked| !before.without_grace && Some(asked) <= self.deleted_at);
         let seen = self.seen_after(before);
+        let events = before.events.clone().filter(|_| self.is_unchanged(before));
         Self {
             seen,
             owner: self.owner.or_else(|| before.owner.clone()),
             deleted_at: if asked_before { before.deleted_at } else { self.deleted_at },
             without_grace: self.without_grace && !asked_before,
             asked: PodAsked { end_refused: before.asked.end_refused, ..self.asked },
+            events,
             ..self
         }
+    }
+
+    /// It says of itself what it said before.
+    fn is_unchanged(&self, before: &Self) -> bool {
+        let said =
+            Self { seen: before.seen, asked: before.asked.clone(), events: before.events.clone(), ..self.clone() };
+        said == *before
     }
 
     pub fn of(pod: &Pod) -> Self {
@@ -161,6 +188,7 @@ impl PodFacts {
         let grace = SignedDuration::from_secs(pod.metadata.deletion_grace_period_seconds.unwrap_or(0));
         let gates = spec.iter().flat_map(|spec| spec.scheduling_gates.iter().flatten());
         let containers = Containers::of(pod, &status);
+        let holds = holds(annotation(names::ANNOTATION_HOLDS));
         Self {
             namespace: pod.namespace().unwrap_or_default(),
             name: pod.name_any(),
@@ -198,9 +226,11 @@ impl PodFacts {
             may_be_killed_after: containers.work_may_be_killed_after(),
             failed_init: containers.failed_init(),
             is_bare: containers.all().next().is_none(),
-            holds: holds(annotation(names::ANNOTATION_HOLDS)),
+            surplus: spec.zip(holds.as_ref()).map(|(spec, holds)| surplus(spec, holds)).unwrap_or_default(),
+            holds,
             seen: PodSeen::default(),
             asked: PodAsked::default(),
+            events: None,
         }
     }
 

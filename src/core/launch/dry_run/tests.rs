@@ -85,3 +85,38 @@ fn an_answer_without_the_works_container_counts_for_nothing() {
     let other = json!({"containers": [{"name": "other", "resources": {"requests": {"cpu": "9"}}}]});
     assert_eq!(counted(other, Resources::default()), of(&[("memory", "128Mi")]));
 }
+
+#[test]
+fn an_answer_without_a_pod_leaves_the_pod_of_the_answer_before() {
+    let pod = json!({"spec": {"containers": [
+        {"name": "work", "resources": {"requests": {"memory": "128Mi"}}},
+        {"name": "proxy", "resources": {"requests": {"cpu": "100m", "memory": "8Mi"}}},
+    ]}});
+    let counted = |dry_run: &DryRun| {
+        let pod = dry_run.pod.clone().expect("a pod").counted();
+        pod.into_iter().map(|(name, amount)| (name, amount.to_string())).collect::<Vec<_>>()
+    };
+    let good = DryRun::of(&pod, false);
+    let nothing = |memory_is_set| DryRun { pod: None, memory_is_set };
+    assert_eq!(nothing(false).after(&good, "work"), good);
+    let by_namespace = nothing(true).after(&good, "work");
+    assert!(by_namespace.memory_is_set);
+    assert_eq!(
+        counted(&by_namespace),
+        of(&[("cpu", "100m"), ("memory", "8Mi")]),
+        "the operator's default is not the namespace's"
+    );
+    let newer = DryRun::of(&json!({"spec": {"containers": [{"name": "work"}]}}), false);
+    assert_eq!(newer.clone().after(&good, "work"), newer, "the last answer counts");
+    assert_eq!(nothing(true).after(&nothing(false), "work"), nothing(true));
+}
+
+#[test]
+fn what_pods_came_out_larger_by_is_counted_for_later_tasks_too() {
+    let surplus = [("cpu".to_owned(), task_manager_api::Amount(250))].into();
+    let parsed = ParsedType::read(&bare().spec).with_surplus(surplus);
+    let task = Task::new("t", TaskSpec::default());
+    let amounts = holds::counted(&task, &parsed, &Settings::default()).expect("amounts");
+    let amounts: Vec<_> = amounts.into_iter().map(|(name, amount)| (name, amount.to_string())).collect();
+    assert_eq!(amounts, of(&[("cpu", "250m"), ("memory", "128Mi")]));
+}

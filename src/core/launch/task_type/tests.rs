@@ -7,8 +7,12 @@ fn checked(seen: i64, ready: &str) -> TaskType {
     task_type.metadata.generation = Some(2);
     let conditions =
         conditions::ready(ready, Reason::TypeNotReady, "no such image pull policy", &[], Timestamp::UNIX_EPOCH);
-    task_type.status = Some(TaskTypeStatus { observed_generation: seen, conditions });
+    task_type.status = Some(TaskTypeStatus { observed_generation: seen, conditions, ..TaskTypeStatus::default() });
     task_type
+}
+
+fn status(task_type: &TaskType, usable: &Usable, now: Timestamp) -> TaskTypeStatus {
+    super::status(task_type, usable, &ParsedType::of(task_type), now)
 }
 
 #[test]
@@ -62,4 +66,28 @@ fn what_hinders_a_pod_makes_ready_unknown_and_takes_no_refusal_back() {
     let again = TaskType { status: Some(after.clone()), ..checked(2, "Unknown") };
     assert_eq!(hindered(&again, "exceeded quota: q, used: pods=8"), after, "numbers alone are no news");
     assert_ne!(hindered(&again, "denied by policy"), after);
+}
+
+#[test]
+fn without_an_answer_it_is_told_by_what_queues_count() {
+    let kind = checked(2, "Unknown");
+    let hindered = Usable::Hindered("exceeded quota: q".into());
+    let told =
+        |parsed: &ParsedType| super::status(&kind, &hindered, parsed, Timestamp::MAX).conditions[0].message.clone();
+    let by_template = told(&ParsedType::of(&kind));
+    assert!(by_template.contains("exceeded quota: q") && by_template.contains("by the template"), "{by_template}");
+    let answer = DryRun::of(&serde_json::json!({"spec": {"containers": [{"name": "work"}]}}), false);
+    let by_answer = told(&ParsedType::of(&kind).with_dry_run(Some(Arc::new(answer))));
+    assert!(by_answer.contains("exceeded quota: q") && by_answer.contains("by the last answer"), "{by_answer}");
+}
+
+#[test]
+fn a_surplus_is_kept_in_the_status_for_its_generation() {
+    let surplus: Amounts = [("cpu".to_owned(), task_manager_api::Amount(250))].into();
+    let kind = checked(2, "True");
+    let parsed = ParsedType::of(&kind).with_surplus(surplus.clone());
+    let status = super::status(&kind, &Usable::Yes, &parsed, Timestamp::MAX);
+    assert_eq!(surplus_told(&TaskType { status: Some(status.clone()), ..kind.clone() }), surplus);
+    let older = TaskTypeStatus { observed_generation: 1, ..status };
+    assert!(surplus_told(&TaskType { status: Some(older), ..kind }).is_empty());
 }

@@ -97,3 +97,27 @@ fn the_result_file_is_ours_and_the_policy_of_the_message_is_not() {
         json!({"terminationMessagePath": "/dev/termination-log", "terminationMessagePolicy": "FallbackToLogsOnError"});
     assert!(read(work(exported)).is_ok());
 }
+
+#[test]
+fn of_the_metadata_only_labels_and_annotations_are_taken_and_what_else_it_says_is_named() {
+    let with_metadata = |metadata: Value| {
+        let mut template = work(json!({}));
+        template["metadata"] = metadata;
+        read(template)
+    };
+    for (field, value) in [
+        ("name", json!("mine")),
+        ("generateName", json!("mine-")),
+        ("namespace", json!("other")),
+        ("finalizers", json!(["example.com/wait"])),
+        ("ownerReferences", json!([{"kind": "Job"}])),
+        ("fieldOfTomorrow", json!(1)),
+    ] {
+        let mut metadata = json!({"labels": {"app": "x"}});
+        metadata[field] = value;
+        assert_eq!(with_metadata(metadata).map(drop), Err(TemplateError::NotKept(field.into())));
+    }
+    let exported =
+        json!({"labels": {"app": "x"}, "annotations": {}, "creationTimestamp": null, "name": "", "finalizers": []});
+    assert!(with_metadata(exported).is_ok());
+}

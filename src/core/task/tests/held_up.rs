@@ -4,13 +4,13 @@ use serde_json::json;
 
 use super::scene::*;
 use crate::attempt::facts::container::{Awaited, Awaiting};
-use crate::attempt::facts::{JobFacts, PodAsked, PodFacts, Why};
+use crate::attempt::facts::{JobFacts, NodeState, PodAsked, PodFacts, Why};
 use crate::task::*;
 use task_manager_api::AttemptOutcome::Disrupted;
 
 /// Its deletion was asked for at second 20, and its node, which answers, has not ended it.
 fn held(pod: PodFacts) -> PodFacts {
-    let asked = PodAsked { node_answers: Some(true), ..pod.asked.clone() };
+    let asked = PodAsked { node: NodeState::Answers, ..pod.asked.clone() };
     terminating(20)(PodFacts { asked, ..pod })
 }
 

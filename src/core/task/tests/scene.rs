@@ -8,7 +8,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use serde_json::{Value, json};
 
 use crate::attempt::facts::container::{Awaited, Awaiting, OutOfMemory};
-use crate::attempt::facts::{JobEnd, JobFacts, JobSeen, Phase, PodAsked, PodFacts, PodSeen, Why, Work};
+use crate::attempt::facts::{JobEnd, JobFacts, JobSeen, NodeState, Phase, PodAsked, PodFacts, PodSeen, Why, Work};
 use crate::attempt::needs::{Answered, Needs};
 use crate::launch::holds;
 use crate::task::*;
@@ -46,6 +46,7 @@ pub fn kind(fields: Value) -> ParsedType {
 pub struct Scene {
     pub task: Task,
     pub kind: Option<ParsedType>,
+    pub dry_run_awaited: Option<Timestamp>,
     pub queue: Option<Quota>,
     pub observed: Observed,
     pub first_seen: u64,
@@ -68,6 +69,7 @@ pub fn queued(spec: Value) -> Scene {
     Scene {
         task,
         kind: Some(kind(json!({}))),
+        dry_run_awaited: None,
         queue: Some(Quota::of_tasks(50)),
         observed: Observed::default(),
         first_seen: 100,
@@ -102,6 +104,7 @@ impl Scene {
         Input {
             task: Arc::new(self.task.clone()),
             task_type: self.kind.clone().map(Arc::new),
+            dry_run_awaited: self.dry_run_awaited,
             queue: self.queue.clone(),
             observed: self.observed.clone(),
             first_seen: self.first_seen,
@@ -115,8 +118,13 @@ impl Scene {
         }
     }
 
+    /// A node that nobody has asked for yet is silent.
     pub fn decide(&self, second: i64) -> Decision {
-        decide(&self.input(), at(second))
+        let mut input = self.input();
+        for pod in input.observed.pods.iter_mut().filter(|pod| pod.asked.node == NodeState::NotAsked) {
+            pod.asked.node = NodeState::Silent;
+        }
+        decide(&input, at(second))
     }
 
     /// The API server is asked for the Job first.
@@ -297,8 +305,10 @@ impl Scene {
             failed_init: None,
             is_bare: false,
             holds: None,
+            surplus: BTreeMap::new(),
             seen: PodSeen::default(),
             asked: PodAsked::default(),
+            events: None,
         }
     }
 

@@ -15,7 +15,7 @@ use super::scene::*;
 use crate::attempt::clocks;
 use crate::attempt::ended;
 use crate::attempt::facts::container::{Beside, OutOfMemory};
-use crate::attempt::facts::{JobEnd, JobFacts, Phase, PodEvent, PodFacts, Unanswered, Why, Work};
+use crate::attempt::facts::{JobEnd, JobFacts, NodeState, Phase, PodEvent, PodFacts, Unanswered, Why, Work};
 use crate::attempt::id::{AttemptId, next_attempt};
 use crate::attempt::needs::Needs;
 use crate::attempt::others::is_forestalled;
@@ -493,9 +493,9 @@ impl World {
                 let overdue = |pod: &&Pod| !pod.facts.has_ended() && pod.facts.due_gone_at.is_some();
                 let silent = self.pods.iter().filter(|pod| overdue(pod) && !pod.node_answers);
                 let silent: Vec<_> = silent.map(|pod| pod.facts.uid.clone()).collect();
-                let answers = silent.is_empty();
+                let is = if silent.is_empty() { NodeState::Answers } else { NodeState::Silent };
                 self.given_up.extend(silent);
-                input.node_is(name, Some(answers));
+                input.node_is(name, is);
             }
             Needs::Nothing => {}
         }
@@ -1132,7 +1132,8 @@ impl World {
     fn running(&self) -> impl Iterator<Item = &Pod> {
         self.pods.iter().filter(|pod| {
             let mut facts = pod.facts.clone();
-            facts.asked.node_answers = Some(!self.given_up.contains(&facts.uid));
+            let is_given_up = self.given_up.contains(&facts.uid);
+            facts.asked.node = if is_given_up { NodeState::Silent } else { NodeState::Answers };
             ended::ended(&facts, None, at(self.now)).is_none()
         })
     }

@@ -3,7 +3,7 @@ use serde_json::json;
 use super::scene::*;
 use crate::attempt::backoff;
 use crate::attempt::facts::container::{Awaited, Awaiting};
-use crate::attempt::facts::{JobFacts, Phase, PodFacts, Unanswered, Why, Work};
+use crate::attempt::facts::{JobFacts, Phase, PodAsked, PodFacts, Unanswered, Why, Work};
 use crate::attempt::reporter::{Standing, standing};
 use crate::task::*;
 use task_manager_api::AttemptOutcome::*;
@@ -148,6 +148,59 @@ fn what_changed_between_admission_and_launch_goes_through_admission_again() {
         let scene = scene.write(1);
         assert_eq!((is(&scene), counts(&scene)), ((State::Queued, reason), (0, 0, 0)));
     }
+}
+
+/// A type whose pods get a proxy, as the dry run of whoever led before has said; here nobody has asked yet.
+fn admitted_with_more_than_the_template_says() -> Scene {
+    let mut scene = with_slot(json!({}));
+    let status = scene.task.status.as_mut().expect("a status");
+    let admitted = status.admitted.as_mut().expect("a slot");
+    admitted.resources.insert("cpu".into(), task_manager_api::Quantity("1250m".into()));
+    scene
+}
+
+#[test]
+fn a_new_leader_waits_for_the_first_dry_run_before_it_launches_or_takes_a_slot_back() {
+    let mut waits = with_slot(json!({})).edit(|spec| {
+        spec.resources = Some(task_manager_api::Resources { requests: cpu("2"), ..Default::default() });
+    });
+    waits.dry_run_awaited = Some(at(5));
+    assert_eq!((waits.wakes(1), waits.doubts(1)), (Some(5), false));
+    assert_eq!(waits.writes(5).reason, Reason::SpecChanged, "that one has changed in truth");
+    let mut scene = admitted_with_more_than_the_template_says();
+    scene.dry_run_awaited = Some(at(5));
+    assert_eq!(scene.wakes(1), Some(5));
+    assert_eq!(scene.decide(5).action, Action::Launch, "nobody answered, and its slot is large enough");
+}
+
+#[test]
+fn an_answer_that_is_refused_takes_no_slot_back_that_a_better_answer_gave() {
+    let scene = admitted_with_more_than_the_template_says();
+    assert_eq!(scene.decide(1).action, Action::Launch);
+    let changed = scene.edit(|spec| {
+        spec.resources = Some(task_manager_api::Resources { requests: cpu("500m"), ..Default::default() })
+    });
+    assert_eq!(changed.writes(1).reason, Reason::SpecChanged, "what its author changed is admitted as it is now");
+}
+
+#[test]
+fn a_task_that_is_readmitted_again_and_again_pauses_longer_and_longer() {
+    let mut second = 0;
+    let mut pauses = vec![];
+    let mut scene = queued(json!({}));
+    for round in 0..4 {
+        scene = scene.admit(second).edit(|spec| {
+            spec.resources =
+                Some(task_manager_api::Resources { requests: cpu(&format!("{}", round + 2)), ..Default::default() });
+        });
+        let status = scene.writes(second + 1);
+        assert_eq!((status.reason, status.given_back), (Reason::SpecChanged, round + 1));
+        let due = status.next_attempt_at.as_ref().expect("a time").0.as_second() - at(second + 1).as_second();
+        pauses.push(due);
+        second += 1 + due;
+        scene = scene.write(second - due);
+    }
+    assert_eq!(pauses, [0, 60, 120, 240]);
 }
 
 #[test]
@@ -574,7 +627,7 @@ fn a_pod_a_minute_past_its_deadline_and_grace_is_deleted_and_timed_out() {
 #[test]
 fn where_the_end_of_a_pod_is_refused_it_is_deleted() {
     let refused = |pod: PodFacts| {
-        let asked = crate::attempt::facts::PodAsked { end_refused: true, ..pod.asked };
+        let asked = PodAsked { end_refused: true, ..pod.asked };
         PodFacts { asked, ..pod }
     };
     let scene = running(json!({})).write(10).pod_is(refused);
