@@ -41,6 +41,14 @@ impl StatusWriter {
         Ok(written)
     }
 
+    /// Tells how a run ended whose status was never written: another run was asked for, and stands there instead.
+    pub fn tell_superseded(&self, task: &Task, ended: TaskStatus) {
+        let after = Task { status: Some(ended), ..task.clone() };
+        self.metrics.task_moved(task, &after);
+        tell(task, &after);
+        self.events.tell(task, &after);
+    }
+
     /// Asks whether a conflict is true: whoever believed an untrue one would wait for a change that never comes.
     async fn conflict(&self, task: &Task) -> CallError {
         let tasks = self.calls.namespaced::<Task>(&task.namespace().unwrap_or_default());

@@ -7,7 +7,7 @@ use jiff::{SignedDuration, Timestamp};
 use super::text::{self, clean};
 use super::view::status_of_its_run;
 use crate::api::{AttemptOutcome, Reason, State, Task, TaskStatus};
-use crate::core::queue::is_explained;
+use crate::core::telling::wait::Wait;
 
 /// A task's reason, and the most telling sentence about it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -81,28 +81,10 @@ fn next_try(status: &TaskStatus, now: Timestamp) -> Option<String> {
     let left = status.next_attempt_at.as_ref()?.0.duration_since(now);
     // Rounded up: "in 0s" would be a lie.
     let left = SignedDuration::from_secs(left.as_secs() + i64::from(left.subsec_nanos() > 0));
-    if left.is_positive() && !is_held(status.reason) {
+    if left.is_positive() && !Wait::of(status.reason).is_before_admission() {
         return Some(format!("again in {}", text::duration(left)));
     }
     (status.reason == Reason::WaitingForRetry).then(|| "again now".into())
-}
-
-/// It waits for something else than the end of its pause.
-fn is_held(reason: Reason) -> bool {
-    use Reason::*;
-    let is_held_by_itself = matches!(
-        reason,
-        Queued
-            | Suspended
-            | NotYetDue
-            | TypeMissing
-            | TypeNotReady
-            | QueueMissing
-            | TooLargeForQueue
-            | WaitingForArchive
-            | NamespaceTerminating
-    );
-    is_held_by_itself || is_explained(reason)
 }
 
 #[cfg(test)]

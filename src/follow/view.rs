@@ -1,5 +1,6 @@
 //! A task as words of the table: state, position in its life, counts. Pure.
 
+use crate::core::telling::wait::Wait;
 use jiff::Timestamp;
 
 use super::{
@@ -62,25 +63,8 @@ pub fn is_trouble(state: State, reason: Reason) -> bool {
 
 /// It goes on only when something is put right, or when a node, a quota or the API server has room for it.
 fn is_stuck(state: State, reason: Reason) -> bool {
-    use Reason::*;
-    match state {
-        State::Queued => matches!(
-            reason,
-            TypeMissing
-                | TypeNotReady
-                | QueueMissing
-                | QueueNotReady
-                | TooLargeForQueue
-                | WaitingForArchive
-                | Unschedulable
-                | QuotaExceeded
-                | LaunchRefused
-                | LaunchFailed
-                | PodNotCreated
-        ),
-        State::Processing => !matches!(reason, Admitted | Starting | Running | Stopping),
-        State::Completed | State::Failed | State::Cancelled => false,
-    }
+    let wait = Wait::of(reason);
+    !state.is_final() && (wait.needs_somebody() || wait == Wait::Archive || reason == Reason::QueueNotReady)
 }
 
 pub fn name(task: &Task) -> String {
@@ -133,19 +117,13 @@ pub fn is_final(task: &Task) -> bool {
     Stage::of(task).state.is_final()
 }
 
-/// It starts by itself when enough others have ended.
-fn waits_for_others(reason: Reason) -> bool {
-    use Reason::*;
-    matches!(reason, Queued | QueueFull | CeilingReached | TypeLimit | KeyLimit | OperatorLimit)
-}
-
 pub fn tone(state: State, reason: Reason) -> Tone {
     match state {
         State::Completed => Tone::Good,
         State::Failed => Tone::Bad,
         State::Cancelled => Tone::Caution,
         State::Processing => Tone::Busy,
-        State::Queued if waits_for_others(reason) => Tone::Plain,
+        State::Queued if Wait::of(reason).ends_with_others() => Tone::Plain,
         State::Queued => Tone::Caution,
     }
 }

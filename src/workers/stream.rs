@@ -115,7 +115,7 @@ async fn listen(client: &HttpClient, peer: &Peer, live: &Live) -> &'static str {
     let Ok(request) = request else { return "its address is none" };
     let Ok(Ok(answer)) = timeout(SILENCE, client.request(request)).await else { return "it does not answer" };
     if !answer.status().is_success() {
-        return "it was silent for too long";
+        return "it refuses";
     }
     let mut body = answer.into_body();
     let mut rest = Vec::new();

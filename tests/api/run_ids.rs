@@ -48,7 +48,7 @@ async fn a_new_run_id_runs_a_finished_task_again_from_the_start() {
 #[tokio::test]
 async fn a_new_run_id_ends_the_running_attempt_before_the_new_one_starts() {
     in_namespace("supersede", async |ns| {
-        let (node, _operator) = set(&ns, &[]).await;
+        let (node, operator) = set(&ns, &[]).await;
         node.script("one", [Outcome::Hold, Outcome::result("second")]);
         node.linger("one");
         ns.create(&task("one")).await;
@@ -62,6 +62,9 @@ async fn a_new_run_id_ends_the_running_attempt_before_the_new_one_starts() {
         node.let_go("one");
         let done = status(&ns.task_in("one", State::Completed).await);
         assert_eq!((done.run_id.as_deref(), done.attempt, done.result), (Some("2"), 1, Some(json!("second"))));
+        let superseded = [("state", "Cancelled"), ("reason", "Superseded")];
+        let metrics = operator.metrics().await;
+        assert_eq!(metrics.count("task_manager_tasks_finished_total", &superseded), 1, "the first run is counted too");
     })
     .await;
 }

@@ -178,7 +178,7 @@ async fn writes_of_a_standing_backlog(
         (told >= TOLD).then_some(())
     })
     .await;
-    tokio::time::sleep(STANDS).await;
+    stays("nobody else is told", STANDS, async || recorder.count() - before <= TOLD as usize).await;
     let queue = ns.queues().get("default").await.expect("a queue").status.unwrap_or_default();
     assert!(queue.waiting_for.is_some(), "those behind are told by their queue: {queue:?}");
     recorder.count() - before

@@ -263,8 +263,13 @@ impl Children {
     /// The API server has no such Job or pod; false where none was known.
     pub fn not_there(&mut self, child: &Child, now: Timestamp) -> bool {
         let job = self.jobs.get_mut(&child.uid).map(|job| job.gone = true);
-        let pod = self.pods.get_mut(&child.uid).map(|pod| pod.gone_at = pod.gone_at.or(Some(now)));
-        job.or(pod).is_some()
+        let pod = self.pod_not_there(&child.uid, now);
+        job.is_some() || pod
+    }
+
+    /// The API server has no such pod; false where none was known.
+    pub fn pod_not_there(&mut self, uid: &str, now: Timestamp) -> bool {
+        self.pods.get_mut(uid).map(|pod| pod.gone_at = pod.gone_at.or(Some(now))).is_some()
     }
 
     /// Forgets the facts of what is gone: they matter only while the task holds a slot.

@@ -216,6 +216,15 @@ impl Cache {
         self.after_child(&mut inner, &uid_of(task));
     }
 
+    /// The API server has no such pod; the watch may never have shown its end, or never will.
+    pub fn pod_not_there(&self, task: &Task, uid: &str) {
+        let mut inner = self.lock();
+        if let Some(children) = inner.children.get_mut(&uid_of(task)) {
+            children.pod_not_there(uid, Timestamp::now());
+        }
+        self.after_child(&mut inner, &uid_of(task));
+    }
+
     /// We have had this pod's deadline lowered; the watch will show it later.
     pub fn pod_ends(&self, task: &Task, uid: &str, seconds: i64, ended_for: Reason) {
         let mut inner = self.lock();

@@ -54,7 +54,7 @@ pub async fn carry_out(task: &Task, action: Action, context: &Context) -> Again 
             delete_job(task, &name, &uid, why, context).await
         }
         Action::Delete(Deletion { child: Child::Pod, name, uid, why }) => {
-            delete::<Pod>(task, &name, only(&uid), why, context).await.map(shown_by_the_watch)
+            delete_pod(task, &name, &uid, why, context).await
         }
         Action::MakeRoom(otherwise) => make_room(task, *otherwise, context).await,
         Action::EndPod(end) => end_pod(task, end, context).await,
@@ -83,7 +83,10 @@ async fn end_pod(task: &Task, PodEnd { name, uid, seconds, ended_for }: PodEnd, 
             context.cache.pod_ends(task, &uid, seconds, ended_for);
             Ok(Some(TRACE_EXPECTED_WITHIN))
         }
-        Err(CallError::NotFound) => Ok(Some(TRACE_EXPECTED_WITHIN)),
+        Err(CallError::NotFound) => {
+            context.cache.pod_not_there(task, &uid);
+            Ok(Some(Duration::ZERO))
+        }
         Err(CallError::Conflict) => Ok(Some(LOOK_AGAIN)),
         Err(CallError::Refused(status)) if status.message.contains(ANOTHER_POD) => Ok(Some(LOOK_AGAIN)),
         Err(CallError::Refused(status)) => {
@@ -110,6 +113,15 @@ async fn make_room(task: &Task, otherwise: TaskStatus, context: &Context) -> Aga
     }
     context.cache.launch_again(task);
     Ok(Some(ROOM_WITHIN))
+}
+
+async fn delete_pod(task: &Task, name: &str, uid: &str, why: Reason, context: &Context) -> Again {
+    let removal = delete::<Pod>(task, name, only(uid), why, context).await?;
+    if removal == Removal::NotThere {
+        context.cache.pod_not_there(task, uid);
+        return Ok(Some(Duration::ZERO));
+    }
+    Ok(shown_by_the_watch(removal))
 }
 
 async fn delete_job(task: &Task, name: &str, uid: &str, why: Reason, context: &Context) -> Again {
@@ -157,9 +169,11 @@ async fn record(task: &Task, recording: Recording, context: &Context) -> Again {
         // Only what was written together with the record tells that both say the same: an end that was written
         // before may be another than the record's.
         Kept::There => {
+            let ended = Some(recording.ended).filter(|ended| ended.run_id != recording.then.run_id);
             let written = is_written(task, recording.then, context).await?;
             if written {
                 context.records.told(task);
+                ended.into_iter().for_each(|ended| context.status.tell_superseded(task, ended));
             }
             Ok(written.then_some(TRACE_EXPECTED_WITHIN))
         }

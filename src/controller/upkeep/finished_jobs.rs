@@ -78,8 +78,9 @@ impl FinishedJobs {
         for spare in by_namespace.into_values() {
             let mut goes = room::beyond(most, spare, |(_, job)| job.finished_from());
             goes.truncate(IN_A_SWEEP);
-            // It is told, and tried again with the next sweep.
-            let _ = self.remove_all(goes).await;
+            if let Err(error @ (CallError::Deadline | CallError::NotLeader)) = self.remove_all(goes).await {
+                return Err(error);
+            }
         }
         Ok(())
     }
@@ -96,6 +97,7 @@ impl FinishedJobs {
             match self.remove(&task, &job).await {
                 Ok(is_removed) => removed += usize::from(is_removed),
                 // One that stays keeps no other from going.
+                Err(error @ (CallError::Deadline | CallError::NotLeader)) => return Err(error),
                 Err(error) => {
                     tracing::warn!(namespace = job.namespace, name = job.name, %error, "a finished Job could not be removed");
                     trouble = Some(error);

@@ -9,13 +9,15 @@ use kube::api::ListParams;
 use kube::{Api, ResourceExt};
 use tokio::sync::watch;
 
-use crate::cluster::calls::Reads;
+use crate::cluster::calls::{CallError, Reads};
 use crate::cluster::rights::Right;
 
 /// They change seldom.
 const BETWEEN_LOOKS: Duration = Duration::from_secs(60);
 /// After a look that failed.
 const TRY_AGAIN: Duration = Duration::from_secs(5);
+/// So many first looks may fail before pods are made without a class.
+const MAY_FAIL: usize = 3;
 
 /// The PriorityClasses that the cluster has; `None` before the first look.
 #[derive(Clone, Default)]
@@ -30,9 +32,10 @@ impl PriorityClasses {
     }
 }
 
-/// Looks at once, then again and again. Where they may not be read, there are none.
+/// Looks at once, then again and again. Where they may not be read, or never can be, there are none.
 pub async fn run(reads: Reads, classes: PriorityClasses) {
     let all = Api::<PriorityClass>::all(reads.client());
+    let mut failed = 0;
     loop {
         let answer = reads.read(all.list(&ListParams::default())).await;
         reads.rights.note(Right::ListPriorityClasses, "", &answer);
@@ -43,7 +46,10 @@ pub async fn run(reads: Reads, classes: PriorityClasses) {
             }
             Err(error) => {
                 tracing::debug!(%error, "failed to read the PriorityClasses");
-                classes.0.send_modify(|known| *known = Some(known.take().unwrap_or_default()));
+                failed += 1;
+                if matches!(error, CallError::Refused(_)) || failed >= MAY_FAIL {
+                    classes.0.send_modify(|known| *known = Some(known.take().unwrap_or_default()));
+                }
                 TRY_AGAIN
             }
         };

@@ -70,6 +70,7 @@ fn says_itself(pod: &PodFacts, job: Option<&JobFacts>) -> Option<Ended> {
         .or_else(|| not_startable(pod))
         .or_else(|| overdue(pod, job))
         .or_else(|| cut_short(pod))
+        .or_else(|| exited_before_others_acted(pod))
         .or_else(|| disrupted(pod))
         .or_else(|| lost(pod))
         .or_else(|| rejected(pod))
@@ -198,7 +199,7 @@ fn not_startable(pod: &PodFacts) -> Option<Ended> {
 /// what was lost to the cluster must not count as a failure of the work.
 const CLOCKS_DIFFER_BY: SignedDuration = SignedDuration::from_secs(5);
 
-/// Its work ended before anybody asked for the pod's deletion. Where it is not known when that was, the exit
+/// Its work ended before anybody evicted the pod or asked for its deletion. Where it is not known when that was, the exit
 /// code of a signal is taken for the deletion's.
 fn ended_by_itself(pod: &PodFacts) -> bool {
     let Work::Ended { at, exit_code, .. } = &pod.work else { return false };
@@ -207,7 +208,19 @@ fn ended_by_itself(pod: &PodFacts) -> bool {
         return false;
     }
     let allowed = if was_signalled { CLOCKS_DIFFER_BY } else { SignedDuration::ZERO };
-    pod.deleted_at.zip(*at).is_none_or(|(deleted, ended)| after(ended, allowed) < deleted)
+    others_acted_at(pod).zip(*at).is_none_or(|(acted, ended)| after(ended, allowed) < acted)
+}
+
+/// When the cluster or a person first acted against the pod.
+fn others_acted_at(pod: &PodFacts) -> Option<Timestamp> {
+    pod.disrupted_at.into_iter().chain(pod.deleted_at).min()
+}
+
+/// The work had ended when its pod was evicted, or deleted from a node that went silent: helpers beside it kept the pod.
+fn exited_before_others_acted(pod: &PodFacts) -> Option<Ended> {
+    others_acted_at(pod)?;
+    let Work::Ended { at: Some(_), .. } = pod.work else { return None };
+    exited(pod)
 }
 
 /// The work ended by itself, or its kubelet ended it for a probe or a hook. A signal that followed somebody's deletion of

@@ -1,6 +1,7 @@
 //! Whose status says why it waits, and since when. A status is a write, so only the first of each queue and priority are told,
 //! once they have stood there for a while, and again only when what holds them back has changed in substance.
 
+use crate::telling::wait::Wait;
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
@@ -19,8 +20,7 @@ const BETWEEN: SignedDuration = SignedDuration::from_secs(60);
 
 /// Reasons that are told in the statuses of a few alone. Any other reason to wait is told to each task that it concerns.
 pub fn is_explained(reason: Reason) -> bool {
-    use Reason::*;
-    matches!(reason, QueueSuspended | QueueNotReady | QueueFull | CeilingReached | TypeLimit | KeyLimit | OperatorLimit)
+    Wait::of(reason).is_of_many()
 }
 
 /// The notices of this leader. What an earlier leader has told stands in the statuses.

@@ -1,5 +1,6 @@
 //! The state of a task in admission: pending, admitted or inactive. Never compares two tasks.
 
+use crate::telling::wait::Wait;
 use std::sync::Arc;
 
 use jiff::Timestamp;
@@ -149,11 +150,7 @@ pub fn waits_its_turn(task: &Task) -> bool {
 /// Whether a queued task with this reason waits for something other than its turn. Reasons that only repeat other fields
 /// of spec and status are left out: the reason may be older than those fields.
 fn blocks_admission(reason: Reason) -> bool {
-    use Reason::*;
-    matches!(
-        reason,
-        TypeMissing | TypeNotReady | QueueMissing | TooLargeForQueue | WaitingForArchive | NamespaceTerminating
-    )
+    Wait::of(reason).blocks_admission()
 }
 
 impl PendingTask {

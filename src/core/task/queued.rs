@@ -1,6 +1,7 @@
 //! A task in the queue. Admission takes it out; here it is cancelled, refused, overdue, or says what it
 //! waits for.
 
+use crate::telling::wait::Wait;
 use jiff::{SignedDuration, Timestamp};
 
 use super::Decision;
@@ -152,20 +153,7 @@ fn in_its_queue(look: &Look) -> Why {
 
 /// Reasons for which a task could not be admitted. They are over as soon as nothing gives them any longer.
 pub(super) fn is_passing(reason: Reason) -> bool {
-    use Reason::*;
-    is_explained(reason)
-        || matches!(
-            reason,
-            Queued
-                | Suspended
-                | NotYetDue
-                | WaitingForArchive
-                | NamespaceTerminating
-                | TypeMissing
-                | TypeNotReady
-                | QueueMissing
-                | TooLargeForQueue
-        )
+    Wait::of(reason).is_before_admission()
 }
 
 fn last_attempt(look: &Look) -> Option<String> {

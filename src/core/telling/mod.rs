@@ -3,4 +3,5 @@
 pub mod conditions;
 pub mod runtime_words;
 pub mod text;
+pub mod wait;
 pub mod warning;

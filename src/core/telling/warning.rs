@@ -2,6 +2,7 @@
 //! the API server, so success is visible in the status alone.
 
 use super::text;
+use super::wait::Wait;
 use crate::Reason;
 use task_manager_api::{AttemptOutcome, State, TaskStatus};
 
@@ -36,22 +37,7 @@ pub fn warning(was: &TaskStatus, is: &TaskStatus) -> Option<Warning> {
 
 /// Whether the task waits for something that somebody must change.
 fn is_stuck(status: &TaskStatus) -> bool {
-    !status.state.is_final()
-        && matches!(
-            status.reason,
-            Reason::TypeMissing
-                | Reason::TypeNotReady
-                | Reason::QueueMissing
-                | Reason::TooLargeForQueue
-                | Reason::ImageUnavailable
-                | Reason::ContainerConfig
-                | Reason::StartTimeout
-                | Reason::Unschedulable
-                | Reason::QuotaExceeded
-                | Reason::LaunchRefused
-                | Reason::LaunchFailed
-                | Reason::PodNotCreated
-        )
+    !status.state.is_final() && (Wait::of(status.reason).needs_somebody() || status.reason == Reason::QueueNotReady)
 }
 
 #[cfg(test)]

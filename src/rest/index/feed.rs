@@ -153,7 +153,10 @@ impl Intake {
             Shown::Event(Event::Apply(Seen::InPart(metadata))) => self.index.task_unread(&metadata),
             Shown::Event(Event::Delete(task)) => self.index.task_gone(task.meta()),
             Shown::Event(Event::InitApply(task)) => self.task_listed(&task),
-            Shown::Event(Event::Init) => return self.each(source, Namespace::list_begins),
+            Shown::Event(Event::Init) => {
+                self.elsewhere.list_begins();
+                return self.each(source, Namespace::list_begins);
+            }
             Shown::Event(Event::InitDone) => {
                 self.elsewhere.listed(&self.index);
                 return self.each(source, Namespace::tasks_listed);

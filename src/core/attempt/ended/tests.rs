@@ -94,6 +94,12 @@ fn disturbed(by: &str) -> PodFacts {
     PodFacts { disruption: Some((by.into(), "said the cluster".into())), ..killed_at(60, pod()) }
 }
 
+/// The eviction API took it from its node at `second`.
+fn drained_at(second: i64, pod: PodFacts) -> PodFacts {
+    let disruption = Some(("EvictionByEvictionAPI".into(), "said the cluster".into()));
+    deleted_at(second, PodFacts { disruption, disrupted_at: Some(at(second)), ..pod })
+}
+
 fn never_started(reason: &str, message: &str) -> PodFacts {
     let pod = PodFacts { phase: Phase::Failed, work: Work::NotStarted, is_bare: true, ..pod() };
     PodFacts { reason: Some(reason.into()), message: Some(message.into()), ..pod }
@@ -206,6 +212,20 @@ fn each_end_of_a_pod_has_its_reason() {
         ("drained", disturbed("EvictionByEvictionAPI"), Reason::Evicted),
         ("the node ran short, or shut down", disturbed("TerminationByKubelet"), Reason::Evicted),
         ("a reason of a newer Kubernetes", disturbed("DeletionByMoonlight"), Reason::Evicted),
+        ("exit 7, and its helpers drained a second later", drained_at(51, exited(7)), Reason::ExitCode),
+        ("exit 7 in the second of the drain, which may have ended it", drained_at(50, exited(7)), Reason::Evicted),
+        ("killed by the drain", drained_at(58, killed_at(60, pod())), Reason::Evicted),
+        (
+            "a signal so shortly before the drain that clocks may differ",
+            drained_at(63, killed_at(60, pod())),
+            Reason::Evicted,
+        ),
+        ("a signal long before the drain", drained_at(66, killed_at(60, pod())), Reason::ExitCode),
+        (
+            "exit 7, then its node was lost under its helpers",
+            said_by_kubelet("NodeLost", deleted_at(51, exited(7))),
+            Reason::ExitCode,
+        ),
         (
             "evicted, with DisruptionTarget",
             said_by_kubelet("Evicted", disturbed("TerminationByKubelet")),

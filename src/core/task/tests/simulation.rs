@@ -744,7 +744,8 @@ impl World {
         let Some(pod) = self.pods.iter().find(of_it).filter(|_| judged.outcome != AttemptOutcome::Cancelled) else {
             return Ok(());
         };
-        if pod.facts.out_of_memory.is_some() || pod.facts.disruption.is_some() || !pod.node_answers {
+        let was_disturbed = pod.facts.disruption.is_some() && pod.own_end.is_none();
+        if pod.facts.out_of_memory.is_some() || was_disturbed || !pod.node_answers {
             return Ok(());
         }
         let by_itself = matches!(judged.reason, Reason::ExitCode | Reason::ReportedError);
@@ -1006,7 +1007,27 @@ impl World {
         }
     }
 
+    /// A pod whose work ended more than a moment ago is evicted while helpers still run.
+    fn evict_helpers(&mut self) -> bool {
+        let now = at(self.now);
+        let ended_long_ago = |pod: &&mut Pod| match &pod.facts.work {
+            Work::Ended { at: Some(ended), .. } => {
+                !pod.facts.has_ended() && after(*ended, SignedDuration::from_secs(5)) < now
+            }
+            _ => false,
+        };
+        let Some(pod) = self.pods.iter_mut().filter(|pod| pod.node_answers).find(ended_long_ago) else { return false };
+        pod.facts.disruption = Some(("TerminationByKubelet".into(), "short of memory".into()));
+        pod.facts.disrupted_at = Some(now);
+        pod.facts.beside.clear();
+        pod.work_ends(pod.facts.work.clone());
+        true
+    }
+
     fn pod_ends(&mut self, end: End) {
+        if matches!(end, End::Evicted) && self.evict_helpers() {
+            return;
+        }
         let now = at(self.now);
         let at_work = |pod: &&mut Pod| pod.node_answers && pod.runs_its_work();
         let Some(pod) = self.pods.iter_mut().find(at_work) else { return };
@@ -1037,6 +1058,7 @@ impl World {
             }
             End::Evicted => {
                 pod.facts.disruption = Some(("TerminationByKubelet".into(), "short of memory".into()));
+                pod.facts.disrupted_at = Some(now);
                 pod.facts.beside.clear();
                 pod.hidden = None;
             }

@@ -39,6 +39,11 @@ impl Elsewhere {
         }
     }
 
+    /// The list before it may have broken off.
+    pub(super) fn list_begins(&mut self) {
+        self.listed.clear();
+    }
+
     /// A list is whole: what is not on it is gone.
     pub(super) fn listed(&mut self, index: &Index) {
         let listed = std::mem::take(&mut self.listed);
