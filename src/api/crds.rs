@@ -27,7 +27,9 @@ pub fn crd_files() -> Result<Vec<(String, String)>, serde_saphyr::ser::Error> {
 
 /// The message holds also while no operator runs, and for a task that waits long and has no other status written.
 const ACCEPTED: &str = "It has been accepted. The operator starts it when its queue has room and its turn has come; \
-    \"kubectl describe taskqueue\" with the name in spec.queue says what that queue waits for.";
+    \"kubectl describe taskqueue\" with the name in spec.queue says what that queue waits for. \
+    If this stays for a minute though others of the queue start, or nothing does, see whether an operator runs: \
+    \"kubectl get lease -A\" names the one that leads.";
 
 /// Makes Queued the default status of a new Task, so that its first status costs no write. `observedGeneration` -1
 /// tells kstatus that no controller has seen the task yet.

@@ -144,7 +144,11 @@ impl<'a> ByJob<'a> {
         Some(Ran {
             pod: pod.name.clone(),
             node: pod.node.clone(),
-            started_at: pod.work.started_at().or(pod.asked.work_started_at).or(pod.started_at),
+            started_at: pod
+                .work
+                .started_at()
+                .or(pod.asked.work_started_at)
+                .or(pod.started_at.filter(|_| pod.has_begun())),
             has_begun: pod.has_begun(),
             containers: pod.containers,
         })
@@ -237,8 +241,13 @@ fn at_work_from(pod: &PodFacts) -> Timestamp {
     begun.or(pod.started_from()).unwrap_or(pod.age_from())
 }
 
+/// Part of the message of work whose node went silent.
+pub const NODE_IS_SILENT: &str = ", which does not answer since ";
+
 /// A run longer than ten seconds is written once: its pod and when it started. Anything shorter is in the final write alone.
+/// That its node went silent, or is back, is written too.
 fn running(pod: &PodFacts) -> (Why, Option<Timestamp>) {
     let node = pod.node.as_deref().unwrap_or("its node");
-    (Why::new(Reason::Running, format!("on {node}")), Some(after(at_work_from(pod), TOLD_AFTER)))
+    let silent = pod.node_silent_since.map(|since| format!("{NODE_IS_SILENT}{since}")).unwrap_or_default();
+    (Why::new(Reason::Running, format!("on {node}{silent}")), Some(after(at_work_from(pod), TOLD_AFTER)))
 }

@@ -30,6 +30,7 @@ use needs::{Answered, Intent, Needs};
 use reports::Reports;
 use task_manager_api::{Task, TaskStatus};
 
+pub use by_job::NODE_IS_SILENT;
 pub use by_job::{admitted_at, job_name};
 pub use held_up::HeldUp;
 pub use starting::A_NODE_COMES;
@@ -122,7 +123,7 @@ pub enum Child {
 pub struct Ran {
     pub pod: String,
     pub node: Option<String>,
-    /// When its work started; of an attempt whose work did not, when its node took its pod on.
+    /// When its work started; of work that does not tell, when its node took its pod on.
     pub started_at: Option<Timestamp>,
     /// Its work has begun.
     pub has_begun: bool,

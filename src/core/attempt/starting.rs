@@ -6,6 +6,7 @@ use super::by_job::ByJob;
 use super::ended::Ended;
 use super::facts::container::{Awaited, Awaiting};
 use super::facts::{EventsRead, PodFacts, TOLD_AFTER, Why};
+use super::permanence::is_permanent;
 use super::{Live, Stage, StartLimits, clocks, ended};
 use crate::Reason;
 use crate::telling::conditions;
@@ -27,7 +28,8 @@ impl ByJob<'_> {
             Some(pod) if pod.due_gone_at.is_none() && !pod.is_gone() => pod.starts_from(),
             _ => self.status.admitted_at.as_ref()?.0,
         };
-        let seconds = if self.lacks_a_node() { limits.node.min(limits.work) } else { limits.work };
+        let is_short = self.lacks_a_node() || self.pod.is_some_and(is_hopeless);
+        let seconds = if is_short { limits.node.min(limits.work) } else { limits.work };
         Some(after(from, SignedDuration::from_secs(seconds)))
     }
 
@@ -131,7 +133,7 @@ impl ByJob<'_> {
         }
         let explained = self.observed.explained.clone();
         let Some(awaited) = pod.awaited.as_ref().filter(|_| pod.node.is_some()) else {
-            return explained.unwrap_or_else(|| Why::new(Reason::Starting, "no node has taken it yet"));
+            return explained.unwrap_or_else(|| Why::new(Reason::Starting, without_node(pod)));
         };
         awaits(awaited, explained)
     }
@@ -145,6 +147,11 @@ impl ByJob<'_> {
         let due = pod.events.as_ref().map(EventsRead::due_at);
         stuck.map(|_| due.unwrap_or_else(|| after(self.now, LOOKED_INTO_AGAIN)))
     }
+}
+
+/// It waits for what no time brings, and holds a slot that others wait for.
+fn is_hopeless(pod: &PodFacts) -> bool {
+    pod.waiting.as_ref().is_some_and(|why| is_permanent(why.reason, &why.message))
 }
 
 /// Who says so, where a node is coming for a pod that has none.
@@ -169,6 +176,13 @@ fn awaits(Awaited { container, is }: &Awaited, explained: Option<Why>) -> Why {
         }
     };
     Why::new(Reason::Starting, message)
+}
+
+fn without_node(pod: &PodFacts) -> String {
+    match &pod.unseen_by {
+        Some(scheduler) => format!("no scheduler has looked at it yet: it asks for {scheduler}"),
+        None => "no node has taken it yet".into(),
+    }
 }
 
 fn limit_told(start_within: i64) -> String {

@@ -21,6 +21,9 @@ use task_manager_api::NEVER;
 /// at once, and then nobody needs to read that it waited for room.
 const RETRY_SHOWN_FOR: SignedDuration = SignedDuration::from_secs(2);
 
+/// How long after a task its type and its queue may come without anything being told.
+const MAY_COME_WITHIN: SignedDuration = SignedDuration::from_secs(5);
+
 /// When the archive is asked again at the latest; when it is known to be back, it is asked at once.
 const ARCHIVE_ASKED_AGAIN: SignedDuration = SignedDuration::from_secs(10);
 
@@ -77,7 +80,18 @@ fn write_why_it_waits(look: &Look) -> Decision {
     if why.reason == Reason::Queued && !look.is_touched() && arrival_is_safe {
         return Decision::wake_at(wake);
     }
+    if let Some(until) = may_come_until(look, why.reason).filter(|_| arrival_is_safe) {
+        return Decision::wake_at(Some(until));
+    }
     look.write_if_news(look.waiting(&why)).no_later_than(wake)
+}
+
+/// Until when the type and the queue of a new task may still come: one manifest holds them all, and each has a watch of its
+/// own.
+fn may_come_until(look: &Look, reason: Reason) -> Option<Timestamp> {
+    let may_come = matches!(reason, Reason::TypeMissing | Reason::QueueMissing) && !look.is_touched();
+    let created = look.task.metadata.creation_timestamp.as_ref().filter(|_| may_come)?;
+    look.ahead(Some(after(created.0, MAY_COME_WITHIN)))
 }
 
 /// Why the task is not even a candidate, and until when; `Queued` where it is one.

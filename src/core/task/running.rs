@@ -9,7 +9,7 @@ use super::{Action, Decision, held_up, room};
 use crate::Reason;
 use crate::attempt::ended::Ended;
 use crate::attempt::facts::Why;
-use crate::attempt::{A_NODE_COMES, Attempt, Live, Ran, Stage, others, verdict};
+use crate::attempt::{A_NODE_COMES, Attempt, Live, NODE_IS_SILENT, Ran, Stage, others, verdict};
 use crate::time::earliest;
 use task_manager_api::{FailureRule, TaskStatus};
 
@@ -57,7 +57,7 @@ fn follow(look: &Look, attempt: &Attempt, live: Live) -> Decision {
 }
 
 /// The status says this already. Of one reason the first words stay, for the same trouble may be put in many; but while
-/// it starts, another part of the start is news, and so is a node that is coming.
+/// it starts, another part of the start is news, and so is a node that is coming, or goes silent.
 fn is_told(status: &TaskStatus, news: &Why) -> bool {
     let about = |message: &str| message.split(": ").next().unwrap_or_default().to_owned();
     let told = status.message.as_deref().unwrap_or_default();
@@ -65,6 +65,7 @@ fn is_told(status: &TaskStatus, news: &Why) -> bool {
         && match news.reason {
             Reason::Starting => about(told) == about(&news.message),
             Reason::Unschedulable => told.contains(A_NODE_COMES) == news.message.contains(A_NODE_COMES),
+            Reason::Running => told.contains(NODE_IS_SILENT) == news.message.contains(NODE_IS_SILENT),
             _ => true,
         }
 }

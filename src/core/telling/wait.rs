@@ -49,10 +49,12 @@ impl Wait {
             JobSuspended | PodGated => Self::Others,
             ImageUnavailable | ContainerConfig | StartTimeout | Unschedulable | QuotaExceeded | LaunchRefused
             | LaunchFailed | PodNotCreated => Self::Start,
-            Succeeded | ResultLost | ExitCode | Timeout | OOMKilled | DiskLimit | ReportedError | VerificationFailed
-            | Evicted | Preempted | RejectedByNode | NodeLost | PodDeleted | JobDeleted | WorkerLost | SpecChanged
-            | Superseded | RanBefore | KeyReused | Cancelled | Deleted | DeadlineExceeded | PayloadTooLarge
-            | InvalidPayload | AboveMaximum | Ready | NotChecked | Unknown => Self::None,
+            Succeeded | ResultLost | ExitCode | Timeout | OOMKilled | DiskLimit | ReportedError
+            | VerificationFailed | Evicted | Preempted | RejectedByNode | NodeLost | PodDeleted | JobDeleted
+            | WorkerLost | SpecChanged | Superseded | RanBefore | KeyReused | Cancelled | Deleted
+            | DeadlineExceeded | PayloadTooLarge | InvalidPayload | AboveMaximum | Ready | NotChecked | Unknown => {
+                Self::None
+            }
         }
     }
 

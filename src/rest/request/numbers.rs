@@ -14,7 +14,7 @@ pub fn exact(text: &str) -> Result<(), Problem> {
         return Ok(());
     }
     let problem = match loss.kind {
-        LossKind::Number { .. } => ProblemType::NumberTooLong.because(format!("{loss}: write it as a string")),
+        LossKind::Number { .. } => ProblemType::NumberTooLong.because(format!("{loss}{}", advice(&loss.path))),
         LossKind::Twice => ProblemType::Invalid.because(loss.to_string()),
         LossKind::Depth => ProblemType::Invalid.because(format!("{loss}: put what is inside into a store of yours")),
         LossKind::Surrogate => ProblemType::Invalid.because(format!("{loss}: write whole characters")),
@@ -23,6 +23,12 @@ pub fn exact(text: &str) -> Result<(), Problem> {
     let field =
         if loss.kind == LossKind::Depth { loss.path.split(['.', '[']).next().unwrap_or_default() } else { &loss.path };
     Err(if field.is_empty() { problem } else { problem.at(field) })
+}
+
+/// Only a payload may hold a string in the place of a number.
+fn advice(path: &str) -> &'static str {
+    let is_of_a_payload = path.split(['.', '[']).any(|part| part == "payload" || part == "metadata");
+    if is_of_a_payload { ": write it as a string" } else { ": it is out of the range of this field" }
 }
 
 /// Writes 125.0 as 125, everywhere.

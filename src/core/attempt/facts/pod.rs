@@ -29,6 +29,8 @@ pub struct PodFacts {
     pub node: Option<String>,
     /// The node that the scheduler means it for, where room is still being made or found.
     pub nominated: Option<String>,
+    /// The scheduler that it asks for and that has not looked at it yet.
+    pub unseen_by: Option<String>,
     /// The name of the container that does the work.
     pub container: Option<String>,
     /// How many it has, of every sort.
@@ -52,6 +54,8 @@ pub struct PodFacts {
     pub message: Option<String>,
     /// deletionTimestamp: when it should be gone, its grace included.
     pub due_gone_at: Option<Timestamp>,
+    /// Since when its node does not answer, by the node controller's word.
+    pub node_silent_since: Option<Timestamp>,
     /// When its deletion was asked for.
     pub deleted_at: Option<Timestamp>,
     /// The grace of its deletion is 0. That is so of every pod in the end, and `deleted_at` is then when it was
@@ -197,6 +201,7 @@ impl PodFacts {
             owner: controller_uid(pod),
             node: spec.and_then(|spec| spec.node_name.clone()),
             nominated: status.nominated_node_name.clone(),
+            unseen_by: spec.and_then(|spec| unseen_by(spec, &status)),
             container: containers.work_name.map(str::to_owned),
             containers: spec.map_or(1, count_containers),
             created_at: created_at(pod.metadata.creation_timestamp.as_ref()),
@@ -210,6 +215,7 @@ impl PodFacts {
             reason: status.reason.clone(),
             message: status.message.clone(),
             due_gone_at,
+            node_silent_since: node_silent_since(&status),
             deleted_at: due_gone_at.and_then(|due| due.checked_sub(grace).ok()),
             without_grace: due_gone_at.is_some() && grace.is_zero(),
             gone_at: None,
@@ -276,6 +282,21 @@ impl PodFacts {
 
 fn condition<'a>(status: &'a PodStatus, type_: &str, value: &str) -> Option<&'a PodCondition> {
     status.conditions.iter().flatten().find(|seen| seen.type_ == type_ && seen.status == value)
+}
+
+/// The node controller takes Ready from the pods of a node that went silent, and leaves their containers' own words. It gives
+/// no reason; a kubelet, or a readiness gate, always has one.
+fn node_silent_since(status: &PodStatus) -> Option<Timestamp> {
+    let seen =
+        condition(status, "Ready", "False").filter(|seen| seen.reason.as_deref().unwrap_or_default().is_empty())?;
+    let runs = status.container_statuses.iter().flatten().any(|container| container.ready);
+    seen.last_transition_time.as_ref().filter(|_| runs).map(|time| time.0)
+}
+
+fn unseen_by(spec: &PodSpec, status: &PodStatus) -> Option<String> {
+    let is_seen =
+        spec.node_name.is_some() || status.conditions.iter().flatten().any(|seen| seen.type_ == "PodScheduled");
+    (!is_seen).then(|| spec.scheduler_name.clone().unwrap_or_else(|| "default-scheduler".into()))
 }
 
 /// No node takes it, or gates of others keep it from being looked at.

@@ -284,20 +284,36 @@ fn a_missing_image_or_configuration_is_tried_again_uncounted() {
 }
 
 #[test]
-fn an_image_that_the_registry_refuses_fails_for_good_after_the_deadline() {
+fn a_node_that_goes_silent_under_its_work_is_told_and_so_is_its_return() {
+    let scene = running(json!({})).write(10);
+    let on_its_node = scene.status().message.clone();
+    let silent = scene.pod_is(|pod| PodFacts { node_silent_since: Some(at(60)), ..pod });
+    let silent = silent.write(61);
+    let told = format!("on node-3, which does not answer since {}", at(60));
+    assert_eq!(
+        (is(&silent), silent.status().message.as_deref()),
+        ((State::Processing, Reason::Running), Some(told.as_str()))
+    );
+    assert!(silent.rests(62));
+    let back = silent.pod_is(|pod| PodFacts { node_silent_since: None, ..pod }).write(90);
+    assert_eq!(back.status().message, on_its_node);
+}
+
+#[test]
+fn an_image_that_the_registry_refuses_fails_for_good_after_a_minute() {
     let refused = |pod: PodFacts| PodFacts {
         waiting: Some(Why::new(Reason::ImageUnavailable, "container work: image R/a:1: 403 Forbidden")),
         ..waits(Reason::Starting)(pod)
     };
     let scene = running(json!({})).pod_is(refused).write(10);
-    assert!(scene.rests(119) && deletes_job(&scene, 120));
+    assert!(scene.rests(59) && deletes_job(&scene, 60), "others wait for its slot");
     let after = |scene: Scene| {
         let scene = scene.write(123);
         assert_eq!((is(&scene), counts(&scene)), ((State::Failed, Reason::ImageUnavailable), (1, 0, 1)));
         let message = scene.status().message.as_deref();
         assert_eq!(message, Some("container work: image R/a:1: 403 Forbidden; not tried again"), "no limit matters");
     };
-    let scene = scene.job_is(|job| job.gone = true).pod_is(terminating(121));
+    let scene = scene.job_is(|job| job.gone = true).pod_is(terminating(61));
     let scene = scene.pod_is(|pod| PodFacts { waiting: None, phase: Phase::Failed, ..gone(pod) });
     // By another leader, who has seen nothing of it before.
     let unseen = Scene { task: scene.task.clone(), ..running(json!({})) };

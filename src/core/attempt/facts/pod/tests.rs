@@ -26,6 +26,30 @@ fn a_running_pod_is_read() {
 }
 
 #[test]
+fn a_silent_node_and_a_scheduler_that_looks_at_nothing_are_read() {
+    let not_ready = |reason: Option<&str>, ready: bool| {
+        let mut status = status_of("work", running());
+        status["ready"] = ready.into();
+        let seen =
+            json!({"type": "Ready", "status": "False", "reason": reason, "lastTransitionTime": "2026-03-01T10:09:00Z"});
+        pod(json!({"phase": "Running", "conditions": [seen], "containerStatuses": [status]})).node_silent_since
+    };
+    assert_eq!(not_ready(None, true), Some(at("2026-03-01T10:09:00Z")), "the node controller gives no reason");
+    assert_eq!(not_ready(Some("ContainersNotReady"), false), None, "the kubelet says so");
+    assert_eq!(not_ready(Some("ReadinessGatesNotReady"), true), None);
+
+    let pending = |conditions: Value| {
+        changed(|pod| {
+            pod["spec"]["nodeName"] = Value::Null;
+            pod["spec"]["schedulerName"] = "my-scheduler".into();
+            pod["status"] = json!({"phase": "Pending", "conditions": conditions});
+        })
+    };
+    assert_eq!(pending(json!([])).unseen_by.as_deref(), Some("my-scheduler"));
+    assert_eq!(pending(json!([{"type": "PodScheduled", "status": "False"}])).unseen_by, None);
+}
+
+#[test]
 fn the_work_is_the_container_of_the_annotated_name_wherever_it_stands() {
     let proxy_first = |named: Option<&str>| {
         changed(|pod| {
