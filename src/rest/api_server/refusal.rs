@@ -71,10 +71,17 @@ fn told(cause: &StatusCause) -> String {
     if let Some(told) = in_other_words(cause) {
         return told;
     }
-    let message = NO_VALUE.iter().find_map(|prefix| cause.message.strip_prefix(prefix)).unwrap_or(&cause.message);
+    let of_a_rule = NO_VALUE.iter().find_map(|prefix| cause.message.strip_prefix(prefix));
+    let message = of_a_rule.or_else(|| without_the_value(&cause.message)).unwrap_or(&cause.message);
     let message = field_names::sentence(message);
     let field = field_names::field(&cause.field);
     if cause.field.is_empty() || message.contains(&field) { message } else { format!("{field}: {message}") }
+}
+
+/// The words of a rule that end with the value, without the value before them: API servers since 1.35 show it there.
+fn without_the_value(message: &str) -> Option<&str> {
+    let (value, rule) = message.strip_prefix("Invalid value: ")?.split_once(": ")?;
+    rule.ends_with(&format!("\"{}\"", value.trim_matches('"'))).then_some(rule)
 }
 
 /// The API server did not answer, or could not.
@@ -130,13 +137,20 @@ mod tests {
     }
 
     #[test]
-    fn a_value_that_is_not_shown_is_not_told_of() {
-        let message = "Invalid value: \"\": write a quantity, in place of \"-5Mi\"";
-        let cause =
-            json!({"reason": "FieldValueInvalid", "field": "spec.resources.limits[memory]", "message": message});
-        let problem = said(json!({"code": 422, "reason": "Invalid", "details": {"causes": [cause]}}));
-        assert_eq!(problem.field.as_deref(), Some("resources.limits.memory"));
-        assert_eq!(problem.detail, "resources.limits.memory: write a quantity, in place of \"-5Mi\"");
+    fn a_value_that_the_words_of_a_rule_end_with_is_told_once() {
+        let detail = |message: &str| {
+            let cause =
+                json!({"reason": "FieldValueInvalid", "field": "spec.resources.limits[memory]", "message": message});
+            let problem = said(json!({"code": 422, "reason": "Invalid", "details": {"causes": [cause]}}));
+            assert_eq!(problem.field.as_deref(), Some("resources.limits.memory"));
+            problem.detail
+        };
+        for value in [r#""""#, r#""-5Mi""#] {
+            let message = format!("Invalid value: {value}: write a quantity, in place of \"-5Mi\"");
+            assert_eq!(detail(&message), "resources.limits.memory: write a quantity, in place of \"-5Mi\"");
+        }
+        let message = "Invalid value: -5: write a quantity, in place of \"-5\"";
+        assert_eq!(detail(message), "resources.limits.memory: write a quantity, in place of \"-5\"");
     }
 
     #[test]
