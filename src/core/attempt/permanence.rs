@@ -53,6 +53,14 @@ mod tests {
         for (message, permanent) in [
             ("container work: ErrImagePull: R/notfound:1: not found", true),
             (
+                "container work: image R/a:1: unexpected status from HEAD request to http://R/v2/a/manifests/1: 403 Forbidden; denied: denied",
+                true,
+            ),
+            (
+                "container work: image R/a:1: unexpected status from HEAD request to http://R/v2/a/manifests/1: 429 Too Many Requests",
+                false,
+            ),
+            (
                 "container work: image R/a:1: pulling from host R failed with status code [manifests 1]: 401 Unauthorized",
                 true,
             ),

@@ -2,7 +2,7 @@
 //! tell nobody anything; never says what a cause means.
 
 /// Words before a cause. `…` stands for a quoted name or a single word.
-const PREAMBLES: [&str; 19] = [
+const PREAMBLES: [&str; 23] = [
     "Error: ",
     "Failed to pull image \"…\": ",
     "Back-off pulling image \"…\": ",
@@ -11,12 +11,16 @@ const PREAMBLES: [&str; 19] = [
     "Failed to create pod sandbox: ",
     "rpc error: code = … desc = ",
     "failed to pull and unpack image \"…\": ",
+    "failed to resolve image: ",
     "failed to resolve reference \"…\": ",
     "failed to do request: ",
     "failed to create containerd task: ",
     "failed to create shim task: ",
     "failed to create containerd container: ",
     "failed to get sandbox runtime: ",
+    "unable to get OCI runtime for sandbox \"…\": ",
+    "failed to create sandbox \"…\": ",
+    "failed to start sandbox \"…\": ",
     "OCI runtime create failed: ",
     "runc create failed: ",
     "unable to start container process: ",
@@ -35,7 +39,12 @@ pub fn cause(said: &str) -> String {
     while let Some(shorter) = PREAMBLES.iter().find_map(|preamble| without(preamble, rest)) {
         rest = shorter;
     }
-    without_the_pod(rest.strip_suffix(EPILOGUE).unwrap_or(rest))
+    on_one_line(&without_the_pod(rest.strip_suffix(EPILOGUE).unwrap_or(rest)))
+}
+
+/// Registries answer with several lines.
+fn on_one_line(said: &str) -> String {
+    said.lines().map(str::trim).filter(|line| !line.is_empty()).collect::<Vec<_>>().join("; ")
 }
 
 /// The cause of a trouble with this image, which is named.
