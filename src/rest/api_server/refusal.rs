@@ -47,13 +47,17 @@ fn invalid(status: &Status, causes: &[&StatusCause]) -> Problem {
     }
 }
 
-/// How its sentence begins where a rule of ours refuses a value: nothing of the value, or that it is an object. The
-/// rule's words say more.
-const NO_VALUE: [&str; 2] = ["Invalid value: \"\": ", "Invalid value: \"object\": "];
+/// How the sentence of a refused value begins.
+const INVALID: &str = "Invalid value: ";
+/// What follows where a rule of ours refuses it, and the API server is of 1.34: nothing of the value, or that it is an
+/// object. The rule's words say more.
+const NO_VALUE: [&str; 2] = ["\"\": ", "\"object\": "];
+/// Values that begin with a letter, as words do.
+const BARE_VALUES: [&str; 3] = ["true: ", "false: ", "null: "];
 
 /// Words of ours where the API server's are a pattern.
 fn in_other_words(cause: &StatusCause) -> Option<String> {
-    let value = || cause.message.strip_prefix("Invalid value: ").and_then(|rest| rest.split(": spec.").next());
+    let value = || cause.message.strip_prefix(INVALID).and_then(|rest| rest.split(": spec.").next());
     let is_about_form = ["should match", "must be of type date-time"].iter().any(|words| cause.message.contains(words));
     match cause.field.as_str() {
         "spec.startAfter" if is_about_form => {
@@ -71,16 +75,22 @@ fn told(cause: &StatusCause) -> String {
     if let Some(told) = in_other_words(cause) {
         return told;
     }
-    let of_a_rule = NO_VALUE.iter().find_map(|prefix| cause.message.strip_prefix(prefix));
-    let message = of_a_rule.or_else(|| without_the_value(&cause.message)).unwrap_or(&cause.message);
-    let message = field_names::sentence(message);
+    let message = field_names::sentence(rule(&cause.message).unwrap_or(&cause.message));
     let field = field_names::field(&cause.field);
     if cause.field.is_empty() || message.contains(&field) { message } else { format!("{field}: {message}") }
 }
 
-/// The words of a rule that end with the value, without the value before them: API servers since 1.35 show it there.
-fn without_the_value(message: &str) -> Option<&str> {
-    let (value, rule) = message.strip_prefix("Invalid value: ")?.split_once(": ")?;
+/// The words of a rule of ours alone. API servers since 1.35 say nothing of an object before them, and show every other
+/// value, with which our words end.
+fn rule(message: &str) -> Option<&str> {
+    let said = message.strip_prefix(INVALID)?;
+    if let Some(rule) = NO_VALUE.iter().find_map(|nothing| said.strip_prefix(nothing)) {
+        return Some(rule);
+    }
+    if said.starts_with(char::is_alphabetic) && !BARE_VALUES.iter().any(|value| said.starts_with(value)) {
+        return Some(said);
+    }
+    let (value, rule) = said.split_once(": ")?;
     rule.ends_with(&format!("\"{}\"", value.trim_matches('"'))).then_some(rule)
 }
 
@@ -151,6 +161,21 @@ mod tests {
         }
         let message = "Invalid value: -5: write a quantity, in place of \"-5\"";
         assert_eq!(detail(message), "resources.limits.memory: write a quantity, in place of \"-5\"");
+    }
+
+    #[test]
+    fn a_rule_about_an_object_is_told_in_its_own_words() {
+        for message in [
+            "Invalid value: \"object\": a payload changes only together with runId",
+            "Invalid value: a payload changes only together with runId",
+        ] {
+            assert_eq!(rule(message), Some("a payload changes only together with runId"));
+        }
+        for message in
+            ["Invalid value: true: must not be so", "Invalid value: \"No\": must be lower case", "Required value"]
+        {
+            assert_eq!(rule(message), None);
+        }
     }
 
     #[test]
