@@ -5,7 +5,7 @@ CLUSTER     := e2e/cluster/cluster
 KUBECONFIG_ := $(CURDIR)/target/cluster/kubeconfig
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-down test test-large lint test-unit test-api test-e2e test-faults fuzz mutants bench bench-http generate cluster cluster-down run
+.PHONY: help demo demo-down test test-large lint test-unit test-api test-e2e test-faults test-oldest fuzz mutants bench bench-http generate cluster cluster-down run
 
 help: ## Show this list.
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -19,7 +19,7 @@ demo-down: ## Take the demo down.
 test: ## Everything: format, lints, unit and property tests, tests against a real API server and real databases, on a real node, and on one that breaks.
 	@tests/run all
 
-test-large: ## Property tests, the simulation, arbitrary objects and backlogs at full size (about an hour). PROPTEST_CASES, FUZZ_OBJECTS and WAITING_TASKS say how many.
+test-large: ## Property tests, the simulation, arbitrary objects and backlogs at full size, and test-oldest (more than an hour). PROPTEST_CASES, FUZZ_OBJECTS and WAITING_TASKS say how many.
 	@tests/run large
 
 lint: ## Format and lints alone.
@@ -36,6 +36,9 @@ test-e2e: ## Tests on a real node alone (as root).
 
 test-faults: ## Tests of a node, an API server and an etcd that break, alone (as root).
 	@tests/run faults
+
+test-oldest: ## Tests against the API server of the oldest Kubernetes that is supported, alone.
+	@tests/run oldest
 
 fuzz: ## Arbitrary objects and JSON for longer than `make test` does it. FUZZ_OBJECTS=500000 says how many.
 	@FUZZ_OBJECTS="$${FUZZ_OBJECTS:-500000}" tests/run fuzz

@@ -19,6 +19,7 @@ import hashlib
 import io
 import json
 import os
+import socket
 import sys
 import tarfile
 import threading
@@ -99,6 +100,14 @@ def manifest_of(tag):
 
 class Registry(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+
+    def handle(self):
+        # A runtime that tries TLS first goes over to plain HTTP once it is answered in that.
+        if self.connection.recv(1, socket.MSG_PEEK) == b"\x16":
+            self.connection.recv(65536)
+            self.connection.sendall(b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\r\n")
+            return
+        super().handle()
 
     def answer(self, status, body=b"", kind="application/json", headers=()):
         self.begin(status, len(body), kind, headers)

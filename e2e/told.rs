@@ -20,9 +20,11 @@ const PREAMBLES: &[&str] = &[
     "failed to create containerd task",
     "failed to create shim task",
     "failed to pull and unpack",
+    "failed to resolve image",
     "failed to resolve reference",
     "MountVolume.SetUp failed",
     "Failed to create pod sandbox",
+    "failed to start sandbox",
     "unable to start container process",
 ];
 

@@ -192,33 +192,64 @@ async fn rules_that_restart_the_work_are_refused_with_a_sentence() {
 #[tokio::test]
 async fn a_field_that_the_api_server_drops_is_named_by_the_type() {
     on_a_node("dropped", async |world| {
-        type_with(world, "rules", |kind| {
-            let mut helper = container("helper", "true");
-            helper["restartPolicy"] = "Never".into();
-            helper["restartPolicyRules"] =
-                json!([{"action": "Restart", "exitCodes": {"operator": "In", "values": [42]}}]);
-            beside(kind, helper);
-        })
-        .await;
+        // Feature gates of these are off.
         type_with(world, "signal", |kind| {
             kind.template["spec"]["os"] = json!({"name": "linux"});
             work(kind)["lifecycle"] = json!({"stopSignal": "SIGUSR1"});
         })
         .await;
-        type_with(world, "image", |kind| {
-            let image = json!({"reference": "localhost/busybox:1", "pullPolicy": "Never"});
-            kind.template["spec"]["volumes"] = json!([{"name": "tools", "image": image}]);
-            work(kind)["volumeMounts"] = json!([{"name": "tools", "mountPath": "/tools"}]);
+        type_with(world, "mode", |kind| {
+            kind.template["spec"]["volumes"] = json!([{"name": "space", "emptyDir": {"mode": 448}}]);
         })
         .await;
-        type_with(world, "hostname", |kind| kind.template["spec"]["hostnameOverride"] = "worker".into()).await;
+        type_with(world, "responders", |kind| {
+            kind.template["spec"]["evictionResponders"] = json!([{"name": "example.com/waits", "priority": 100}]);
+        })
+        .await;
         type_with(world, "sidecar", |kind| before(kind, sidecar("proxy", "sleep 3600"))).await;
-        is_refused(world, "rules", &["containers[1].restartPolicyRules"]).await;
-        is_refused(world, "signal", &["containers[0].lifecycle"]).await;
-        is_refused(world, "image", &["volumes[0]"]).await;
-        is_refused(world, "hostname", &["hostnameOverride"]).await;
+        is_refused(world, "signal", &["containers[0].lifecycle", "drops"]).await;
+        is_refused(world, "mode", &["volumes[0].emptyDir.mode", "drops"]).await;
+        is_refused(world, "responders", &["evictionResponders", "drops"]).await;
         // A restart policy of an init container is no such field.
         is_ready(world, "sidecar").await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_helper_that_its_rules_restart_ends_no_attempt() {
+    on_a_node("helper-rules", async |world| {
+        let task = world
+            .script_with("task", "sleep 3", |kind| {
+                let mut helper = container("helper", "[ -e /space/begun ] || { touch /space/begun; exit 42; }");
+                helper["restartPolicy"] = "Never".into();
+                helper["restartPolicyRules"] =
+                    json!([{"action": "Restart", "exitCodes": {"operator": "In", "values": [42]}}]);
+                helper["volumeMounts"] = json!([{"name": "space", "mountPath": "/space"}]);
+                kind.template["spec"]["volumes"] = json!([{"name": "space", "emptyDir": {}}]);
+                beside(kind, helper);
+            })
+            .await;
+        assert_eq!(world.completes(&task).await.attempt, 1);
+        let status = world.pods_of(&task)[0].object.status.clone().expect("a status");
+        let helper = status.container_statuses.iter().flatten().find(|seen| seen.name == "helper").expect("a helper");
+        assert_eq!(helper.restart_count, 1);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn an_image_is_a_volume_and_the_pod_has_the_name_that_the_template_gives() {
+    on_a_node("image-volume", async |world| {
+        let task = world
+            .script_with("task", r#"/tools/bin/busybox hostname > "$TASK_RESULT_FILE""#, |kind| {
+                let image = json!({"reference": "localhost/busybox:1", "pullPolicy": "Never"});
+                kind.template["spec"]["volumes"] = json!([{"name": "tools", "image": image}]);
+                kind.template["spec"]["hostnameOverride"] = "worker".into();
+                work(kind)["volumeMounts"] = json!([{"name": "tools", "mountPath": "/tools"}]);
+            })
+            .await;
+        assert_eq!(world.completes(&task).await.result, Some(json!("worker")));
     })
     .await;
 }

@@ -107,12 +107,12 @@ async fn a_type_whose_template_cannot_be_kept_is_not_ready_and_names_the_field()
         let labels = json!({"labels": {"batch.kubernetes.io/controller-uid": "u", "batch.kubernetes.io/job-name": "nightly",
             "controller-uid": "u", "job-name": "nightly"}, "creationTimestamp": null});
         let rules = json!([{"action": "Restart", "exitCodes": {"operator": "In", "values": [42]}}]);
-        let beside = json!({"containers": [{"name": "work", "image": "x"},
-            {"name": "beside", "image": "x", "restartPolicy": "Never", "restartPolicyRules": rules}]});
+        let signal = json!({"stopSignal": "SIGUSR1"});
+        let beside = json!({"containers": [{"name": "work", "image": "x"}, {"name": "beside", "image": "x", "lifecycle": signal}]});
         for (kind, words) in [
-            (kind(json!({}), json!({}), json!({"hostnameOverride": "h"})), vec!["spec.template.spec.hostnameOverride", "drops"]),
-            (kind(json!({}), json!({}), beside), vec!["spec.template.spec.containers[1].restartPolicyRules", "feature gate"]),
-            (kind(json!({}), json!({"lifecycle": {"stopSignal": "SIGUSR1"}}), json!({})), vec!["containers[0].lifecycle"]),
+            (kind(json!({}), json!({"lifecycle": signal}), json!({})), vec!["spec.template.spec.containers[0].lifecycle", "drops"]),
+            (kind(json!({}), json!({}), beside), vec!["spec.template.spec.containers[1].lifecycle", "feature gate"]),
+            (kind(json!({}), json!({}), json!({"evictionResponders": [{"name": "a.dev/b", "priority": 1}]})), vec!["evictionResponders"]),
             (kind(json!({}), json!({"restartPolicyRules": rules}), json!({})), vec!["containers[0].restartPolicyRules", "one start"]),
             (kind(labels, json!({}), json!({})), vec!["batch.kubernetes.io/job-name", "controller-uid", "remove"]),
             (kind(json!({}), json!({"comand": ["true"]}), json!({})), vec!["spec.template.spec.containers[0].comand"]),
@@ -125,6 +125,34 @@ async fn a_type_whose_template_cannot_be_kept_is_not_ready_and_names_the_field()
             let said = ready(&ns, "False").await;
             assert!(words.iter().all(|word| said.message.contains(word)), "{words:?}: {}", said.message);
             assert_eq!(said.reason, Reason::TypeNotReady.as_str());
+        }
+    })
+    .await;
+}
+
+/// The minor version of the API server's Kubernetes.
+async fn minor_version(ns: &Namespace) -> u32 {
+    let version = ns.client.apiserver_version().await.expect("it has one");
+    version.minor.trim_end_matches('+').parse().expect("a number")
+}
+
+#[tokio::test]
+async fn fields_that_are_on_since_1_35_are_kept_from_then_on_and_named_before() {
+    in_namespace("since", async |ns| {
+        let _operator = ns.operator(&[]).await;
+        let is_older = minor_version(&ns).await < 35;
+        let rules = json!([{"action": "Restart", "exitCodes": {"operator": "In", "values": [42]}}]);
+        let beside = json!({"containers": [{"name": "work", "image": "x"},
+            {"name": "beside", "image": "x", "restartPolicy": "Never", "restartPolicyRules": rules}]});
+        let image = json!({"volumes": [{"name": "tools", "image": {"reference": "x"}}]});
+        for (more, path) in [
+            (json!({"hostnameOverride": "h"}), "spec.template.spec.hostnameOverride"),
+            (beside, "spec.template.spec.containers[1].restartPolicyRules"),
+            (image, "spec.template.spec.volumes[0]"),
+        ] {
+            ns.apply(kind(json!({}), json!({}), more)).await.expect("accepted");
+            let said = ready(&ns, if is_older { "False" } else { "True" }).await;
+            assert!(!is_older || said.message.contains(path), "{path}: {}", said.message);
         }
     })
     .await;

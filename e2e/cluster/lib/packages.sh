@@ -1,10 +1,9 @@
 # The Debian packages of a full node. Installs what is missing and nothing else;
-# never starts a service of a package and never uses the system's containerd.
+# never starts a service of a package.
 # shellcheck shell=bash
 
 # program or file (* is any version) that must exist, and the package that has it
 PACKAGES=(
-  "containerd containerd"
   "runc runc"
   "/usr/lib/cni/bridge containernetworking-plugins"
   "iptables iptables"
@@ -35,7 +34,7 @@ packages_missing() {
 }
 
 packages_install() {
-  type -P go >/dev/null || fail "Go is missing: install Go 1.24 or newer and put \"go\" on the PATH (the Kubernetes programs are built from source)."
+  require_go
   type -P apt-get >/dev/null || fail "this machine has no apt-get: only Debian and its kin are supported."
 
   local missing=()

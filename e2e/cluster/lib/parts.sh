@@ -146,36 +146,28 @@ part_containerd() {
   # restrict_oom_score_adj: in many containers and virtual machines even root may
   # not lower the score, and no sandbox would start.
   cat >"$STATE/config/containerd.toml" <<TEXT
-version = 2
+version = 4
 root = "$here/node/containerd"
 state = "/run/containerd"
-disabled_plugins = [
-  "io.containerd.snapshotter.v1.aufs",
-  "io.containerd.snapshotter.v1.btrfs",
-  "io.containerd.snapshotter.v1.devmapper",
-  "io.containerd.snapshotter.v1.zfs",
-  "io.containerd.tracing.processor.v1.otlp",
-]
-[grpc]
+[plugins."io.containerd.server.v1.grpc"]
   address = "/run/containerd/containerd.sock"
 [plugins."io.containerd.internal.v1.opt"]
   path = "$here/node/opt"
 [plugins."io.containerd.grpc.v1.cri"]
-  sandbox_image = "localhost/pause:1"
-  restrict_oom_score_adj = true
-  tolerate_missing_hugetlb_controller = true
-  disable_hugetlb_controller = true
   stream_server_address = "127.0.0.1"
-  [plugins."io.containerd.grpc.v1.cri".cni]
-    bin_dir = "/usr/lib/cni"
+[plugins."io.containerd.cri.v1.images"]
+  snapshotter = "overlayfs"
+  [plugins."io.containerd.cri.v1.images".pinned_images]
+    sandbox = "localhost/pause:1"
+[plugins."io.containerd.cri.v1.runtime"]
+  restrict_oom_score_adj = true
+  [plugins."io.containerd.cri.v1.runtime".cni]
+    bin_dirs = ["/usr/lib/cni"]
     conf_dir = "$here/config/cni"
-  [plugins."io.containerd.grpc.v1.cri".containerd]
-    snapshotter = "overlayfs"
-    default_runtime_name = "runc"
-    [plugins."io.containerd.grpc.v1.cri".containerd.runtimes.runc]
-      runtime_type = "io.containerd.runc.v2"
-      [plugins."io.containerd.grpc.v1.cri".containerd.runtimes.runc.options]
-        SystemdCgroup = false
+  [plugins."io.containerd.cri.v1.runtime".containerd.runtimes.runc]
+    runtime_type = "io.containerd.runc.v2"
+    [plugins."io.containerd.cri.v1.runtime".containerd.runtimes.runc.options]
+      SystemdCgroup = false
 TEXT
   mkdir -p "$STATE/config/cni"
   cat >"$STATE/config/cni/pods.conflist" <<TEXT
@@ -199,8 +191,11 @@ TEXT
   ]
 }
 TEXT
+  # It finds its shim by the PATH.
   part containerd <<TEXT
-exec containerd --config $here/config/containerd.toml --log-level warn
+PATH=$bin:\$PATH
+export PATH
+exec $bin/containerd --config $here/config/containerd.toml --log-level warn
 TEXT
 }
 
@@ -227,7 +222,6 @@ resolvConf: /dev/null
 maxPods: 250
 kubeAPIQPS: 200
 kubeAPIBurst: 400
-# 0 does not lift the limit: it is taken for 5 a second.
 eventRecordQPS: 200
 eventBurst: 400
 serializeImagePulls: false
@@ -245,7 +239,7 @@ TEXT
 await /run/containerd/containerd.sock
 for image in pause busybox; do
   tries=100
-  until ctr -a /run/containerd/containerd.sock -n k8s.io images import $here/node/images/\$image.tar; do
+  until $bin/ctr -a /run/containerd/containerd.sock -n k8s.io images import $here/node/images/\$image.tar; do
     tries=\$((tries - 1))
     [ \$tries -gt 0 ] || exit 1
     sleep 0.1

@@ -100,10 +100,11 @@ status_command() {
 }
 
 describe_mode() {
-  local with
+  local with what
   with=$(state_value with)
   case $(state_value mode) in
-    full) echo "a full node" ;;
-    *) echo "etcd and the API server ${with:+with }${with:-only}" ;;
+    full) what="a full node" ;;
+    *) what="etcd and the API server ${with:+with }${with:-only}" ;;
   esac
+  echo "$what, Kubernetes $(state_value kubernetes)"
 }

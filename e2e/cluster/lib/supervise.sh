@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# supervise.sh STATE MODE BIN: holds one cluster together. Starts the parts that
+# supervise.sh STATE MODE: holds one cluster together. Starts the parts that
 # are written in STATE/parts and starts again each one that ends. For a full node
 # it is process 1 of the node's namespaces: with it ends everything of the node.
 #
@@ -18,14 +18,18 @@ give_up() {
 # the state is /run/c and the programs are /run/bin (short paths, because those of
 # sockets are limited to 107 bytes).
 enter_node() {
-  local state=$1 bin=$2 run=$1/run/root setting
+  local state=$1 run=$1/run/root setting program
   set -e
   mount --make-rprivate /
   mkdir -p "$run"
   mount -t tmpfs -o mode=755 node "$run"
   mkdir "$run/c" "$run/bin" "$run/sysctl" "$run/lock"
   mount --bind "$state" "$run/c"
-  mount --bind "$bin" "$run/bin"
+  # Each for itself: they are links to wherever the cache is, which may be hidden from here on.
+  for program in "$state"/bin/*; do
+    : >"$run/bin/${program##*/}"
+    mount --bind "$(readlink -f "$program")" "$run/bin/${program##*/}"
+  done
   mount --no-mtab --move "$run" /run
   mount -t tmpfs -o mode=755 node /var/lib
   mount -t tmpfs -o mode=755 node /var/log
@@ -81,10 +85,10 @@ start_part() {
 }
 
 main() {
-  local state=$1 mode=$2 bin=$3 tries pid name status
+  local state=$1 mode=$2 tries pid name status
   local -A name_of=()
   if [[ $mode == full ]]; then
-    enter_node "$state" "$bin" || give_up "the node's namespaces could not be furnished"
+    enter_node "$state" || give_up "the node's namespaces could not be furnished"
     state=/run/c
   fi
   cd "$state" || exit 1

@@ -4,7 +4,7 @@
 # shellcheck shell=bash
 
 up_command() {
-  local mode=$1 from=$EPOCHREALTIME folder missing
+  local mode=$1 from=$EPOCHREALTIME missing programs files
   if [[ $mode == full ]]; then
     ((EUID == 0)) || fail "a full node needs root (namespaces, mounts, a network interface); \"cluster up --control-plane\" does not."
     mapfile -t missing < <(packages_missing)
@@ -12,12 +12,12 @@ up_command() {
   else
     type -P openssl >/dev/null || fail "openssl is missing: install the package openssl."
   fi
-  folder=$(cache_folder)
-  # shellcheck disable=SC2046 # words
-  build_programs $(programs_of "$mode")
+  mapfile -t programs < <(programs_of "$mode" | xargs -n 1)
+  build_programs "${programs[@]}"
+  files=$(program_files "${programs[@]}")
 
   lock_state 180
-  if [[ $(state_value mode) == "$mode" && $(state_value with) == "${EXTRAS[*]}" && $(state_value version) == "$folder" ]] && ailment >/dev/null; then
+  if [[ $(state_value mode) == "$mode" && $(state_value with) == "${EXTRAS[*]}" && $(state_value programs) == "$files" ]] && ailment >/dev/null; then
     say "The cluster \"$CLUSTER_NAME\" is up already ($(describe_mode))."
     say "export KUBECONFIG=$STATE/kubeconfig"
     return 0
@@ -32,15 +32,16 @@ up_command() {
   rm -rf "$STATE/log"
   mkdir -p "$STATE"/{log/pods,node,run}
   chmod 700 "$STATE/node"
-  ln -sfn "$folder/bin" "$STATE/bin"
+  link_programs "${programs[@]}"
   echo "$mode" >"$STATE/run/mode"
   echo "${EXTRAS[*]}" >"$STATE/run/with"
-  echo "$folder" >"$STATE/run/version"
+  echo "$files" >"$STATE/run/programs"
+  module_version "$(module_of kube-apiserver)" >"$STATE/run/kubernetes"
 
   if [[ $mode == full ]]; then
-    start_full "$folder/bin"
+    start_full
   else
-    start_control_plane "$folder/bin"
+    start_control_plane
   fi
   trap - EXIT INT TERM HUP
   say "The cluster \"$CLUSTER_NAME\" is up after $(seconds_since "$from") s ($(describe_mode))."
@@ -57,14 +58,14 @@ abandon() {
 }
 
 start_supervisor() {
-  local mode=$1 bin=$2 around=(setsid)
+  local mode=$1 around=(setsid)
   [[ $mode != full ]] || around+=(unshare --pid --net --mount --uts --ipc --fork --kill-child --mount-proc)
   # Own session, no inherited file, a clean environment: it outlives the terminal
   # and hangs no caller.
   (
     without_inherited_files "${around[@]}" env -i \
       "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin" "HOME=$STATE/node" LANG=C.UTF-8 \
-      bash "$CLUSTER_HOME/lib/supervise.sh" "$STATE" "$mode" "$bin"
+      bash "$CLUSTER_HOME/lib/supervise.sh" "$STATE" "$mode"
   ) >"$STATE/log/supervisor.log" 2>&1 </dev/null &
   disown
   await_part supervisor 10 "the supervisor's first sign" test -e "$STATE/run/entered"
@@ -96,9 +97,9 @@ await_part() {
 }
 
 start_full() {
-  local bin=$1 pid index address
+  local pid index address
   make_cgroups
-  start_supervisor full "$bin"
+  start_supervisor full
   pid=$(node_process) || fail "process 1 of the node is not to be found."
   index=$(connect_host "$pid")
   address=10.99.$index.2
@@ -178,12 +179,12 @@ connect_host() {
 }
 
 start_control_plane() {
-  local bin=$1 port etcd peer
+  local port etcd peer
   free_ports port etcd peer
   make_pki control-plane 127.0.0.1 "https://127.0.0.1:$port"
   write_parts control-plane 127.0.0.1 "$port" "$etcd" "$peer" "$STATE" "$STATE/bin"
   : >"$STATE/run/go"
-  start_supervisor control-plane "$bin"
+  start_supervisor control-plane
   await_part kube-apiserver 60 "the API server to be ready" api_ready
   start_extras
 }
