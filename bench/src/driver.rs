@@ -15,6 +15,7 @@ use crate::{Size, http, paced, queue, queued, report};
 pub enum Case {
     Jobs,
     Tasks,
+    Kueue,
     Paced,
     Queued,
     Http,
@@ -35,9 +36,9 @@ async fn take_turns(cases: &[Case], count: usize, rounds: usize) -> BTreeMap<Cas
 }
 
 pub async fn queue(size: Size) {
-    let mut found = take_turns(&[Case::Jobs, Case::Tasks], size.tasks, size.rounds).await;
+    let mut found = take_turns(&[Case::Jobs, Case::Tasks, Case::Kueue], size.tasks, size.rounds).await;
     let mut runs = |case| found.remove(&case).unwrap_or_default();
-    report::queue(&runs(Case::Jobs), &runs(Case::Tasks), size.tasks);
+    report::queue(&runs(Case::Jobs), &runs(Case::Tasks), &runs(Case::Kueue), size.tasks);
 }
 
 pub async fn paced(size: Size) {
@@ -58,7 +59,11 @@ pub async fn http(size: Size) {
 /// Starts a control plane, runs the case in a process of its own, and takes the control plane down.
 async fn on_a_fresh_control_plane(case: Case, count: usize) -> Measurements {
     cluster(&["down"]).await;
-    let with = if case == Case::Queued { &[][..] } else { &["--with", "kcm,scheduler,kwok"][..] };
+    let with = match case {
+        Case::Queued => &[][..],
+        Case::Kueue => &["--with", "kcm,scheduler,kwok,kueue"],
+        _ => &["--with", "kcm,scheduler,kwok"],
+    };
     cluster(&[&["up", "--control-plane"], with].concat()).await;
     let case = case.to_possible_value().expect("no case is hidden");
     let run = Command::new(std::env::current_exe().expect("this program"))
@@ -95,6 +100,7 @@ pub async fn run(case: Case, count: usize) {
     let found = match case {
         Case::Jobs => queue::jobs(count).await,
         Case::Tasks => queue::tasks(count).await,
+        Case::Kueue => queue::kueue(count).await,
         Case::Paced => paced::run(count).await,
         Case::Queued => queued::run(count).await,
         Case::Http => http::run(count).await,

@@ -67,6 +67,7 @@ pub fn with_payload(name: &str, bytes: usize) -> Task {
 
 pub struct Generator<K> {
     api: Api<K>,
+    named: fn(&str) -> K,
     created: HashMap<String, Instant>,
     done: BTreeMap<String, Duration>,
     news: mpsc::UnboundedReceiver<String>,
@@ -76,6 +77,11 @@ pub struct Generator<K> {
 impl<K: Load> Generator<K> {
     /// Watches from here on.
     pub async fn start(namespace: &Namespace) -> Self {
+        Self::start_with(namespace, K::named).await
+    }
+
+    /// The same, for objects that differ from the usual ones.
+    pub async fn start_with(namespace: &Namespace, named: fn(&str) -> K) -> Self {
         let (tell, news) = mpsc::unbounded_channel();
         let (listed, is_listed) = tokio::sync::oneshot::channel();
         let mut listed = Some(listed);
@@ -93,7 +99,7 @@ impl<K: Load> Generator<K> {
         }));
         is_listed.await.expect("the watch begins");
         let in_flight = Arc::new(Semaphore::new(IN_FLIGHT));
-        Self { api: namespace.api(), created: HashMap::new(), done: BTreeMap::new(), news, in_flight }
+        Self { api: namespace.api(), named, created: HashMap::new(), done: BTreeMap::new(), news, in_flight }
     }
 
     /// Creates `count` as fast as possible, with at most `at_once` unfinished ones; returns the time until all were
@@ -103,7 +109,7 @@ impl<K: Load> Generator<K> {
         let (first, mut made) = (self.done.len(), 0);
         while self.done.len() < first + count {
             while made < count && made - (self.done.len() - first) < at_once {
-                self.create(K::named(&format!("{prefix}-{made}"))).await;
+                self.create((self.named)(&format!("{prefix}-{made}"))).await;
                 made += 1;
                 while let Ok(name) = self.news.try_recv() {
                     self.is_done(&name);
@@ -125,7 +131,7 @@ impl<K: Load> Generator<K> {
                 self.is_done(&news.expect("the watch goes on"));
             }
             due += pause;
-            self.create(K::named(&format!("{prefix}-{number}"))).await;
+            self.create((self.named)(&format!("{prefix}-{number}"))).await;
         }
         while self.done.len() < until {
             self.see_one().await;

@@ -8,7 +8,8 @@
 //! one task, all processes together. So the ratios say something, and the absolute figures only about one machine.
 //!
 //! - `queue`: Tasks through a queue of capacity 50, all created as fast as it goes, beside plain Jobs of the same
-//!   pod template of which the generator keeps 50 going.
+//!   pod template of which the generator keeps 50 going, and beside such Jobs in a queue of Kueue with room for 50
+//!   (without client limits, its webhooks on loopback, as an administrator whom no priority and fairness holds back).
 //! - `paced`: five a second, Jobs and Tasks in alternating blocks: how long from create to Complete, and all
 //!   requests that one costs.
 //! - `queued`: 10,000 Tasks with a payload of 1 KiB that wait behind 50 that never end: memory and CPU.
@@ -38,7 +39,7 @@ struct Cli {
 enum Command {
     /// Everything (the default).
     All(Size),
-    /// A queue of capacity 50 beside plain Jobs of which 50 are kept going.
+    /// A queue of capacity 50 beside plain Jobs of which 50 are kept going, and beside Kueue.
     Queue(Size),
     /// Latency and requests of a few a second.
     Paced(Size),

@@ -11,7 +11,7 @@ use crate::measurements::Measurements;
 
 /// The kernel writes times to /proc in ticks of this length (USER_HZ), whatever its own ticks are.
 const TICK_MS: f64 = 10.0;
-const PARTS: [&str; 5] = ["kube-apiserver", "etcd", "kube-controller-manager", "kube-scheduler", "kwok"];
+const PARTS: [&str; 6] = ["kube-apiserver", "etcd", "kube-controller-manager", "kube-scheduler", "kwok", "kueue"];
 const MUTATING: [&str; 5] = ["POST", "PUT", "PATCH", "APPLY", "DELETE"];
 /// The pause before a run, and the time after it in which its last work still counts.
 pub const REST: Duration = Duration::from_secs(4);

@@ -49,23 +49,34 @@ fn heads(names: &[&str]) -> Vec<String> {
     names.iter().map(ToString::to_string).collect()
 }
 
-pub fn queue(jobs: &[Measurements], tasks: &[Measurements], count: usize) {
-    let mut rows = vec![heads(&["", "plain Jobs, 50 kept going", "Tasks, capacity 50"])];
-    let mut both = |name: &str, figure: &dyn Fn(&Measurements) -> f64, digits: usize| {
-        rows.push(row(name, [jobs, tasks].map(|runs| spread(runs.iter().map(figure), digits))));
+pub fn queue(jobs: &[Measurements], tasks: &[Measurements], kueue: &[Measurements], count: usize) {
+    let all = [jobs, tasks, kueue];
+    let mut rows = vec![heads(&["", "plain Jobs, 50 kept going", "Tasks, capacity 50", "Jobs by Kueue, room for 50"])];
+    let mut each = |name: &str, figure: &dyn Fn(&Measurements) -> f64, digits: usize| {
+        rows.push(row(name, all.map(|runs| spread(runs.iter().map(figure), digits))));
     };
-    both("done a second", &|run| run.figures["rate"], 1);
-    both("CPU ms of one, all processes", &all_cpu, 1);
-    let processes: BTreeSet<&String> = jobs.iter().chain(tasks).flat_map(|run| run.cpu.keys()).collect();
+    each("done a second", &|run| run.figures["rate"], 1);
+    each("CPU ms of one, all processes", &all_cpu, 1);
+    let processes: BTreeSet<&String> = all.into_iter().flatten().flat_map(|run| run.cpu.keys()).collect();
     for process in processes {
-        both(&format!("  {process}"), &|run| run.cpu.get(process).copied().unwrap_or_default(), 1);
+        each(&format!("  {process}"), &|run| run.cpu.get(process).copied().unwrap_or_default(), 1);
     }
-    both("mutating requests of one", &|run| run.requests.values().sum(), 1);
+    each("mutating requests of one", &|run| run.requests.values().sum(), 1);
     table(&format!("Saturated: {count} in each of {} runs, in turns", jobs.len()), &rows);
-    let ratios = jobs.iter().zip(tasks).map(|(job, task)| task.figures["rate"] / job.figures["rate"]);
-    println!("  Tasks to Jobs, run by run: {} of the Jobs' rate (target 0.75, aim 0.8)", spread(ratios, 2));
-    let ratios = jobs.iter().zip(tasks).map(|(job, task)| all_cpu(job) / all_cpu(task));
-    println!("  the same by CPU time: {}", spread(ratios, 2));
+    println!("  Tasks to Jobs, run by run: {} of the Jobs' rate (target 0.75, aim 0.8)", rates(tasks, jobs));
+    println!("  the same by CPU time: {}", cpu_times(tasks, jobs));
+    println!("  Tasks to Jobs by Kueue, run by run: {} times the rate", rates(tasks, kueue));
+    println!("  the same by CPU time: {}", cpu_times(tasks, kueue));
+}
+
+/// The rate of the ones to that of the others, run by run.
+fn rates(ones: &[Measurements], others: &[Measurements]) -> String {
+    spread(ones.iter().zip(others).map(|(one, other)| one.figures["rate"] / other.figures["rate"]), 2)
+}
+
+/// The CPU time of the others to that of the ones, run by run: how much more the ones do with as much of it.
+fn cpu_times(ones: &[Measurements], others: &[Measurements]) -> String {
+    spread(ones.iter().zip(others).map(|(one, other)| all_cpu(other) / all_cpu(one)), 2)
 }
 
 pub fn paced(runs: &[Measurements], count: usize) {

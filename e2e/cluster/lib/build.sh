@@ -20,6 +20,7 @@ PROGRAMS=(
   "ctr containerd github.com/containerd/containerd/v2/cmd/ctr ctr"
   "coredns coredns github.com/coredns/coredns coredns"
   "kwok kwok sigs.k8s.io/kwok/cmd/kwok kwok"
+  "kueue kueue sigs.k8s.io/kueue/cmd/kueue kueue"
 )
 CONTROL_PLANE_PROGRAMS=(etcd kube-apiserver kubectl)
 FULL_PROGRAMS=(
@@ -203,6 +204,7 @@ compile() {
   trap - INT TERM HUP
 
   local pair
+  keep_sources "$module" "$folder"
   for pair in "${programs[@]}"; do
     mv "$work/${pair#*=}" "$folder/bin/${pair%%=*}"
   done
@@ -223,4 +225,14 @@ show_progress() {
     fi
   done
   [[ ! -t 1 ]] || printf '\r\e[K'
+}
+
+# keep_sources MODULE FOLDER: what a program's cluster needs of its sources, besides the program.
+keep_sources() {
+  local sources
+  [[ $1 == kueue ]] || return 0
+  sources=$(cd "$CLUSTER_HOME/modules/$1" && GOFLAGS='' GOWORK=off go list -mod=readonly -m -f '{{.Dir}}' sigs.k8s.io/kueue)
+  rm -rf "$2/crds"
+  cp -r "$sources/config/components/crd/bases" "$2/crds"
+  chmod -R u+w "$2/crds"
 }

@@ -1,11 +1,12 @@
 # What "--with" adds to a bare control plane: controller-manager, scheduler, and fake
-# nodes (kwok) on which a Job's pod runs and succeeds at once. With all three,
+# nodes (kwok) on which a Job's pod runs and succeeds at once. With these three,
 # thousands of Jobs run on a small machine: for measuring, not for trying things.
+# Kueue is there to measure beside.
 # shellcheck shell=bash
 
 EXTRAS=() # those asked for, always in this order:
-KNOWN_EXTRAS=(kcm scheduler kwok)
-declare -A PROGRAM_OF=([kcm]=kube-controller-manager [scheduler]=kube-scheduler [kwok]=kwok)
+KNOWN_EXTRAS=(kcm scheduler kwok kueue)
+declare -A PROGRAM_OF=([kcm]=kube-controller-manager [scheduler]=kube-scheduler [kwok]=kwok [kueue]=kueue)
 FAKE_NODES=4
 
 # use_extras LIST...: sets EXTRAS from comma-separated lists.
@@ -17,7 +18,7 @@ use_extras() {
     asked=${asked//,$extra,/,,}
   done
   asked=${asked//,/ }
-  [[ -z ${asked// /} ]] || misuse "\"--with\" knows kcm, scheduler and kwok, not: $(xargs <<<"$asked")"
+  [[ -z ${asked// /} ]] || misuse "\"--with\" knows kcm, scheduler, kwok and kueue, not: $(xargs <<<"$asked")"
 }
 
 has_extra() { [[ " ${EXTRAS[*]} " == *" $1 "* ]]; }
@@ -33,6 +34,7 @@ write_extra_parts() {
   ! has_extra kcm || part_controller_manager
   ! has_extra scheduler || part_scheduler
   ! has_extra kwok || part_kwok
+  ! has_extra kueue || part_kueue
 }
 
 # kwok sets every option that its configuration does not name to 0: fake-pods.yaml names all that matter.
@@ -80,5 +82,6 @@ start_extras() {
     await_part kube-apiserver 20 "the API server to take the fake nodes" create_fake_nodes
     await_part kwok 60 "the fake nodes to be Ready" fake_nodes_ready
   fi
+  ! has_extra kueue || start_kueue
   ! has_extra kcm || await_part kube-controller-manager 60 "the default service account" default_account
 }

@@ -66,6 +66,10 @@ make_pki() {
   if [[ $mode != full ]]; then
     # The fake nodes are under nobody's rules, like the administrator.
     ! has_extra kwok || named_pki kwok "/O=system:masters/CN=kwok" "$server"
+    if has_extra kueue; then
+      named_pki kueue "/O=system:masters/CN=kueue" "$server"
+      certificate kueue-webhooks /CN=kueue-webhooks IP:127.0.0.1
+    fi
     ! has_extra kcm || named_pki kube-controller-manager /CN=system:kube-controller-manager "$server"
     ! has_extra scheduler || named_pki kube-scheduler /CN=system:kube-scheduler "$server"
     return 0
