@@ -108,14 +108,14 @@ async fn a_task_is_not_started_before_its_time() {
     in_namespace("start-after", async |ns| {
         ns.create(&task_queue("default", 1)).await;
         let (_node, _operator) = set(&ns, &[]).await;
-        let time = Timestamp::from_second(Timestamp::now().as_second() + 3).expect("a time");
+        let time = Timestamp::from_second(Timestamp::now().as_second() + 12).expect("a time");
         ns.create(&task("later").with(|spec| spec.start_after = Some(Time(time)))).await;
         ns.create(&task("now")).await;
         ns.task_in("now", State::Completed).await;
         ns.task_when("later", "says so", |_, status| status.reason == Reason::NotYetDue).await;
         let done = status(&ns.task_in("later", State::Completed).await);
         let admitted = done.admitted_at.expect("a time").0;
-        assert!(admitted >= time && admitted < time + SignedDuration::from_secs(5), "{admitted} for {time}");
+        assert!(admitted >= time && admitted < time + SignedDuration::from_secs(30), "{admitted} for {time}");
     })
     .await;
 }

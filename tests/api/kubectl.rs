@@ -41,7 +41,11 @@ async fn kubectl_get_shows_what_a_person_wants_to_know() {
 async fn kubectl_get_shows_the_priority_in_force_and_why_once_the_operator_has_written() {
     in_namespace("columns-written", async |ns| {
         let (node, _operator) = set(&ns, &[]).await;
-        ns.create(&task_type("urgent").with(|spec| spec.defaults.priority = Some(Priority::Critical))).await;
+        ns.create(&task_type("urgent").with(|spec| {
+            spec.defaults.priority = Some(Priority::Critical);
+            spec.defaults.retry.get_or_insert_default().initial_seconds = Some(300);
+        }))
+        .await;
         node.script("one", [Outcome::Hold]);
         ns.create(&task("one").with(|spec| spec.type_ = "urgent".into())).await;
         started(&node, "one", 1).await;
