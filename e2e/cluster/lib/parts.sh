@@ -58,7 +58,7 @@ TEXT
 }
 
 part_apiserver() {
-  local special
+  local special profiling=false
   if [[ $mode == full ]]; then
     special="--bind-address=0.0.0.0 \\
   --authorization-mode=Node,RBAC \\
@@ -75,11 +75,15 @@ part_apiserver() {
     # Where nobody makes service accounts, pods must do without.
     has_extra kcm || special+=" \\
   --disable-admission-plugins=ServiceAccount"
-    # For measuring: nobody is throttled, and no compaction falls into one run and not into another.
-    ((${#EXTRAS[@]} == 0)) || special+=" \\
+    # For measuring: nobody is throttled, and no compaction falls into one run and not into another. A profile may
+    # be asked for.
+    if ((${#EXTRAS[@]})); then
+      profiling=true
+      special+=" \\
   --max-requests-inflight=3000 \\
   --max-mutating-requests-inflight=1000 \\
   --etcd-compaction-interval=0"
+    fi
   fi
   part kube-apiserver <<TEXT
 exec $bin/kube-apiserver \\
@@ -94,7 +98,7 @@ exec $bin/kube-apiserver \\
   --service-account-signing-key-file=$here/pki/service-accounts.key \\
   --service-cluster-ip-range=$SERVICE_CIDR \\
   --allow-privileged \\
-  --profiling=false \\
+  --profiling=$profiling \\
   $special
 TEXT
 }
