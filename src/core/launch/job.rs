@@ -35,18 +35,26 @@ pub fn job(
             "name": names::job_of(task, status),
             "namespace": task.namespace(),
             "labels": template.get("metadata").and_then(|metadata| metadata.get("labels")),
-            "annotations": annotations(&template),
+            "annotations": annotations(&template, task_type),
             "ownerReferences": [task.controller_owner_ref(&())],
         },
         "spec": { "backoffLimit": 0, "template": template },
     }))
 }
 
-/// The annotations of the pod without the payload: a Job needs no copy of it.
-fn annotations(template: &Object) -> Object {
+/// The annotations of the pod without those that are for the pod alone: the Job controller writes the whole Job anew three
+/// times.
+fn annotations(template: &Object, task_type: &ParsedType) -> Object {
     let annotations = template.get("metadata").and_then(|metadata| metadata.get("annotations"));
     let mut annotations = annotations.and_then(Value::as_object).cloned().unwrap_or_default();
-    annotations.remove(names::ANNOTATION_PAYLOAD);
+    let theirs = task_type
+        .template
+        .as_ref()
+        .ok()
+        .and_then(|template| template.written.pointer("/metadata/annotations").and_then(Value::as_object));
+    annotations.retain(|name, _| {
+        !names::ANNOTATIONS_OF_PODS.contains(&name.as_str()) || theirs.is_some_and(|theirs| theirs.contains_key(name))
+    });
     annotations
 }
 

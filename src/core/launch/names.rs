@@ -7,8 +7,8 @@ use task_manager_api::{Task, TaskStatus};
 
 /// On every Job and pod of a task: the uid of its Task.
 pub const LABEL_TASK_UID: &str = "taskmanager.dev/task-uid";
-/// On every Job and pod of a task, as a label: the name of its Task, cut with a hash where it is longer than a label; as an
-/// annotation: the whole name.
+/// On every Job and pod of a task, as a label: the name of its Task, cut with a hash where it is longer than a label. Where
+/// it was cut, as an annotation too: the whole name.
 pub const TASK: &str = "taskmanager.dev/task";
 /// On every Job and pod of a task: the name of its TaskType, cut to the 63 characters of a label.
 pub const LABEL_TYPE: &str = "taskmanager.dev/type";
@@ -26,6 +26,9 @@ pub const ANNOTATION_ENDED_FOR: &str = "taskmanager.dev/ended-for";
 pub const ANNOTATION_DEFAULT_CONTAINER: &str = "kubectl.kubernetes.io/default-container";
 /// The payload, which the downward API turns into a file.
 pub const ANNOTATION_PAYLOAD: &str = "taskmanager.dev/payload";
+/// The annotations that the operator sets on pods alone.
+pub const ANNOTATIONS_OF_PODS: [&str; 4] =
+    [ANNOTATION_CONTAINER, ANNOTATION_TIMEOUT, ANNOTATION_DEFAULT_CONTAINER, ANNOTATION_PAYLOAD];
 /// On a task that repeats another: that other's uid.
 pub const ANNOTATION_REPLAY_OF: &str = "taskmanager.dev/replay-of";
 /// On a task that was submitted with an idempotency key: the digest of the request's body.

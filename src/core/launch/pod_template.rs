@@ -27,7 +27,9 @@ pub fn pod_template(
             theirs.extend(labels.iter().map(|(key, value)| (key.clone(), json!(value))))
         });
         object(metadata, "annotations", |annotations| {
-            annotations.insert(names::TASK.into(), json!(task.metadata.name));
+            if labels.get(names::TASK) != task.metadata.name.as_ref() {
+                annotations.insert(names::TASK.into(), json!(task.metadata.name));
+            }
             annotations.insert(names::ANNOTATION_HOLDS.into(), json!(holds::annotation(task, status)));
             annotations.insert(names::ANNOTATION_PAYLOAD.into(), json!(payload(task.spec.payload.as_ref())));
             annotations.insert(names::ANNOTATION_TIMEOUT.into(), json!(policy.timeout_seconds.to_string()));
@@ -41,7 +43,7 @@ pub fn pod_template(
         // Both clocks together, so that it is bounded while the operator is away.
         let deadline = policy.start_deadline_seconds.saturating_add(policy.timeout_seconds);
         spec.insert("activeDeadlineSeconds".into(), json!(deadline));
-        list(spec, "volumes", |volumes| volumes.extend(work_inputs::volumes()));
+        list(spec, "volumes", |volumes| volumes.push(work_inputs::payload_volume()));
         if settings.worker_url.is_some() {
             add_token(spec);
         }

@@ -10,11 +10,8 @@ use crate::Settings;
 use task_manager_api::{Task, TaskStatus};
 
 const FILES: &str = "task-manager-files";
-const SCRATCH: &str = "task-manager-scratch";
-const SCRATCH_MOUNT: &str = "/task-scratch";
 const PAYLOAD_FILE: &str = "/task/payload.json";
 pub const RESULT_FILE: &str = "/dev/termination-log";
-const PROGRESS_FILE: &str = "/task-scratch/progress.json";
 const TOKEN: &str = "task-manager-token";
 const TOKEN_MOUNT: &str = "/task-token";
 const TOKEN_FILE: &str = "/task-token/token";
@@ -33,12 +30,11 @@ pub fn add_to(work: &mut Object, task: &Task, status: &TaskStatus, settings: &Se
         ("TASK_KB_ID", task.spec.kb_id.clone().unwrap_or_default()),
         ("TASK_PAYLOAD_FILE", PAYLOAD_FILE.into()),
         ("TASK_RESULT_FILE", RESULT_FILE.into()),
-        ("TASK_PROGRESS_FILE", PROGRESS_FILE.into()),
     ];
-    let mut mounts = vec![mount(FILES, OUR_MOUNT, true), mount(SCRATCH, SCRATCH_MOUNT, false)];
+    let mut mounts = vec![mount(FILES, OUR_MOUNT)];
     if let Some(url) = &settings.worker_url {
         variables.extend([("TASK_API_URL", url.clone()), ("TASK_TOKEN_FILE", TOKEN_FILE.into())]);
-        mounts.push(mount(TOKEN, TOKEN_MOUNT, true));
+        mounts.push(mount(TOKEN, TOKEN_MOUNT));
     }
     let ours = variables.into_iter().map(|(name, value)| json!({"name": name, "value": literal(&value)}));
     // These come first, so that the template's own variables may refer to them.
@@ -51,15 +47,15 @@ fn literal(value: &str) -> String {
     value.replace('$', "$$")
 }
 
-fn mount(volume: &str, path: &str, read_only: bool) -> Value {
-    json!({"name": volume, "mountPath": path, "readOnly": read_only})
+fn mount(volume: &str, path: &str) -> Value {
+    json!({"name": volume, "mountPath": path, "readOnly": true})
 }
 
-/// The volumes of every work: the payload, and a small place to write.
-pub fn volumes() -> [Value; 2] {
+/// The volume of every work: the payload. Every field of a pod costs the API server something at each of its writes.
+pub fn payload_volume() -> Value {
     let payload = format!("metadata.annotations['{}']", names::ANNOTATION_PAYLOAD);
     let files = json!({"items": [{"path": "payload.json", "fieldRef": {"fieldPath": payload}}]});
-    [json!({"name": FILES, "downwardAPI": files}), json!({"name": SCRATCH, "emptyDir": {"sizeLimit": "16Mi"}})]
+    json!({"name": FILES, "downwardAPI": files})
 }
 
 /// The pod's own token, which only the worker API accepts.

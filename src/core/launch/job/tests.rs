@@ -105,10 +105,29 @@ fn job_and_pod_say_whose_they_are_and_what_they_hold() {
         assert_eq!(labels[names::LABEL_TASK_UID], "uid-1");
         assert_eq!(labels[names::TASK], "report-7");
         assert_eq!((labels[names::LABEL_TYPE].as_str(), labels[names::LABEL_ATTEMPT].as_str()), ("reports", "2"));
-        let held = &metadata.annotations.as_ref().expect("annotations")[names::ANNOTATION_HOLDS];
+        let annotations = metadata.annotations.as_ref().expect("annotations");
+        assert!(!annotations.contains_key(names::TASK), "the label has the whole name");
+        let held = &annotations[names::ANNOTATION_HOLDS];
         let held: Holds = serde_json::from_str(held).expect("JSON");
         let holds = (held.queue.as_str(), held.type_.as_str(), held.kb_id.as_deref());
         assert_eq!(holds, ("default", "reports", Some("kb-42")));
+    }
+}
+
+#[test]
+fn a_job_bears_what_its_slot_needs_and_what_the_template_says_and_nothing_else() {
+    let theirs = json!({"team": "docs", names::ANNOTATION_DEFAULT_CONTAINER: "beside"});
+    let template = |annotations: &Value| json!({"metadata": {"annotations": annotations}, "spec": {"containers": [{"name": "work"}]}});
+    for (annotations, expected) in [
+        (json!({}), vec![names::ANNOTATION_HOLDS]),
+        (theirs, vec![names::ANNOTATION_DEFAULT_CONTAINER, names::ANNOTATION_HOLDS, "team"]),
+    ] {
+        let job = job_of(TaskSpec::default(), template(&annotations), TaskStatus::default(), &Settings::default());
+        let found = job["metadata"]["annotations"].as_object().expect("annotations");
+        assert_eq!(
+            found.keys().collect::<BTreeSet<_>>(),
+            expected.iter().map(ToString::to_string).collect::<Vec<_>>().iter().collect()
+        );
     }
 }
 
@@ -127,21 +146,19 @@ fn a_pod_tells_what_was_launched_whatever_its_task_says_by_now() {
 }
 
 #[test]
-fn the_work_finds_its_payload_read_only_and_a_small_place_to_write() {
+fn the_work_finds_its_payload_read_only_and_no_other_volume_of_ours() {
     let job = built(TaskSpec::default());
     let mounts = work(&job).volume_mounts.expect("mounts");
     let mounted: Vec<_> = mounts.iter().map(|mount| (mount.mount_path.as_str(), mount.read_only)).collect();
-    assert_eq!(mounted, [(OUR_MOUNT, Some(true)), ("/task-scratch", Some(false))]);
+    assert_eq!(mounted, [(OUR_MOUNT, Some(true))]);
     let volumes = job.spec.expect("a spec").template.spec.expect("a pod").volumes.expect("volumes");
-    assert_eq!(volumes.iter().map(|volume| &volume.name).collect::<Vec<_>>(), [&mounts[0].name, &mounts[1].name]);
+    assert_eq!(volumes.iter().map(|volume| &volume.name).collect::<Vec<_>>(), [&mounts[0].name]);
     let file = &volumes[0].downward_api.as_ref().expect("downward API").items.as_ref().expect("files")[0];
     let from = file.field_ref.as_ref().expect("a field");
     assert_eq!(
         (file.path.as_str(), from.field_path.as_str()),
         ("payload.json", "metadata.annotations['taskmanager.dev/payload']")
     );
-    let scratch = volumes[1].empty_dir.as_ref().and_then(|dir| dir.size_limit.as_ref());
-    assert_eq!(scratch.map(|size| size.0.as_str()), Some("16Mi"), "it cannot fill the node's disk");
 }
 
 #[test]
@@ -167,7 +184,7 @@ fn without_a_worker_api_the_pod_has_no_token_and_no_account_of_ours() {
     let job = built(TaskSpec::default());
     assert_eq!((variable(&job, "TASK_API_URL"), variable(&job, "TASK_TOKEN_FILE")), (None, None));
     let pod = job.spec.expect("a spec").template.spec.expect("a pod");
-    assert!(pod.service_account_name.is_none() && pod.volumes.expect("volumes").len() == 2);
+    assert!(pod.service_account_name.is_none() && pod.volumes.expect("volumes").len() == 1);
 }
 
 #[test]
