@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use kube::ResourceExt;
+use kube::api::GetParams;
 use tokio::time::timeout;
 
 use super::{Records, log_tail, superseded};
@@ -63,7 +64,9 @@ async fn as_it_ran(
         return Ok(Some(task.clone()));
     }
     let tasks = reads.namespaced::<Task>(&task.namespace().unwrap_or_default());
-    match reads.read(tasks.get(&task.name_any())).await {
+    // Not older than this version is enough, and the API server then answers from memory instead of etcd.
+    let at_least = GetParams { resource_version: task.metadata.resource_version.clone() };
+    match reads.read(tasks.get_with(&task.name_any(), &at_least)).await {
         Ok(whole) => Ok(Some(whole).filter(|whole| {
             (&whole.metadata.uid, whole.metadata.generation) == (&task.metadata.uid, task.metadata.generation)
         })),
