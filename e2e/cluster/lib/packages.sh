@@ -34,7 +34,6 @@ packages_missing() {
 }
 
 packages_install() {
-  require_go
   type -P apt-get >/dev/null || fail "this machine has no apt-get: only Debian and its kin are supported."
 
   local missing=()
