@@ -1,6 +1,5 @@
 //! A task as words of the table: state, position in its life, counts. Pure.
 
-use crate::core::telling::wait::Wait;
 use jiff::Timestamp;
 
 use super::{
@@ -9,6 +8,7 @@ use super::{
     told::{Told, told},
 };
 use crate::api::{Priority, Reason, State, Task, TaskStatus};
+use crate::core::telling::wait::Wait;
 
 /// One task as the table shows it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -64,7 +64,7 @@ pub fn is_trouble(state: State, reason: Reason) -> bool {
 /// It goes on only when something is put right, or when a node, a quota or the API server has room for it.
 fn is_stuck(state: State, reason: Reason) -> bool {
     let wait = Wait::of(reason);
-    !state.is_final() && (wait.needs_somebody() || wait == Wait::Archive || reason == Reason::QueueNotReady)
+    !state.is_final() && (wait.needs_somebody() || wait == Wait::Archive)
 }
 
 pub fn name(task: &Task) -> String {

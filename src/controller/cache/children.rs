@@ -158,14 +158,6 @@ impl Children {
         self.created.clear();
     }
 
-    /// The API server says that there is no such Job.
-    pub fn job_not_there(&mut self, uid: &str) {
-        self.created.remove(uid);
-        if let Some(job) = self.jobs.get_mut(uid) {
-            job.gone = true;
-        }
-    }
-
     /// A Job of which only the metadata can be read: what else was seen of it before stays.
     pub fn job_in_part(&mut self, job: JobFacts) {
         let gone = job.gone;
@@ -260,16 +252,12 @@ impl Children {
             .chain(pods.map(|pod| Child::new(ChildKind::Pod, &pod.namespace, &pod.name, &pod.uid)))
     }
 
-    /// The API server has no such Job or pod; false where none was known.
-    pub fn not_there(&mut self, child: &Child, now: Timestamp) -> bool {
-        let job = self.jobs.get_mut(&child.uid).map(|job| job.gone = true);
-        let pod = self.pod_not_there(&child.uid, now);
-        job.is_some() || pod
-    }
-
-    /// The API server has no such pod; false where none was known.
-    pub fn pod_not_there(&mut self, uid: &str, now: Timestamp) -> bool {
-        self.pods.get_mut(uid).map(|pod| pod.gone_at = pod.gone_at.or(Some(now))).is_some()
+    /// The API server has no Job or pod of this uid; false where none was known.
+    pub fn not_there(&mut self, uid: &str, now: Timestamp) -> bool {
+        self.created.remove(uid);
+        let job = self.jobs.get_mut(uid).map(|job| job.gone = true);
+        let pod = self.pods.get_mut(uid).map(|pod| pod.gone_at = pod.gone_at.or(Some(now)));
+        job.or(pod).is_some()
     }
 
     /// Forgets the facts of what is gone: they matter only while the task holds a slot.

@@ -207,20 +207,11 @@ impl Cache {
         inner.children.get(&uid_of(task)).map(|children| children.observed(task)).unwrap_or_default()
     }
 
-    /// The task no longer has such a Job.
-    pub fn job_not_there(&self, task: &Task, uid: &str) {
+    /// The task no longer has the Job or pod of this uid. The watch may never have shown it, or never show its end.
+    pub fn not_there(&self, task: &Task, uid: &str) {
         let mut inner = self.lock();
         if let Some(children) = inner.children.get_mut(&uid_of(task)) {
-            children.job_not_there(uid);
-        }
-        self.after_child(&mut inner, &uid_of(task));
-    }
-
-    /// The API server has no such pod; the watch may never have shown its end, or never will.
-    pub fn pod_not_there(&self, task: &Task, uid: &str) {
-        let mut inner = self.lock();
-        if let Some(children) = inner.children.get_mut(&uid_of(task)) {
-            children.pod_not_there(uid, Timestamp::now());
+            children.not_there(uid, Timestamp::now());
         }
         self.after_child(&mut inner, &uid_of(task));
     }
@@ -318,8 +309,8 @@ impl Cache {
     pub fn child_not_there(&self, child: &Child) {
         let mut inner = self.lock();
         let now = Timestamp::now();
-        let of_task =
-            inner.children.iter_mut().find_map(|(uid, children)| children.not_there(child, now).then(|| uid.clone()));
+        let mut all = inner.children.iter_mut();
+        let of_task = all.find_map(|(uid, children)| children.not_there(&child.uid, now).then(|| uid.clone()));
         if let Some(uid) = of_task {
             self.after_child(&mut inner, &uid);
         }

@@ -348,7 +348,7 @@ fn a_job_that_was_made_and_never_seen_is_gone_when_a_list_that_began_later_does_
 fn a_job_that_was_made_and_never_seen_is_gone_when_the_api_server_has_none_to_delete() {
     let (cache, runs) = with_one_that_runs();
     cache.job_found(&job());
-    cache.job_not_there(&runs, "j");
+    cache.not_there(&runs, "j");
     assert!(job_is_gone(&cache, &runs));
 }
 

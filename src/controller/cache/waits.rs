@@ -7,7 +7,8 @@ use kube::runtime::reflector::ObjectRef;
 
 use super::{Cache, Inner, Uid, is_queued};
 use crate::api::{Reason, Task};
-use crate::core::queue::{Explanation, Key, QueueCounts, TOLD, Waiting, is_explained};
+use crate::core::queue::{Explanation, Key, QueueCounts, TOLD, Waiting};
+use crate::core::telling::wait::Wait;
 
 impl Cache {
     /// Takes in why tasks wait now; returns those whose statuses are to say it.
@@ -43,7 +44,7 @@ impl Cache {
 impl Inner {
     /// Remembers whether the status of this task says why it waits.
     pub(super) fn see_what_it_says(&mut self, uid: &Uid, task: &Task) {
-        if is_queued(task) && is_explained(task.status_or_default().reason) {
+        if is_queued(task) && Wait::of(task.status_or_default().reason).is_of_many() {
             self.told.insert(uid.clone());
         } else {
             self.told.remove(uid);

@@ -54,7 +54,8 @@ pub async fn carry_out(task: &Task, action: Action, context: &Context) -> Again 
             delete_job(task, &name, &uid, why, context).await
         }
         Action::Delete(Deletion { child: Child::Pod, name, uid, why }) => {
-            delete_pod(task, &name, &uid, why, context).await
+            let removal = delete::<Pod>(task, &name, only(&uid), why, context).await?;
+            Ok(gone_or_shown(removal, task, &uid, context))
         }
         Action::MakeRoom(otherwise) => make_room(task, *otherwise, context).await,
         Action::EndPod(end) => end_pod(task, end, context).await,
@@ -84,7 +85,7 @@ async fn end_pod(task: &Task, PodEnd { name, uid, seconds, ended_for }: PodEnd, 
             Ok(Some(TRACE_EXPECTED_WITHIN))
         }
         Err(CallError::NotFound) => {
-            context.cache.pod_not_there(task, &uid);
+            context.cache.not_there(task, &uid);
             Ok(Some(Duration::ZERO))
         }
         Err(CallError::Conflict) => Ok(Some(LOOK_AGAIN)),
@@ -115,28 +116,22 @@ async fn make_room(task: &Task, otherwise: TaskStatus, context: &Context) -> Aga
     Ok(Some(ROOM_WITHIN))
 }
 
-async fn delete_pod(task: &Task, name: &str, uid: &str, why: Reason, context: &Context) -> Again {
-    let removal = delete::<Pod>(task, name, only(uid), why, context).await?;
-    if removal == Removal::NotThere {
-        context.cache.pod_not_there(task, uid);
-        return Ok(Some(Duration::ZERO));
-    }
-    Ok(shown_by_the_watch(removal))
-}
-
 async fn delete_job(task: &Task, name: &str, uid: &str, why: Reason, context: &Context) -> Again {
     record::record_run::before_job_goes(task, name, &context.calls.reads, &context.records).await?;
     let removal = delete::<Job>(task, name, only(uid), why, context).await?;
-    match removal {
-        Removal::Asked => context.cache.job_deleted(task, uid),
-        Removal::NotThere => {
-            // The watch may never have shown it, and shows nothing of it now.
-            context.cache.job_not_there(task, uid);
-            return Ok(Some(Duration::ZERO));
-        }
-        Removal::Refused => {}
+    if removal == Removal::Asked {
+        context.cache.job_deleted(task, uid);
     }
-    Ok(shown_by_the_watch(removal))
+    Ok(gone_or_shown(removal, task, uid, context))
+}
+
+/// A Job or pod that is not there is forgotten: no watch shows anything of it any longer.
+fn gone_or_shown(removal: Removal, task: &Task, uid: &str, context: &Context) -> Option<Duration> {
+    if removal == Removal::NotThere {
+        context.cache.not_there(task, uid);
+        return Some(Duration::ZERO);
+    }
+    shown_by_the_watch(removal)
 }
 
 async fn write(task: &Task, status: TaskStatus, context: &Context) -> Again {

@@ -112,7 +112,7 @@ impl FinishedJobs {
         record::record_run::before_job_goes(task, name, &self.calls.reads, &self.records).await?;
         match remove::<Job>(namespace, name, only(uid), &self.calls).await? {
             Removal::Asked => self.cache.job_deleted(task, uid),
-            Removal::NotThere => self.cache.job_not_there(task, uid),
+            Removal::NotThere => self.cache.not_there(task, uid),
             Removal::Refused => return Ok(false),
         }
         tracing::info!(namespace, name, "removed a finished Job before its time, to make room");

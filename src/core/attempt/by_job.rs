@@ -141,14 +141,11 @@ impl<'a> ByJob<'a> {
 
     pub(super) fn ran(&self) -> Option<Ran> {
         let pod = self.pod?;
+        let work_from = pod.work.started_at().or(pod.asked.work_started_at);
         Some(Ran {
             pod: pod.name.clone(),
             node: pod.node.clone(),
-            started_at: pod
-                .work
-                .started_at()
-                .or(pod.asked.work_started_at)
-                .or(pod.started_at.filter(|_| pod.has_begun())),
+            started_at: work_from.or(pod.started_at).filter(|_| pod.has_begun()),
             has_begun: pod.has_begun(),
             containers: pod.containers,
         })

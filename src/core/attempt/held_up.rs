@@ -1,4 +1,4 @@
-//! What keeps the end of an attempt from coming though it was asked for: a node that is slow to end the pod, or a finalizer
+//! Finds what keeps the end of an attempt from coming though it was asked for: a node that is slow to end the pod, or a finalizer
 //! that somebody put on the Job. Ends nothing, and waits for as long as it takes.
 
 use jiff::Timestamp;
@@ -13,7 +13,7 @@ use crate::time::after;
 /// Something that is still there though it should be gone.
 #[derive(Clone, Debug, PartialEq)]
 pub struct HeldUp {
-    /// What keeps it there.
+    /// The one that keeps it there.
     pub by: String,
     /// From when on that is told.
     pub at: Timestamp,

@@ -213,7 +213,7 @@ impl<'a> Attempt<'a> {
         }
     }
 
-    /// What keeps its pod or its Job though it should be gone.
+    /// The hold-up of its end: something keeps its pod or its Job though that should be gone.
     pub fn held_up(&self) -> Option<HeldUp> {
         match self {
             Self::Job(job) => job.held_up(),

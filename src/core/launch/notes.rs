@@ -99,10 +99,9 @@ fn slips_of(resources: &Requirements, of: &str) -> Vec<String> {
 /// A quantity that nobody can have meant.
 fn slip(name: &str, quantity: &Quantity, at: &str) -> Option<String> {
     let written = &quantity.0;
-    if quantity.amount().is_err() {
+    let Ok(asked) = quantity.amount() else {
         return Some(format!("{at}.{name} is {written}, which is no quantity: write one such as 500m, 2 or 100Mi"));
-    }
-    let asked = amount(quantity);
+    };
     match name {
         MEMORY if asked > Amount::default() && asked < LEAST_MEMORY => {
             Some(format!("{at}.memory is {written}, which is less than 1Mi: memory is in bytes, such as 100Mi"))

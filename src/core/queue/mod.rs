@@ -23,7 +23,7 @@ mod tests;
 pub use admission::{AdmissionQueue, Pass};
 pub use explain::{Explanation, Hold, missing_queue};
 pub use ledger::Running;
-pub use notices::{Notices, TOLD, Waiting, is_explained};
+pub use notices::{Notices, TOLD, Waiting};
 pub use order::{Key, Order, arrival};
 pub use pending::Turn;
 pub use quota::{Lack, Quota};

@@ -1,7 +1,6 @@
-//! Whose status says why it waits, and since when. A status is a write, so only the first of each queue and priority are told,
+//! Remembers whose status says why it waits, and since when. A status is a write, so only the first of each queue and priority are told,
 //! once they have stood there for a while, and again only when what holds them back has changed in substance.
 
-use crate::telling::wait::Wait;
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
@@ -10,6 +9,7 @@ use jiff::{SignedDuration, Timestamp};
 use super::explain::Explanation;
 use crate::Reason;
 use crate::attempt::facts::Why;
+use crate::telling::wait::Wait;
 
 /// So many of each queue and priority are told.
 pub const TOLD: usize = 10;
@@ -17,11 +17,6 @@ pub const TOLD: usize = 10;
 const STANDS_FOR: SignedDuration = SignedDuration::from_secs(10);
 /// A task is told at most so often.
 const BETWEEN: SignedDuration = SignedDuration::from_secs(60);
-
-/// Reasons that are told in the statuses of a few alone. Any other reason to wait is told to each task that it concerns.
-pub fn is_explained(reason: Reason) -> bool {
-    Wait::of(reason).is_of_many()
-}
 
 /// The notices of this leader. What an earlier leader has told stands in the statuses.
 #[derive(Debug, Default)]
@@ -58,7 +53,7 @@ pub struct Waiting {
 impl Notices {
     /// Takes in all that may have to be told as they wait now; returns those whose notices are new.
     pub fn take_in(&mut self, mut waiting: Vec<Waiting>, now: Timestamp) -> Vec<Arc<str>> {
-        let is_told_here = |reason| reason == Reason::Queued || is_explained(reason);
+        let is_told_here = |reason| reason == Reason::Queued || Wait::of(reason).is_of_many();
         waiting.retain(|waiting| is_told_here(waiting.explanation.reason()));
         let seen: HashSet<Arc<str>> = waiting.iter().map(|waiting| waiting.uid.clone()).collect();
         self.of_tasks.retain(|uid, _| seen.contains(uid));

@@ -10,12 +10,12 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 use super::admission::AdmissionQueue;
 use super::explain::Explanation;
-use super::notices::is_explained;
 use super::order::Key;
 use super::quota::Quota;
 use super::state::{PendingTask, QueueState, queue_state, untyped, waits_its_turn};
 use crate::launch::resources::Amounts;
 use crate::telling::text;
+use crate::telling::wait::Wait;
 use crate::{ParsedType, Reason, Settings};
 use task_manager_api::{Priority, Resources, Retry, State, Task, TaskQueue, TaskSpec, TaskStatus, TaskType};
 
@@ -224,7 +224,9 @@ impl Explanation {
 fn happened(reason: Reason, message: &str) -> Option<String> {
     match reason {
         Reason::WaitingForRetry => Some(message.into()),
-        reason if reason == Reason::Queued || is_explained(reason) => text::what_happened(message).map(str::to_owned),
+        reason if reason == Reason::Queued || Wait::of(reason).is_of_many() => {
+            text::what_happened(message).map(str::to_owned)
+        }
         Reason::Suspended | Reason::NotYetDue => text::what_happened(message).map(str::to_owned),
         reason => Some(format!("{reason}: {message}")),
     }

@@ -1,6 +1,5 @@
 //! The state of a task in admission: pending, admitted or inactive. Never compares two tasks.
 
-use crate::telling::wait::Wait;
 use std::sync::Arc;
 
 use jiff::Timestamp;
@@ -10,8 +9,9 @@ use super::order::{Key, Order};
 use crate::launch::holds::{self, Holds};
 use crate::launch::policy;
 use crate::launch::resources::Amounts;
+use crate::telling::wait::Wait;
 use crate::{ParsedType, Settings};
-use task_manager_api::{Admitted, Priority, Reason, State, Task, TaskStatus};
+use task_manager_api::{Admitted, Priority, State, Task, TaskStatus};
 
 /// A task that may be admitted when there is room.
 #[derive(Clone, Debug, PartialEq)]
@@ -144,13 +144,7 @@ pub fn ready_at(task: &Task) -> Option<Timestamp> {
 /// Whether a task, once it is ready, waits for its turn and for nothing else, as far as its own status says.
 pub fn waits_its_turn(task: &Task) -> bool {
     let (state, reason) = task.status.as_ref().map(|status| (status.state, status.reason)).unwrap_or_default();
-    state == State::Queued && !is_withheld(task) && !blocks_admission(reason)
-}
-
-/// Whether a queued task with this reason waits for something other than its turn. Reasons that only repeat other fields
-/// of spec and status are left out: the reason may be older than those fields.
-fn blocks_admission(reason: Reason) -> bool {
-    Wait::of(reason).blocks_admission()
+    state == State::Queued && !is_withheld(task) && !Wait::of(reason).blocks_admission()
 }
 
 impl PendingTask {

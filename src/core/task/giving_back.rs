@@ -5,11 +5,11 @@ use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
 
 use super::look::Look;
-use super::queued;
 use super::status::{explained, saying};
 use crate::attempt::backoff;
 use crate::attempt::facts::Why;
 use crate::telling::conditions;
+use crate::telling::wait::Wait;
 use crate::time::after;
 use task_manager_api::{GivenBack, State, TaskStatus};
 
@@ -47,7 +47,8 @@ impl Look<'_> {
         let status = TaskStatus {
             given_back,
             // What the look at a queued task finds out by itself may be over by then.
-            last_given_back: Some(last_given_back).filter(|given_back| !queued::is_passing(given_back.reason)),
+            last_given_back: Some(last_given_back)
+                .filter(|given_back| !Wait::of(given_back.reason).is_before_admission()),
             line: Some(self.input.highest_seen.to_string()),
             next_attempt_at: Some(MicroTime(until)),
             ..status

@@ -1,7 +1,6 @@
 //! A task in the queue. Admission takes it out; here it is cancelled, refused, overdue, or says what it
 //! waits for.
 
-use crate::telling::wait::Wait;
 use jiff::{SignedDuration, Timestamp};
 
 use super::Decision;
@@ -11,8 +10,9 @@ use crate::attempt::facts::Why;
 use crate::attempt::others;
 use crate::launch::policy;
 use crate::launch::policy::Refusal;
-use crate::queue::{is_explained, missing_queue};
+use crate::queue::missing_queue;
 use crate::telling::text;
+use crate::telling::wait::Wait;
 use crate::time::after;
 use crate::{ParsedType, Reason, TemplateError};
 use task_manager_api::NEVER;
@@ -146,7 +146,7 @@ fn waiting_for_next_attempt(look: &Look) -> Option<(Why, Option<Timestamp>)> {
     let until = look.ahead(Some(after(look.status.next_attempt_at.as_ref()?.0, RETRY_SHOWN_FOR)))?;
     let told = Why::new(look.status.reason, look.status.message.clone().unwrap_or_default());
     let happened = || last_attempt(look).map_or_else(bare, |told| Why::new(Reason::WaitingForRetry, told));
-    let told = if is_passing(told.reason) { happened() } else { told };
+    let told = if Wait::of(told.reason).is_before_admission() { happened() } else { told };
     Some((look.why_given_back().unwrap_or(told), Some(until)))
 }
 
@@ -158,16 +158,11 @@ fn bare() -> Why {
 fn in_its_queue(look: &Look) -> Why {
     let told = || {
         let message = look.status.message.as_deref().unwrap_or_default();
-        let reason = Some(look.status.reason).filter(|reason| is_explained(*reason))?;
+        let reason = Some(look.status.reason).filter(|reason| Wait::of(*reason).is_of_many())?;
         Some(Why::new(reason, text::without_what_happened(message)))
     };
     let told = look.input.waits_for.clone().or_else(told).filter(|told| told.reason != Reason::Queued);
     told.or_else(|| look.why_given_back()).unwrap_or_else(bare)
-}
-
-/// Reasons for which a task could not be admitted. They are over as soon as nothing gives them any longer.
-pub(super) fn is_passing(reason: Reason) -> bool {
-    Wait::of(reason).is_before_admission()
 }
 
 fn last_attempt(look: &Look) -> Option<String> {
@@ -186,7 +181,7 @@ fn happened_before(look: &Look) -> Option<String> {
 /// what happened before.
 fn with_what_happened(look: &Look, why: Why) -> Why {
     match happened_before(look) {
-        Some(happened) if is_passing(why.reason) => {
+        Some(happened) if Wait::of(why.reason).is_before_admission() => {
             Why { message: text::with_what_happened(&why.message, &happened), ..why }
         }
         _ => why,

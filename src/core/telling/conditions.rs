@@ -71,7 +71,7 @@ pub fn with_hold_up(
     conditions.into_iter().chain([held_up]).collect()
 }
 
-/// What holds the end of the attempt up, as the status says.
+/// The hold-up of the attempt's end, as the status says.
 pub fn held_up_by(status: &TaskStatus) -> Option<&str> {
     status.conditions.iter().find(|seen| seen.type_ == HELD_UP).map(|seen| seen.message.as_str())
 }

@@ -1,17 +1,19 @@
-//! What a task that is not final waits for, by the reason in its status. All who sort reasons ask here, and a new reason
-//! does not compile before it is sorted. Never decides what happens.
+//! Sorts reasons by what a task that is not final waits for. All who sort reasons ask here, and a new reason does not
+//! compile before it is sorted. Never decides what happens.
 
 use crate::Reason;
 
-/// What a reason says that a task waits for.
+/// The thing that a task waits for, by the reason in its status.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Wait {
     /// Its turn, in its queue's order.
     Turn,
     /// Room in its queue, or below one of the limits: it comes when enough others have ended.
     Room,
-    /// A queue that is suspended, or cannot be used as it is.
+    /// A queue that is suspended.
     Queue,
+    /// A queue that admits nobody before its spec is put right.
+    QueueCorrection,
     /// What its own spec says: a time, or that it is to go on.
     OwnSpec,
     /// A type or a queue that is missing or wrong, or a request that is too large: nothing happens before that is put right.
@@ -39,7 +41,8 @@ impl Wait {
         match reason {
             Queued => Self::Turn,
             QueueFull | CeilingReached | TypeLimit | KeyLimit | OperatorLimit => Self::Room,
-            QueueSuspended | QueueNotReady => Self::Queue,
+            QueueSuspended => Self::Queue,
+            QueueNotReady => Self::QueueCorrection,
             Suspended | NotYetDue => Self::OwnSpec,
             TypeMissing | TypeNotReady | QueueMissing | TooLargeForQueue => Self::Correction,
             WaitingForArchive => Self::Archive,
@@ -61,20 +64,22 @@ impl Wait {
     /// It was not admitted for this. That is over as soon as nothing gives the reason any longer.
     pub fn is_before_admission(self) -> bool {
         match self {
-            Self::Turn | Self::Room | Self::Queue | Self::OwnSpec => true,
+            Self::Turn | Self::Room | Self::Queue | Self::QueueCorrection | Self::OwnSpec => true,
             Self::Correction | Self::Archive | Self::Namespace => true,
             Self::Retry | Self::Nothing | Self::Others | Self::Start | Self::None => false,
         }
     }
 
-    /// The status of the task alone tells it: its queue, its limits and its own spec do not.
+    /// It keeps a task from being a candidate, and the status alone tells so. Reasons that only repeat other fields of spec
+    /// and status are left out: the reason may be older than those fields.
     pub fn blocks_admission(self) -> bool {
         matches!(self, Self::Correction | Self::Archive | Self::Namespace)
     }
 
-    /// It concerns many tasks alike, and is told in the statuses of a few.
+    /// It concerns many tasks alike, and is told in the statuses of a few. Any other reason to wait is told to each task that
+    /// it concerns.
     pub fn is_of_many(self) -> bool {
-        matches!(self, Self::Room | Self::Queue)
+        matches!(self, Self::Room | Self::Queue | Self::QueueCorrection)
     }
 
     /// It comes by itself when enough others have ended.
@@ -84,6 +89,6 @@ impl Wait {
 
     /// Somebody must put something right, or make room.
     pub fn needs_somebody(self) -> bool {
-        matches!(self, Self::Correction | Self::Start)
+        matches!(self, Self::QueueCorrection | Self::Correction | Self::Start)
     }
 }

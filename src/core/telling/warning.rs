@@ -37,7 +37,7 @@ pub fn warning(was: &TaskStatus, is: &TaskStatus) -> Option<Warning> {
 
 /// Whether the task waits for something that somebody must change.
 fn is_stuck(status: &TaskStatus) -> bool {
-    !status.state.is_final() && (Wait::of(status.reason).needs_somebody() || status.reason == Reason::QueueNotReady)
+    !status.state.is_final() && Wait::of(status.reason).needs_somebody()
 }
 
 #[cfg(test)]

@@ -293,6 +293,7 @@ fn node_silent_since(status: &PodStatus) -> Option<Timestamp> {
     seen.last_transition_time.as_ref().filter(|_| runs).map(|time| time.0)
 }
 
+/// The scheduler that a pod without a node asks for, while no scheduler has said anything of it.
 fn unseen_by(spec: &PodSpec, status: &PodStatus) -> Option<String> {
     let is_seen =
         spec.node_name.is_some() || status.conditions.iter().flatten().any(|seen| seen.type_ == "PodScheduled");
