@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use futures::future::OptionFuture;
-use kube::Client;
+use kube::{Client, Config};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -13,6 +13,7 @@ use tokio_util::task::AbortOnDropHandle;
 use crate::archive;
 use crate::archive::{Archive, Guard};
 use crate::cli::RunOptions;
+use crate::cluster::client::client;
 use crate::cluster::lease;
 use crate::cluster::lease::Election;
 use crate::cluster::watch::{Scope, Watches};
@@ -54,7 +55,7 @@ pub enum Error {
 
 /// Runs until SIGTERM or Ctrl-C.
 pub async fn run(options: RunOptions) -> Result<(), Error> {
-    let client = Client::try_default().await?;
+    let client = client(Config::infer().await.map_err(kube::Error::InferConfig)?)?;
     let shutdown = CancellationToken::new();
     cancel_on_signal(shutdown.clone()).map_err(Error::Signals)?;
     run_with(client, options, shutdown).await
@@ -68,14 +69,16 @@ pub async fn run_with(client: Client, options: RunOptions, shutdown: Cancellatio
     let (knows_tasks, knows) = watch::channel(options.http_addr.is_none());
     let guard = Arc::new(Guard::of(archive.clone()));
     let deleted_tasks = Arc::new(DeletedTasks::new(guard.clone(), metrics.clone()));
-    let parts =
-        Parts { needed: vec![("controller", is_ready), ("rest", knows)], told: vec![("archive", guard.trouble())] };
+    let watches = Arc::new(Watches::new(client.clone(), metrics.clone()));
+    let parts = Parts {
+        needed: vec![("controller", is_ready), ("rest", knows)],
+        told: vec![("archive", guard.trouble()), ("watches", watches.sight().trouble())],
+    };
     let health = health::serve(options.health_addr, parts, metrics.clone(), shutdown.clone())?;
     let live = Arc::new(Live::default());
     let me = me(&options)?;
     let election = election(&client, &options, me.as_ref());
     let (peer, peers) = watch::channel(None);
-    let watches = Arc::new(Watches::new(client.clone(), metrics.clone()));
     let for_rest = rest::Sources {
         client: client.clone(),
         watches: watches.clone(),

@@ -29,6 +29,8 @@ const RENEWAL: Duration = Duration::from_secs(2);
 const LOOK: Duration = Duration::from_secs(1);
 /// No request about the lease may take longer.
 const REQUEST: Duration = Duration::from_secs(3);
+/// One whose term ended by itself stands back for so long: another has the time to take the lease.
+const STEP_BACK: Duration = Duration::from_secs(5);
 /// The leader stops so long before the lease can be taken.
 const MARGIN: Duration = Duration::from_secs(1);
 
@@ -267,16 +269,20 @@ pub async fn lead<F>(
         let over = shutdown.child_token();
         let acting = term(over.clone());
         tokio::pin!(acting);
-        tokio::select! {
-            () = &mut acting => {}
+        let pause = tokio::select! {
+            () = &mut acting => STEP_BACK,
             () = election.keep() => {
                 over.cancel();
                 acting.await;
+                LOOK
             }
-        }
+        };
         if !shutdown.is_cancelled() {
-            // A term that ends by itself may end at once again.
-            tokio::time::sleep(LOOK).await;
+            // A term that ended by itself may end at once again; another replica may do better.
+            if pause == STEP_BACK {
+                election.release().await;
+            }
+            shutdown.run_until_cancelled(tokio::time::sleep(pause)).await;
         }
     }
     if election.leadership().remaining().is_some() {

@@ -2,6 +2,7 @@
 //! cluster was restored from a backup.
 
 pub mod calls;
+pub mod client;
 pub mod create;
 pub mod lease;
 pub mod rights;

@@ -156,12 +156,13 @@ impl Term {
             ..
         } = self;
         let Environment { client, scope, watches, archive, retention, .. } = environment;
-        let sources = Sources { client: client.clone(), scope: scope.clone(), watches, metrics: metrics.clone() };
+        let sources = Sources { scope: scope.clone(), watches: watches.clone() };
         let (cache_, wake_) = (cache.clone(), wake.clone());
         let intake = Intake { cache: cache_, records: records.clone(), store: writer, wake: wake_, ready: knows_all };
 
         let mut parts = Parts { running: JoinSet::new(), known, shutdown: shutdown.clone() };
         parts.until_shutdown(watch::run(sources, intake));
+        parts.until_shutdown(watch::blindness::run(watches));
         let rights = calls.reads.rights.clone();
         parts.until_shutdown(watch::namespaces::run(client, scope, cache.clone(), rights, wake.clone()));
         parts.until_shutdown(watch::classes::run(calls.reads.clone(), classes));

@@ -2,23 +2,33 @@
 //! from the version that it had reached, and says so; where the API server no longer knows that version, it begins with
 //! a list again. kube's own watcher asks for such a version for ever, and goes on without a word.
 
-use std::collections::VecDeque;
 use std::fmt::Debug;
+use std::io;
 use std::time::Duration;
 
 use futures::stream::{self, BoxStream, Stream, StreamExt};
 use kube::api::{ListParams, WatchEvent, WatchParams};
 use kube::runtime::WatchStreamExt;
+use kube::runtime::utils::Backoff;
 use kube::runtime::watcher::{Error, Event};
 use kube::{Api, Resource, ResourceExt};
 use serde::de::DeserializeOwned;
+use tokio::time::timeout;
+
+use super::page::{Page, PageEnd, PageSize};
 
 /// The API server no longer knows the version.
 const GONE: u16 = 410;
-/// So many objects are asked for at once.
-const PAGE: u32 = 500;
-/// A watch is silent for so long at most: the API server ends it after 290 seconds.
-const SILENCE: Duration = Duration::from_secs(295);
+/// The API server is asked to end a watch after so many seconds; the next one goes on from the version that was reached,
+/// which a bookmark tells shortly before. It costs the API server one request that reads nothing.
+const TERM: u32 = 15;
+/// So a watch that is silent for longer has lost its connection, and nobody has said so.
+const SILENCE: Duration = Duration::from_secs(20);
+/// A watch begins at once, with an answer that has no end.
+const BEGINS_WITHIN: Duration = Duration::from_secs(5);
+/// The pauses after errors in a row, which grow up to this.
+const FIRST_PAUSE: Duration = Duration::from_millis(800);
+const LONGEST_PAUSE: Duration = Duration::from_secs(8);
 
 /// One thing that a watch tells.
 #[derive(Clone, Debug)]
@@ -48,7 +58,28 @@ where
             }
         }
     })
-    .default_backoff()
+    .backoff(Pauses { next: FIRST_PAUSE })
+}
+
+/// The pauses after errors that follow one another.
+struct Pauses {
+    next: Duration,
+}
+
+impl Iterator for Pauses {
+    type Item = Duration;
+
+    fn next(&mut self) -> Option<Duration> {
+        let pause = self.next;
+        self.next = (pause * 2).min(LONGEST_PAUSE);
+        Some(pause)
+    }
+}
+
+impl Backoff for Pauses {
+    fn reset(&mut self) {
+        self.next = FIRST_PAUSE;
+    }
 }
 
 struct Watch<K> {
@@ -61,18 +92,12 @@ struct Watch<K> {
 
 enum State<K> {
     Unlisted,
-    /// A list is being read: this page, and then the next one.
-    Listing(VecDeque<K>, Next),
+    /// A list is to be read from the page on that this token names.
+    ToList(Option<String>, PageSize),
+    Listing(Page<K>),
     /// Everything up to this version was told.
     Reached(String),
     Watching(String, BoxStream<'static, kube::Result<WatchEvent<K>>>),
-}
-
-enum Next {
-    FirstPage,
-    Page(String),
-    /// There is none: the list shows this version.
-    Version(String),
 }
 
 type Told<K> = Option<Result<Change<K>, Error>>;
@@ -88,8 +113,9 @@ where
     /// Goes on by one request or one event.
     async fn step(&mut self) -> Told<K> {
         let (told, state) = match std::mem::replace(&mut self.state, State::Unlisted) {
-            State::Unlisted => (event(Event::Init), State::Listing(VecDeque::new(), Next::FirstPage)),
-            State::Listing(page, next) => self.list(page, next).await,
+            State::Unlisted => (event(Event::Init), State::ToList(None, PageSize::default())),
+            State::ToList(token, size) => self.ask(token, size).await,
+            State::Listing(page) => list(page).await,
             State::Reached(version) => self.start(version).await,
             State::Watching(version, events) => self.hear(version, events).await,
         };
@@ -102,33 +128,19 @@ where
         told
     }
 
-    async fn list(&mut self, mut page: VecDeque<K>, next: Next) -> (Told<K>, State<K>) {
-        if let Some(object) = page.pop_front() {
-            return (event(Event::InitApply(object)), State::Listing(page, next));
-        }
-        let token = match next {
-            Next::Version(version) => return (event(Event::InitDone), State::Reached(version)),
-            Next::Page(token) => Some(token),
-            Next::FirstPage => None,
-        };
-        // Without a version, the list shows what is so when it is asked for. One from the past, out of an API server that
-        // lags, would lack what is not on it yet, and that would be taken to be gone: an attempt for lost while its pod
-        // runs.
+    /// Asks for a page. Without a version, the list shows what is so when it is asked for. One from the past, out of an API
+    /// server that lags, would lack what is not on it yet, and that would be taken to be gone: an attempt for lost while its
+    /// pod runs.
+    async fn ask(&mut self, token: Option<String>, size: PageSize) -> (Told<K>, State<K>) {
         let asked = ListParams {
             label_selector: self.selected.labels.clone(),
             field_selector: self.selected.fields.clone(),
-            limit: Some(PAGE),
-            continue_token: token,
             ..ListParams::default()
         };
-        let said = |text: Option<String>| text.filter(|text| !text.is_empty());
-        match self.api.list(&asked).await {
-            Ok(list) => match (said(list.metadata.continue_), said(list.metadata.resource_version)) {
-                (Some(token), _) => (None, State::Listing(list.items.into(), Next::Page(token))),
-                (None, Some(version)) => (None, State::Listing(list.items.into(), Next::Version(version))),
-                (None, None) => (Some(Err(Error::NoResourceVersion)), State::Unlisted),
-            },
-            Err(error) => (Some(Err(Error::InitialListFailed(error))), State::Unlisted),
+        let client = self.api.clone().into_client();
+        match Page::ask(&client, self.api.resource_url(), &asked, token, size).await {
+            Ok(page) => (None, State::Listing(page)),
+            Err(error) => failed(error),
         }
     }
 
@@ -136,9 +148,11 @@ where
         let wanted = WatchParams {
             label_selector: self.selected.labels.clone(),
             field_selector: self.selected.fields.clone(),
+            timeout: Some(TERM),
             ..WatchParams::default()
         };
-        match self.api.watch(&wanted, &version).await {
+        let begun = timeout(BEGINS_WITHIN, self.api.watch(&wanted, &version)).await;
+        match begun.unwrap_or_else(|_| Err(silent(BEGINS_WITHIN))) {
             Ok(events) => {
                 let resumed = self.broke.then_some(Ok(Change::Resumed));
                 (resumed, State::Watching(version, events.boxed()))
@@ -155,7 +169,9 @@ where
         version: String,
         mut events: BoxStream<'static, kube::Result<WatchEvent<K>>>,
     ) -> (Told<K>, State<K>) {
-        let heard = tokio::time::timeout(SILENCE, events.next()).await.ok().flatten();
+        let Ok(heard) = timeout(SILENCE, events.next()).await else {
+            return (Some(Err(Error::WatchFailed(silent(SILENCE)))), State::Reached(version));
+        };
         match heard {
             None => (None, State::Reached(version)),
             // A line that is no event is passed over, and the watch goes on behind it.
@@ -173,6 +189,31 @@ where
             Some(Ok(WatchEvent::Deleted(object))) => told(Event::Delete(object), events),
         }
     }
+}
+
+/// Goes on by one object of a page.
+async fn list<K: DeserializeOwned>(mut page: Page<K>) -> (Told<K>, State<K>) {
+    match page.next().await {
+        Ok(Some(object)) => return (event(Event::InitApply(object)), State::Listing(page)),
+        Ok(None) => {}
+        Err(error) => return failed(error),
+    }
+    match page.end() {
+        Ok(PageEnd { next: Some(token), size, .. }) => (None, State::ToList(Some(token), size)),
+        Ok(PageEnd { version: Some(version), .. }) => (event(Event::InitDone), State::Reached(version)),
+        Ok(_) => (Some(Err(Error::NoResourceVersion)), State::Unlisted),
+        Err(error) => failed(error),
+    }
+}
+
+/// A list failed: it is begun anew.
+fn failed<K>(error: kube::Error) -> (Told<K>, State<K>) {
+    (Some(Err(Error::InitialListFailed(error))), State::Unlisted)
+}
+
+fn silent(time: Duration) -> kube::Error {
+    let told = format!("the watch has been silent for {} s", time.as_secs());
+    kube::Error::ReadEvents(io::Error::new(io::ErrorKind::TimedOut, told))
 }
 
 /// An event, and the version that is reached with it.

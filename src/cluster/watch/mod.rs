@@ -3,9 +3,12 @@
 
 mod caught_up;
 mod changes;
+mod list_text;
+mod page;
 mod readable;
 mod scope;
 mod shared;
+mod sight;
 mod watches;
 
 pub use caught_up::caught_up;
@@ -13,6 +16,7 @@ pub use changes::{Change, Selected, changes};
 pub use readable::Seen;
 pub use scope::Scope;
 pub use shared::{SharedWatch, Subscription};
+pub use sight::Sight;
 pub use watches::Watches;
 
 use std::fmt::Debug;
@@ -38,50 +42,52 @@ pub enum Shown<K> {
     Resumed,
 }
 
-/// Watches one kind of object without end. Errors are counted and logged.
-pub fn watch<K>(
-    client: Client,
-    scope: &Scope,
-    selected: Selected,
-    metrics: Arc<Metrics>,
-) -> BoxStream<'static, Shown<K>>
-where
-    K: Resource<Scope = NamespaceResourceScope, DynamicType = ()>
-        + Clone
-        + Debug
-        + DeserializeOwned
-        + Send
-        + Sync
-        + 'static,
-{
-    watch_prepared(client, scope, selected, metrics, |_| {})
+/// The parts that every watch of this process uses.
+#[derive(Clone)]
+pub struct Parts {
+    pub client: Client,
+    pub metrics: Arc<Metrics>,
+    pub sight: Arc<Sight>,
 }
 
-/// The same, where `prepare` changes each object that is there before anybody sees it.
-fn watch_prepared<K>(
-    client: Client,
-    scope: &Scope,
-    selected: Selected,
-    metrics: Arc<Metrics>,
-    prepare: fn(&mut K),
-) -> BoxStream<'static, Shown<K>>
-where
-    K: Resource<Scope = NamespaceResourceScope, DynamicType = ()>
-        + Clone
-        + Debug
-        + DeserializeOwned
-        + Send
-        + Sync
-        + 'static,
-{
-    let shown = move |change| match change {
-        Ok(Change::Event(event)) => Shown::Event(seen(event, prepare)),
-        Ok(Change::Resumed) => Shown::Resumed,
-        Err(error) => {
-            metrics.watch_failed(&K::kind(&()));
-            tracing::warn!(kind = %K::kind(&()), error = chain(&error), "watch failed; tries again");
-            Shown::Broke
-        }
-    };
-    changes(scope.api::<Readable<K>>(client), selected).map(shown).boxed()
+impl Parts {
+    pub fn new(client: Client, metrics: Arc<Metrics>) -> Self {
+        Self { client, metrics, sight: Arc::default() }
+    }
+
+    /// Watches one kind of object without end. Errors are counted, logged and told to the sight. `prepare` changes each
+    /// object that is there before anybody sees it.
+    fn watch<K>(&self, scope: &Scope, selected: Selected, prepare: fn(&mut K)) -> BoxStream<'static, Shown<K>>
+    where
+        K: Resource<Scope = NamespaceResourceScope, DynamicType = ()>
+            + Clone
+            + Debug
+            + DeserializeOwned
+            + Send
+            + Sync
+            + 'static,
+    {
+        let (eye, metrics) = (self.sight.eye(), self.metrics.clone());
+        let shown = move |change| match change {
+            Ok(Change::Event(event)) => {
+                // A list that is about to be asked for shows nothing yet.
+                if !matches!(event, Event::Init) {
+                    eye.sees();
+                }
+                Shown::Event(seen(event, prepare))
+            }
+            Ok(Change::Resumed) => {
+                eye.sees();
+                Shown::Resumed
+            }
+            Err(error) => {
+                let (kind, error) = (K::kind(&()), chain(&error));
+                metrics.watch_failed(&kind);
+                tracing::warn!(%kind, error, "watch failed; tries again");
+                eye.breaks(format!("the watch of {kind} is broken: {error}"));
+                Shown::Broke
+            }
+        };
+        changes(scope.api::<Readable<K>>(self.client.clone()), selected).map(shown).boxed()
+    }
 }

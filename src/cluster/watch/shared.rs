@@ -11,22 +11,20 @@ use std::task::{Context, Poll};
 
 use futures::Stream;
 use futures::stream::{StreamExt, select_all};
+use kube::Resource;
 use kube::core::NamespaceResourceScope;
 use kube::runtime::watcher::Event;
-use kube::{Client, Resource};
 use parking_lot::Mutex;
 use serde::de::DeserializeOwned;
 use tokio::sync::{Notify, mpsc};
 
-use super::{Scope, Seen, Selected, Shown, watch_prepared};
-use crate::metrics::Metrics;
+use super::{Parts, Scope, Seen, Selected, Shown};
 
 /// Changes that may wait for a subscriber. When they are too many, the watch waits: nothing is lost.
 const WAITING: usize = 64;
 
 pub struct SharedWatch<K> {
-    client: Client,
-    metrics: Arc<Metrics>,
+    parts: Parts,
     prepare: fn(&mut K),
     subscribers: Mutex<Subscribers<K>>,
     /// Rung when the watch is to begin anew.
@@ -114,9 +112,9 @@ where
         + 'static,
 {
     /// `prepare` changes each object that is there before anybody sees it.
-    pub fn new(client: Client, metrics: Arc<Metrics>, prepare: fn(&mut K)) -> Arc<Self> {
+    pub fn new(parts: Parts, prepare: fn(&mut K)) -> Arc<Self> {
         let subscribers = Mutex::new(Subscribers { number: 0, new: vec![], present: vec![] });
-        Arc::new(Self { client, metrics, prepare, subscribers, anew: Notify::new() })
+        Arc::new(Self { parts, prepare, subscribers, anew: Notify::new() })
     }
 
     pub fn subscribe(self: &Arc<Self>, scopes: Vec<Scope>) -> Subscription<K> {
@@ -157,9 +155,8 @@ where
     async fn watch(&self, scopes: &[Scope]) {
         let watches = scopes.iter().map(|scope| {
             let source = scope.clone();
-            let all = Selected::default();
-            watch_prepared(self.client.clone(), scope, all, self.metrics.clone(), self.prepare)
-                .map(move |shown| (source.clone(), shown))
+            let shown = self.parts.watch(scope, Selected::default(), self.prepare);
+            shown.map(move |shown| (source.clone(), shown))
         });
         let mut changes = select_all(watches);
         while let Some((source, shown)) = changes.next().await {

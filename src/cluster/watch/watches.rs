@@ -1,10 +1,15 @@
-//! The kinds of object that more than one part of the process watches: the controller while it leads, and REST.
+//! The watches of the process: those that more than one part uses, the controller while it leads and REST, and where the
+//! others begin.
 
+use std::fmt::Debug;
 use std::sync::Arc;
 
-use kube::{Client, ResourceExt};
+use futures::stream::BoxStream;
+use kube::core::NamespaceResourceScope;
+use kube::{Client, Resource, ResourceExt};
+use serde::de::DeserializeOwned;
 
-use super::SharedWatch;
+use super::{Parts, Scope, Selected, SharedWatch, Shown, Sight};
 use crate::api::{Task, TaskQueue, TaskType};
 use crate::metrics::Metrics;
 
@@ -12,15 +17,37 @@ pub struct Watches {
     pub tasks: Arc<SharedWatch<Task>>,
     pub types: Arc<SharedWatch<TaskType>>,
     pub queues: Arc<SharedWatch<TaskQueue>>,
+    parts: Parts,
 }
 
 impl Watches {
     pub fn new(client: Client, metrics: Arc<Metrics>) -> Self {
+        let parts = Parts::new(client, metrics);
         Self {
-            tasks: SharedWatch::new(client.clone(), metrics.clone(), slim),
-            types: SharedWatch::new(client.clone(), metrics.clone(), |_| {}),
-            queues: SharedWatch::new(client, metrics, |_| {}),
+            tasks: SharedWatch::new(parts.clone(), slim),
+            types: SharedWatch::new(parts.clone(), |_| {}),
+            queues: SharedWatch::new(parts.clone(), |_| {}),
+            parts,
         }
+    }
+
+    /// Watches one more kind of object, for one part alone.
+    pub fn watch<K>(&self, scope: &Scope, selected: Selected) -> BoxStream<'static, Shown<K>>
+    where
+        K: Resource<Scope = NamespaceResourceScope, DynamicType = ()>
+            + Clone
+            + Debug
+            + DeserializeOwned
+            + Send
+            + Sync
+            + 'static,
+    {
+        self.parts.watch(scope, selected, |_| {})
+    }
+
+    /// Which of the watches see nothing at present.
+    pub fn sight(&self) -> &Sight {
+        &self.parts.sight
     }
 
     /// Watches for whoever subscribes. Never ends.

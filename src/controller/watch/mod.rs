@@ -1,6 +1,7 @@
 //! Takes in what the watches show, one change after another, and wakes the tasks that it concerns. Another kind of object
 //! is one more line in [`run`] and its `Watched` in [`kinds`]. Never asks the API server for anything else.
 
+pub mod blindness;
 pub mod classes;
 mod kinds;
 pub mod namespaces;
@@ -13,7 +14,6 @@ use futures::stream::{BoxStream, StreamExt, select_all};
 use futures::{SinkExt, Stream};
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::Pod;
-use kube::Client;
 use kube::runtime::reflector::ObjectRef;
 use kube::runtime::reflector::store::Writer;
 use kube::runtime::watcher::Event;
@@ -21,10 +21,8 @@ use kube::runtime::watcher::Event;
 use super::cache::Cache;
 use super::record::Records;
 use crate::api::Task;
-use crate::cluster::watch;
 use crate::cluster::watch::{Scope, Seen, Selected, Shown, Watches};
 use crate::core::launch::names;
-use crate::metrics::Metrics;
 use kinds::ByList;
 use tasks::Tasks;
 
@@ -35,11 +33,8 @@ type Woken = Vec<ObjectRef<Task>>;
 
 /// Where a term watches.
 pub struct Sources {
-    pub client: Client,
     pub scope: Scope,
-    /// Those that it shares with REST.
     pub watches: Arc<Watches>,
-    pub metrics: Arc<Metrics>,
 }
 
 /// Where a term takes in what it sees.
@@ -66,15 +61,15 @@ struct TakenIn {
 
 /// Runs for ever.
 pub async fn run(sources: Sources, intake: Intake) {
-    let Sources { client, scope, watches, metrics } = sources;
+    let Sources { scope, watches } = sources;
     let Intake { cache, records, store, mut wake, ready } = intake;
     let ours = Selected { labels: Some(names::LABEL_TASK_UID.into()), ..Selected::default() };
     // The lists of the shared watches are asked for after this, so after the lease was taken.
     let tasks = watches.tasks.subscribe(vec![scope.clone()]).map(|(_, shown)| shown);
     let types = watches.types.subscribe(vec![scope.clone()]).map(|(_, shown)| shown);
     let queues = watches.queues.subscribe(vec![scope.clone()]).map(|(_, shown)| shown);
-    let jobs = watch::watch::<Job>(client.clone(), &scope, ours.clone(), metrics.clone());
-    let pods = watch::watch::<Pod>(client, &scope, ours, metrics);
+    let jobs = watches.watch::<Job>(&scope, ours.clone());
+    let pods = watches.watch::<Pod>(&scope, ours);
     let kinds = [
         taken_in(tasks, Tasks::new(cache.clone(), records, store)),
         taken_in(types, ByList::new(cache.clone())),

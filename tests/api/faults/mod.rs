@@ -6,6 +6,7 @@ mod checks;
 mod lagging;
 mod leases;
 mod lives;
+mod silence;
 mod sweep;
 mod unreadable;
 mod upkeep;

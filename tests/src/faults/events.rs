@@ -9,6 +9,7 @@ use http_body::Frame;
 use http_body_util::{BodyExt, StreamBody};
 use kube::client::DynBody;
 use serde_json::json;
+use tokio_util::sync::CancellationToken;
 use tower::BoxError;
 
 use super::layer::broken;
@@ -21,7 +22,8 @@ pub(super) type Chunk = Result<Bytes, BoxError>;
 /// A body with the wire's faults on its lines.
 pub(super) fn pass(wire: Arc<Wire>, life: usize, resource: &str, body: Box<DynBody>) -> Box<DynBody> {
     let lines = Lines { body: body.into_data_stream().boxed(), rest: vec![] };
-    let tap = Tap { wire, life, resource: resource.to_owned(), lines, due: VecDeque::new(), over: false };
+    let silenced = wire.silenced();
+    let tap = Tap { wire, life, resource: resource.to_owned(), lines, due: VecDeque::new(), over: false, silenced };
     of_chunks(stream::unfold(tap, async |mut tap| tap.next().await.map(|chunk| (chunk, tap))).boxed())
 }
 
@@ -58,12 +60,15 @@ struct Tap {
     /// Bytes to be delivered next.
     due: VecDeque<Chunk>,
     over: bool,
+    silenced: CancellationToken,
 }
 
 impl Tap {
     async fn next(&mut self) -> Option<Chunk> {
         while self.due.is_empty() && !self.over {
             let line = tokio::select! {
+                biased;
+                () = self.silenced.cancelled() => futures::future::pending().await,
                 line = self.lines.next() => line,
                 () = self.wire.is_being_cut() => Some(Err(broken())),
             };

@@ -1,5 +1,4 @@
-//! The wire as a part of the real client's HTTP stack: below what the client does about failures, above what
-//! it does to send a request.
+//! The wire as a part of the real client's HTTP stack: above what the client does to send a request.
 
 use std::convert::Infallible;
 use std::io;
@@ -10,12 +9,11 @@ use bytes::Bytes;
 use futures::future::{BoxFuture, FutureExt, pending};
 use http::{Method, Request, Response, header};
 use http_body_util::{BodyExt, Full};
-use kube::client::retry::RetryPolicy;
-use kube::client::{Body, ClientBuilder, DynBody};
+use kube::client::{Body, DynBody};
 use kube::{Client, Config};
 use serde_json::json;
+use task_manager::cluster::client::builder;
 use tower::buffer::{Buffer, BufferLayer};
-use tower::retry::RetryLayer;
 use tower::{BoxError, Layer, Service, ServiceExt};
 
 use super::point::{Asked, Kind};
@@ -33,13 +31,10 @@ pub(super) fn send(sender: &Sender, request: Request<Body>) -> BoxFuture<'static
 /// As many requests may wait to be sent as in kube's own client.
 const WAITING: usize = 1024;
 
-/// The client that kube makes of `config`, with the wire in it, for one life of an operator.
-pub fn client(mut config: Config, wire: Arc<Wire>, life: usize) -> kube::Result<Client> {
-    // The client's retries of 429, 503 and 504 belong above the wire.
-    config.default_retry = false;
-    let builder = ClientBuilder::try_from(config)?.with_layer(&BufferLayer::new(WAITING));
-    let wired = builder.with_layer(&Wiring { wire, life });
-    Ok(wired.with_layer(&RetryLayer::new(RetryPolicy::server_retry())).build())
+/// The client that an operator makes of `config`, with the wire in it, for one life of that operator.
+pub fn client(config: Config, wire: Arc<Wire>, life: usize) -> kube::Result<Client> {
+    let builder = builder(config)?.with_layer(&BufferLayer::new(WAITING));
+    Ok(builder.with_layer(&Wiring { wire, life }).build())
 }
 
 #[derive(Clone)]

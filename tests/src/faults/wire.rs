@@ -67,6 +67,8 @@ pub enum Plan {
     BehindUntilTold(&'static str),
     /// A task of this name is unreadable for the operator.
     Unreadable(&'static str),
+    /// No watch of this resource is ever answered.
+    WatchesUnanswered(&'static str),
 }
 
 /// A request or a line that has passed.
@@ -87,6 +89,8 @@ pub struct Wire {
     /// While this is set, nothing passes.
     cut: watch::Sender<bool>,
     caught_up: CancellationToken,
+    /// Cancelled when the watches that run now go silent.
+    silenced: Mutex<CancellationToken>,
 }
 
 struct Inner {
@@ -117,7 +121,8 @@ impl Wire {
         };
         let (life, cut) = (watch::Sender::new(0), watch::Sender::new(false));
         let caught_up = CancellationToken::new();
-        Arc::new(Self { began: Instant::now(), inner: Mutex::new(inner), life, cut, caught_up })
+        let silenced = Mutex::default();
+        Arc::new(Self { began: Instant::now(), inner: Mutex::new(inner), life, cut, caught_up, silenced })
     }
 
     /// From here on each request fails and each watch breaks off, until `mend`.
@@ -127,6 +132,17 @@ impl Wire {
 
     pub fn mend(&self) {
         self.cut.send_replace(false);
+    }
+
+    /// The watches that run now show nothing any longer, and none of them ends; those that begin later are well.
+    pub fn silence(&self) {
+        let mut present = self.silenced.lock().unwrap_or_else(PoisonError::into_inner);
+        std::mem::take(&mut *present).cancel();
+    }
+
+    /// Cancelled when the watches that begin now go silent.
+    pub(super) fn silenced(&self) -> CancellationToken {
+        self.silenced.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     pub(super) fn is_cut(&self) -> bool {
@@ -192,6 +208,9 @@ impl Wire {
         let is_gone = asked.kind == Kind::Watch && inner.gone.contains(&asked.resource);
         let fault = inner.planned(|plan| match plan {
             Plan::At(at, fault) if *at == point => Some(*fault),
+            Plan::WatchesUnanswered(resource) if asked.kind == Kind::Watch && asked.resource == *resource => {
+                Some(Fault::NeverSent)
+            }
             _ => None,
         });
         let fault = fault.or_else(|| is_gone.then_some(Fault::Answer(410)));

@@ -1,5 +1,6 @@
 //! A watch of ConfigMaps under a scripted API server.
 
+use std::collections::VecDeque;
 use std::convert::Infallible;
 use std::sync::Arc;
 
@@ -9,12 +10,26 @@ use kube::Client;
 use kube::client::Body;
 use parking_lot::Mutex;
 use serde_json::{Value, json};
+use tokio::sync::Notify;
+use tokio::time::Instant;
 use tower::service_fn;
 
 use super::*;
 
-/// An answer: its code and its body.
+/// An answer: its code and its body. With the code NEVER there is none.
 type Answer = (u16, String);
+
+const NEVER: u16 = 0;
+/// The body has no end: it goes silent.
+const WITHOUT_END: u16 = 299;
+
+fn never() -> Answer {
+    (NEVER, String::new())
+}
+
+fn goes_silent((_, body): Answer) -> Answer {
+    (WITHOUT_END, body)
+}
 
 fn object(name: &str, version: u32) -> Value {
     json!({"metadata": {"name": name, "resourceVersion": version.to_string()}})
@@ -45,16 +60,23 @@ fn refused(code: u16) -> Answer {
 /// The words of such a watch, and its requests, while there are answers.
 async fn told(answers: Vec<Answer>) -> (Vec<String>, Vec<String>) {
     let asked = Arc::new(Mutex::new(vec![]));
-    let (log, answers) = (asked.clone(), Arc::new(Mutex::new(VecDeque::from(answers))));
+    let over = Arc::new(Notify::new());
+    let (log, answers, no_more) = (asked.clone(), Arc::new(Mutex::new(VecDeque::from(answers))), over.clone());
     let server = service_fn(move |request: Request<Body>| {
         log.lock().push(request.uri().query().unwrap_or_default().to_owned());
         let answer = answers.lock().pop_front();
+        if answer.is_none() {
+            no_more.notify_one();
+        }
         async move {
+            let answered = |code: u16, body| Response::builder().status(code).body(body).expect("a response");
             match answer {
-                Some((code, body)) => Ok::<_, Infallible>(
-                    Response::builder().status(code).body(Body::from(body.into_bytes())).expect("a response"),
-                ),
-                None => std::future::pending().await,
+                None | Some((NEVER, _)) => std::future::pending().await,
+                Some((WITHOUT_END, body)) => {
+                    let silent = stream::iter([Ok::<_, Infallible>(body.into_bytes())]).chain(stream::pending());
+                    Ok::<_, Infallible>(answered(200, axum::body::Body::from_stream(silent)))
+                }
+                Some((code, body)) => Ok(answered(code, axum::body::Body::from(body))),
             }
         }
     });
@@ -70,7 +92,7 @@ async fn told(answers: Vec<Answer>) -> (Vec<String>, Vec<String>) {
         Err(_) => "broke".to_owned(),
     };
     let telling = changes(api, Selected::default()).map(in_words);
-    let told = telling.take_until(tokio::time::sleep(Duration::from_secs(200))).collect().await;
+    let told = telling.take_until(over.notified()).collect().await;
     let asked = asked.lock().clone();
     (told, asked)
 }
@@ -112,4 +134,48 @@ async fn what_is_no_event_is_passed_over_and_the_watch_goes_on_behind_it() {
     let (told, _) =
         told(vec![list(7, &[], ""), watch(&[json!({"type": "MODIFIED", "object": 7}), shows("a", 8)])]).await;
     assert_eq!(told, ["a list", "whole", "broke", "goes on", "a"]);
+}
+
+/// The words, and the time that they took.
+async fn told_within(answers: Vec<Answer>) -> (Vec<String>, Duration) {
+    let began = Instant::now();
+    let (told, _) = told(answers).await;
+    (told, began.elapsed())
+}
+
+const NOTICED: Duration = Duration::from_secs(30);
+
+#[tokio::test(start_paused = true)]
+async fn a_watch_that_goes_silent_is_noticed_and_goes_on() {
+    let (told, took) =
+        told_within(vec![list(7, &[], ""), goes_silent(watch(&[shows("a", 8)])), watch(&[shows("b", 9)])]).await;
+    assert_eq!(told, ["a list", "whole", "a", "broke", "goes on", "b"]);
+    assert!(took < NOTICED, "{took:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_watch_that_never_begins_is_noticed_and_begun_again() {
+    let (told, took) = told_within(vec![list(7, &[], ""), never(), watch(&[shows("a", 8)])]).await;
+    assert_eq!(told, ["a list", "whole", "broke", "goes on", "a"]);
+    assert!(took < NOTICED, "{took:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_list_that_goes_silent_is_noticed_and_begun_anew() {
+    let half = list(7, &["a", "b"], "");
+    let half = (200, half.1.split_inclusive("}},").next().expect("one object").to_owned());
+    for silent in [never(), goes_silent((200, String::new())), goes_silent(half.clone())] {
+        let (mut told, took) = told_within(vec![silent, list(7, &["a"], ""), watch(&[])]).await;
+        told.retain(|word| word != "on it a");
+        assert_eq!(told, ["a list", "broke", "a list", "whole"]);
+        assert!(took < NOTICED, "{took:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_list_whose_text_ends_in_the_middle_is_begun_anew() {
+    let cut = list(7, &["a"], "");
+    let (told, _) = told(vec![(200, cut.1[..cut.1.len() - 9].to_owned()), list(7, &["a"], ""), watch(&[])]).await;
+    assert_eq!(told.iter().filter(|word| *word == "whole").count(), 1, "{told:?}");
+    assert_eq!(told.iter().filter(|word| *word == "broke").count(), 1, "{told:?}");
 }

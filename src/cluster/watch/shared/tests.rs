@@ -3,8 +3,11 @@
 use std::convert::Infallible;
 use std::time::Duration;
 
+use axum::body;
 use axum::http::{Request, Response};
+use futures::stream;
 use k8s_openapi::api::core::v1::ConfigMap;
+use kube::Client;
 use kube::client::Body;
 use serde_json::json;
 use tower::service_fn;
@@ -30,16 +33,17 @@ fn shared(objects: usize) -> (Arc<SharedWatch<ConfigMap>>, Asked) {
         }
         async move {
             if is_watch {
-                return std::future::pending().await;
+                let silent = stream::pending::<Result<Vec<u8>, Infallible>>();
+                return Ok(Response::new(body::Body::from_stream(silent)));
             }
             let object = |place| json!({"metadata": {"name": format!("{number}-{place}"), "namespace": "a", "resourceVersion": "1"}});
             let items: Vec<_> = (0..objects).map(object).collect();
             let list =
                 json!({"kind": "List", "apiVersion": "v1", "metadata": {"resourceVersion": "1"}, "items": items});
-            Ok::<_, Infallible>(Response::new(Body::from(list.to_string().into_bytes())))
+            Ok::<_, Infallible>(Response::new(body::Body::from(list.to_string())))
         }
     });
-    (SharedWatch::new(Client::new(server, "default"), Arc::default(), |_| {}), asked)
+    (SharedWatch::new(Parts::new(Client::new(server, "default"), Arc::default()), |_| {}), asked)
 }
 
 fn only(namespaces: &[&str]) -> Vec<Scope> {
