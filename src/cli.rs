@@ -105,7 +105,8 @@ pub struct RunOptions {
     pub lease_namespace: Option<String>,
 
     /// Identity of this replica in the election. It must differ between replicas that run at the same time; one that
-    /// is started again under the same name need not wait for its own lease [default: host name and process id].
+    /// is started again under the same name need not wait for its own lease [default: host name, process id and a random
+    /// word].
     #[arg(long, env = "TASK_MANAGER_IDENTITY", value_name = "NAME")]
     pub identity: Option<String>,
 
@@ -116,6 +117,12 @@ pub struct RunOptions {
     /// The most tasks of all queues together that run at once [default: no limit].
     #[arg(long, env = "TASK_MANAGER_MAX_RUNNING_TASKS", value_parser = clap::value_parser!(i32).range(1..))]
     pub max_running_tasks: Option<i32>,
+
+    /// The most Tasks that are known at once, finished ones included: what the operator's memory must hold, about 5 KiB
+    /// each. Beyond, the operator goes on with those that it knows, and /readyz?verbose, the log and the metric
+    /// task_manager_tasks_beyond say how many it does not look at.
+    #[arg(long, env = "TASK_MANAGER_MAX_KNOWN_TASKS", value_name = "NUMBER", default_value_t = 100_000, value_parser = clap::value_parser!(u32).range(1..))]
+    pub max_known_tasks: u32,
 
     /// Memory limit of a work's container where nobody says anything of memory: not the task, its type, the template, nor
     /// a LimitRange of the namespace.

@@ -20,6 +20,7 @@ use crate::cluster::watch::{Scope, Watches};
 use crate::controller;
 use crate::controller::{DeletedTasks, Environment, Retention};
 use crate::core::Settings;
+use crate::core::digest::hex;
 use crate::errors::chain;
 use crate::live::Live;
 use crate::metrics::Metrics;
@@ -45,7 +46,7 @@ pub enum Error {
     Unwatched(String, String),
     #[error("--archive: {0}")]
     Archive(#[from] archive::UrlError),
-    #[error("failed to draw random bytes for a key: {0}")]
+    #[error("failed to draw random bytes: {0}")]
     Random(#[source] getrandom::Error),
     #[error("the watches ended: {0}")]
     Watches(#[source] tokio::task::JoinError),
@@ -69,15 +70,19 @@ pub async fn run_with(client: Client, options: RunOptions, shutdown: Cancellatio
     let (knows_tasks, knows) = watch::channel(options.http_addr.is_none());
     let guard = Arc::new(Guard::of(archive.clone()));
     let deleted_tasks = Arc::new(DeletedTasks::new(guard.clone(), metrics.clone()));
-    let watches = Arc::new(Watches::new(client.clone(), metrics.clone()));
+    let watches = Arc::new(Watches::new(client.clone(), metrics.clone(), options.max_known_tasks as usize));
     let parts = Parts {
         needed: vec![("controller", is_ready), ("rest", knows)],
-        told: vec![("archive", guard.trouble()), ("watches", watches.sight().trouble())],
+        told: vec![
+            ("archive", guard.trouble()),
+            ("watches", watches.sight().trouble()),
+            ("tasks", watches.tasks_beyond()),
+        ],
     };
     let health = health::serve(options.health_addr, parts, metrics.clone(), shutdown.clone())?;
     let live = Arc::new(Live::default());
     let me = me(&options)?;
-    let election = election(&client, &options, me.as_ref());
+    let election = election(&client, &options, me.as_ref())?;
     let (peer, peers) = watch::channel(None);
     let for_rest = rest::Sources {
         client: client.clone(),
@@ -245,14 +250,21 @@ async fn find_peer(mut said: watch::Receiver<Option<BTreeMap<String, String>>>, 
     }
 }
 
-fn election(client: &Client, options: &RunOptions, me: Option<&Peer>) -> Election {
+fn election(client: &Client, options: &RunOptions, me: Option<&Peer>) -> Result<Election, Error> {
     let namespace = lease_namespace(options);
-    let identity = options.identity.clone().unwrap_or_else(|| {
-        let host = std::env::var("HOSTNAME").or_else(|_| std::fs::read_to_string("/etc/hostname"));
-        format!("{}-{}", host.as_deref().unwrap_or("task-manager").trim(), std::process::id())
-    });
+    let identity = options.identity.clone().map_or_else(identity, Ok)?;
     let says = me.map(Peer::annotations).unwrap_or_default();
-    Election::new(client.clone(), &namespace, &options.lease, &identity, says)
+    Ok(Election::new(client.clone(), &namespace, &options.lease, &identity, says))
+}
+
+/// Of this process alone. Host name and process id would not do: a pod of a StatefulSet that comes back elsewhere has both
+/// of the one that may still run on a node that was cut off.
+fn identity() -> Result<String, Error> {
+    let mut drawn = [0; 4];
+    getrandom::fill(&mut drawn).map_err(Error::Random)?;
+    let host = std::env::var("HOSTNAME").or_else(|_| std::fs::read_to_string("/etc/hostname"));
+    let host = host.as_deref().unwrap_or("task-manager").trim();
+    Ok(format!("{host}-{}-{}", std::process::id(), hex(&drawn)))
 }
 
 /// Not the one that a kubeconfig happens to name at the moment: two operators whose users look at different namespaces

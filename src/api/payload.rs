@@ -9,13 +9,17 @@ use serde_json::{Map, Value};
 use super::exact::{Fault, Loss, LossKind};
 use super::{exact, schema};
 
+/// The largest payload that a type can allow, in bytes as compact JSON. A larger one can never run, so it is only counted.
+pub const LARGEST: usize = 131_072;
+
 /// The payload of a task: any JSON object.
 ///
 /// The operator's caches keep only its size. The content is read again from the API server for a launch or a request.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Payload {
     Whole(Map<String, Value>),
-    /// The content was dropped, or is nested too deeply to be read; `bytes` is its size as compact JSON.
+    /// The content was dropped, was never read because nothing so large can run, or is nested too deeply to be read;
+    /// `bytes` is its size as compact JSON.
     Measured {
         bytes: usize,
         fault: Option<Box<Fault>>,
@@ -39,6 +43,11 @@ impl Payload {
         }
     }
 
+    /// It is larger than any type can allow: nobody has its content.
+    pub fn is_too_large(&self) -> bool {
+        self.bytes() > LARGEST
+    }
+
     /// The same payload without its content.
     pub fn measured(&self) -> Self {
         Self::Measured { bytes: self.bytes(), fault: self.fault().map(Box::new) }
@@ -59,6 +68,12 @@ impl Serialize for Payload {
 impl<'de> Deserialize<'de> for Payload {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = Box::<RawValue>::deserialize(deserializer)?;
+        if text.get().len() > LARGEST && text.get().starts_with('{') {
+            let bytes = exact::compact_bytes(text.get());
+            if bytes > LARGEST {
+                return Ok(Self::Measured { bytes, fault: None });
+            }
+        }
         match serde_json::from_str(text.get()) {
             Ok(content) => Ok(Self::Whole(content)),
             // Its task is told so, instead of being unreadable as a whole.
@@ -96,6 +111,17 @@ mod tests {
         assert_eq!((payload.bytes(), payload.fault()), (deep.len(), Some(Fault::Depth)));
         assert_eq!(payload.measured(), payload);
         assert!(serde_json::from_str::<Payload>("[1]").is_err(), "a payload is an object");
+    }
+
+    #[test]
+    fn a_payload_that_no_type_can_allow_is_counted_and_not_read() {
+        let of = |letters: usize| format!("{{ \"a\": \"{}\" }}", "\\u003c".repeat(letters));
+        let whole: Payload = serde_json::from_str(&of(LARGEST - 8)).expect("it can be read");
+        assert_eq!((whole.bytes(), whole.is_too_large()), (LARGEST, false));
+        assert!(matches!(whole, Payload::Whole(_)), "its text was longer, for its escapes");
+        let counted: Payload = serde_json::from_str(&of(LARGEST - 7)).expect("it can be read");
+        assert_eq!(counted, Payload::Measured { bytes: LARGEST + 1, fault: None });
+        assert!(counted.is_too_large());
     }
 
     #[test]

@@ -11,6 +11,11 @@ use strum::{Display, IntoStaticStr};
 
 use super::{Payload, Priority, Quantity, schema};
 
+/// On a task that repeats another: that other's uid.
+pub const ANNOTATION_REPLAY_OF: &str = "taskmanager.dev/replay-of";
+/// On a task that was submitted with an idempotency key: the digest of the request's body.
+pub const ANNOTATION_BODY_DIGEST: &str = "taskmanager.dev/body-digest";
+
 /// One piece of work: names the TaskType that runs it and carries a payload. Every other field has a default.
 #[derive(CustomResource, KubeSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[kube(

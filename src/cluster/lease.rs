@@ -8,7 +8,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use jiff::Timestamp;
 use k8s_openapi::api::coordination::v1::{Lease, LeaseSpec};
@@ -37,14 +37,33 @@ const MARGIN: Duration = Duration::from_secs(1);
 /// Until when its holder may write. Cheap to clone and to ask.
 #[derive(Clone, Debug)]
 pub struct Leadership {
-    until: watch::Receiver<Option<Instant>>,
+    until: watch::Receiver<Option<Until>>,
 }
 
 impl Leadership {
     /// How long writes may still take; `None` once the lease is not ours.
     pub fn remaining(&self) -> Option<Duration> {
-        let until = (*self.until.borrow())?;
-        until.checked_duration_since(Instant::now()).filter(|left| !left.is_zero())
+        (*self.until.borrow())?.remaining(Instant::now(), SystemTime::now())
+    }
+}
+
+/// The end of a lease, by two clocks. The monotonic one is never set, but stands still while the machine sleeps; the other
+/// one then shows a leap when it wakes.
+#[derive(Clone, Copy, Debug)]
+struct Until {
+    monotonic: Instant,
+    wall: SystemTime,
+}
+
+impl Until {
+    /// So long after a moment.
+    fn after(monotonic: Instant, wall: SystemTime, time: Duration) -> Option<Self> {
+        Some(Self { monotonic: monotonic.checked_add(time)?, wall: wall.checked_add(time)? })
+    }
+
+    fn remaining(self, monotonic: Instant, wall: SystemTime) -> Option<Duration> {
+        let is_over = wall >= self.wall;
+        self.monotonic.checked_duration_since(monotonic).filter(|left| !left.is_zero() && !is_over)
     }
 }
 
@@ -53,7 +72,7 @@ pub struct Election {
     leases: Api<Lease>,
     name: String,
     identity: String,
-    until: Arc<watch::Sender<Option<Instant>>>,
+    until: Arc<watch::Sender<Option<Until>>>,
     /// Annotations on the Lease, by which a leader says how it is reached: ours…
     says: BTreeMap<String, String>,
     /// …and those of another who leads; `None` while nobody else does.
@@ -69,6 +88,8 @@ enum Look {
     Ours,
     /// Somebody else holds it. The mark changes with each renewal.
     Taken(String),
+    /// Somebody wrote to it a moment before us: the next look tells who holds it.
+    Overtaken,
     /// It is older than it was, or gone: the cluster was restored from a backup.
     WentBack,
 }
@@ -123,7 +144,7 @@ impl Election {
                         seen = Some((mark, Instant::now()));
                     }
                 }
-                Ok(Look::WentBack) => {}
+                Ok(Look::Overtaken | Look::WentBack) => {}
                 Err(error) => {
                     ready.send_replace(false);
                     tracing::warn!(lease = self.name, %error, "failed to look at the lease; looks again");
@@ -138,12 +159,19 @@ impl Election {
     pub async fn keep(&self) {
         loop {
             tokio::time::sleep(RENEWAL).await;
-            if self.leadership().remaining().is_none() {
+            let until = *self.until.borrow();
+            let has_run_out = || until.is_none_or(|until| until.remaining(Instant::now(), SystemTime::now()).is_none());
+            if has_run_out() {
                 tracing::error!(lease = self.name, "the lease ran out");
                 break;
             }
             match self.look(None).await {
-                Ok(Look::Ours) => {}
+                // It may have been another's in between, and be free again.
+                Ok(Look::Ours) if has_run_out() => {
+                    tracing::error!(lease = self.name, "the lease ran out while it was renewed");
+                    break;
+                }
+                Ok(Look::Ours | Look::Overtaken) => {}
                 Ok(Look::Taken(by)) => {
                     tracing::error!(lease = self.name, by, "the lease was taken");
                     break;
@@ -179,7 +207,7 @@ impl Election {
     /// often, and every replica looks at it. The watches would not tell: one that goes on from a resourceVersion that lies
     /// ahead stays silent.
     async fn look(&self, seen: Option<&(String, Instant)>) -> Result<Look, CallError> {
-        let asked = Instant::now();
+        let asked = (Instant::now(), SystemTime::now());
         let found = within(REQUEST, self.leases.get_opt(&self.name)).await?;
         let now = found.as_ref().map_or(0, |lease| version(&lease.metadata));
         if now < self.seen_at.swap(now, Ordering::Relaxed) {
@@ -207,16 +235,15 @@ impl Election {
         self.written(within(REQUEST, self.leases.replace(&self.name, &PostParams::default(), &claim)).await, asked)
     }
 
-    fn written(&self, answer: Result<Lease, CallError>, asked: Instant) -> Result<Look, CallError> {
+    fn written(&self, answer: Result<Lease, CallError>, asked: (Instant, SystemTime)) -> Result<Look, CallError> {
         match answer {
             Ok(lease) => {
                 self.seen_at.store(version(&lease.metadata), Ordering::Relaxed);
-                self.until.send_replace(asked.checked_add(DURATION - MARGIN));
+                self.until.send_replace(Until::after(asked.0, asked.1, DURATION - MARGIN));
                 self.heard(None);
                 Ok(Look::Ours)
             }
-            // Somebody was faster: the next look tells who.
-            Err(CallError::Conflict | CallError::AlreadyExists) => Ok(Look::Taken("another".into())),
+            Err(CallError::Conflict | CallError::AlreadyExists) => Ok(Look::Overtaken),
             Err(error) => Err(error),
         }
     }

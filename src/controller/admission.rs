@@ -132,7 +132,7 @@ async fn admit(admitting: &Admitting, in_flight: &Semaphore, pending: &PendingTa
 /// Tries to write an admission; returns how long to wait before the same is tried again. A write whose outcome
 /// is not known is repeated as it was: only its success or a conflict proves what became of it.
 async fn write(admitting: &Admitting, task: &Task, status: TaskStatus) -> Option<Duration> {
-    match admitting.status.write(task, status).await {
+    match admitting.status.write_and_read(task, status).await {
         Ok(written) => {
             admitting.cache.admission_written(&written);
             admitting.just_admitted.keep(written);

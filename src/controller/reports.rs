@@ -115,8 +115,7 @@ impl Taker {
     }
 
     async fn look_at(&self, task: &Task) -> Result<(), NotTaken> {
-        let sent = timeout(KNOWN_WITHIN, self.wake.clone().send(ObjectRef::from_obj(task))).await;
-        if matches!(sent, Ok(Ok(()))) { Ok(()) } else { Err(NotTaken::NotNow("too much else is going on")) }
+        look_at(&self.wake, task).await
     }
 
     /// Waits until the watch shows that the report is written.
@@ -137,6 +136,14 @@ impl Taker {
     }
 }
 
+/// Has the task looked at. Where that takes too long the reporter is told so, but the task is in the line all the same, from
+/// the first moment on: each sender has one place of its own. So what was kept of the report is written even if it comes
+/// again and is then taken for awaited.
+async fn look_at(wake: &Wake, task: &Task) -> Result<(), NotTaken> {
+    let sent = timeout(KNOWN_WITHIN, wake.clone().send(ObjectRef::from_obj(task))).await;
+    if matches!(sent, Ok(Ok(()))) { Ok(()) } else { Err(NotTaken::NotNow("too much else is going on")) }
+}
+
 /// It says this already.
 fn says(status: &TaskStatus, report: &Report) -> bool {
     match report {
@@ -151,4 +158,26 @@ fn is_awaited(task: &Task, before: &Reports, report: &Report) -> bool {
     let status = task.status_or_default();
     let unwritten = before.progress.clone().map(Report::Progress).is_some_and(|before| !says(status, &before));
     matches!(report, Report::Progress(_)) && unwritten
+}
+
+#[cfg(test)]
+mod tests {
+    use futures::StreamExt;
+
+    use super::*;
+    use crate::api::TaskSpec;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_task_whose_reporter_waited_too_long_is_looked_at_all_the_same() {
+        let (wake, woken) = mpsc::channel(1);
+        let tasks = ["one", "two", "three", "four"].map(|name| Task::new(name, TaskSpec::default()));
+        let mut refused = 0;
+        for task in &tasks {
+            refused += usize::from(look_at(&wake, task).await.is_err());
+        }
+        assert!(refused > 0, "the line is full");
+        drop(wake);
+        let names: Vec<String> = woken.map(|reference| reference.name).collect().await;
+        assert_eq!(names, ["one", "two", "three", "four"]);
+    }
 }

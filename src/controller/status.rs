@@ -1,12 +1,12 @@
 //! The one way to write a status: a PUT that carries the resourceVersion which it was decided on, so
 //! that a status is never written over another than the one it was decided on.
 
-use std::fmt::Debug;
 use std::sync::Arc;
 
-use kube::api::{ObjectMeta, PostParams};
-use kube::core::NamespaceResourceScope;
-use kube::{Resource, ResourceExt};
+use axum::http::{HeaderValue, header};
+use kube::api::{ObjectMeta, PartialObjectMeta, PostParams};
+use kube::core::{NamespaceResourceScope, Request};
+use kube::{Error, Resource, ResourceExt};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -16,6 +16,10 @@ use crate::api::{
 };
 use crate::cluster::calls::{CallError, Calls};
 use crate::metrics::Metrics;
+
+/// The answers that the API server is asked for.
+const WHOLE: &str = "application/json";
+const METADATA: &str = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1";
 
 pub struct StatusWriter {
     calls: Calls,
@@ -28,10 +32,24 @@ impl StatusWriter {
         Self { calls, events, metrics }
     }
 
-    /// Writes `status` for `task` and returns the task as it then is, payload included. Metrics and log
-    /// follow the write, so that they never tell what did not happen.
+    /// Writes `status` for `task` and returns the task as it then is, payload included.
+    pub async fn write_and_read(&self, task: &Task, status: TaskStatus) -> Result<Task, CallError> {
+        let written = self.put::<Task, Task>(&only_status(task, status), WHOLE).await;
+        self.written(task, written).await
+    }
+
+    /// The same, without the payload: the API server answers with what the write changed beside the status alone.
     pub async fn write(&self, task: &Task, status: TaskStatus) -> Result<Task, CallError> {
-        let written = match self.put(&only_status(task, status)).await {
+        let object = only_status(task, status);
+        let written = self.put::<Task, PartialObjectMeta<Task>>(&object, METADATA).await;
+        let whole =
+            |PartialObjectMeta { metadata, .. }| Task { metadata, spec: task.spec.clone(), status: object.status };
+        self.written(task, written.map(whole)).await
+    }
+
+    /// Metrics and log follow the write, so that they never tell what did not happen.
+    async fn written(&self, task: &Task, answer: Result<Task, CallError>) -> Result<Task, CallError> {
+        let written = match answer {
             Err(CallError::Conflict) => return Err(self.conflict(task).await),
             written => written?,
         };
@@ -60,27 +78,32 @@ impl StatusWriter {
     }
 
     pub async fn write_type(&self, kind: &TaskType, status: TaskTypeStatus) -> Result<TaskType, CallError> {
-        self.put(&TaskType { metadata: identity(&kind.metadata), spec: TaskTypeSpec::default(), status: Some(status) })
-            .await
+        let (metadata, spec) = (identity(&kind.metadata), TaskTypeSpec::default());
+        self.put(&TaskType { metadata, spec, status: Some(status) }, WHOLE).await
     }
 
     pub async fn write_queue(&self, queue: &TaskQueue, status: TaskQueueStatus) -> Result<TaskQueue, CallError> {
-        self.put(&TaskQueue {
-            metadata: identity(&queue.metadata),
-            spec: TaskQueueSpec::default(),
-            status: Some(status),
-        })
-        .await
+        let (metadata, spec) = (identity(&queue.metadata), TaskQueueSpec::default());
+        self.put(&TaskQueue { metadata, spec, status: Some(status) }, WHOLE).await
     }
 
-    /// The API server takes status alone from such a request, and checks uid and resourceVersion.
-    async fn put<K>(&self, object: &K) -> Result<K, CallError>
+    /// The API server takes status alone from such a request, and checks uid and resourceVersion. The answer is what
+    /// `accepted` names.
+    async fn put<K, Answer>(&self, object: &K, accepted: &'static str) -> Result<Answer, CallError>
     where
-        K: Resource<Scope = NamespaceResourceScope, DynamicType = ()> + Clone + Debug + Serialize + DeserializeOwned,
+        K: Resource<Scope = NamespaceResourceScope, DynamicType = ()> + Serialize,
+        Answer: DeserializeOwned,
     {
         let api = self.calls.namespaced::<K>(&object.namespace().unwrap_or_default());
-        let how = PostParams::default();
-        self.calls.write("update_status", api.replace_status(&object.name_any(), &how, object)).await
+        let asked = async {
+            let body = serde_json::to_vec(object).map_err(Error::SerdeError)?;
+            let (url, how) = (Request::new(api.resource_url()), PostParams::default());
+            let request = url.replace_subresource("status", &object.name_any(), &how, body);
+            let mut request = request.map_err(Error::BuildRequest)?;
+            request.headers_mut().insert(header::ACCEPT, HeaderValue::from_static(accepted));
+            self.calls.reads.client().request(request).await
+        };
+        self.calls.write("update_status", asked).await
     }
 }
 

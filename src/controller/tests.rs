@@ -28,7 +28,7 @@ async fn a_moment_of_a_term(ready: bool) -> (bool, Vec<String>) {
     let nowhere = std::env::temp_dir().join("task-manager-never-opened.db");
     let archive = Archive::at(&format!("sqlite:{}", nowhere.display()), &archive::Options::default());
     let archive = Arc::new(Guard::of(archive.expect("a place")));
-    let watches = Arc::new(Watches::new(client.clone(), metrics.clone()));
+    let watches = Arc::new(Watches::new(client.clone(), metrics.clone(), 1000));
     let environment = Environment {
         client: client.clone(),
         deleted_tasks: Arc::new(DeletedTasks::new(archive.clone(), metrics.clone())),

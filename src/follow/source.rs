@@ -23,6 +23,8 @@ use super::options::{FollowOptions, Scope};
 use super::waits::Beside;
 use crate::api::{Task, TaskQueue, TaskType};
 
+/// How many seconds a watch lasts before the next one goes on from there: so one that went silent is noticed soon.
+const TERM: u32 = 20;
 /// The time for which is waited to know whether the namespace exists.
 const NAMESPACE_ASKED_FOR: Duration = Duration::from_secs(5);
 
@@ -48,7 +50,7 @@ fn all<K>(objects: Api<K>) -> BoxStream<'static, Event<K>>
 where
     K: Resource + Clone + Debug + DeserializeOwned + Send + 'static,
 {
-    let shown = watcher(objects, watcher::Config::default()).default_backoff();
+    let shown = watcher(objects, watcher::Config::default().timeout(TERM)).default_backoff();
     shown.filter_map(|shown| std::future::ready(shown.ok())).boxed()
 }
 
@@ -63,7 +65,7 @@ where
 }
 
 fn config(options: &FollowOptions) -> watcher::Config {
-    let mut config = watcher::Config::default();
+    let mut config = watcher::Config::default().timeout(TERM);
     config.label_selector.clone_from(&options.selector);
     if let [name] = &options.names[..] {
         config = config.fields(&format!("metadata.name={name}"));

@@ -92,6 +92,7 @@ pub struct Metrics {
     watch_failures: Family<Watched, Counter>,
     archive_writes: Family<ArchiveWrite, Counter>,
     archive_time: Histogram,
+    tasks_beyond: Gauge,
     archive_up: Gauge,
     records_waiting: Gauge,
     records_lost: Counter,
@@ -128,6 +129,7 @@ impl Default for Metrics {
             watch_failures: Family::default(),
             archive_writes: Family::default(),
             archive_time: looks(),
+            tasks_beyond: Gauge::default(),
             archive_up: Gauge::default(),
             records_waiting: Gauge::default(),
             records_lost: Counter::default(),
@@ -180,6 +182,11 @@ impl Metrics {
             "api_writes",
             "Mutating requests to the API server, by what became of them",
             self.writes.clone(),
+        );
+        registry.register(
+            "tasks_beyond",
+            "Tasks that are not looked at because more than --max-known-tasks exist",
+            self.tasks_beyond.clone(),
         );
         registry.register("watch_failures", "Watches that ended with an error", self.watch_failures.clone());
         registry.register_collector(Box::new(self.load.clone()));
@@ -268,6 +275,11 @@ impl Metrics {
     pub fn archived(&self, took: Duration, result: &'static str) {
         self.archive_time.observe(took.as_secs_f64());
         self.archive_writes.get_or_create(&ArchiveWrite { result }).inc();
+    }
+
+    /// So many tasks are beyond the number that is known.
+    pub fn tasks_beyond(&self, tasks: usize) {
+        self.tasks_beyond.set(i64::try_from(tasks).unwrap_or(i64::MAX));
     }
 
     pub fn archive_is_up(&self, up: bool) {

@@ -67,7 +67,7 @@ fn dashboard_and_alerts_ask_for_metrics_that_there_are() {
 #[test]
 fn every_metric_has_a_place_on_the_dashboard_or_a_reason_to_have_none() {
     // Each is told by others on the dashboard, which carry more labels; or is of interest only when it alerts.
-    let elsewhere = ["tasks_queued", "tasks_running", "watch_failures", "archive_records_lost"]
+    let elsewhere = ["tasks_queued", "tasks_running", "tasks_beyond", "watch_failures", "archive_records_lost"]
         .map(|name| format!("task_manager_{name}"));
     let shown = named(&file("dashboard.json"));
     let text = counted().text();

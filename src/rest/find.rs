@@ -17,8 +17,17 @@ use crate::archive;
 use crate::archive::{Archive, Record};
 use crate::serving::problem::{Problem, ProblemType};
 
-/// Tasks that are looked up in the archive at once, whoever asks.
+/// Tasks that are looked up in the archive at once, whoever asks…
 const LOOKUPS: usize = 8;
+/// …and so many of these for requests about many tasks, so that they keep no request about one from its turn.
+const OF_MANY: usize = 4;
+
+/// What a request is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum About {
+    OneTask,
+    ManyTasks,
+}
 /// So long after its creation the watch shows a task at the latest.
 const CATCHES_UP_WITHIN: Duration = Duration::from_secs(2);
 
@@ -28,24 +37,33 @@ pub struct Finder {
     archive: Archive,
     namespaces: Arc<Namespaces>,
     lookups: Semaphore,
+    of_many: Semaphore,
 }
 
 impl Finder {
     pub fn new(index: Arc<Index>, api: ApiServer, archive: Archive, namespaces: Arc<Namespaces>) -> Self {
-        Self { index, api, archive, namespaces, lookups: Semaphore::new(LOOKUPS) }
+        Self { index, api, archive, namespaces, lookups: Semaphore::new(LOOKUPS), of_many: Semaphore::new(OF_MANY) }
     }
 
     /// The task of this id, from memory. One that is not known may have been made a moment ago, through another
     /// replica: it is waited for until the watch must have shown it. One that is no longer in the cluster is in
     /// the archive, which is asked meanwhile.
     pub async fn find(&self, id: &str) -> Result<Arc<IndexedTask>, Problem> {
+        self.find_for(id, About::OneTask).await
+    }
+
+    async fn find_for(&self, id: &str, about: About) -> Result<Arc<IndexedTask>, Problem> {
         if let Some(known) = self.index.get(id) {
             return Ok(known);
         }
         if !may_be_uid(id) {
             return Err(unknown_task());
         }
-        let archived = async { self.archived(id).await?.ok_or_else(unknown_task) };
+        let archived = async {
+            // Fails only when the semaphore is closed, which it never is.
+            let _turn = if about == About::ManyTasks { self.of_many.acquire().await.ok() } else { None };
+            self.archived(id).await?.ok_or_else(unknown_task)
+        };
         if self.index.is_gone(id) {
             return archived.await;
         }
@@ -69,9 +87,9 @@ impl Finder {
         }
     }
 
-    /// The same, where it is no problem that there is none.
-    pub async fn find_any(&self, id: &str) -> Result<Option<Arc<IndexedTask>>, Problem> {
-        match self.find(id).await {
+    /// The same for one of many tasks, where it is no problem that there is none.
+    pub async fn find_among_many(&self, id: &str) -> Result<Option<Arc<IndexedTask>>, Problem> {
+        match self.find_for(id, About::ManyTasks).await {
             Err(problem) if problem.is(ProblemType::UnknownTask) => Ok(None),
             found => found.map(Some),
         }

@@ -47,7 +47,7 @@ pub fn serve(
         .with_state(Health { parts, metrics });
     Ok(async move {
         // Ends at once: nobody waits for an answer about health from a process that is going away.
-        shutdown.run_until_cancelled(listener::serve(listener, router, CancellationToken::new())).await;
+        shutdown.run_until_cancelled(listener::serve_few(listener, router, CancellationToken::new())).await;
     })
 }
 

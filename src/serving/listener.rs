@@ -5,7 +5,7 @@
 //! and their deadline where they are routed.
 
 use std::convert::Infallible;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -25,8 +25,12 @@ use tower::ServiceExt;
 use super::connection::{Phases, Socket};
 use super::connections::Connections;
 
-/// Connections at once; of those beyond, one waits for its place here and the others in the kernel's backlog.
+/// Connections at once; of those beyond, one waits for its place here and the others in the kernel's backlog. All ports
+/// together leave file descriptors for what the operator opens itself, however few the process may have.
 const CONNECTIONS: usize = 1024;
+const PART_OF_DESCRIPTORS: usize = 6;
+/// The same for a port that few ask.
+const FEW: usize = 64;
 /// A client that reads nothing of its answer for so long is cut off.
 const WRITE: Duration = Duration::from_secs(15);
 /// For what has begun when the operator stops.
@@ -61,16 +65,38 @@ fn bind(addr: SocketAddr) -> std::io::Result<TcpListener> {
     socket.listen(BACKLOG)
 }
 
+/// The address that a request comes from, among its extensions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct PeerAddress(pub IpAddr);
+
 /// Serves until `over`; then requests that have begun are finished, for a while.
 pub async fn serve(listener: TcpListener, router: Router, over: CancellationToken) {
-    let connections = Connections::new(CONNECTIONS);
+    let most = CONNECTIONS.min(file_descriptors() / PART_OF_DESCRIPTORS);
+    serve_at_most(most, listener, router, over).await;
+}
+
+/// The same on a port that few ask.
+pub async fn serve_few(listener: TcpListener, router: Router, over: CancellationToken) {
+    serve_at_most(FEW, listener, router, over).await;
+}
+
+/// How many this process may have.
+fn file_descriptors() -> usize {
+    let limits = std::fs::read_to_string("/proc/self/limits").unwrap_or_default();
+    let files = limits.lines().find_map(|line| line.strip_prefix("Max open files"));
+    files.and_then(|limits| limits.split_whitespace().next()?.parse().ok()).unwrap_or(usize::MAX)
+}
+
+async fn serve_at_most(most: usize, listener: TcpListener, router: Router, over: CancellationToken) {
+    let connections = Connections::new(most);
     let graceful = GracefulShutdown::new();
     let http = http();
     while let Some(stream) = over.run_until_cancelled(accept(&listener)).await {
         let (stream, phases) = (Arc::new(stream), Phases::idle());
         let Some(place) = over.run_until_cancelled(connections.place(phases.clone())).await else { break };
         let io = TokioIo::new(Box::pin(cut_off(Socket::new(stream.clone(), phases.clone()), WRITE)));
-        let connection = graceful.watch(http.serve_connection(io, service(router.clone(), phases.clone())));
+        let peer = stream.peer_addr().ok().map(|address| PeerAddress(address.ip()));
+        let connection = graceful.watch(http.serve_connection(io, service(router.clone(), phases.clone(), peer)));
         tokio::spawn(async move {
             tokio::select! {
                 ended = connection => if let Err(error) = ended {
@@ -91,8 +117,12 @@ pub async fn serve(listener: TcpListener, router: Router, over: CancellationToke
 fn service(
     router: Router,
     phases: Phases,
+    peer: Option<PeerAddress>,
 ) -> impl HttpService<Incoming, ResBody = Body, Error = Infallible, Future: Send> + use<> {
-    service_fn(move |request: hyper::Request<Incoming>| {
+    service_fn(move |mut request: hyper::Request<Incoming>| {
+        if let Some(peer) = peer {
+            request.extensions_mut().insert(peer);
+        }
         let (router, answered) = (router.clone(), phases.handling());
         async move {
             let answer = router.oneshot(request.map(Body::new)).await?;
@@ -231,5 +261,39 @@ mod tests {
         let mut told = String::new();
         stream.read_to_string(&mut told).await.expect("an answer");
         assert!(told.ends_with("late"), "{told}");
+    }
+
+    #[tokio::test]
+    async fn a_handler_ends_with_its_client() {
+        let ended = CancellationToken::new();
+        let (began, guard) = (Arc::new(tokio::sync::Notify::new()), ended.clone());
+        let begins = began.clone();
+        let handler = async move || {
+            let _guard = guard.drop_guard();
+            begins.notify_one();
+            std::future::pending::<()>().await;
+        };
+        let listener = listen("127.0.0.1:0".parse().expect("an address"), "--test").expect("a port");
+        let address = listener.local_addr().expect("its address");
+        tokio::spawn(serve(listener, Router::new().route("/", get(handler)), CancellationToken::new()));
+        let stream = says(address, ASKS).await;
+        began.notified().await;
+        drop(stream);
+        let within = Duration::from_secs(15);
+        assert!(tokio::time::timeout(within, ended.cancelled()).await.is_ok(), "nobody waits for it");
+    }
+
+    #[tokio::test]
+    async fn idle_connections_keep_nobody_from_a_port_that_few_ask() {
+        let listener = listen("127.0.0.1:0".parse().expect("an address"), "--test").expect("a port");
+        let address = listener.local_addr().expect("its address");
+        let router = Router::new().route("/", get(async || "ok"));
+        tokio::spawn(serve_few(listener, router, CancellationToken::new()));
+        let mut idle = vec![];
+        for _ in 0..3 * FEW {
+            idle.push(TcpStream::connect(address).await.expect("connected"));
+        }
+        let mut stream = says(address, ASKS).await;
+        assert!(answer(&mut stream).await.contains("200 OK"));
     }
 }

@@ -9,6 +9,7 @@ pub mod limits;
 pub mod linger;
 pub mod listener;
 pub mod manners;
+pub mod per_peer;
 pub mod problem;
 pub mod problem_pages;
 mod problem_types;

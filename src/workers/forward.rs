@@ -25,7 +25,8 @@ const CONNECT: Duration = Duration::from_secs(2);
 /// Until the head of the answer has come; sending a large result counts too.
 const ANSWER: Duration = Duration::from_secs(90);
 const IDLE: Duration = Duration::from_secs(5);
-/// Marks a forwarded request, so that it is forwarded only once.
+/// Marks a forwarded request, so that it is forwarded only once. It bears the key of the one that leads, which only the
+/// other replicas have.
 const FORWARDED: HeaderName = HeaderName::from_static("x-task-manager-forwarded");
 /// They speak of one connection.
 const OF_A_CONNECTION: [HeaderName; 7] = [
@@ -64,7 +65,7 @@ async fn forward(client: &HttpClient, peer: &Peer, request: Request) -> Result<R
     let path = head.uri.path_and_query().map_or("/", |path| path.as_str());
     head.uri = format!("{}{path}", peer.url).parse::<Uri>().map_err(|_| away())?;
     strip(&mut head.headers);
-    head.headers.insert(FORWARDED, HeaderValue::from_static("1"));
+    head.headers.insert(FORWARDED, HeaderValue::from_str(&peer.key).map_err(|_| away())?);
     let answer = timeout(ANSWER, client.request(Request::from_parts(head, body))).await;
     let answer = answer.map_err(|_| away())?.map_err(|error| {
         tracing::debug!(%error, url = peer.url, "failed to hand on what the work says");
@@ -73,6 +74,12 @@ async fn forward(client: &HttpClient, peer: &Peer, request: Request) -> Result<R
     let (mut head, body) = answer.into_parts();
     strip(&mut head.headers);
     Ok(Response::from_parts(head, Body::new(body)))
+}
+
+/// It comes from another replica, on behalf of many pods.
+pub fn is_from_a_replica(api: &WorkerApi, headers: &HeaderMap) -> bool {
+    let key = headers.get(FORWARDED).and_then(|key| key.to_str().ok());
+    key.is_some_and(|key| api.me.as_ref().is_some_and(|me| me.is_opened_by(key)))
 }
 
 fn strip(headers: &mut HeaderMap) {

@@ -20,7 +20,7 @@ use axum::extract::{FromRequestParts, Request, State};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
 use axum::middleware::{self, Next};
-use axum::response::Response;
+use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post, put};
 use kube::Client;
 use parking_lot::Mutex;
@@ -31,7 +31,8 @@ use crate::archive::Archive;
 use crate::live::{Live, NotTaken, Reporter};
 use crate::serving::body::at_most;
 use crate::serving::limits::{not_served, run_within};
-use crate::serving::listener::ListenError;
+use crate::serving::listener::{ListenError, PeerAddress};
+use crate::serving::per_peer::PerPeer;
 use crate::serving::problem::{Problem, ProblemType};
 use crate::serving::{limits, linger, listener, manners, problem_pages};
 use forward::HttpClient;
@@ -40,8 +41,10 @@ use token::Reviews;
 pub use peer::Peer;
 pub use stream::follow;
 
-/// Requests at once; those beyond are sent away with 503.
+/// Requests at once; those beyond are sent away with 503…
 const REQUESTS: usize = 256;
+/// …and of these so many of one address, so that no pod keeps the others out.
+const OF_ONE_ADDRESS: usize = 64;
 /// A call is answered by then: a large result has a minute to arrive, here or at the replica that leads.
 const DEADLINE: Duration = Duration::from_secs(120);
 /// Results at once, each of which is in memory.
@@ -60,6 +63,7 @@ struct WorkerApi {
     archive: Archive,
     reviews: Reviews,
     requests: Semaphore,
+    peers_at_work: PerPeer,
     uploads: Semaphore,
     /// The pods that are handing over a result.
     uploading: Mutex<HashSet<String>>,
@@ -102,6 +106,7 @@ fn router(sources: Sources) -> Router {
         archive,
         reviews: Reviews::new(client),
         requests: Semaphore::new(REQUESTS),
+        peers_at_work: PerPeer::new(OF_ONE_ADDRESS),
         uploads: Semaphore::new(UPLOADS),
         uploading: Mutex::default(),
         followers: Arc::new(Semaphore::new(FOLLOWERS)),
@@ -130,6 +135,13 @@ fn router(sources: Sources) -> Router {
 }
 
 async fn bounded(State(api): State<Arc<WorkerApi>>, request: Request, next: Next) -> Response {
+    let peer =
+        request.extensions().get::<PeerAddress>().filter(|_| !forward::is_from_a_replica(&api, request.headers()));
+    let Some(_turn) = api.peers_at_work.turn(peer) else {
+        return ProblemType::Busy
+            .because("too many requests of this address are being served; send it again in a moment")
+            .into_response();
+    };
     run_within(&api.requests, request, next).await
 }
 
@@ -150,7 +162,8 @@ impl FromRequestParts<Arc<WorkerApi>> for Reporter {
         let token =
             token.ok_or_else(|| ProblemType::NoToken.because("the Authorization header is not a bearer token"))?;
         let attempt = named_attempt(&parts.headers)?;
-        Ok(Self { attempt, ..api.reviews.reporter(token).await? })
+        let peer = parts.extensions.get::<PeerAddress>().filter(|_| !forward::is_from_a_replica(api, &parts.headers));
+        Ok(Self { attempt, ..api.reviews.reporter(token, peer).await? })
     }
 }
 

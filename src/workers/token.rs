@@ -1,11 +1,15 @@
-//! The pod that a token belongs to: the API server reviews the token, and its answer is remembered for a few seconds.
+//! The pod that a token belongs to: the API server reviews the token, and its answer is remembered for a few seconds. What is
+//! no pod's token for us by its own word is refused before that costs anything.
 
 use std::time::{Duration, Instant};
 
+use base64::Engine;
+use base64::prelude::BASE64_URL_SAFE_NO_PAD as URL_SAFE_NO_PAD;
 use k8s_openapi::api::authentication::v1::{TokenReview, TokenReviewSpec, TokenReviewStatus, UserInfo};
 use kube::api::PostParams;
 use kube::{Api, Client};
 use parking_lot::Mutex;
+use serde::Deserialize;
 use sha2::{Digest, Sha256};
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
@@ -13,14 +17,17 @@ use tokio::time::timeout;
 use crate::bounded::Bounded;
 use crate::core::launch::work_inputs::AUDIENCE;
 use crate::live::Reporter;
+use crate::serving::listener::PeerAddress;
+use crate::serving::per_peer::PerPeer;
 use crate::serving::problem::{Problem, ProblemType};
 
 /// So long a review is remembered. A pod's end shows in other ways, sooner.
 const REMEMBERED: Duration = Duration::from_secs(5);
 /// So many are remembered.
 const MOST: usize = 4096;
-/// Reviews at once.
+/// Reviews at once, and of these so many for one address: a word can be made up.
 const AT_ONCE: usize = 16;
+const OF_ONE_ADDRESS: usize = 4;
 /// For one review, waiting for its turn included.
 const DEADLINE: Duration = Duration::from_secs(5);
 
@@ -33,20 +40,33 @@ type Verdict = Result<Reporter, Problem>;
 pub struct Reviews {
     reviews: Api<TokenReview>,
     turns: Semaphore,
+    peers: PerPeer,
     /// By the digest of the token: tokens themselves are not kept.
     known: Mutex<Bounded<[u8; 32], (Instant, Verdict), MOST>>,
 }
 
 impl Reviews {
     pub fn new(client: Client) -> Self {
-        Self { reviews: Api::all(client), turns: Semaphore::new(AT_ONCE), known: Mutex::default() }
+        Self {
+            reviews: Api::all(client),
+            turns: Semaphore::new(AT_ONCE),
+            peers: PerPeer::new(OF_ONE_ADDRESS),
+            known: Mutex::default(),
+        }
     }
 
-    pub async fn reporter(&self, token: &str) -> Verdict {
+    pub async fn reporter(&self, token: &str, peer: Option<&PeerAddress>) -> Verdict {
+        if !is_for_us_by_its_own_word(token) {
+            return Err(not_for_us());
+        }
         let digest: [u8; 32] = Sha256::digest(token).into();
         if let Some(known) = self.known(&digest) {
             return known;
         }
+        let Some(_turn) = self.peers.turn(peer) else {
+            return Err(ProblemType::Busy
+                .because("too many tokens of this address are being reviewed; send it again in a moment"));
+        };
         let status = timeout(DEADLINE, self.review(token)).await.ok().flatten();
         let Some(status) = status else {
             return Err(ProblemType::ApiServer.because("the token could not be reviewed; send it again in a moment"));
@@ -80,14 +100,55 @@ impl Reviews {
     }
 }
 
+fn not_for_us() -> Problem {
+    ProblemType::NoToken.because(format!(
+        "the API server does not take the token for one of audience {AUDIENCE}; read TASK_TOKEN_FILE anew for each call"
+    ))
+}
+
+/// What a token says of itself, of which nothing is proved yet.
+#[derive(Deserialize)]
+struct Claims {
+    aud: Audience,
+    #[serde(rename = "kubernetes.io")]
+    _kubernetes: OfKubernetes,
+}
+
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Audience {
+    One(String),
+    Many(Vec<String>),
+}
+
+#[derive(Deserialize)]
+struct OfKubernetes {
+    #[serde(rename = "pod")]
+    _pod: OfPod,
+}
+
+#[derive(Deserialize)]
+struct OfPod {
+    #[serde(rename = "uid")]
+    _uid: String,
+}
+
+/// It is a pod's token for us, if it is true.
+fn is_for_us_by_its_own_word(token: &str) -> bool {
+    let claims = token.split('.').nth(1).and_then(|claims| URL_SAFE_NO_PAD.decode(claims).ok());
+    let claims = claims.and_then(|claims| serde_json::from_slice::<Claims>(&claims).ok());
+    claims.is_some_and(|claims| match claims.aud {
+        Audience::One(audience) => audience == AUDIENCE,
+        Audience::Many(audiences) => audiences.iter().any(|audience| audience == AUDIENCE),
+    })
+}
+
 /// The pod that a reviewed token belongs to, or why it belongs to none.
 fn verdict(status: TokenReviewStatus) -> Verdict {
     // An API server that knows nothing of audiences names none.
     let for_us = status.audiences.iter().flatten().any(|audience| audience == AUDIENCE);
     if status.authenticated != Some(true) || !for_us {
-        return Err(ProblemType::NoToken.because(format!(
-            "the API server does not take the token for one of audience {AUDIENCE}; read TASK_TOKEN_FILE anew for each call"
-        )));
+        return Err(not_for_us());
     }
     let pod = status.user.as_ref().and_then(reporter);
     pod.ok_or_else(|| ProblemType::NotYourTask.because("the token is not a pod's own; send what TASK_TOKEN_FILE holds"))
@@ -110,6 +171,20 @@ mod tests {
 
     fn user(extra: &Value) -> Value {
         json!({"username": "system:serviceaccount:docs:default", "extra": extra})
+    }
+
+    #[test]
+    fn a_token_that_is_not_for_us_by_its_own_word_is_not_reviewed() {
+        let token = |claims: &Value| format!("e30.{}.c2ln", URL_SAFE_NO_PAD.encode(claims.to_string()));
+        let pod = json!({"namespace": "docs", "pod": {"name": "report-x", "uid": "u-1"}});
+        for audience in [json!(AUDIENCE), json!(["other", AUDIENCE])] {
+            assert!(is_for_us_by_its_own_word(&token(&json!({"aud": audience, "kubernetes.io": pod}))));
+        }
+        let for_others = json!({"aud": ["https://kubernetes.default.svc"], "kubernetes.io": pod});
+        let of_no_pod = json!({"aud": [AUDIENCE], "kubernetes.io": {"namespace": "docs"}});
+        let strange =
+            [token(&for_others), token(&of_no_pod), token(&json!([])), "x".into(), "a.b.c".into(), String::new()];
+        assert!(!strange.iter().any(|token| is_for_us_by_its_own_word(token)));
     }
 
     #[test]

@@ -9,6 +9,7 @@ mod dry_runs;
 mod executors;
 mod faults;
 mod finished_jobs;
+mod floods;
 mod follow;
 mod forgery;
 mod fuzz;

@@ -1,6 +1,7 @@
 //! Whether the API server keeps JSON as it is written: it keeps integers of 64 bits with a sign, every other number as a
 //! double, of a key that comes twice the last value, and no half of a surrogate pair. Says what is lost; decides nothing.
 
+mod compact;
 mod number;
 mod scan;
 
@@ -8,6 +9,7 @@ use std::fmt;
 
 use serde_json::{Map, Number, Value};
 
+pub use compact::compact_bytes;
 use number::Rounded;
 pub use scan::loss;
 

@@ -15,7 +15,7 @@ use kube::{Api, Resource, ResourceExt};
 use serde::de::DeserializeOwned;
 use tokio::time::timeout;
 
-use super::page::{Page, PageEnd, PageSize};
+use super::page::{Asked, Content, Page, PageEnd, PageSize};
 
 /// The API server no longer knows the version.
 const GONE: u16 = 410;
@@ -132,13 +132,14 @@ where
     /// server that lags, would lack what is not on it yet, and that would be taken to be gone: an attempt for lost while its
     /// pod runs.
     async fn ask(&mut self, token: Option<String>, size: PageSize) -> (Told<K>, State<K>) {
-        let asked = ListParams {
+        let which = ListParams {
             label_selector: self.selected.labels.clone(),
             field_selector: self.selected.fields.clone(),
             ..ListParams::default()
         };
         let client = self.api.clone().into_client();
-        match Page::ask(&client, self.api.resource_url(), &asked, token, size).await {
+        let asked = Asked { url: self.api.resource_url(), which: &which, content: Content::Whole };
+        match Page::ask(&client, asked, token, size).await {
             Ok(page) => (None, State::Listing(page)),
             Err(error) => failed(error),
         }

@@ -1,6 +1,7 @@
 //! The watches of this process. Each begins anew where kube's own would stand still, reads each object for itself, so
 //! that one that cannot be read ends no watch, and tells when it broke and when it goes on. Never knows what follows.
 
+mod bound;
 mod caught_up;
 mod changes;
 mod list_text;

@@ -49,6 +49,19 @@ impl PageSize {
     }
 }
 
+/// The objects that a list is of.
+pub struct Asked<'a> {
+    pub url: &'a str,
+    pub which: &'a ListParams,
+    pub content: Content,
+}
+
+/// How much of each object is asked for.
+pub enum Content {
+    Whole,
+    Metadata,
+}
+
 pub struct Page<K> {
     body: Pin<Box<dyn AsyncBufRead + Send>>,
     text: ListText,
@@ -81,16 +94,15 @@ fn silent(what: &str) -> Error {
 }
 
 impl<K: DeserializeOwned> Page<K> {
-    /// Asks for the objects at `url` from `token` on, as `asked`.
-    pub async fn ask(
-        client: &Client,
-        url: &str,
-        asked: &ListParams,
-        token: Option<String>,
-        size: PageSize,
-    ) -> kube::Result<Self> {
-        let asked = ListParams { limit: Some(size.objects()), continue_token: token, ..asked.clone() };
-        let request = kube::core::Request::new(url).list(&asked).map_err(Error::BuildRequest)?;
+    /// Asks for the page that `token` names, else the first.
+    pub async fn ask(client: &Client, asked: Asked<'_>, token: Option<String>, size: PageSize) -> kube::Result<Self> {
+        let which = ListParams { limit: Some(size.objects()), continue_token: token, ..asked.which.clone() };
+        let request = kube::core::Request::new(asked.url);
+        let request = match asked.content {
+            Content::Whole => request.list(&which),
+            Content::Metadata => request.list_metadata(&which),
+        };
+        let request = request.map_err(Error::BuildRequest)?;
         let answer = timeout(SILENCE, client.request_stream(request)).await;
         let body = Box::pin(answer.map_err(|_| silent("the beginning of a list"))??);
         let (text, objects, bytes) = Default::default();

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use futures::Stream;
+use futures::future::{BoxFuture, FutureExt, pending};
 use futures::stream::{StreamExt, select_all};
 use kube::Resource;
 use kube::core::NamespaceResourceScope;
@@ -23,9 +24,36 @@ use super::{Parts, Scope, Seen, Selected, Shown};
 /// Changes that may wait for a subscriber. When they are too many, the watch waits: nothing is lost.
 const WAITING: usize = 64;
 
+/// Changes what a shared watch shows, before anybody sees it.
+pub trait Passing<K>: Send + Sync {
+    /// These scopes are watched from now on.
+    fn watched(&self, scopes: &[Scope]);
+
+    fn pass(&self, source: &Scope, shown: Shown<K>) -> Shown<K>;
+
+    /// Returns when the watch is to begin anew.
+    fn wants_a_list(&self) -> BoxFuture<'_, ()>;
+}
+
+/// All is shown as it is.
+struct AsItIs;
+
+impl<K: 'static> Passing<K> for AsItIs {
+    fn watched(&self, _: &[Scope]) {}
+
+    fn pass(&self, _: &Scope, shown: Shown<K>) -> Shown<K> {
+        shown
+    }
+
+    fn wants_a_list(&self) -> BoxFuture<'_, ()> {
+        pending().boxed()
+    }
+}
+
 pub struct SharedWatch<K> {
     parts: Parts,
     prepare: fn(&mut K),
+    passing: Arc<dyn Passing<K>>,
     subscribers: Mutex<Subscribers<K>>,
     /// Rung when the watch is to begin anew.
     anew: Notify,
@@ -113,8 +141,13 @@ where
 {
     /// `prepare` changes each object that is there before anybody sees it.
     pub fn new(parts: Parts, prepare: fn(&mut K)) -> Arc<Self> {
+        Self::passing(parts, prepare, Arc::new(AsItIs))
+    }
+
+    /// The same, where all passes something else on its way.
+    pub fn passing(parts: Parts, prepare: fn(&mut K), passing: Arc<dyn Passing<K>>) -> Arc<Self> {
         let subscribers = Mutex::new(Subscribers { number: 0, new: vec![], present: vec![] });
-        Arc::new(Self { parts, prepare, subscribers, anew: Notify::new() })
+        Arc::new(Self { parts, prepare, passing, subscribers, anew: Notify::new() })
     }
 
     pub fn subscribe(self: &Arc<Self>, scopes: Vec<Scope>) -> Subscription<K> {
@@ -136,9 +169,11 @@ where
     pub async fn run(&self) {
         loop {
             let scopes = self.admit_subscribers();
+            self.passing.watched(&scopes);
             tokio::select! {
                 biased;
                 () = self.anew.notified() => {}
+                () = self.passing.wants_a_list() => {}
                 () = self.watch(&scopes) => {}
             }
         }
@@ -160,6 +195,7 @@ where
         });
         let mut changes = select_all(watches);
         while let Some((source, shown)) = changes.next().await {
+            let shown = self.passing.pass(&source, shown);
             self.show(source, shown).await;
         }
         // Nobody wants to see anything.

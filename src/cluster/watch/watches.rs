@@ -5,30 +5,42 @@ use std::fmt::Debug;
 use std::sync::Arc;
 
 use futures::stream::BoxStream;
+use kube::api::ObjectMeta;
 use kube::core::NamespaceResourceScope;
-use kube::{Client, Resource, ResourceExt};
+use kube::{Client, Resource};
 use serde::de::DeserializeOwned;
+use tokio::sync::watch;
 
+use super::bound::Bound;
 use super::{Parts, Scope, Selected, SharedWatch, Shown, Sight};
-use crate::api::{Task, TaskQueue, TaskType};
+use crate::api::{ANNOTATION_BODY_DIGEST, ANNOTATION_REPLAY_OF, Task, TaskQueue, TaskType};
 use crate::metrics::Metrics;
 
 pub struct Watches {
     pub tasks: Arc<SharedWatch<Task>>,
     pub types: Arc<SharedWatch<TaskType>>,
     pub queues: Arc<SharedWatch<TaskQueue>>,
+    bound: Arc<Bound>,
     parts: Parts,
 }
 
 impl Watches {
-    pub fn new(client: Client, metrics: Arc<Metrics>) -> Self {
+    /// So many tasks are shown whole at most.
+    pub fn new(client: Client, metrics: Arc<Metrics>, most_tasks: usize) -> Self {
+        let bound = Arc::new(Bound::new(most_tasks, metrics.clone()));
         let parts = Parts::new(client, metrics);
         Self {
-            tasks: SharedWatch::new(parts.clone(), slim),
+            tasks: SharedWatch::passing(parts.clone(), slim, bound.clone()),
             types: SharedWatch::new(parts.clone(), |_| {}),
             queues: SharedWatch::new(parts.clone(), |_| {}),
+            bound,
             parts,
         }
+    }
+
+    /// How many tasks are not looked at, in words, because they are too many.
+    pub fn tasks_beyond(&self) -> watch::Receiver<Option<String>> {
+        self.bound.beyond()
     }
 
     /// Watches one more kind of object, for one part alone.
@@ -63,16 +75,38 @@ impl Watches {
     }
 }
 
-const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
+/// The annotations of a task that something is decided by.
+const ANNOTATIONS: [&str; 2] = [ANNOTATION_REPLAY_OF, ANNOTATION_BODY_DIGEST];
+/// Ours are shorter; somebody else may write what they like.
+const LONGEST: usize = 256;
 
-/// Drops what no decision needs: the payload's content (its size stays), and two further copies of it.
+/// Drops what no decision needs, which may be large: the payload's content (its size stays), and of the metadata what others
+/// put there.
 fn slim(task: &mut Task) {
-    task.metadata.managed_fields = None;
     if let Some(status) = &mut task.status {
         // Room for four was made when the first one was read.
         status.conditions.shrink_to_fit();
         status.attempts.shrink_to_fit();
     }
-    task.annotations_mut().remove(LAST_APPLIED);
     task.spec.payload = task.spec.payload.take().map(|payload| payload.measured());
+    let mut annotations = task.metadata.annotations.take().unwrap_or_default();
+    annotations.retain(|key, value| ANNOTATIONS.contains(&key.as_str()) && value.len() <= LONGEST);
+    task.metadata = ObjectMeta {
+        annotations: (!annotations.is_empty()).then_some(annotations),
+        creation_timestamp: task.metadata.creation_timestamp.take(),
+        deletion_timestamp: task.metadata.deletion_timestamp.take(),
+        generation: task.metadata.generation,
+        ..identity(&task.metadata)
+    };
+}
+
+/// Which object, and in which version.
+fn identity(metadata: &ObjectMeta) -> ObjectMeta {
+    ObjectMeta {
+        name: metadata.name.clone(),
+        namespace: metadata.namespace.clone(),
+        uid: metadata.uid.clone(),
+        resource_version: metadata.resource_version.clone(),
+        ..ObjectMeta::default()
+    }
 }

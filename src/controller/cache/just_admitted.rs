@@ -6,23 +6,28 @@ use std::collections::VecDeque;
 
 use parking_lot::Mutex;
 
-use crate::api::Task;
+use crate::api::{Payload, Task};
 
-/// So many are kept at most; for one more the oldest goes. A payload may be large.
+/// So many are kept at most, and so many bytes of their payloads; for one more the oldest go.
 const MOST: usize = 64;
+const MOST_BYTES: usize = 2 << 20;
 
 #[derive(Default)]
 pub struct JustAdmitted {
     tasks: Mutex<VecDeque<Task>>,
 }
 
+fn bytes(task: &Task) -> usize {
+    task.spec.payload.as_ref().map_or(0, Payload::bytes)
+}
+
 impl JustAdmitted {
     pub fn keep(&self, task: Task) {
         let mut tasks = self.tasks.lock();
-        if tasks.len() == MOST {
+        tasks.push_back(task);
+        while tasks.len() > MOST || tasks.len() > 1 && tasks.iter().map(bytes).sum::<usize>() > MOST_BYTES {
             tasks.pop_front();
         }
-        tasks.push_back(task);
     }
 
     /// The whole of `task`, in just this version.
@@ -53,6 +58,17 @@ mod tests {
         assert_eq!(kept.take(&task("a", "1")), Some(task("a", "1")));
         assert_eq!(kept.take(&task("a", "1")), None, "it is handed out once");
         assert_eq!(kept.take(&task("b", "3")), None, "it has changed since");
+    }
+
+    #[test]
+    fn only_so_many_bytes_of_payloads_are_kept() {
+        let kept = JustAdmitted::default();
+        for uid in ["a", "b", "c"] {
+            let mut large = task(uid, "1");
+            large.spec.payload = Some(Payload::Measured { bytes: MOST_BYTES / 2, fault: None });
+            kept.keep(large);
+        }
+        assert!(kept.take(&task("a", "1")).is_none() && kept.take(&task("c", "1")).is_some());
     }
 
     #[test]

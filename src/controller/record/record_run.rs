@@ -60,7 +60,8 @@ async fn as_it_ran(
         let spec = superseded::spec(task, ended, records.superseded_spec(task), reads).await?;
         return Ok(Some(Task { spec, ..task.clone() }));
     }
-    if !matches!(task.spec.payload, Some(Payload::Measured { .. })) {
+    // One that is too large to run is told by its size alone.
+    if task.spec.payload.as_ref().is_none_or(|payload| matches!(payload, Payload::Whole(_)) || payload.is_too_large()) {
         return Ok(Some(task.clone()));
     }
     let tasks = reads.namespaced::<Task>(&task.namespace().unwrap_or_default());

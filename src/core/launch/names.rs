@@ -3,6 +3,7 @@
 use kube_core::ResourceExt;
 
 use crate::digest::sha256_hex;
+pub use task_manager_api::{ANNOTATION_BODY_DIGEST, ANNOTATION_REPLAY_OF};
 use task_manager_api::{Task, TaskStatus};
 
 /// On every Job and pod of a task: the uid of its Task.
@@ -29,10 +30,6 @@ pub const ANNOTATION_PAYLOAD: &str = "taskmanager.dev/payload";
 /// The annotations that the operator sets on pods alone.
 pub const ANNOTATIONS_OF_PODS: [&str; 4] =
     [ANNOTATION_CONTAINER, ANNOTATION_TIMEOUT, ANNOTATION_DEFAULT_CONTAINER, ANNOTATION_PAYLOAD];
-/// On a task that repeats another: that other's uid.
-pub const ANNOTATION_REPLAY_OF: &str = "taskmanager.dev/replay-of";
-/// On a task that was submitted with an idempotency key: the digest of the request's body.
-pub const ANNOTATION_BODY_DIGEST: &str = "taskmanager.dev/body-digest";
 /// Prefix of the labels and annotations that the operator sets.
 pub const PREFIX: &str = "taskmanager.dev/";
 /// Set by the Job controller on its pods.

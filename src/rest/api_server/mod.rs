@@ -2,6 +2,7 @@
 
 mod refusal;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::http::Request;
@@ -9,6 +10,7 @@ use kube::api::{Patch, PatchParams, ValidationDirective};
 use kube::{Api, Client, Resource};
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
+use tokio::sync::Semaphore;
 
 pub use refusal::away;
 use refusal::refused;
@@ -18,17 +20,20 @@ use crate::serving::problem::{Problem, ProblemType};
 
 /// A client waits for the answer, and has a deadline of its own.
 const DEADLINE: Duration = Duration::from_secs(8);
+/// Whole tasks that are read at once, whoever asks: somebody may have made them as large as the API server takes.
+const WHOLE_AT_ONCE: usize = 8;
 /// As whom the API server lists us among a task's managers.
 const MANAGER: &str = "task-manager-rest";
 
 #[derive(Clone)]
 pub struct ApiServer {
     client: Client,
+    whole: Arc<Semaphore>,
 }
 
 impl ApiServer {
     pub fn new(client: Client) -> Self {
-        Self { client }
+        Self { client, whole: Arc::new(Semaphore::new(WHOLE_AT_ONCE)) }
     }
 
     /// Creates a task from a manifest, just as it is: a field that the API server does not know is refused.
@@ -51,6 +56,8 @@ impl ApiServer {
 
     /// The task as the API server has it, payload and result included.
     pub async fn task(&self, namespace: &str, name: &str) -> Result<Option<Task>, Problem> {
+        // Fails only when the semaphore is closed, which it never is.
+        let _turn = self.whole.acquire().await;
         self.get(namespace, name).await
     }
 

@@ -48,7 +48,7 @@ pub async fn statuses(
         return Err(ProblemType::Invalid.because(detail).at("task_ids"));
     }
     // All that are not known are waited for together, until nobody knows about one of them.
-    let found = try_join_all(task_ids.iter().map(|id| finder.find_any(id))).await?;
+    let found = try_join_all(task_ids.iter().map(|id| finder.find_among_many(id))).await?;
     let mut answer = Statuses { statuses: vec![], not_found: vec![] };
     for (id, found) in task_ids.into_iter().zip(found) {
         match found {

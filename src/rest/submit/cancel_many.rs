@@ -157,7 +157,7 @@ async fn by_ids(finder: &Finder, ids: &[String], selection: &Selection) -> Resul
         return Err(ProblemType::Invalid.because(detail).at("task_ids"));
     }
     let ids: BTreeSet<&String> = ids.iter().collect();
-    let found = try_join_all(ids.iter().map(|id| finder.find_any(id))).await?;
+    let found = try_join_all(ids.iter().map(|id| finder.find_among_many(id))).await?;
     let mut meant = Meant { matched: 0, tasks: vec![], told: vec![], next_cursor: None };
     for (id, found) in ids.into_iter().zip(found) {
         match found {
