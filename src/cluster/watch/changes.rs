@@ -15,7 +15,7 @@ use kube::{Api, Resource, ResourceExt};
 use serde::de::DeserializeOwned;
 use tokio::time::timeout;
 
-use super::page::{Asked, Content, Page, PageEnd, PageSize};
+use super::page::{Asked, Content, Page, PageEnd, PageSize, is_silence};
 
 /// The API server no longer knows the version.
 const GONE: u16 = 410;
@@ -50,7 +50,7 @@ pub fn changes<K>(api: Api<K>, selected: Selected) -> impl Stream<Item = Result<
 where
     K: Resource + Clone + Debug + DeserializeOwned + Send + 'static,
 {
-    let begin = Watch { api, selected, state: State::Unlisted, broke: false };
+    let begin = Watch { api, selected, state: State::Unlisted, first_page: PageSize::default(), broke: false };
     stream::unfold(begin, |mut watch| async {
         loop {
             if let Some(told) = watch.step().await {
@@ -86,6 +86,8 @@ struct Watch<K> {
     api: Api<K>,
     selected: Selected,
     state: State<K>,
+    /// With which the next list begins.
+    first_page: PageSize,
     /// An error was told, and nothing after it.
     broke: bool,
 }
@@ -113,9 +115,9 @@ where
     /// Goes on by one request or one event.
     async fn step(&mut self) -> Told<K> {
         let (told, state) = match std::mem::replace(&mut self.state, State::Unlisted) {
-            State::Unlisted => (event(Event::Init), State::ToList(None, PageSize::default())),
+            State::Unlisted => (event(Event::Init), State::ToList(None, self.first_page)),
             State::ToList(token, size) => self.ask(token, size).await,
-            State::Listing(page) => list(page).await,
+            State::Listing(page) => self.list(page).await,
             State::Reached(version) => self.start(version).await,
             State::Watching(version, events) => self.hear(version, events).await,
         };
@@ -141,8 +143,35 @@ where
         let asked = Asked { url: self.api.resource_url(), which: &which, content: Content::Whole };
         match Page::ask(&client, asked, token, size).await {
             Ok(page) => (None, State::Listing(page)),
-            Err(error) => failed(error),
+            Err(error) => self.failed(size, error),
         }
+    }
+
+    /// Goes on by one object of a page.
+    async fn list(&mut self, mut page: Page<K>) -> (Told<K>, State<K>) {
+        let asked = page.size();
+        match page.next().await {
+            Ok(Some(object)) => return (event(Event::InitApply(object)), State::Listing(page)),
+            Ok(None) => {}
+            Err(error) => return self.failed(asked, error),
+        }
+        match page.end() {
+            Ok(PageEnd { next: Some(token), size, .. }) => (None, State::ToList(Some(token), size)),
+            Ok(PageEnd { version: Some(version), .. }) => {
+                self.first_page = PageSize::default();
+                (event(Event::InitDone), State::Reached(version))
+            }
+            Ok(_) => (Some(Err(Error::NoResourceVersion)), State::Unlisted),
+            Err(error) => self.failed(asked, error),
+        }
+    }
+
+    /// A list failed at a page of this size: it is begun anew.
+    fn failed(&mut self, size: PageSize, error: kube::Error) -> (Told<K>, State<K>) {
+        if is_silence(&error) {
+            self.first_page = size.smaller();
+        }
+        (Some(Err(Error::InitialListFailed(error))), State::Unlisted)
     }
 
     async fn start(&mut self, version: String) -> (Told<K>, State<K>) {
@@ -190,26 +219,6 @@ where
             Some(Ok(WatchEvent::Deleted(object))) => told(Event::Delete(object), events),
         }
     }
-}
-
-/// Goes on by one object of a page.
-async fn list<K: DeserializeOwned>(mut page: Page<K>) -> (Told<K>, State<K>) {
-    match page.next().await {
-        Ok(Some(object)) => return (event(Event::InitApply(object)), State::Listing(page)),
-        Ok(None) => {}
-        Err(error) => return failed(error),
-    }
-    match page.end() {
-        Ok(PageEnd { next: Some(token), size, .. }) => (None, State::ToList(Some(token), size)),
-        Ok(PageEnd { version: Some(version), .. }) => (event(Event::InitDone), State::Reached(version)),
-        Ok(_) => (Some(Err(Error::NoResourceVersion)), State::Unlisted),
-        Err(error) => failed(error),
-    }
-}
-
-/// A list failed: it is begun anew.
-fn failed<K>(error: kube::Error) -> (Told<K>, State<K>) {
-    (Some(Err(Error::InitialListFailed(error))), State::Unlisted)
 }
 
 fn silent(time: Duration) -> kube::Error {

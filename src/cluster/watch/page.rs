@@ -16,36 +16,41 @@ use tokio::time::timeout;
 use super::list_text::ListText;
 
 /// How long the beginning of a page, and then each piece of it, is waited for.
-const SILENCE: Duration = Duration::from_secs(15);
+const SILENCE: Duration = Duration::from_secs(25);
 /// So many bytes are wanted in one page.
-const BYTES: usize = 8 << 20;
-/// So many objects are asked for first, and never fewer or more than these.
-const FIRST: u32 = 50;
-const FEWEST: u32 = 5;
+const BYTES: usize = 4 << 20;
+/// So many objects are asked for first, and never more than these.
+const FIRST: u32 = 10;
 const MOST: u32 = 500;
 /// A page is so many times as long as the one before at most: the next objects may be larger.
 const GROWTH: u32 = 4;
 
-/// How many objects the next page should have.
-#[derive(Clone, Copy, Debug)]
-pub struct PageSize(u32);
+/// How many objects the next page should have, and how many it may have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PageSize {
+    objects: u32,
+    most: u32,
+}
 
 impl Default for PageSize {
     fn default() -> Self {
-        Self(FIRST)
+        Self { objects: FIRST, most: MOST }
     }
 }
 
 impl PageSize {
-    pub fn objects(self) -> u32 {
-        self.0
+    /// For a list that is begun anew because a page of this size did not come: an API server that is busy may take too long
+    /// for it, and would again.
+    pub fn smaller(self) -> Self {
+        let most = (self.objects / 2).max(1);
+        Self { objects: most.min(FIRST), most }
     }
 
     /// After a page of so many objects and bytes.
     fn after(self, objects: usize, bytes: usize) -> Self {
         let of_this_size = BYTES.checked_mul(objects).and_then(|wanted| wanted.checked_div(bytes));
         let wanted = of_this_size.and_then(|wanted| u32::try_from(wanted).ok()).unwrap_or(MOST);
-        Self(wanted.clamp(FEWEST, MOST).min(self.0.saturating_mul(GROWTH)))
+        Self { objects: wanted.clamp(1, self.most).min(self.objects.saturating_mul(GROWTH)), ..self }
     }
 }
 
@@ -93,10 +98,19 @@ fn silent(what: &str) -> Error {
     Error::ReadEvents(io::Error::new(io::ErrorKind::TimedOut, told))
 }
 
+/// It is one of those that tell of silence.
+pub fn is_silence(error: &Error) -> bool {
+    matches!(error, Error::ReadEvents(error) if error.kind() == io::ErrorKind::TimedOut)
+}
+
 impl<K: DeserializeOwned> Page<K> {
+    pub fn size(&self) -> PageSize {
+        self.size
+    }
+
     /// Asks for the page that `token` names, else the first.
     pub async fn ask(client: &Client, asked: Asked<'_>, token: Option<String>, size: PageSize) -> kube::Result<Self> {
-        let which = ListParams { limit: Some(size.objects()), continue_token: token, ..asked.which.clone() };
+        let which = ListParams { limit: Some(size.objects), continue_token: token, ..asked.which.clone() };
         let request = kube::core::Request::new(asked.url);
         let request = match asked.content {
             Content::Whole => request.list(&which),
@@ -145,11 +159,14 @@ mod tests {
 
     #[test]
     fn a_page_has_about_the_same_bytes_whatever_the_size_of_its_objects() {
-        let after = |objects, bytes| PageSize::default().after(objects, bytes).objects();
-        assert_eq!(after(50, 50 << 20), 8, "of 1 MiB each");
-        assert_eq!(after(50, 50 << 14), 4 * FIRST, "it grows step by step");
-        assert_eq!((after(50, 50 << 30), after(0, 100)), (FEWEST, FEWEST));
-        let small = (0..5).fold(PageSize::default(), |size, _| size.after(100, 100));
-        assert_eq!(small.objects(), MOST);
+        let after = |objects, bytes| PageSize::default().after(objects, bytes).objects;
+        assert_eq!(after(10, 10 << 20), 4, "of 1 MiB each");
+        assert_eq!(after(10, 10 << 10), 4 * FIRST, "it grows step by step");
+        assert_eq!((after(10, 10 << 30), after(0, 100)), (1, 1));
+        let grown = |first: PageSize| (0..5).fold(first, |size, _| size.after(100, 100)).objects;
+        assert_eq!(grown(PageSize::default()), MOST);
+        let smaller = PageSize { objects: 40, most: MOST }.smaller();
+        assert_eq!((smaller.objects, grown(smaller)), (FIRST, 20), "a page of 40 did not come");
+        assert_eq!((0..9).fold(smaller, |size, _| size.smaller()).objects, 1);
     }
 }
