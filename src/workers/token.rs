@@ -10,6 +10,7 @@ use kube::api::PostParams;
 use kube::{Api, Client};
 use parking_lot::Mutex;
 use serde::Deserialize;
+use serde::de::IgnoredAny;
 use sha2::{Digest, Sha256};
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
@@ -56,9 +57,7 @@ impl Reviews {
     }
 
     pub async fn reporter(&self, token: &str, peer: Option<&PeerAddress>) -> Verdict {
-        if !is_for_us_by_its_own_word(token) {
-            return Err(not_for_us());
-        }
+        by_its_own_word(token)?;
         let digest: [u8; 32] = Sha256::digest(token).into();
         if let Some(known) = self.known(&digest) {
             return known;
@@ -106,12 +105,16 @@ fn not_for_us() -> Problem {
     ))
 }
 
+fn no_pods_own() -> Problem {
+    ProblemType::NotYourTask.because("the token is not a pod's own; send what TASK_TOKEN_FILE holds")
+}
+
 /// What a token says of itself, of which nothing is proved yet.
 #[derive(Deserialize)]
 struct Claims {
     aud: Audience,
     #[serde(rename = "kubernetes.io")]
-    _kubernetes: OfKubernetes,
+    kubernetes: Option<OfKubernetes>,
 }
 
 #[derive(Deserialize)]
@@ -123,24 +126,22 @@ enum Audience {
 
 #[derive(Deserialize)]
 struct OfKubernetes {
-    #[serde(rename = "pod")]
-    _pod: OfPod,
+    pod: Option<IgnoredAny>,
 }
 
-#[derive(Deserialize)]
-struct OfPod {
-    #[serde(rename = "uid")]
-    _uid: String,
-}
-
-/// It is a pod's token for us, if it is true.
-fn is_for_us_by_its_own_word(token: &str) -> bool {
+/// Refuses what would be no pod's token for us even if it were true.
+fn by_its_own_word(token: &str) -> Result<(), Problem> {
     let claims = token.split('.').nth(1).and_then(|claims| URL_SAFE_NO_PAD.decode(claims).ok());
-    let claims = claims.and_then(|claims| serde_json::from_slice::<Claims>(&claims).ok());
-    claims.is_some_and(|claims| match claims.aud {
+    let claims: Claims = claims.and_then(|claims| serde_json::from_slice(&claims).ok()).ok_or_else(not_for_us)?;
+    let is_for_us = match &claims.aud {
         Audience::One(audience) => audience == AUDIENCE,
         Audience::Many(audiences) => audiences.iter().any(|audience| audience == AUDIENCE),
-    })
+    };
+    match claims.kubernetes.and_then(|kubernetes| kubernetes.pod) {
+        _ if !is_for_us => Err(not_for_us()),
+        Some(_) => Ok(()),
+        None => Err(no_pods_own()),
+    }
 }
 
 /// The pod that a reviewed token belongs to, or why it belongs to none.
@@ -151,7 +152,7 @@ fn verdict(status: TokenReviewStatus) -> Verdict {
         return Err(not_for_us());
     }
     let pod = status.user.as_ref().and_then(reporter);
-    pod.ok_or_else(|| ProblemType::NotYourTask.because("the token is not a pod's own; send what TASK_TOKEN_FILE holds"))
+    pod.ok_or_else(no_pods_own)
 }
 
 fn reporter(user: &UserInfo) -> Option<Reporter> {
@@ -178,13 +179,16 @@ mod tests {
         let token = |claims: &Value| format!("e30.{}.c2ln", URL_SAFE_NO_PAD.encode(claims.to_string()));
         let pod = json!({"namespace": "docs", "pod": {"name": "report-x", "uid": "u-1"}});
         for audience in [json!(AUDIENCE), json!(["other", AUDIENCE])] {
-            assert!(is_for_us_by_its_own_word(&token(&json!({"aud": audience, "kubernetes.io": pod}))));
+            assert_eq!(by_its_own_word(&token(&json!({"aud": audience, "kubernetes.io": pod}))), Ok(()));
         }
         let for_others = json!({"aud": ["https://kubernetes.default.svc"], "kubernetes.io": pod});
-        let of_no_pod = json!({"aud": [AUDIENCE], "kubernetes.io": {"namespace": "docs"}});
-        let strange =
-            [token(&for_others), token(&of_no_pod), token(&json!([])), "x".into(), "a.b.c".into(), String::new()];
-        assert!(!strange.iter().any(|token| is_for_us_by_its_own_word(token)));
+        for strange in [token(&for_others), token(&json!([])), "x".into(), "a.b.c".into(), String::new()] {
+            assert!(by_its_own_word(&strange).is_err_and(|problem| problem.is(ProblemType::NoToken)), "{strange}");
+        }
+        for of_no_pod in [json!({"aud": [AUDIENCE], "kubernetes.io": {}}), json!({"aud": AUDIENCE})] {
+            let refused = by_its_own_word(&token(&of_no_pod));
+            assert!(refused.is_err_and(|problem| problem.is(ProblemType::NotYourTask)), "{of_no_pod}");
+        }
     }
 
     #[test]

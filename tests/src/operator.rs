@@ -102,8 +102,12 @@ impl Operator {
 
     /// A client of its worker API.
     pub fn worker(&self) -> Rest {
+        Rest::at(self.worker_address())
+    }
+
+    pub fn worker_address(&self) -> SocketAddr {
         let at = self.flags.iter().position(|flag| flag == "--worker-addr").expect("it listens to work");
-        Rest::at(self.flags[at + 1].parse().expect("an address"))
+        self.flags[at + 1].parse().expect("an address")
     }
 
     /// A client of its REST, which stays the same over restarts.

@@ -5,6 +5,7 @@ mod progress;
 mod refusals;
 mod replicas;
 mod results;
+mod strangers;
 
 use harness::*;
 use serde_json::{Value, json};
