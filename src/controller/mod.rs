@@ -24,6 +24,7 @@ use futures::{FutureExt, StreamExt};
 use kube::Client;
 use kube::runtime::controller::{self, applier};
 use kube::runtime::reflector::{self, ObjectRef, Store, store};
+use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
@@ -38,7 +39,7 @@ use crate::metrics::Metrics;
 use admission::Admitting;
 use cache::Cache;
 use cache::just_admitted::JustAdmitted;
-use context::{Context, Ready};
+use context::{Context, LARGE_AT_ONCE, Ready};
 use record::Records;
 use status::StatusWriter;
 use upkeep::finished_jobs::FinishedJobs;
@@ -196,6 +197,7 @@ impl Term {
             settings: self.settings.clone(),
             metrics: self.metrics.clone(),
             ready,
+            large: Semaphore::new(LARGE_AT_ONCE),
         }
     }
 

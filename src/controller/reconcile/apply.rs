@@ -37,6 +37,8 @@ const ROOM_WITHIN: Duration = Duration::from_secs(1);
 const ANOTHER_POD: &str = "metadata.uid: Invalid value";
 /// How much of a refusal is logged: the API server may put the whole pod into it.
 const LOGGED: usize = 300;
+/// When to look again at a large task that has to wait for its turn.
+const TURN_WITHIN: Duration = Duration::from_secs(1);
 /// When to look again after a refusal that the watch may explain, or nobody.
 const LOOK_AGAIN: Duration = Duration::from_secs(2);
 
@@ -45,6 +47,10 @@ type Again = Result<Option<Duration>, CallError>;
 
 /// Carries out `action`; returns when to look again at the latest.
 pub async fn carry_out(task: &Task, action: Action, context: &Context) -> Again {
+    if matches!(action, Action::Rest) {
+        return Ok(None);
+    }
+    let Ok(_turn) = context.turn_of(task) else { return Ok(Some(TURN_WITHIN)) };
     match action {
         Action::Rest => Ok(None),
         Action::Write(status) => write(task, *status, context).await,
