@@ -24,9 +24,13 @@ fn many() -> usize {
     std::env::var("FLOOD_TASKS").ok().and_then(|many| many.parse().ok()).unwrap_or(60)
 }
 
-/// The costliest text that there is for whoever builds it: an object of small numbers.
+/// The costliest text that there is for whoever builds it: an object of small numbers. The API server builds each of them,
+/// several times over, so that hundreds of these take all the memory of a machine: then it is a text of the same length.
 fn payload() -> String {
-    format!("{{\"a\":[1{}]}}", ",1".repeat(PAYLOAD / 2))
+    match many() {
+        0..=60 => format!("{{\"a\":[1{}]}}", ",1".repeat(PAYLOAD / 2)),
+        _ => format!("{{\"a\":\"{}\"}}", "x".repeat(PAYLOAD)),
+    }
 }
 
 async fn flood(ns: &Namespace, prefix: &str, many: usize, more: &str, payload: &str) {
