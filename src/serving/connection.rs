@@ -63,7 +63,7 @@ impl Phases {
         *self.0.borrow()
     }
 
-    fn bytes_came(&self) {
+    pub(super) fn bytes_came(&self) {
         self.0.send_if_modified(|phase| {
             let is_first = matches!(phase, Phase::Idle(_));
             if is_first {

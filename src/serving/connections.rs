@@ -1,4 +1,5 @@
-//! The connections of one port: so many at once. When all are taken, the one that has been idle longest makes room.
+//! The connections of one port: so many at once. When all are taken, the one that has been idle longest makes room; where
+//! none is idle, the one whose request has been arriving longest.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -12,7 +13,9 @@ use tokio_util::sync::CancellationToken;
 
 use super::connection::{Phase, Phases};
 
-/// While all are taken and none is idle, it is looked again after so long.
+/// The head of a request is a few hundred bytes: one that takes longer is trickled, or its client has stopped.
+const HEAD_IN: Duration = Duration::from_millis(500);
+/// While all are taken and none makes room, it is looked again after so long.
 const AGAIN: Duration = Duration::from_millis(100);
 
 pub struct Connections {
@@ -54,20 +57,21 @@ impl Connections {
             if let Ok(slot) = self.slots.clone().try_acquire_owned() {
                 return slot;
             }
-            self.close_the_longest_idle();
+            self.close_one();
             if let Ok(Ok(slot)) = timeout(AGAIN, self.slots.clone().acquire_owned()).await {
                 return slot;
             }
         }
     }
 
-    fn close_the_longest_idle(&self) {
+    fn close_one(&self) {
         let open = self.open.lock();
-        let idle = open.values().filter(|one| !one.close.is_cancelled()).filter_map(|one| match one.phases.now() {
-            Phase::Idle(since) => Some((since, &one.close)),
-            Phase::Head(_) | Phase::Handling | Phase::Answering => None,
+        let may_go = open.values().filter(|one| !one.close.is_cancelled()).filter_map(|one| match one.phases.now() {
+            Phase::Idle(since) => Some((false, since, &one.close)),
+            Phase::Head(since) => (since.elapsed() >= HEAD_IN).then_some((true, since, &one.close)),
+            Phase::Handling | Phase::Answering => None,
         });
-        if let Some((_, close)) = idle.min_by_key(|(since, _)| *since) {
+        if let Some((.., close)) = may_go.min_by_key(|(is_head, since, _)| (*is_head, *since)) {
             close.cancel();
         }
     }
@@ -101,5 +105,18 @@ mod tests {
         assert_eq!(closed, [false, true, true], "one at a time, and none that is at work");
         drop(places.remove(1));
         assert!(timeout(Duration::from_secs(1), connections.place(Phases::idle())).await.is_ok());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn where_none_is_idle_a_request_that_does_not_arrive_makes_room() {
+        let connections = Connections::new(2);
+        let (trickles, works) = (Phases::idle(), Phases::idle());
+        trickles.bytes_came();
+        let _at_work = works.handling();
+        let places = [connections.place(trickles).await, connections.place(works).await];
+        assert!(timeout(HEAD_IN / 2, connections.place(Phases::idle())).await.is_err(), "it has a moment");
+        assert!(!places[0].close.is_cancelled());
+        assert!(timeout(2 * HEAD_IN, connections.place(Phases::idle())).await.is_err(), "it has not gone yet");
+        assert_eq!(places.each_ref().map(|place| place.close.is_cancelled()), [true, false]);
     }
 }
