@@ -10,12 +10,11 @@ mod guard;
 mod records;
 
 use std::fmt;
-use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, OwnedMutexGuard};
 use tokio::time::timeout;
 
 pub use database::error::Error;
@@ -27,7 +26,7 @@ pub use records::record::{LOG_BYTES, LOG_LINES, Record, RecordDetails, RecordSum
 pub use records::results::{LARGEST_RESULT, LONGEST_TYPE, LargeResult};
 pub use records::retention::PruneLimits;
 
-use database::connections::Connections;
+use database::connections::{Connections, End};
 use database::location::{Backend, FileIdentity, Location};
 use database::statement::{Answer, Statement};
 
@@ -58,10 +57,10 @@ pub struct Archive(Arc<Inner>);
 struct Inner {
     location: Location,
     deadline: Duration,
-    read_write: Connections,
-    read_only: Connections,
+    read_write: Arc<Connections>,
+    read_only: Arc<Connections>,
     /// The file that was opened, once its tables are up to date.
-    opened: Mutex<Option<FileIdentity>>,
+    opened: Arc<Mutex<Option<FileIdentity>>>,
     /// Whether an archive has been opened since this program began.
     was_opened: AtomicBool,
 }
@@ -87,26 +86,24 @@ impl Archive {
         let location: Location = url.parse()?;
         // Less than the deadline, so that the reason can still be reported.
         let patience = options.deadline.mul_f64(0.75);
-        let connections = |setup, most| Connections::new(location.options.clone(), setup, most, patience);
+        let connections = |end, most| Connections::new(location.options.clone(), end, most, patience);
         let (read_write, read_only) = match &location.backend {
             Backend::Sqlite { .. } => {
                 let waits = format!("PRAGMA busy_timeout = {}; ", patience.as_millis());
-                let read_only = connections(waits.clone() + "PRAGMA query_only = ON", READ_CONNECTIONS);
-                (connections(waits + SQLITE_WRITER, 1), read_only)
+                let read_only = End::File { setup: waits.clone() + "PRAGMA query_only = ON" };
+                (connections(End::File { setup: waits + SQLITE_WRITER }, 1), connections(read_only, READ_CONNECTIONS))
             }
-            Backend::Postgres => {
-                let setup = postgres_setup(options.deadline);
-                let read_only =
-                    connections(setup.clone() + "; SET default_transaction_read_only = on", READ_CONNECTIONS);
-                (connections(setup, options.connections.max(1)), read_only)
-            }
+            Backend::Postgres => (
+                connections(End::Server { begin: "BEGIN" }, options.connections.max(1)),
+                connections(End::Server { begin: "BEGIN READ ONLY" }, READ_CONNECTIONS),
+            ),
         };
         Ok(Self(Arc::new(Inner {
             location,
             deadline: options.deadline,
             read_write,
             read_only,
-            opened: Mutex::default(),
+            opened: Arc::default(),
             was_opened: AtomicBool::default(),
         })))
     }
@@ -125,22 +122,35 @@ impl Archive {
     }
 
     async fn write(&self, statement: Statement) -> Result<Answer, Error> {
-        self.run(&self.0.read_write, statement).await
+        self.write_within(self.0.deadline, statement).await
     }
 
     async fn read(&self, statement: Statement) -> Result<Answer, Error> {
-        self.run(&self.0.read_only, statement).await
+        self.read_within(self.0.deadline, statement).await
     }
 
-    async fn run(&self, connections: &Connections, statement: Statement) -> Result<Answer, Error> {
+    async fn write_within(&self, deadline: Duration, statement: Statement) -> Result<Answer, Error> {
+        self.run(&self.0.read_write, statement, deadline).await
+    }
+
+    async fn read_within(&self, deadline: Duration, statement: Statement) -> Result<Answer, Error> {
+        self.run(&self.0.read_only, statement, deadline).await
+    }
+
+    async fn run(
+        &self,
+        connections: &Arc<Connections>,
+        statement: Statement,
+        deadline: Duration,
+    ) -> Result<Answer, Error> {
         let work = async {
             let opened = self.0.prepared().await?;
-            let answer = connections.run(&statement).await;
+            let answer = connections.run(&statement, deadline).await;
             // A write to a file that was no longer in its place is lost, so it must fail.
             self.0.location.must_still_be(opened).await?;
             answer
         };
-        within(self.0.deadline, work).await
+        within(deadline, work).await
     }
 }
 
@@ -152,12 +162,6 @@ const SQLITE_WRITER: &str =
 /// be taken for a part of the next file.
 const SQLITE_LAST: &str = "PRAGMA wal_checkpoint(TRUNCATE)";
 
-/// statement_timeout lets the server end statements whose call was abandoned; they would pile up there.
-fn postgres_setup(deadline: Duration) -> String {
-    let millis = deadline.as_millis();
-    format!("SET application_name = 'task-manager'; SET statement_timeout = {millis}")
-}
-
 async fn within<T>(deadline: Duration, work: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
     timeout(deadline, work).await.unwrap_or_else(|_| Err(Error::Down(format!("no answer within {deadline:?}"))))
 }
@@ -165,30 +169,48 @@ async fn within<T>(deadline: Duration, work: impl Future<Output = Result<T, Erro
 impl Inner {
     /// The file in place, with its tables up to date. Fails where it is not the one that was opened; whoever replaces
     /// it may not be ready, so only the next call uses the new one.
-    async fn prepared(&self) -> Result<FileIdentity, Error> {
-        let mut opened = self.opened.lock().await;
-        let present = match *opened {
-            Some(present) => self.location.must_still_be(present).await.map(|()| present),
-            None => {
-                self.close().await;
-                // A new file would know nothing of earlier runs: idempotency keys and `once` would be forgotten.
-                if self.was_opened.load(Ordering::Relaxed) {
-                    self.location.must_exist().await?;
-                }
-                self.migrated().await.map_err(|error| self.explained(error))
-            }
-        };
-        self.was_opened.fetch_or(present.is_ok(), Ordering::Relaxed);
-        *opened = present.as_ref().ok().copied();
-        present
+    async fn prepared(self: &Arc<Self>) -> Result<FileIdentity, Error> {
+        let mut opened = self.opened.clone().lock_owned().await;
+        let Some(present) = *opened else { return self.open(opened).await };
+        if self.location.identity().await? != present {
+            *opened = None;
+        }
+        self.location.must_still_be(present).await.map(|()| present)
+    }
+
+    /// Goes on when the caller gives up: what waits for a file system is not begun a second time beside it.
+    async fn open(self: &Arc<Self>, mut opened: OwnedMutexGuard<Option<FileIdentity>>) -> Result<FileIdentity, Error> {
+        let this = self.clone();
+        let opening = tokio::spawn(async move {
+            let present = match this.location.backend {
+                Backend::Sqlite { .. } => this.opened_anew().await,
+                Backend::Postgres => within(MIGRATED_WITHIN, this.opened_anew()).await,
+            };
+            this.was_opened.fetch_or(present.is_ok(), Ordering::Relaxed);
+            *opened = present.as_ref().ok().copied();
+            present
+        });
+        opening.await.unwrap_or_else(|ended| Err(Error::Down(ended.to_string())))
+    }
+
+    async fn opened_anew(&self) -> Result<FileIdentity, Error> {
+        self.close().await;
+        // A new file would know nothing of earlier runs: idempotency keys and `once` would be forgotten.
+        if self.was_opened.load(Ordering::Relaxed) {
+            self.location.must_exist().await?;
+        }
+        match self.migrated().await {
+            Ok(present) => Ok(present),
+            Err(error) => Err(self.location.why_unwritable().await.map_or(error, Error::Refused)),
+        }
     }
 
     async fn migrated(&self) -> Result<FileIdentity, Error> {
-        let before = self.location.identity().await;
+        let before = self.location.identity().await?;
         let mut connection = self.read_write.connect().await?;
         database::migrations::migrate(&mut connection, &self.location.backend).await?;
         // Migrating creates a missing file.
-        Ok(if before.is_absent() { self.location.identity().await } else { before })
+        if before.is_absent() { self.location.identity().await } else { Ok(before) }
     }
 
     /// Closes all connections. Two files must never be open at once: the files beside them have the same names.
@@ -197,14 +219,5 @@ impl Inner {
             self.read_only.close(SQLITE_LAST).await;
             self.read_write.close(SQLITE_LAST).await;
         }
-    }
-
-    /// Replaces the error by the reason why the file cannot be opened, which SQLite does not tell.
-    fn explained(&self, error: Error) -> Error {
-        let trouble = match &self.location.backend {
-            Backend::Sqlite { file } => database::location::why_unwritable(Path::new(file)),
-            Backend::Postgres => None,
-        };
-        trouble.map_or(error, Error::Refused)
     }
 }

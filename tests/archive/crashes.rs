@@ -8,7 +8,7 @@ use tokio::time::timeout;
 
 use crate::stage::{PATIENT, Store};
 
-on_both!(
+on_all!(
     what_was_acknowledged_survives_the_death_of_the_writer,
     what_was_acknowledged_is_seen_by_others_at_once,
     calls_that_are_given_up_leave_the_archive_usable,

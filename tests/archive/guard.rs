@@ -11,7 +11,7 @@ use tokio::time::{sleep, timeout};
 
 use crate::stage::{PATIENT, Store, completed};
 
-on_both!(
+on_all!(
     an_archive_that_refuses_every_record_is_down_until_it_takes_them,
     an_archive_that_refuses_one_record_is_up,
     an_archive_that_comes_and_goes_is_trusted_later_each_time,

@@ -11,7 +11,7 @@ use task_manager::archive::{Archive, Record};
 
 use crate::stage::{Store, completed, put_all, record, second, unfinished};
 
-on_both!(
+on_all!(
     putting_the_same_again_changes_nothing,
     a_final_record_is_never_overwritten_by_one_that_is_not,
     the_later_of_two_final_records_stays,

@@ -7,7 +7,7 @@ use task_manager::archive::{Archive, Cursor, Filter, Record};
 
 use crate::stage::{Store, completed, put_all, record, second, unfinished};
 
-on_both!(
+on_all!(
     a_filter_means_the_records_for_which_all_of_it_is_true,
     dead_letters_are_the_failed_ones_and_replayed_ones_can_be_left_out,
     a_run_after_which_its_task_was_run_again_can_be_left_out,

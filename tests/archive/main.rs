@@ -1,12 +1,19 @@
-//! The archive on a file of SQLite and on a real PostgreSQL: what holds for one holds for the other.
+//! The archive on a file of SQLite, on a real PostgreSQL, and on one behind a PgBouncer that pools transactions: what
+//! holds for one holds for the others.
 
 /// One test for each backend out of each of these functions.
-macro_rules! on_both {
+macro_rules! on_all {
     ($($name:ident),* $(,)?) => {
         mod on_sqlite {
             $(#[tokio::test(flavor = "multi_thread")]
             async fn $name() {
                 super::$name(crate::stage::Store::sqlite()).await;
+            })*
+        }
+        mod behind_pgbouncer {
+            $(#[tokio::test(flavor = "multi_thread")]
+            async fn $name() {
+                super::$name(crate::stage::Store::behind_pgbouncer().await).await;
             })*
         }
         mod on_postgres {
@@ -20,6 +27,7 @@ macro_rules! on_both {
 
 mod crashes;
 mod deleted_tasks;
+mod frozen_disk;
 mod guard;
 mod idempotence;
 mod lists;

@@ -3,14 +3,14 @@
 use std::time::Duration;
 
 use futures::future::join_all;
-use harness::{Postgres, open_archive};
+use harness::{PgBouncer, Postgres, open_archive};
 use sqlx::{AnyConnection, AssertSqlSafe, Connection};
 use task_manager::archive::{Archive, Error, Options};
 
 use crate::crashes::{Writer, are_there};
 use crate::stage::{Store, completed};
 
-on_both!(
+on_all!(
     an_archive_that_is_opened_again_has_what_was_put,
     an_archive_may_be_opened_by_many_at_once,
     an_archive_may_be_opened_by_several_processes_at_once,
@@ -133,4 +133,10 @@ async fn a_database_that_cannot_hold_every_text_is_refused() {
     let url = Postgres::shared().await.database_with("ENCODING 'LATIN1' TEMPLATE template0").await;
     let told = refused(&url).await;
     assert!(matches!(&told, Error::Refused(text) if text.contains("LATIN1")), "{told}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_pooler_that_is_not_set_up_for_the_driver_is_refused_with_the_setting_that_it_lacks() {
+    let told = refused(&PgBouncer::as_installed().await).await.to_string();
+    assert!(told.contains("ignore_startup_parameters = extra_float_digits"), "{told}");
 }

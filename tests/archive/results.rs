@@ -6,7 +6,7 @@ use task_manager::archive::{Archive, Error, LargeResult};
 
 use crate::stage::{Store, completed, second};
 
-on_both!(
+on_all!(
     a_result_reads_back_as_it_was,
     a_result_of_sixteen_mebibytes_is_taken_and_a_byte_more_is_not,
     the_result_of_the_latest_attempt_stays,

@@ -8,7 +8,7 @@ use task_manager::archive::{Archive, Filter, LargeResult, PruneLimits};
 
 use crate::stage::{Store, completed, put_all, second, unfinished};
 
-on_both!(
+on_all!(
     records_that_are_too_old_are_forgotten,
     of_too_many_records_the_oldest_are_forgotten,
     more_than_a_batch_is_forgotten_at_once,

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 pub use harness::records::{completed, second};
-use harness::{Postgres, open_archive, target};
+use harness::{PgBouncer, Postgres, open_archive, target};
 use task_manager::api::{Reason, State};
 use task_manager::archive::{Archive, Options, Record};
 
@@ -30,6 +30,10 @@ impl Store {
 
     pub async fn postgres() -> Self {
         Self { url: Postgres::shared().await.database().await, folder: None }
+    }
+
+    pub async fn behind_pgbouncer() -> Self {
+        Self { url: PgBouncer::shared().await.database().await, folder: None }
     }
 
     /// The folder that holds a file of SQLite.

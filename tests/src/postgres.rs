@@ -19,7 +19,7 @@ use crate::patience::{SOON, eventually};
 
 /// Runs the server as long as its parent lives: when the pipe to it closes, in whatever way, it ends the server at
 /// once.
-const KEEPER: &str = r#""$@" & server=$!; cat >/dev/null; kill -QUIT "$server" 2>/dev/null; wait "$server""#;
+pub(crate) const KEEPER: &str = r#""$@" & server=$!; cat >/dev/null; kill -QUIT "$server" 2>/dev/null; wait "$server""#;
 
 const SETTINGS: [&str; 6] = [
     "fsync=off",
@@ -74,6 +74,10 @@ impl Postgres {
 
     pub fn url(&self, database: &str) -> String {
         format!("postgres://postgres@{}/{database}", self.address)
+    }
+
+    pub fn address(&self) -> SocketAddr {
+        self.address
     }
 
     /// Carries out any SQL as an administrator.
@@ -157,7 +161,7 @@ fn server_user() -> Option<(u32, u32)> {
     })
 }
 
-fn as_server(program: &Path) -> Command {
+pub(crate) fn as_server(program: &Path) -> Command {
     let mut command = Command::new(program);
     command.stdin(Stdio::null()).current_dir("/");
     if let Some((user, group)) = server_user() {
@@ -167,7 +171,7 @@ fn as_server(program: &Path) -> Command {
 }
 
 /// The folder of the data: in target/, unless the server's user cannot enter that, as under /root.
-async fn new_folder() -> PathBuf {
+pub(crate) async fn new_folder() -> PathBuf {
     static MADE: AtomicU32 = AtomicU32::new(0);
     let name = format!("{}-{}", std::process::id(), MADE.fetch_add(1, Ordering::Relaxed));
     let target = target();

@@ -1,15 +1,17 @@
 //! A few connections to one database, kept open between calls.
 //!
-//! It replaces sqlx's pool because of three rules that the pool does not keep: a connection whose call was abandoned
-//! is closed and never used again; no call waits for a server that has just not answered; and an error contains the
-//! server's own message. Knows nothing of records.
+//! It replaces sqlx's pool because of four rules that the pool does not keep: a connection to a server whose call was
+//! abandoned is closed and never used again; a call to a file that was abandoned keeps its place until the file system
+//! has answered, so that no number of calls costs more threads than there are connections; no call waits for a server
+//! that has just not answered; and an error contains the server's own message. Knows nothing of records.
 
-use parking_lot::{Mutex, MutexGuard};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use parking_lot::{Mutex, MutexGuard};
 use sqlx::any::AnyConnectOptions;
 use sqlx::{AnyConnection, AssertSqlSafe, ConnectOptions, Connection, Error as Cause, Executor};
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
 
 use super::error::Error;
@@ -20,15 +22,24 @@ const IDLE: Duration = Duration::from_secs(60);
 /// The pause after a failed connection; calls in that time fail at once with the same error.
 const LEFT_ALONE: Duration = Duration::from_secs(1);
 
+/// The other end of the connections.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum End {
+    /// A file of SQLite. This SQL is run on each new connection.
+    File { setup: String },
+    /// A server of PostgreSQL. All that a call needs is said in its own transaction, for a pooler may have the next
+    /// transaction carried out by another session. This begins it.
+    Server { begin: &'static str },
+}
+
 pub(crate) struct Connections {
     options: AnyConnectOptions,
-    /// SQL that is run on each new connection.
-    setup: String,
-    /// The longest time that connecting may take.
+    end: End,
+    /// The longest time that connecting to a server may take.
     patience: Duration,
     /// The most connections.
     most: u32,
-    permits: Semaphore,
+    permits: Arc<Semaphore>,
     idle: Mutex<Vec<(AnyConnection, Instant)>>,
     unreachable: Mutex<Option<(Error, Instant)>>,
 }
@@ -38,27 +49,59 @@ fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl Connections {
-    pub fn new(options: AnyConnectOptions, setup: String, most: u32, patience: Duration) -> Self {
-        let permits = Semaphore::new(most as usize);
-        Self { options, setup, patience, most, permits, idle: Mutex::default(), unreachable: Mutex::default() }
+    pub fn new(options: AnyConnectOptions, end: End, most: u32, patience: Duration) -> Arc<Self> {
+        let permits = Arc::new(Semaphore::new(most as usize));
+        let (idle, unreachable) = (Mutex::default(), Mutex::default());
+        Arc::new(Self { options, end, patience, most, permits, idle, unreachable })
     }
 
     /// Runs a statement, and runs it a second time where an idle connection turns out to be dead. So the statement
-    /// must be one that may run twice.
-    pub async fn run(&self, statement: &Statement) -> Result<Answer, Error> {
-        let _permit = self.permits.acquire().await.map_err(|closed| Error::Down(closed.to_string()))?;
+    /// must be one that may run twice. A server ends it by itself after `deadline`.
+    pub async fn run(self: &Arc<Self>, statement: &Statement, deadline: Duration) -> Result<Answer, Error> {
+        let permit = self.permits.clone().acquire_owned().await.map_err(|closed| Error::Down(closed.to_string()))?;
+        match self.end {
+            End::Server { .. } => self.run_with(permit, statement, deadline).await,
+            // A caller that gives up drops this, but a thread of SQLite that waits for a file system goes on waiting.
+            End::File { .. } => {
+                let (this, statement) = (self.clone(), statement.clone());
+                let running = tokio::spawn(async move { this.run_with(permit, &statement, deadline).await });
+                running.await.unwrap_or_else(|ended| Err(Error::Down(ended.to_string())))
+            }
+        }
+    }
+
+    /// The permit is held until the call is over.
+    async fn run_with(
+        &self,
+        _permit: OwnedSemaphorePermit,
+        statement: &Statement,
+        deadline: Duration,
+    ) -> Result<Answer, Error> {
         if let Some(connection) = self.take_idle() {
-            match self.run_on(connection, statement).await {
+            match self.run_on(connection, statement, deadline).await {
                 Err(cause) if is_lost(&cause) => locked(&self.idle).clear(),
                 done => return Ok(done?),
             }
         }
-        Ok(self.run_on(self.connect().await?, statement).await?)
+        Ok(self.run_on(self.connect().await?, statement, deadline).await?)
     }
 
     /// Keeps the connection only after success: an abandoned one may be in the middle of a statement.
-    async fn run_on(&self, mut connection: AnyConnection, statement: &Statement) -> Result<Answer, Cause> {
-        let answer = statement.run(&mut connection).await?;
+    async fn run_on(
+        &self,
+        mut connection: AnyConnection,
+        statement: &Statement,
+        deadline: Duration,
+    ) -> Result<Answer, Cause> {
+        let answer = match self.end {
+            End::File { .. } => statement.run_prepared(&mut connection).await?,
+            End::Server { begin } => {
+                let mut transaction = connection.begin_with(AssertSqlSafe(bounded(begin, deadline))).await?;
+                let answer = statement.run(&mut transaction).await?;
+                transaction.commit().await?;
+                answer
+            }
+        };
         locked(&self.idle).push((connection, Instant::now()));
         Ok(answer)
     }
@@ -75,9 +118,13 @@ impl Connections {
         if let Some((error, _)) = seen.filter(|(_, since)| since.elapsed() < LEFT_ALONE) {
             return Err(error);
         }
-        let connected = match timeout(self.patience, self.open()).await {
-            Ok(opened) => opened.map_err(Error::from),
-            Err(_) => Err(Error::Down(format!("no connection within {:?}", self.patience))),
+        let connected = match self.end {
+            // One that is given up would leave a thread behind.
+            End::File { .. } => self.open().await.map_err(Error::from),
+            End::Server { .. } => match timeout(self.patience, self.open()).await {
+                Ok(opened) => opened.map_err(Error::from),
+                Err(_) => Err(Error::Down(format!("no connection within {:?}", self.patience))),
+            },
         };
         let down = connected.as_ref().err().filter(|error| matches!(error, Error::Down(_)));
         *locked(&self.unreachable) = down.map(|error| (error.clone(), Instant::now()));
@@ -97,9 +144,18 @@ impl Connections {
 
     async fn open(&self) -> Result<AnyConnection, Cause> {
         let mut connection = self.options.connect().await?;
-        connection.execute(sqlx::raw_sql(AssertSqlSafe(self.setup.clone()))).await?;
+        if let End::File { setup } = &self.end {
+            connection.execute(sqlx::raw_sql(AssertSqlSafe(setup.clone()))).await?;
+        }
         Ok(connection)
     }
+}
+
+/// Begins a transaction that the server ends by itself, whether its statement is slow or its client gone: abandoned ones
+/// would pile up there and hold their locks.
+pub(crate) fn bounded(begin: &str, deadline: Duration) -> String {
+    let millis = deadline.as_millis();
+    format!("{begin}; SET LOCAL statement_timeout = {millis}; SET LOCAL idle_in_transaction_session_timeout = {millis}")
 }
 
 /// Whether the connection failed, and not the statement.

@@ -60,9 +60,16 @@ impl Error {
         let code = told.code().unwrap_or_default();
         let make = if code.len() == SQLSTATE { of_postgres(&code) } else { of_sqlite(&code) };
         let message: Cow<str> = told.message().into();
+        if message.contains(POOLER_REFUSES) {
+            return Self::Refused(format!("{message} ({code}); set {POOLER_IGNORES} in pgbouncer.ini"));
+        }
         make(format!("{message} ({code})"))
     }
 }
+
+/// PgBouncer's words for a connection that says how many digits a float is to have, as the driver's do.
+const POOLER_REFUSES: &str = "unsupported startup parameter: extra_float_digits";
+const POOLER_IGNORES: &str = "ignore_startup_parameters = extra_float_digits";
 
 /// The length of an SQLSTATE, the code of a PostgreSQL error.
 const SQLSTATE: usize = 5;

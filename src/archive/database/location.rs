@@ -5,12 +5,14 @@ use std::fmt;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
+use std::sync::Arc;
 
 use sqlx::ConnectOptions;
 use sqlx::any::AnyConnectOptions;
 use sqlx::postgres::PgConnectOptions;
 
 use super::error::Error;
+use super::file_system::FileSystem;
 
 /// A URL that names no archive.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -52,6 +54,7 @@ pub(crate) struct Location {
     pub options: AnyConnectOptions,
     /// The URL without user, password and parameters.
     shown: String,
+    file_system: Arc<FileSystem>,
 }
 
 impl fmt::Display for Location {
@@ -68,15 +71,17 @@ impl FileIdentity {
 
 impl Location {
     /// The identity of the file. A PostgreSQL server needs none: it fails by itself when it is another one.
-    pub async fn identity(&self) -> FileIdentity {
-        let Backend::Sqlite { file } = &self.backend else { return FileIdentity(None) };
-        FileIdentity(tokio::fs::metadata(file).await.ok().map(|file| (file.dev(), file.ino())))
+    pub async fn identity(&self) -> Result<FileIdentity, Error> {
+        let Backend::Sqlite { file } = &self.backend else { return Ok(FileIdentity(None)) };
+        let file = file.clone();
+        let look = move || std::fs::metadata(file).ok().map(|file| (file.dev(), file.ino()));
+        self.file_system.ask(look).await.map(FileIdentity)
     }
 
     /// Fails where the file is gone. A new empty archive is wanted only when the operator starts; afterwards a
     /// missing file is to be put back.
     pub async fn must_exist(&self) -> Result<(), Error> {
-        if matches!(self.backend, Backend::Postgres) || !self.identity().await.is_absent() {
+        if matches!(self.backend, Backend::Postgres) || !self.identity().await?.is_absent() {
             return Ok(());
         }
         Err(Error::Down(format!(
@@ -87,11 +92,18 @@ impl Location {
     /// Fails where the file is no longer the one that was opened. SQLite does not notice and would go on with the old
     /// one.
     pub async fn must_still_be(&self, opened: FileIdentity) -> Result<(), Error> {
-        if self.identity().await == opened {
+        if self.identity().await? == opened {
             return Ok(());
         }
         let gone = format!("the file of {self} is not the one that was opened; somebody moved, removed or replaced it");
         Err(Error::Down(gone))
+    }
+
+    /// The reason why the file cannot be used, which SQLite does not tell; `None` where it can.
+    pub async fn why_unwritable(&self) -> Option<String> {
+        let Backend::Sqlite { file } = &self.backend else { return None };
+        let file = file.clone();
+        self.file_system.ask(move || why_unwritable(&file)).await.ok().flatten()
     }
 }
 
@@ -116,19 +128,22 @@ fn sqlite(path: &str) -> Result<Location, UrlError> {
         return Err(UrlError("SQLite takes a file here, and no parameters".into()));
     }
     let options = options(&format!("sqlite://{path}?mode=rwc"))?;
-    Ok(Location { backend: Backend::Sqlite { file: Path::new(path).into() }, options, shown: format!("sqlite:{path}") })
+    let (backend, shown) = (Backend::Sqlite { file: Path::new(path).into() }, format!("sqlite:{path}"));
+    Ok(Location { backend, options, shown, file_system: Arc::default() })
 }
 
 fn postgres(url: &str) -> Result<Location, UrlError> {
-    let options = options(url)?;
-    let url = &options.database_url;
+    let mut options = options(url)?;
+    let url = options.database_url.clone();
     if let Some((unknown, _)) = url.query_pairs().find(|(name, _)| !PARAMETERS.contains(&name.as_ref())) {
         return Err(UrlError(format!("it has a parameter {unknown:?}; known are {}", PARAMETERS.join(", "))));
     }
-    PgConnectOptions::from_url(url).map_err(|error| UrlError(error.to_string()))?;
+    PgConnectOptions::from_url(&url).map_err(|error| UrlError(error.to_string()))?;
+    // Said when connecting, which a pooler keeps apart for each client; a SET it would not.
+    options.database_url.query_pairs_mut().append_pair("application_name", "task-manager");
     let port = url.port().map(|port| format!(":{port}")).unwrap_or_default();
     let shown = format!("postgres://{}{port}{}", url.host_str().unwrap_or_default(), url.path());
-    Ok(Location { backend: Backend::Postgres, options, shown })
+    Ok(Location { backend: Backend::Postgres, options, shown, file_system: Arc::default() })
 }
 
 fn options(url: &str) -> Result<AnyConnectOptions, UrlError> {
@@ -137,8 +152,8 @@ fn options(url: &str) -> Result<AnyConnectOptions, UrlError> {
     Ok(options.disable_statement_logging())
 }
 
-/// The reason why a file of SQLite cannot be used, found by writing beside it and to it; `None` where it can.
-pub(crate) fn why_unwritable(file: &Path) -> Option<String> {
+/// Found by writing beside the file and to it.
+fn why_unwritable(file: &Path) -> Option<String> {
     let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let probe = file.with_extension("probe");
     let in_folder = std::fs::write(&probe, b"").and_then(|()| std::fs::remove_file(&probe));

@@ -1,4 +1,6 @@
-//! Brings the tables of a database up to date in one transaction, also when several replicas do it at once.
+//! Brings the tables of a database up to date in one transaction, also when several replicas do it at once. It is over
+//! within moments however many records there are: no statement here reads or rewrites a table that has any. What takes
+//! longer is in `indexes`.
 //!
 //! A migration only adds, so that the version before can work beside this one: two versions run at once during an
 //! update, and a rollback finds the tables of the newer one.
@@ -10,16 +12,18 @@ use super::location::Backend;
 use super::statement::Statement;
 use crate::core::digest::sha256_hex;
 
-/// The migrations in order. A released one never changes.
-const MIGRATIONS: [&str; 3] =
-    [include_str!("migrations/1.sql"), include_str!("migrations/2.sql"), include_str!("migrations/3.sql")];
+/// The migrations in order, with their versions. A released one never changes. There is no 3 any longer: it added a
+/// column to all records, for which PostgreSQL rewrites the table. Where it was applied nothing uses that column.
+const MIGRATIONS: [(i64, &str); 3] = [
+    (1, include_str!("migrations/1.sql")),
+    (2, include_str!("migrations/2.sql")),
+    (4, include_str!("migrations/4.sql")),
+];
 
-/// Held by the replica that migrates a database of PostgreSQL, until its transaction ends. Waiting for it and
-/// migrating may take longer than the deadline of a call, hence no statement_timeout.
+/// Held by the replica that migrates a database of PostgreSQL, until its transaction ends. Waiting for it may take
+/// longer than the deadline of a call, hence no statement_timeout.
 const LOCK: &str = "SET LOCAL statement_timeout = 0; SELECT pg_advisory_xact_lock(7521096415)";
 const BOOKS: &str = "CREATE TABLE IF NOT EXISTS archive_migrations (version BIGINT PRIMARY KEY, digest TEXT NOT NULL)";
-/// PostgreSQL cannot read a JSON text that contains a NUL, so it is replaced.
-const ATTEMPT_ON_POSTGRES: &str = r"((replace(summary, '\u0000', '\u0001')::json->>'attempt')::bigint) STORED";
 
 pub(crate) async fn migrate(connection: &mut AnyConnection, backend: &Backend) -> Result<(), Error> {
     let begin = match backend {
@@ -31,9 +35,9 @@ pub(crate) async fn migrate(connection: &mut AnyConnection, backend: &Backend) -
         transaction.execute(sqlx::raw_sql(LOCK)).await?;
         must_be_utf8(&mut transaction).await?;
     }
-    transaction.execute(BOOKS).await?;
+    transaction.execute(sqlx::raw_sql(BOOKS)).await?;
     let applied = applied(&mut transaction).await?;
-    for (migration, version) in MIGRATIONS.iter().zip(1..) {
+    for (version, migration) in MIGRATIONS {
         match applied.iter().find(|(seen, _)| *seen == version) {
             None => apply(&mut transaction, version, migration, backend).await?,
             Some((_, digest)) if *digest == sha256_hex(migration) => {}
@@ -49,12 +53,12 @@ async fn applied(connection: &mut AnyConnection) -> Result<Vec<(i64, String)>, E
 }
 
 async fn apply(connection: &mut AnyConnection, version: i64, sql: &str, backend: &Backend) -> Result<(), Error> {
-    let (text, bytes, attempt) = match backend {
-        Backend::Sqlite { .. } => ("TEXT", "BLOB", "(json_extract(summary, '$.attempt')) VIRTUAL"),
+    let (text, bytes) = match backend {
+        Backend::Sqlite { .. } => ("TEXT", "BLOB"),
         // Collation "C" sorts by bytes, as SQLite does: an index must not depend on the machine's locales.
-        Backend::Postgres => ("TEXT COLLATE \"C\"", "BYTEA", ATTEMPT_ON_POSTGRES),
+        Backend::Postgres => ("TEXT COLLATE \"C\"", "BYTEA"),
     };
-    let script = sql.replace("{text}", text).replace("{bytes}", bytes).replace("{attempt}", attempt);
+    let script = sql.replace("{text}", text).replace("{bytes}", bytes);
     connection.execute(sqlx::raw_sql(AssertSqlSafe(script))).await?;
     let noted = Statement::new("INSERT INTO archive_migrations (version, digest) VALUES ($1, $2)");
     noted.with(version).with(sha256_hex(sql)).run(connection).await?;

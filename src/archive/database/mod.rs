@@ -2,6 +2,7 @@
 
 pub mod connections;
 pub mod error;
+mod file_system;
 pub mod location;
 pub mod migrations;
 pub mod statement;

@@ -89,8 +89,18 @@ impl Statement {
         self.and(")")
     }
 
+    /// Runs it once. The server is left no prepared statement: another session would not know it.
     pub async fn run(&self, connection: &mut AnyConnection) -> Result<Answer, Cause> {
-        let query = sqlx::query_with(AssertSqlSafe(self.sql.clone()), self.arguments()?);
+        self.run_on(connection, false).await
+    }
+
+    /// The same, kept prepared by this connection.
+    pub async fn run_prepared(&self, connection: &mut AnyConnection) -> Result<Answer, Cause> {
+        self.run_on(connection, true).await
+    }
+
+    async fn run_on(&self, connection: &mut AnyConnection, is_prepared: bool) -> Result<Answer, Cause> {
+        let query = sqlx::query_with(AssertSqlSafe(self.sql.clone()), self.arguments()?).persistent(is_prepared);
         let mut parts = connection.fetch_many(query);
         let mut answer = Answer::default();
         while let Some(part) = parts.try_next().await? {

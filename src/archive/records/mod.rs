@@ -12,6 +12,7 @@ use sqlx::Row;
 use sqlx::any::AnyRow;
 
 use super::database::error::Error;
+use super::database::location::Backend;
 use super::database::statement::{Statement, Value, column};
 use super::{Archive, RecordDetails};
 use crate::api::{Reason, Task, TaskSpec, TaskStatus};
@@ -72,9 +73,16 @@ impl Archive {
     /// The end of the newest task of this name in this run, among those that were launched or ended as one that was.
     /// A run that ended by itself goes before one that was deleted.
     pub async fn outcome(&self, namespace: &str, name: &str, run_id: &str) -> Result<Option<Record>, Error> {
-        let ended = "SELECT summary, details, replayed_by FROM archive_records WHERE name = $1 AND namespace = $2 \
-            AND run_id = $3 AND final = 1 AND (reason = $4 OR attempt > 0) \
-            ORDER BY genuine DESC, began DESC, uid DESC LIMIT 1";
+        let launches = match self.0.location.backend {
+            Backend::Sqlite { .. } => "json_extract(summary, '$.attempt')",
+            // PostgreSQL cannot read a JSON text that contains a NUL, so it is replaced.
+            Backend::Postgres => r"(replace(summary, '\u0000', '\u0001')::json->>'attempt')::bigint",
+        };
+        let ended = format!(
+            "SELECT summary, details, replayed_by FROM archive_records WHERE name = $1 AND namespace = $2 \
+             AND run_id = $3 AND final = 1 AND (reason = $4 OR {launches} > 0) \
+             ORDER BY genuine DESC, began DESC, uid DESC LIMIT 1"
+        );
         let asked = Statement::new(ended).with(column(name)).with(column(namespace)).with(column(run_id));
         self.one(asked.with(Reason::RanBefore.to_string())).await
     }
