@@ -96,7 +96,7 @@ pub async fn run_with(client: Client, options: RunOptions, shutdown: Cancellatio
     };
     let for_workers = workers::Sources {
         client: client.clone(),
-        archive: archive.clone(),
+        archive: guard.clone(),
         live: live.clone(),
         me,
         peers,

@@ -1,14 +1,15 @@
 //! Guards an archive that may be down: while it takes no records only a probe calls it, so that no task waits for its
-//! deadline. An archive that takes some records is busy, not down. Logs once that it is down and once that it is
-//! back.
+//! deadline. An archive that takes some records, or a large result, is busy, not down. Logs once that it is down and
+//! once that it is back.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use parking_lot::Mutex;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep, timeout};
 
-use super::{Archive, Error, Record};
+use super::{Archive, Error, LargeResult, Record};
 
 /// The interval of probes while the archive takes records.
 const LOOK: Duration = Duration::from_secs(15);
@@ -23,13 +24,24 @@ pub struct Guard {
     archive: Archive,
     /// Why it takes no records; `None` while it does.
     trouble: watch::Sender<Option<String>>,
-    /// When it last took a record.
+    /// When it last took a record or a result.
     taken: Mutex<Option<Instant>>,
+    /// Results that are being stored.
+    storing: AtomicUsize,
+}
+
+/// One result that is being stored.
+struct Storing<'a>(&'a AtomicUsize);
+
+impl Drop for Storing<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 impl Guard {
     pub fn of(archive: Archive) -> Self {
-        Self { archive, trouble: watch::Sender::new(None), taken: Mutex::default() }
+        Self { archive, trouble: watch::Sender::new(None), taken: Mutex::default(), storing: AtomicUsize::new(0) }
     }
 
     pub fn archive(&self) -> &Archive {
@@ -47,16 +59,12 @@ impl Guard {
 
     /// Stores a record, and fails at once while the archive is known to take none.
     pub async fn put(&self, record: &Record) -> Result<(), Error> {
-        let trouble = self.trouble.borrow().clone();
-        if let Some(trouble) = trouble {
-            return Err(Error::Down(trouble));
-        }
+        self.must_be_up()?;
         let began = Instant::now();
         let put = self.archive.put(record).await;
         match &put {
-            Ok(()) => *self.taken.lock() = Some(Instant::now()),
-            // Another record was stored meanwhile, so the archive is busy and not down.
-            Err(error) if error.is_temporary() && self.has_taken_since(began) => {}
+            Ok(()) => self.took(),
+            Err(error) if error.is_temporary() && self.is_busy_since(began) => {}
             Err(error) if error.is_temporary() => self.found(Err(error.clone())),
             // Only this record is refused.
             Err(Error::TooLarge { .. }) => {}
@@ -66,8 +74,40 @@ impl Guard {
         put
     }
 
-    fn has_taken_since(&self, began: Instant) -> bool {
-        self.taken.lock().is_some_and(|taken| taken >= began)
+    /// Stores a large result, and fails at once while the archive is known to take nothing. A disk or a network that is
+    /// slow needs long for it, so it has a deadline of its own, and records that wait for it meanwhile say nothing of the
+    /// archive. Only where nothing at all was taken in that time is it probed.
+    pub async fn put_result(&self, uid: &str, run_id: &str, result: &LargeResult) -> Result<(), Error> {
+        self.must_be_up()?;
+        let began = Instant::now();
+        self.storing.fetch_add(1, Ordering::Relaxed);
+        let storing = Storing(&self.storing);
+        let put = self.archive.put_result(uid, run_id, result).await;
+        drop(storing);
+        match &put {
+            Ok(()) => self.took(),
+            Err(error) if error.is_temporary() && !self.is_busy_since(began) => {
+                let probed = self.archive.probe().await;
+                if probed.is_ok() || !self.is_busy_since(began) {
+                    self.found(probed);
+                }
+            }
+            Err(_) => {}
+        }
+        put
+    }
+
+    fn must_be_up(&self) -> Result<(), Error> {
+        self.trouble.borrow().clone().map_or(Ok(()), |trouble| Err(Error::Down(trouble)))
+    }
+
+    fn took(&self) {
+        *self.taken.lock() = Some(Instant::now());
+    }
+
+    /// Something else was stored since then, or a large result still is: the archive is busy and not down.
+    fn is_busy_since(&self, began: Instant) -> bool {
+        self.storing.load(Ordering::Relaxed) > 0 || self.taken.lock().is_some_and(|taken| taken >= began)
     }
 
     /// Runs another call. Where that gets no answer, many calls at once may be the reason, so a probe decides whether
@@ -77,7 +117,7 @@ impl Guard {
         let answer = asked.await;
         if let Err(error) = &answer
             && error.is_temporary()
-            && !self.has_taken_since(began)
+            && !self.is_busy_since(began)
         {
             self.found(self.archive.probe().await);
         }
@@ -112,7 +152,7 @@ impl Guard {
         let began = Instant::now();
         let prepared = self.archive.prepare().await;
         let probed = if prepared.is_ok() { self.archive.probe().await } else { prepared };
-        if probed.is_ok() || !self.has_taken_since(began) {
+        if probed.is_ok() || !self.is_busy_since(began) {
             self.found(probed);
         }
     }

@@ -14,7 +14,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use tokio::sync::{Mutex, OwnedMutexGuard};
+use tokio::sync::{Mutex, OwnedMutexGuard, Semaphore};
 use tokio::time::timeout;
 
 pub use database::error::Error;
@@ -63,6 +63,8 @@ struct Inner {
     opened: Arc<Mutex<Option<FileIdentity>>>,
     /// Whether an archive has been opened since this program began.
     was_opened: AtomicBool,
+    /// Large results that are stored at once.
+    storing: Semaphore,
 }
 
 impl fmt::Debug for Archive {
@@ -105,6 +107,7 @@ impl Archive {
             read_only,
             opened: Arc::default(),
             was_opened: AtomicBool::default(),
+            storing: Semaphore::new(1),
         })))
     }
 

@@ -27,7 +27,7 @@ use parking_lot::Mutex;
 use tokio::sync::{Semaphore, watch};
 use tokio_util::sync::CancellationToken;
 
-use crate::archive::Archive;
+use crate::archive::Guard;
 use crate::live::{Live, NotTaken, Reporter};
 use crate::serving::body::at_most;
 use crate::serving::limits::{not_served, run_within};
@@ -60,7 +60,7 @@ const ATTEMPT: HeaderName = HeaderName::from_static("task-attempt");
 /// The parts that all handlers share.
 struct WorkerApi {
     live: Arc<Live>,
-    archive: Archive,
+    archive: Arc<Guard>,
     reviews: Reviews,
     requests: Semaphore,
     peers_at_work: PerPeer,
@@ -79,7 +79,7 @@ struct WorkerApi {
 /// The parts of the operator that reports come to.
 pub struct Sources {
     pub client: Client,
-    pub archive: Archive,
+    pub archive: Arc<Guard>,
     pub live: Arc<Live>,
     /// This replica, as the others find it when it leads.
     pub me: Option<Peer>,

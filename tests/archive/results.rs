@@ -1,9 +1,13 @@
 //! Results that are too large for a status.
 
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
-use task_manager::archive::{Archive, Error, LargeResult};
+use futures::future::join_all;
+use task_manager::archive::{Archive, Error, Guard, LargeResult};
+use tokio::time::sleep;
 
+use crate::openings::meddle;
 use crate::stage::{Store, completed, second};
 
 on_all!(
@@ -11,6 +15,7 @@ on_all!(
     a_result_of_sixteen_mebibytes_is_taken_and_a_byte_more_is_not,
     the_result_of_the_latest_attempt_stays,
     a_content_type_that_is_none_is_refused,
+    a_result_may_take_longer_than_a_record_and_meanwhile_the_archive_is_not_down,
 );
 
 fn result(attempt: i32, content: &[u8]) -> LargeResult {
@@ -65,4 +70,30 @@ async fn a_content_type_that_is_none_is_refused(store: Store) {
         assert!(matches!(refused, Err(Error::Refused(_))), "{refused:?}");
     }
     assert_eq!(stored(&archive).await, None);
+}
+
+/// Storing a result takes some seconds: the server sleeps, SQLite counts.
+const SLOW_ON_POSTGRES: &str = "CREATE FUNCTION slow() RETURNS trigger AS $$ BEGIN PERFORM pg_sleep(4); RETURN NEW; END $$ \
+    LANGUAGE plpgsql; \
+    CREATE TRIGGER slow BEFORE INSERT ON archive_results FOR EACH ROW EXECUTE FUNCTION slow()";
+const SLOW_ON_SQLITE: &str = "CREATE TRIGGER slow AFTER INSERT ON archive_results BEGIN \
+    SELECT count(*) FROM archive_results, (WITH RECURSIVE numbers(number) AS (SELECT 1 UNION ALL SELECT number + 1 \
+    FROM numbers WHERE number < 20000000) SELECT number FROM numbers); END";
+const DEADLINE: Duration = Duration::from_secs(1);
+
+async fn a_result_may_take_longer_than_a_record_and_meanwhile_the_archive_is_not_down(store: Store) {
+    let guard = Guard::of(store.open_with(DEADLINE).await);
+    meddle(&store, if store.url.starts_with("sqlite") { SLOW_ON_SQLITE } else { SLOW_ON_POSTGRES }).await;
+    let began = Instant::now();
+    let large = result(1, b"large");
+    let records = async {
+        sleep(Duration::from_millis(200)).await;
+        let puts = (0..8).map(async |number| guard.put(&completed(&format!("u-{number}"), number)).await);
+        join_all(puts).await
+    };
+    let (stored, _) = futures::join!(guard.put_result("u-1", "1", &large), records);
+    stored.expect("it is stored");
+    assert!(began.elapsed() > DEADLINE, "it took {:?}", began.elapsed());
+    assert!(guard.is_up());
+    guard.put(&completed("after", 1)).await.expect("it is put");
 }

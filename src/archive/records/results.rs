@@ -1,16 +1,26 @@
 //! Results that are too large for a status: stored beside the record of their run, and deleted with it.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use jiff::Timestamp;
 use sqlx::Row;
 use sqlx::any::AnyRow;
+use tokio::time::timeout;
 
 use crate::archive::Archive;
 use crate::archive::database::error::Error;
 use crate::archive::database::statement::{Statement, Value, column};
 
 pub const LARGEST_RESULT: usize = 16 << 20;
+/// The longest time that one may take to be stored, whatever the deadline of other calls: the largest one then takes a
+/// disk or a network of half a megabyte a second.
+const STORED_WITHIN: Duration = Duration::from_secs(40);
+/// The longest time that one waits for those before it. It waits here and not for a connection, so that the records that
+/// came meanwhile are stored between two of them.
+const TURN_WITHIN: Duration = Duration::from_secs(15);
+/// The longest time that one may take to be read.
+const READ_WITHIN: Duration = Duration::from_secs(20);
 /// Larger than one page of either database.
 pub(crate) const BYTES_OF_A_PROBE: usize = 16 << 10;
 pub const LONGEST_TYPE: usize = 255;
@@ -33,7 +43,10 @@ impl Archive {
     /// attempt. Where a later attempt, or a later run under the same runId, has stored one, that one stays and this
     /// one is refused.
     pub async fn put_result(&self, uid: &str, run_id: &str, result: &LargeResult) -> Result<(), Error> {
-        let stored = self.write(upsert(uid, run_id, result)?).await?.rows;
+        let statement = upsert(uid, run_id, result)?;
+        let turn = timeout(TURN_WITHIN, self.0.storing.acquire()).await;
+        let Ok(Ok(_turn)) = turn else { return Err(Error::Down("other results are still being stored".into())) };
+        let stored = self.write_within(STORED_WITHIN.max(self.0.deadline), statement).await?.rows;
         if stored.is_empty() {
             return Err(Error::Outdated("a later attempt has stored its result"));
         }
@@ -45,7 +58,8 @@ impl Archive {
         let content = Arc::new(vec![0; BYTES_OF_A_PROBE]);
         let (began, stored_at) = (Timestamp::UNIX_EPOCH, Timestamp::UNIX_EPOCH);
         let probe = LargeResult { began, attempt: 0, content_type: String::new(), content, stored_at };
-        self.put_result("", "", &probe).await?;
+        // With the deadline of a record, and beside large ones.
+        self.write(upsert("", "", &probe)?).await?;
         self.write(Statement::new("DELETE FROM archive_results WHERE uid = ''")).await.map(drop)
     }
 
@@ -54,7 +68,7 @@ impl Archive {
         let asked =
             "SELECT began, attempt, content_type, content, stored FROM archive_results WHERE uid = $1 AND run_id = $2";
         let asked = Statement::new(asked).with(column(uid)).with(column(run_id));
-        self.read(asked).await?.rows.first().map(result).transpose()
+        self.read_within(READ_WITHIN.max(self.0.deadline), asked).await?.rows.first().map(result).transpose()
     }
 }
 
