@@ -83,6 +83,11 @@ pub struct RunOptions {
     )]
     pub archive: String,
 
+    /// Makes this archive the one on which all replicas agree, when this replica leads. The Lease names another one where
+    /// replicas had different archives, or a new one was begun with. For one start.
+    #[arg(long, env = "TASK_MANAGER_ADOPT_ARCHIVE")]
+    pub adopt_archive: bool,
+
     /// Days for which the record of a finished task is kept.
     #[arg(long, env = "TASK_MANAGER_ARCHIVE_KEEP_DAYS", value_name = "DAYS", default_value_t = 30, value_parser = clap::value_parser!(u32).range(1..=36500))]
     pub archive_keep_days: u32,

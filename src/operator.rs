@@ -15,7 +15,7 @@ use crate::archive::{Archive, Guard};
 use crate::cli::RunOptions;
 use crate::cluster::client::client;
 use crate::cluster::lease;
-use crate::cluster::lease::Election;
+use crate::cluster::lease::{AgreedArchive, Election};
 use crate::cluster::watch::{Scope, Watches};
 use crate::controller;
 use crate::controller::{DeletedTasks, Environment, Retention};
@@ -75,6 +75,7 @@ pub async fn run_with(client: Client, options: RunOptions, shutdown: Cancellatio
         needed: vec![("controller", is_ready), ("rest", knows)],
         told: vec![
             ("archive", guard.trouble()),
+            ("archive-identity", archive.identity().trouble()),
             ("watches", watches.sight().trouble()),
             ("tasks", watches.tasks_beyond()),
         ],
@@ -82,7 +83,7 @@ pub async fn run_with(client: Client, options: RunOptions, shutdown: Cancellatio
     let health = health::serve(options.health_addr, parts, metrics.clone(), shutdown.clone())?;
     let live = Arc::new(Live::default());
     let me = me(&options)?;
-    let election = election(&client, &options, me.as_ref())?;
+    let election = election(&client, &options, me.as_ref())?.with_archive(agreed_archive(&archive, &options));
     let (peer, peers) = watch::channel(None);
     let for_rest = rest::Sources {
         client: client.clone(),
@@ -265,6 +266,12 @@ fn identity() -> Result<String, Error> {
     let host = std::env::var("HOSTNAME").or_else(|_| std::fs::read_to_string("/etc/hostname"));
     let host = host.as_deref().unwrap_or("task-manager").trim();
     Ok(format!("{host}-{}-{}", std::process::id(), hex(&drawn)))
+}
+
+/// Learns from the Lease on which archive the replicas agree, and tells it of this one.
+fn agreed_archive(archive: &Archive, options: &RunOptions) -> AgreedArchive {
+    let told = archive.clone();
+    AgreedArchive::new(archive.identity().own(), move |id| told.identity().agree(id), options.adopt_archive)
 }
 
 /// Not the one that a kubeconfig happens to name at the moment: two operators whose users look at different namespaces

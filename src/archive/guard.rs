@@ -126,6 +126,29 @@ impl Guard {
 
     /// Brings the archive up to date and probes it; never ends.
     pub async fn watch_over(&self) {
+        tokio::join!(self.keep_looking(), self.make_searchable());
+    }
+
+    /// What an earlier version left is made searchable while the archive takes records; again whenever it is back, for it
+    /// may be another one.
+    async fn make_searchable(&self) {
+        let mut trouble = self.trouble();
+        // Fails only when the guard is gone, and with it this.
+        while trouble.wait_for(Option::is_none).await.is_ok() {
+            match self.archive.make_searchable().await {
+                Ok(0) => {}
+                Ok(records) => tracing::info!(records, "the archive's filters know all its records"),
+                Err(error) => {
+                    tracing::warn!(%error, "the archive's filters do not know all its records yet; goes on in a moment");
+                    sleep(LOOK).await;
+                    continue;
+                }
+            }
+            let _ = trouble.wait_for(Option::is_some).await;
+        }
+    }
+
+    async fn keep_looking(&self) {
         let mut pause = FIRST_PROBE;
         self.look().await;
         loop {

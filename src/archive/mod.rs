@@ -7,6 +7,7 @@
 
 pub mod database;
 mod guard;
+pub mod identity;
 mod records;
 
 use std::fmt;
@@ -20,11 +21,13 @@ use tokio::time::timeout;
 pub use database::error::Error;
 pub use database::location::UrlError;
 pub use guard::Guard;
-pub use records::Page;
 pub use records::filter::{Cursor, CursorError, Filter};
 pub use records::record::{LOG_BYTES, LOG_LINES, Record, RecordDetails, RecordSummary, tail};
 pub use records::results::{LARGEST_RESULT, LONGEST_TYPE, LargeResult};
 pub use records::retention::PruneLimits;
+pub use records::search::{Count, Page};
+
+use identity::Identity;
 
 use database::connections::{Connections, End};
 use database::location::{Backend, FileIdentity, Location};
@@ -65,6 +68,9 @@ struct Inner {
     was_opened: AtomicBool,
     /// Large results that are stored at once.
     storing: Semaphore,
+    /// Every record is in the table of the filters.
+    is_searchable: AtomicBool,
+    identity: Identity,
 }
 
 impl fmt::Debug for Archive {
@@ -97,7 +103,7 @@ impl Archive {
             }
             Backend::Postgres => (
                 connections(End::Server { begin: "BEGIN" }, options.connections.max(1)),
-                connections(End::Server { begin: "BEGIN READ ONLY" }, READ_CONNECTIONS),
+                connections(End::Server { begin: POSTGRES_READER }, READ_CONNECTIONS),
             ),
         };
         Ok(Self(Arc::new(Inner {
@@ -108,6 +114,8 @@ impl Archive {
             opened: Arc::default(),
             was_opened: AtomicBool::default(),
             storing: Semaphore::new(1),
+            is_searchable: AtomicBool::default(),
+            identity: Identity::default(),
         })))
     }
 
@@ -115,6 +123,11 @@ impl Archive {
     /// when it starts. Where the database is down then, the first call that reaches it does the same.
     pub async fn prepare(&self) -> Result<(), Error> {
         within(MIGRATED_WITHIN, self.0.prepared()).await.map(drop)
+    }
+
+    /// Which archive it is, and whether it is the one that all replicas mean.
+    pub fn identity(&self) -> &Identity {
+        &self.0.identity
     }
 
     /// Stores and deletes a record and a result of nobody. A smaller probe would prove less: a database without room,
@@ -161,6 +174,11 @@ impl Archive {
 const SQLITE_WRITER: &str =
     "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA journal_size_limit = 67108864";
 
+/// Every read goes along an index, in the order of its answer. A server that has no statistics yet, or old ones, would
+/// rather read and sort whole tables.
+const POSTGRES_READER: &str = "BEGIN READ ONLY; SET LOCAL enable_seqscan = off; SET LOCAL enable_bitmapscan = off; \
+    SET LOCAL enable_sort = off; SET LOCAL enable_hashjoin = off; SET LOCAL enable_mergejoin = off; SET LOCAL jit = off";
+
 /// Moves the write-ahead log into the database file. Otherwise the log would stay behind when the file is moved, and
 /// be taken for a part of the next file.
 const SQLITE_LAST: &str = "PRAGMA wal_checkpoint(TRUNCATE)";
@@ -198,6 +216,7 @@ impl Inner {
 
     async fn opened_anew(&self) -> Result<FileIdentity, Error> {
         self.close().await;
+        self.is_searchable.store(false, Ordering::Relaxed);
         // A new file would know nothing of earlier runs: idempotency keys and `once` would be forgotten.
         if self.was_opened.load(Ordering::Relaxed) {
             self.location.must_exist().await?;
@@ -212,6 +231,7 @@ impl Inner {
         let before = self.location.identity().await?;
         let mut connection = self.read_write.connect().await?;
         database::migrations::migrate(&mut connection, &self.location.backend).await?;
+        self.identity.read(database::id::of(&mut connection).await?);
         // Migrating creates a missing file.
         if before.is_absent() { self.location.identity().await } else { Ok(before) }
     }

@@ -5,9 +5,11 @@
 //! monotonic clock until when it may write, and stops by itself before anyone else can take the lease, however long it
 //! was paused.
 
+mod agreed_archive;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant, SystemTime};
 
 use jiff::Timestamp;
@@ -20,6 +22,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::calls::{CallError, within};
 use super::version;
+pub use agreed_archive::{ARCHIVE, AgreedArchive};
 
 /// A lease that was not renewed for so long may be taken.
 const DURATION: Duration = Duration::from_secs(10);
@@ -33,6 +36,9 @@ const REQUEST: Duration = Duration::from_secs(3);
 const STEP_BACK: Duration = Duration::from_secs(5);
 /// The leader stops so long before the lease can be taken.
 const MARGIN: Duration = Duration::from_secs(1);
+
+/// One whose archive is not the agreed one takes the lease so much later than any other would.
+const YIELD: Duration = Duration::from_secs(5);
 
 /// Until when its holder may write. Cheap to clone and to ask.
 #[derive(Clone, Debug)]
@@ -81,6 +87,9 @@ pub struct Election {
     seen_at: AtomicU64,
     /// How often the cluster was seen to have gone back in time.
     restored: watch::Sender<u64>,
+    archive: Option<AgreedArchive>,
+    /// The archive differed when the lease was taken: nobody with the agreed one was there.
+    led_differing: AtomicBool,
 }
 
 /// The outcome of a look at the Lease.
@@ -92,6 +101,24 @@ enum Look {
     Overtaken,
     /// It is older than it was, or gone: the cluster was restored from a backup.
     WentBack,
+}
+
+/// Who looks at the Lease.
+enum Candidate<'a> {
+    Leads,
+    /// One who waits for it, and what it saw last, since when.
+    Waits(Option<&'a (String, Instant)>),
+}
+
+impl Candidate<'_> {
+    fn leads(&self) -> bool {
+        matches!(self, Self::Leads)
+    }
+
+    /// The mark that was just read must be the old one: a replica that stood still has read nothing meanwhile.
+    fn has_waited(&self, mark: &str, time: Duration) -> bool {
+        matches!(self, Self::Waits(Some((before, since))) if before == mark && since.elapsed() >= time)
+    }
 }
 
 impl Election {
@@ -107,7 +134,18 @@ impl Election {
             said: watch::Sender::new(None),
             seen_at: AtomicU64::new(0),
             restored: watch::Sender::new(0),
+            archive: None,
+            led_differing: AtomicBool::new(false),
         }
+    }
+
+    /// Agrees with the other replicas on an archive, too.
+    pub fn with_archive(self, archive: AgreedArchive) -> Self {
+        Self { archive: Some(archive), ..self }
+    }
+
+    fn archive_differs(&self, lease: &Lease) -> bool {
+        self.archive.as_ref().is_some_and(|archive| archive.differs(lease.metadata.annotations.as_ref()))
     }
 
     pub fn leadership(&self) -> Leadership {
@@ -136,7 +174,7 @@ impl Election {
     pub async fn win(&self, ready: &watch::Sender<bool>) {
         let mut seen: Option<(String, Instant)> = None;
         loop {
-            match self.look(seen.as_ref()).await {
+            match self.look(Candidate::Waits(seen.as_ref())).await {
                 Ok(Look::Ours) => return,
                 Ok(Look::Taken(mark)) => {
                     ready.send_replace(true);
@@ -165,7 +203,7 @@ impl Election {
                 tracing::error!(lease = self.name, "the lease ran out");
                 break;
             }
-            match self.look(None).await {
+            match self.look(Candidate::Leads).await {
                 // It may have been another's in between, and be free again.
                 Ok(Look::Ours) if has_run_out() => {
                     tracing::error!(lease = self.name, "the lease ran out while it was renewed");
@@ -206,7 +244,7 @@ impl Election {
     /// It is also what shows soonest that the cluster was restored from a backup, for nothing of ours is written as
     /// often, and every replica looks at it. The watches would not tell: one that goes on from a resourceVersion that lies
     /// ahead stays silent.
-    async fn look(&self, seen: Option<&(String, Instant)>) -> Result<Look, CallError> {
+    async fn look(&self, candidate: Candidate<'_>) -> Result<Look, CallError> {
         let asked = (Instant::now(), SystemTime::now());
         let found = within(REQUEST, self.leases.get_opt(&self.name)).await?;
         let now = found.as_ref().map_or(0, |lease| version(&lease.metadata));
@@ -219,25 +257,36 @@ impl Election {
             return self
                 .written(within(REQUEST, self.leases.create(&PostParams::default(), &self.claim(None))).await, asked);
         };
+        self.saw(&lease);
         let spec = lease.spec.clone().unwrap_or_default();
         let holder = spec.holder_identity.as_deref().unwrap_or_default();
-        if !holder.is_empty() && holder != self.identity {
+        let is_anothers = !holder.is_empty() && holder != self.identity;
+        let differs = self.archive_differs(&lease);
+        // One that came to differ while it led makes room for those that do not.
+        let yields = differs && !(candidate.leads() && self.led_differing.load(Ordering::Relaxed));
+        if is_anothers || yields {
             let renewed = spec.renew_time.as_ref().map(|time| time.0.to_string()).unwrap_or_default();
             let mark = format!("{holder} at {renewed}");
-            // The mark that was just read must be the old one: a replica that stood still has read nothing meanwhile.
-            let ran_out = seen.is_some_and(|(before, since)| *before == mark && since.elapsed() >= DURATION);
-            if !ran_out {
-                self.heard(Some(ours_of(lease.metadata.annotations.unwrap_or_default())));
+            if !candidate.has_waited(&mark, if yields { DURATION + YIELD } else { DURATION }) {
+                self.heard(is_anothers.then(|| ours_of(lease.metadata.annotations.unwrap_or_default())));
                 return Ok(Look::Taken(mark));
             }
         }
+        self.led_differing.store(differs, Ordering::Relaxed);
         let claim = self.claim(Some(lease));
         self.written(within(REQUEST, self.leases.replace(&self.name, &PostParams::default(), &claim)).await, asked)
+    }
+
+    fn saw(&self, lease: &Lease) {
+        if let Some(archive) = &self.archive {
+            archive.seen(lease.metadata.annotations.as_ref());
+        }
     }
 
     fn written(&self, answer: Result<Lease, CallError>, asked: (Instant, SystemTime)) -> Result<Look, CallError> {
         match answer {
             Ok(lease) => {
+                self.saw(&lease);
                 self.seen_at.store(version(&lease.metadata), Ordering::Relaxed);
                 self.until.send_replace(Until::after(asked.0, asked.1, DURATION - MARGIN));
                 self.heard(None);
@@ -255,10 +304,12 @@ impl Election {
             Some(lease) => (lease.metadata, lease.spec.unwrap_or_default()),
             None => (ObjectMeta { name: Some(self.name.clone()), ..ObjectMeta::default() }, LeaseSpec::default()),
         };
+        let archive = self.archive.as_ref().and_then(|archive| archive.to_say(metadata.annotations.as_ref()));
         // Nothing that another leader said of itself stays.
         let annotations = metadata.annotations.get_or_insert_default();
         annotations.retain(|key, _| !key.starts_with(PREFIX));
         annotations.extend(self.says.clone());
+        annotations.extend(archive.map(|id| (ARCHIVE.to_owned(), id)));
         let same = spec.holder_identity.as_deref() == Some(&self.identity);
         let transitions = spec.lease_transitions.unwrap_or_default().saturating_add(i32::from(!same));
         let claim = LeaseSpec {

@@ -138,6 +138,12 @@ impl Finder {
         let permit = self.lookups.acquire().await;
         let record = self.archive.find(id).await.map_err(archive_is_away)?;
         drop(permit);
+        let trouble = self.archive.identity().trouble();
+        if let (None, Some(trouble)) = (&record, &*trouble.borrow()) {
+            return Err(
+                ProblemType::Archive.because(format!("it is not known whether there was such a task: {trouble}"))
+            );
+        }
         Ok(record.filter(|record| self.namespaces.serves(&record.summary.namespace)))
     }
 

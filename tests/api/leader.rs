@@ -71,7 +71,7 @@ async fn whoever_leads_next_finds_the_records_of_the_tasks_that_were_deleted_bef
         });
         let records = async {
             given_up.await;
-            archive.count(&Filter::default()).await.expect("a count")
+            archive.count(&Filter::default()).await.expect("a count").many
         };
         let (ended, records) = futures::join!(first.stop(), records);
         assert!(ended.status.success());

@@ -2,6 +2,7 @@
 
 mod admission;
 mod archive;
+mod archives;
 mod bad_input;
 mod cancelling;
 mod costs;

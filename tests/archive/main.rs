@@ -30,6 +30,7 @@ mod deleted_tasks;
 mod frozen_disk;
 mod guard;
 mod idempotence;
+mod large;
 mod lists;
 mod openings;
 mod postgres_faults;

@@ -1,6 +1,6 @@
 //! Brings the tables of a database up to date in one transaction, also when several replicas do it at once. It is over
-//! within moments however many records there are: no statement here reads or rewrites a table that has any. What takes
-//! longer is in `indexes`.
+//! within moments however many records there are: no statement here reads or rewrites a table that has any. What is to be
+//! done to each record is done later, in batches.
 //!
 //! A migration only adds, so that the version before can work beside this one: two versions run at once during an
 //! update, and a rollback finds the tables of the newer one.
@@ -12,12 +12,29 @@ use super::location::Backend;
 use super::statement::Statement;
 use crate::core::digest::sha256_hex;
 
-/// The migrations in order, with their versions. A released one never changes. There is no 3 any longer: it added a
-/// column to all records, for which PostgreSQL rewrites the table. Where it was applied nothing uses that column.
-const MIGRATIONS: [(i64, &str); 3] = [
-    (1, include_str!("migrations/1.sql")),
-    (2, include_str!("migrations/2.sql")),
-    (4, include_str!("migrations/4.sql")),
+/// A migration as each database takes it.
+struct Migration {
+    version: i64,
+    sqlite: &'static str,
+    postgres: &'static str,
+}
+
+const fn same(version: i64, sql: &'static str) -> Migration {
+    Migration { version, sqlite: sql, postgres: sql }
+}
+
+/// The migrations in order. A released one never changes. There is no 3 any longer: it added a column to all records, for
+/// which PostgreSQL rewrites the table. Where it was applied nothing uses that column.
+const MIGRATIONS: [Migration; 5] = [
+    same(1, include_str!("migrations/1.sql")),
+    same(2, include_str!("migrations/2.sql")),
+    same(4, include_str!("migrations/4.sql")),
+    same(5, include_str!("migrations/5.sql")),
+    Migration {
+        version: 6,
+        sqlite: include_str!("migrations/6.sqlite.sql"),
+        postgres: include_str!("migrations/6.postgres.sql"),
+    },
 ];
 
 /// Held by the replica that migrates a database of PostgreSQL, until its transaction ends. Waiting for it may take
@@ -37,7 +54,11 @@ pub(crate) async fn migrate(connection: &mut AnyConnection, backend: &Backend) -
     }
     transaction.execute(sqlx::raw_sql(BOOKS)).await?;
     let applied = applied(&mut transaction).await?;
-    for (version, migration) in MIGRATIONS {
+    for Migration { version, sqlite, postgres } in MIGRATIONS {
+        let migration = match backend {
+            Backend::Sqlite { .. } => sqlite,
+            Backend::Postgres => postgres,
+        };
         match applied.iter().find(|(seen, _)| *seen == version) {
             None => apply(&mut transaction, version, migration, backend).await?,
             Some((_, digest)) if *digest == sha256_hex(migration) => {}
@@ -53,12 +74,12 @@ async fn applied(connection: &mut AnyConnection) -> Result<Vec<(i64, String)>, E
 }
 
 async fn apply(connection: &mut AnyConnection, version: i64, sql: &str, backend: &Backend) -> Result<(), Error> {
-    let (text, bytes) = match backend {
-        Backend::Sqlite { .. } => ("TEXT", "BLOB"),
+    let (text, bytes, clustered) = match backend {
+        Backend::Sqlite { .. } => ("TEXT", "BLOB", " WITHOUT ROWID"),
         // Collation "C" sorts by bytes, as SQLite does: an index must not depend on the machine's locales.
-        Backend::Postgres => ("TEXT COLLATE \"C\"", "BYTEA"),
+        Backend::Postgres => ("TEXT COLLATE \"C\"", "BYTEA", ""),
     };
-    let script = sql.replace("{text}", text).replace("{bytes}", bytes);
+    let script = sql.replace("{text}", text).replace("{bytes}", bytes).replace("{clustered}", clustered);
     connection.execute(sqlx::raw_sql(AssertSqlSafe(script))).await?;
     let noted = Statement::new("INSERT INTO archive_migrations (version, digest) VALUES ($1, $2)");
     noted.with(version).with(sha256_hex(sql)).run(connection).await?;

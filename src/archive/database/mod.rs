@@ -3,6 +3,7 @@
 pub mod connections;
 pub mod error;
 mod file_system;
+pub mod id;
 pub mod location;
 pub mod migrations;
 pub mod statement;

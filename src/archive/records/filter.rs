@@ -43,31 +43,41 @@ impl Filter {
         Self { states: vec![State::Failed], ..self }
     }
 
-    /// `SELECT <columns>` of the selected records, to which conditions may be appended.
-    pub(crate) fn select(&self, columns: &str) -> Statement {
-        // Records without a uid are probes.
-        let start = Statement::new(format!("SELECT {columns} FROM archive_records WHERE uid <> ''"));
+    /// Appends the conditions to a `SELECT … FROM <table> WHERE`. The table has a row for each record.
+    pub(crate) fn select(&self, statement: Statement, table: &str) -> Statement {
         let texts = [
             (" AND type = ", self.type_.as_deref().map(column)),
             (" AND reason = ", self.reason.map(|reason| reason.to_string())),
-            (" AND kb_id = ", self.kb_id.as_deref().map(column)),
             (" AND priority = ", self.priority.map(|priority| priority.to_string())),
             (" AND queue = ", self.queue.as_deref().map(column)),
         ];
         let asked = texts.into_iter().filter_map(|(sql, value)| Some((sql, value?)));
-        let statement = asked.fold(start, |statement, (sql, value)| statement.and(sql).list([value]));
-        self.finished(self.listed(statement))
+        let statement = asked.fold(self.range(statement), |statement, (sql, value)| statement.and(sql).list([value]));
+        self.listed(statement, table)
     }
 
-    fn listed(&self, mut statement: Statement) -> Statement {
-        if let Some(namespaces) = &self.namespaces {
-            statement = one_of(statement, "namespace", namespaces.iter().map(|name| column(name)).collect());
-        }
+    /// Appends those conditions alone by which records are in order: a part of what they leave is read from one place.
+    pub(crate) fn range(&self, statement: Statement) -> Statement {
+        // Records without a uid are probes.
+        let mut statement = statement.and(" uid <> ''");
         if !self.states.is_empty() {
             statement = one_of(statement, "state", self.states.iter().map(ToString::to_string).collect());
         }
+        if let Some(kb_id) = &self.kb_id {
+            statement = statement.and(" AND kb_id = ").list([column(kb_id)]);
+        }
+        self.finished(statement)
+    }
+
+    fn listed(&self, mut statement: Statement, table: &str) -> Statement {
+        if let Some(namespaces) = &self.namespaces {
+            statement = one_of(statement, "namespace", namespaces.iter().map(|name| column(name)).collect());
+        }
         if self.last_run {
-            statement = statement.and(LAST_RUN);
+            statement = statement.and(&format!(
+                " AND NOT EXISTS (SELECT 1 FROM {table} AS later WHERE later.uid = {table}.uid \
+                 AND (later.began, later.run_id) > ({table}.began, {table}.run_id))"
+            ));
         }
         match self.replayed {
             Some(true) => statement.and(" AND replayed_by IS NOT NULL"),
@@ -89,9 +99,6 @@ impl Filter {
     }
 }
 
-const LAST_RUN: &str = " AND NOT EXISTS (SELECT 1 FROM archive_records AS later WHERE later.uid = archive_records.uid \
-    AND (later.began, later.run_id) > (archive_records.began, archive_records.run_id))";
-
 fn one_of(statement: Statement, name: &str, values: Vec<String>) -> Statement {
     match values.as_slice() {
         [] => statement.and(" AND 1 = 0"),
@@ -106,6 +113,13 @@ pub struct Cursor {
     pub(crate) at: i64,
     pub(crate) uid: String,
     pub(crate) run_id: String,
+}
+
+impl Cursor {
+    /// The order of the list, from the oldest on.
+    pub(crate) fn order(&self) -> (i64, &str, &str) {
+        (self.at, &self.uid, &self.run_id)
+    }
 }
 
 /// The text is not a cursor.

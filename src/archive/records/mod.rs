@@ -4,6 +4,8 @@ pub mod filter;
 pub mod record;
 pub mod results;
 pub mod retention;
+pub mod search;
+pub mod search_table;
 
 use std::sync::LazyLock;
 
@@ -13,24 +15,14 @@ use sqlx::any::AnyRow;
 
 use super::database::error::Error;
 use super::database::location::Backend;
-use super::database::statement::{Statement, Value, column};
+use super::database::statement::{Statement, column};
 use super::{Archive, RecordDetails};
 use crate::api::{Reason, Task, TaskSpec, TaskStatus};
-use filter::{Cursor, Filter};
 use record::{Record, RecordSummary};
 use results::BYTES_OF_A_PROBE;
 
 /// The most bytes of a record. The API server bounds the spec, and the rest is small.
 const LARGEST_RECORD: usize = 4 << 20;
-const MOST_LISTED: u32 = 1000;
-
-/// A page of the list, newest first.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Page {
-    pub items: Vec<RecordSummary>,
-    /// The position of the next page; `None` on the last one.
-    pub next: Option<Cursor>,
-}
 
 impl Archive {
     /// Stores a record. Storing the same again changes nothing. Of several records of one run, one remains whatever
@@ -85,31 +77,6 @@ impl Archive {
         );
         let asked = Statement::new(ended).with(column(name)).with(column(namespace)).with(column(run_id));
         self.one(asked.with(Reason::RanBefore.to_string())).await
-    }
-
-    /// The selected records, newest first, after the cursor: 1 to 1,000 of them. Following the cursors returns each
-    /// record once, also while others are stored.
-    pub async fn list(&self, filter: &Filter, after: Option<&Cursor>, limit: u32) -> Result<Page, Error> {
-        let limit = limit.clamp(1, MOST_LISTED);
-        let mut asked = filter.select("at, uid, run_id, summary, replayed_by");
-        if let Some(Cursor { at, uid, run_id }) = after {
-            let key: [Value; 3] = [(*at).into(), uid.as_str().into(), run_id.as_str().into()];
-            asked = asked.and(" AND (at, uid, run_id) < ").list(key);
-        }
-        // One more than the limit tells whether there is another page.
-        asked = asked.and(" ORDER BY at DESC, uid DESC, run_id DESC LIMIT ").list([i64::from(limit) + 1]);
-        let mut rows = self.read(asked).await?.rows;
-        let more = rows.len() > limit as usize;
-        rows.truncate(limit as usize);
-        let next = rows.last().filter(|_| more).map(cursor).transpose()?;
-        Ok(Page { items: rows.iter().map(summary).collect::<Result<_, _>>()?, next })
-    }
-
-    /// The number of selected records.
-    pub async fn count(&self, filter: &Filter) -> Result<u64, Error> {
-        let rows = self.read(filter.select("count(*) AS many")).await?.rows;
-        let many: i64 = rows.first().map_or(Ok(0), |row| row.try_get("many"))?;
-        Ok(many.try_into().unwrap_or_default())
     }
 
     /// Notes at the newest run of `uid` that the task `by` repeats it, unless another was noted before. Returns the
@@ -207,10 +174,6 @@ fn record(row: &AnyRow) -> Result<Record, Error> {
 
 fn summary(row: &AnyRow) -> Result<RecordSummary, Error> {
     Ok(RecordSummary { replayed_by: row.try_get("replayed_by")?, ..json(row, "summary")? })
-}
-
-fn cursor(row: &AnyRow) -> Result<Cursor, Error> {
-    Ok(Cursor { at: row.try_get("at")?, uid: row.try_get("uid")?, run_id: row.try_get("run_id")? })
 }
 
 fn json<T: serde::de::DeserializeOwned>(row: &AnyRow, name: &str) -> Result<T, Error> {

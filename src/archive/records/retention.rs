@@ -1,5 +1,7 @@
 //! Deletes records that are too old or too many: in batches, so that no other call waits long.
 
+use std::time::Duration;
+
 use jiff::Timestamp;
 use sqlx::Row;
 
@@ -10,6 +12,8 @@ use crate::archive::database::statement::{Statement, Value};
 
 /// The most records that one statement deletes.
 const BATCH: i64 = 500;
+/// The longest time that it may take to count as many records as are kept: nobody waits for that.
+const COUNTED_WITHIN: Duration = Duration::from_secs(60);
 /// The most results that one statement deletes. They may be large; where a batch takes too long, a smaller one is
 /// tried.
 const BATCH_OF_RESULTS: i64 = 16;
@@ -51,7 +55,8 @@ impl Archive {
     async fn newest_too_many(&self, keep: u64) -> Result<Option<Cursor>, Error> {
         let newest =
             "SELECT at, uid, run_id FROM archive_records ORDER BY at DESC, uid DESC, run_id DESC LIMIT 1 OFFSET $1";
-        let rows = self.read(Statement::new(newest).with(keep.try_into().unwrap_or(i64::MAX))).await?.rows;
+        let newest = Statement::new(newest).with(keep.try_into().unwrap_or(i64::MAX));
+        let rows = self.read_within(COUNTED_WITHIN.max(self.0.deadline), newest).await?.rows;
         let key = |row: &sqlx::any::AnyRow| {
             Ok(Cursor { at: row.try_get("at")?, uid: row.try_get("uid")?, run_id: row.try_get("run_id")? })
         };

@@ -29,7 +29,7 @@ async fn restored(versions: &[u64]) -> Vec<u64> {
     let times = election.restored();
     let mut seen = vec![];
     for _ in versions {
-        election.look(None).await.expect("an answer");
+        election.look(Candidate::Waits(None)).await.expect("an answer");
         seen.push(*times.borrow());
     }
     seen

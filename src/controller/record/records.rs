@@ -95,7 +95,10 @@ impl Records {
     pub async fn earlier_than(&self, namespace: &str, task: &Task) -> Earlier {
         let (name, run_id) = (task.name_any(), &task.spec.run_id);
         // A record that waits to be put is not known to the archive.
-        let answer = match self.guard.is_up() && !self.deleted_tasks.holds(namespace, &name, run_id) {
+        // Nor does another archive than the agreed one know what ran before.
+        let is_known =
+            !self.guard.archive().identity().differs() && !self.deleted_tasks.holds(namespace, &name, run_id);
+        let answer = match self.guard.is_up() && is_known {
             true => self.guard.ask(self.guard.archive().outcome(namespace, &name, run_id)).await.ok(),
             false => None,
         };

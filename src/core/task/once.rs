@@ -84,7 +84,8 @@ impl Look<'_> {
 
     /// Where it waits for the archive to say whether it has run before.
     pub(super) fn waits_for_the_archive(&self) -> Option<Why> {
-        let message = "once: the archive does not answer, and must say first whether this runId has run before";
+        let message = "once: the archive must say first whether this runId has run before; it does not answer, or is another one than the \
+             Lease names (/readyz?verbose of the operator tells)";
         (self.input.earlier == Earlier::NotKnown).then(|| Why::new(Reason::WaitingForArchive, message))
     }
 }

@@ -71,7 +71,8 @@ impl From<RecordSummary> for DeadLetter {
 #[derive(Serialize, ToSchema)]
 pub struct DeadLetters {
     items: Vec<DeadLetter>,
-    /// Where the next page begins; absent on the last one.
+    /// Where the next page begins; absent on the last one. Where a filter leaves out very many, a page may have few items,
+    /// or none, and a next page all the same.
     #[serde(skip_serializing_if = "Option::is_none")]
     next_cursor: Option<String>,
 }

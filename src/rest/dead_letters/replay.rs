@@ -10,7 +10,7 @@ use tokio::time::{Instant, timeout_at};
 use utoipa::ToSchema;
 
 use super::filter::filtered;
-use crate::archive::{Archive, Cursor, Filter};
+use crate::archive::{Archive, Count, Cursor, Filter};
 use crate::rest::find::{Finder, archive_is_away};
 use crate::rest::namespaces::Namespaces;
 use crate::rest::request::id::unknown_task;
@@ -54,12 +54,16 @@ filtered! {
 pub struct ReplayOutcome {
     /// Dead letters that the filter means and that were not replayed before.
     matched: u64,
+    /// Present and true where there was no time to count them all: `matched` are those among the newest.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    matched_cut: bool,
     /// How many of them were replayed now.
     replayed: usize,
     dry_run: bool,
     /// The outcome for each, oldest first. In a dry run, which there are.
     results: Vec<ReplayItem>,
-    /// Where to go on; absent when all that matched were tried.
+    /// Where to go on; absent when all that matched were tried. An answer with few results, or none, has one too where
+    /// there was no time to look further.
     #[serde(skip_serializing_if = "Option::is_none")]
     next_cursor: Option<String>,
 }
@@ -79,7 +83,8 @@ pub struct ReplayItem {
 /// Replay dead letters
 ///
 /// All that a filter means, up to 1,000 at once: send it again with the `next_cursor` of the answer while there is
-/// one. Each is replayed once, however often that is asked for. A dry run says how many there are, and which.
+/// one. Each is replayed once, however often that is asked for. A dry run says how many there are, and which. Of very many
+/// an answer may have counted and looked at the newest alone; then it says so (`matched_cut`, and a `next_cursor`).
 #[utoipa::path(post, path = "/api/v1/tasks/dead-letters/replay", tag = "dead letters", request_body = ReplayFilter,
     responses((status = 200, description = "The outcome for each.", body = ReplayOutcome), Problems))]
 pub async fn replay_many(
@@ -100,7 +105,7 @@ pub async fn replay_many(
     let (dry_run, changes) = (wanted.dry_run, wanted.changes.take().unwrap_or_default());
     replayer.submitter.judge(namespaces.meant(wanted.namespace.as_deref())?, &changes).await.map_err(of_changes)?;
     let filter = Filter { replayed: Some(false), last_run: true, ..wanted.filter(&namespaces)? };
-    let matched = archive.count(&filter).await.map_err(archive_is_away)?;
+    let Count { many: matched, is_cut: matched_cut } = archive.count(&filter).await.map_err(archive_is_away)?;
     let page = archive.list(&filter, after.as_ref(), limit).await.map_err(archive_is_away)?;
     let next_cursor = page.next.map(|next| next.to_string());
     let oldest_first = page.items.into_iter().rev();
@@ -109,7 +114,7 @@ pub async fn replay_many(
     let outcomes: Vec<_> = outcomes.collect();
     let results: Vec<ReplayItem> = stream::iter(outcomes).buffered(AT_ONCE).collect().await;
     let replayed = results.iter().filter(|item| item.replayed_by.is_some()).count();
-    Ok(Json(ReplayOutcome { matched, replayed, dry_run, results, next_cursor }))
+    Ok(Json(ReplayOutcome { matched, matched_cut, replayed, dry_run, results, next_cursor }))
 }
 
 /// A problem with the changes, which are within the body.

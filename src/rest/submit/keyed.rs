@@ -33,6 +33,11 @@ impl Submitter {
         if let Some(known) = self.index.named(request.namespace, &name) {
             return request.is_same(known.digest.as_deref()).map(|()| known.uid.to_string());
         }
+        if let Some(trouble) = &*self.archive.identity().trouble().borrow() {
+            return Err(
+                ProblemType::Archive.because(format!("it is not known whether this key was used before: {trouble}"))
+            );
+        }
         // One that was removed from the cluster has its record by then.
         let archived = self.archive.by_name(request.namespace, &name, FIRST_RUN).await;
         if let Ok(Some(record)) = &archived {
