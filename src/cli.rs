@@ -10,6 +10,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use crate::api::Quantity;
 use crate::core::Settings;
 use crate::follow::FollowOptions;
+use crate::logs::LogsOptions;
 
 /// Runs asynchronous tasks on Kubernetes.
 #[derive(Debug, Parser)]
@@ -32,6 +33,9 @@ pub enum Command {
     Reasons,
     /// Follow tasks in a live table until all are final, also in scripts.
     Follow(FollowOptions),
+    /// Print the last lines that a task's work wrote, of any attempt.
+    #[command(after_help = help::AFTER_LOGS)]
+    Logs(LogsOptions),
 }
 
 #[derive(Debug, Args)]

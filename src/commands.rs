@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use crate::cli::Command;
 use crate::errors::chain;
-use crate::{api, follow, operator, telemetry};
+use crate::{api, follow, logs, operator, telemetry};
 
 /// Runs a subcommand to its end. Prints an error as a sentence.
 pub fn run(command: Command) -> ExitCode {
@@ -27,6 +27,10 @@ async fn choose(command: Command) -> Result<ExitCode, Box<dyn std::error::Error>
         Command::Follow(options) => {
             let client = kube::Client::try_default().await.map_err(operator::Error::Config)?;
             return Ok(follow::follow(client, &options).await?.exit_code().into());
+        }
+        Command::Logs(options) => {
+            let client = kube::Client::try_default().await.map_err(operator::Error::Config)?;
+            logs::logs(client, &options).await?;
         }
     }
     Ok(ExitCode::SUCCESS)

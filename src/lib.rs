@@ -12,6 +12,7 @@ pub mod controller;
 pub mod errors;
 pub mod follow;
 pub mod live;
+pub mod logs;
 pub mod metrics;
 pub mod operator;
 pub mod rest;
@@ -26,7 +27,7 @@ mod structure {
     use std::fs;
     use std::path::{Path, PathBuf};
 
-    const ALL: [&str; 17] = [
+    const ALL: [&str; 18] = [
         "api",
         "archive",
         "bounded",
@@ -38,6 +39,7 @@ mod structure {
         "errors",
         "follow",
         "live",
+        "logs",
         "metrics",
         "operator",
         "rest",
@@ -47,13 +49,14 @@ mod structure {
     ];
 
     /// What each part may use beside itself.
-    const MAY_USE: [(&str, &[&str]); 9] = [
+    const MAY_USE: [(&str, &[&str]); 10] = [
         ("archive", &["api", "core"]),
         ("cluster", &["api", "errors", "metrics"]),
         ("metrics", &["api", "core"]),
         ("controller", &["api", "archive", "cluster", "core", "errors", "live", "metrics"]),
         ("follow", &["api", "core", "errors"]),
         ("live", &["api", "core"]),
+        ("logs", &["api", "core", "errors"]),
         ("rest", &["api", "archive", "bounded", "cluster", "core", "live", "metrics", "serving"]),
         ("serving", &["metrics"]),
         ("workers", &["api", "archive", "bounded", "core", "live", "serving"]),

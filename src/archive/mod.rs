@@ -22,6 +22,7 @@ pub use database::error::Error;
 pub use database::location::UrlError;
 pub use guard::Guard;
 pub use records::filter::{Cursor, CursorError, Filter};
+pub use records::logs::AttemptKey;
 pub use records::record::{LOG_BYTES, LOG_LINES, Record, RecordDetails, RecordSummary, tail};
 pub use records::results::{LARGEST_RESULT, LONGEST_TYPE, LargeResult};
 pub use records::retention::PruneLimits;
@@ -232,6 +233,11 @@ impl Inner {
         let mut connection = self.read_write.connect().await?;
         database::migrations::migrate(&mut connection, &self.location.backend).await?;
         self.identity.read(database::id::of(&mut connection).await?);
+        if let Backend::Postgres = self.location.backend
+            && let Some(doubt) = database::durability::doubt(&mut connection).await?
+        {
+            tracing::warn!(archive = %self.location, doubt, "tasks are deleted once their record is acknowledged, and this database may lose it");
+        }
         // Migrating creates a missing file.
         if before.is_absent() { self.location.identity().await } else { Ok(before) }
     }

@@ -6,6 +6,7 @@ Examples:
   task-manager run --http-addr 0.0.0.0:8080              operator, with REST
   task-manager follow -A                                 see all tasks, live
   task-manager follow nightly-7 && echo done             wait, in a script
+  task-manager logs nightly-7 --attempt 1                what its work wrote
 
 Environment variables:
   KUBECONFIG       the kubeconfig [default: ~/.kube/config, else in-cluster]
@@ -35,6 +36,15 @@ Examples:
 Exit codes:
   0  done        1  a file could not be written        2  wrong usage";
 
+pub const AFTER_LOGS: &str = "\
+Examples:
+  task-manager logs nightly-7 -f                      the present attempt, live
+  task-manager logs nightly-7 -n docs --attempt 1     one that failed before
+  task-manager logs nightly-7 --attempt 1 --server http://task-manager:8080
+
+Exit codes:
+  0  done        1  there is no such log, or an error        2  wrong usage";
+
 #[cfg(test)]
 mod tests {
     use clap::CommandFactory;
@@ -57,11 +67,11 @@ mod tests {
 
     #[test]
     fn each_help_has_examples_and_exit_codes() {
-        for subcommand in [&[][..], &["run"], &["crd"], &["follow"]] {
+        for subcommand in [&[][..], &["run"], &["crd"], &["follow"], &["logs"]] {
             let help = help_of(subcommand);
             assert!(help.contains("Examples:") && help.contains("Exit codes:"), "{help}");
         }
-        for text in [AFTER_HELP, AFTER_RUN, AFTER_CRD] {
+        for text in [AFTER_HELP, AFTER_RUN, AFTER_CRD, AFTER_LOGS] {
             assert!(text.lines().all(|line| line.chars().count() <= 80), "80 columns hold each line: {text}");
         }
         assert!(help_of(&[]).contains("KUBECONFIG") && help_of(&[]).contains("NO_COLOR"));

@@ -14,7 +14,7 @@ use super::namespaces::Namespaces;
 use super::request::id::unknown_task;
 use crate::api::Task;
 use crate::archive;
-use crate::archive::{Archive, Record};
+use crate::archive::{Archive, AttemptKey, Record};
 use crate::serving::problem::{Problem, ProblemType};
 
 /// Tasks that are looked up in the archive at once, whoever asks…
@@ -156,6 +156,12 @@ impl Finder {
             ),
             false => ProblemType::Archive.because("its record is not written yet; ask again in a moment"),
         })
+    }
+
+    /// The log of an attempt that others followed, if it was kept.
+    pub async fn attempt_log(&self, known: &IndexedTask, attempt: i32) -> Result<Option<String>, Problem> {
+        let key = AttemptKey { uid: &known.uid, run_id: &known.run_id, began: known.began(), attempt };
+        self.archive.log(&key).await.map_err(archive_is_away)
     }
 
     /// The last run of a task that is no longer in the cluster, as its record tells of it.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use sqlx::{AnyConnection, Connection, Executor};
-use task_manager::archive::{Archive, Filter, LargeResult, PruneLimits};
+use task_manager::archive::{Archive, AttemptKey, Filter, LargeResult, PruneLimits};
 
 use crate::stage::{Store, completed, put_all, second, unfinished};
 
@@ -14,6 +14,7 @@ on_all!(
     more_than_a_batch_is_forgotten_at_once,
     results_are_forgotten_with_their_records,
     a_result_whose_record_never_came_is_forgotten_when_it_is_old,
+    the_logs_of_the_last_ten_attempts_are_kept_and_forgotten_with_their_record,
 );
 
 const FOR_EVER: PruneLimits = PruneLimits { older_than: jiff::Timestamp::MIN, keep_at_most: u64::MAX };
@@ -88,6 +89,25 @@ async fn a_result_whose_record_never_came_is_forgotten_when_it_is_old(store: Sto
     assert_eq!(forgotten(&archive, PruneLimits { older_than: second(20), ..FOR_EVER }).await, 0);
     assert!(!has_result(&archive, "lost").await);
     assert!(has_result(&archive, "u-0").await && has_result(&archive, "running").await);
+}
+
+async fn the_logs_of_the_last_ten_attempts_are_kept_and_forgotten_with_their_record(store: Store) {
+    let archive = with_records(&store, 2).await;
+    let key = |uid, began, attempt| AttemptKey { uid, run_id: "1", began: second(began), attempt };
+    for attempt in 1..=12 {
+        let log = format!("attempt {attempt}: any \0 text\n");
+        archive.put_log(&key("u-0", 0, attempt), &log, second(50)).await.expect("it is kept");
+    }
+    archive.put_log(&key("u-0", 7, 1), "of another run", second(50)).await.expect("it is kept");
+    let log = async |began, attempt| archive.log(&key("u-0", began, attempt)).await.expect("an answer");
+    assert_eq!((log(0, 2).await, log(0, 3).await.as_deref()), (None, Some("attempt 3: any \0 text")));
+    assert_eq!(log(0, 12).await.as_deref(), Some("attempt 12: any \0 text"));
+    assert_eq!(log(7, 1).await.as_deref(), Some("of another run"), "under a runId that is used again");
+    archive.put_log(&key("lost", 0, 1), "a", second(10)).await.expect("it is kept");
+    assert_eq!(forgotten(&archive, PruneLimits { older_than: second(1), keep_at_most: 1 }).await, 1);
+    assert_eq!(log(0, 12).await, None);
+    forgotten(&archive, PruneLimits { older_than: second(20), ..FOR_EVER }).await;
+    assert_eq!(archive.log(&key("lost", 0, 1)).await.expect("an answer"), None);
 }
 
 /// As deleting large results is slow, or more of it.

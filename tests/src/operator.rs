@@ -100,6 +100,12 @@ impl Operator {
         Self::with_rest(namespace, &flags).await
     }
 
+    /// The value of this flag, if it was started with it.
+    pub fn flag(&self, name: &str) -> Option<&str> {
+        let at = self.flags.iter().position(|flag| flag == name)?;
+        self.flags.get(at + 1).map(String::as_str)
+    }
+
     /// A client of its worker API.
     pub fn worker(&self) -> Rest {
         Rest::at(self.worker_address())

@@ -1,6 +1,7 @@
 //! Stores and finds records. Never decides whether a run is recorded.
 
 pub mod filter;
+pub mod logs;
 pub mod record;
 pub mod results;
 pub mod retention;

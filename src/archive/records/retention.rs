@@ -30,13 +30,24 @@ pub struct PruneLimits {
 /// The oldest records up to a cursor, at most one batch.
 const OLDEST: &str = "(SELECT uid, run_id FROM archive_records WHERE (at, uid, run_id) <= ($1, $2, $3) \
     ORDER BY at, uid, run_id LIMIT $4)";
-/// Results of the oldest $4 records up to a cursor.
-const THEIRS: &str = "(SELECT uid, run_id FROM archive_results WHERE (uid, run_id) IN (SELECT uid, run_id FROM \
-    archive_records WHERE (at, uid, run_id) <= ($1, $2, $3) ORDER BY at, uid, run_id LIMIT $4) LIMIT $5)";
-/// Results whose record is gone or was never stored.
-const ORPHANS: &str = "(SELECT uid, run_id FROM archive_results WHERE stored < $1 AND NOT EXISTS (SELECT 1 FROM \
-    archive_records WHERE archive_records.uid = archive_results.uid AND archive_records.run_id = archive_results.run_id) \
-    LIMIT $2)";
+/// The tables that have something beside the record of a run: results and logs.
+const BESIDE: [&str; 2] = ["archive_results", "archive_logs"];
+
+/// What such a table has of the oldest $4 records up to a cursor.
+fn theirs(table: &str) -> String {
+    format!(
+        "(SELECT uid, run_id FROM {table} WHERE (uid, run_id) IN (SELECT uid, run_id FROM archive_records \
+         WHERE (at, uid, run_id) <= ($1, $2, $3) ORDER BY at, uid, run_id LIMIT $4) LIMIT $5)"
+    )
+}
+
+/// What such a table has whose record is gone or was never stored.
+fn orphans(table: &str) -> String {
+    format!(
+        "(SELECT uid, run_id FROM {table} WHERE stored < $1 AND NOT EXISTS (SELECT 1 FROM archive_records \
+         WHERE archive_records.uid = {table}.uid AND archive_records.run_id = {table}.run_id) LIMIT $2)"
+    )
+}
 
 impl Archive {
     /// Deletes records beyond the limits with their results, and returns the number of records. After a failure the
@@ -70,7 +81,9 @@ impl Archive {
         loop {
             // Results first: a record without its result says so, and a result without a record is found by nobody.
             let of_records = [&key[..], &[records.into()]].concat();
-            while self.delete("archive_results", THEIRS, &of_records, &mut results).await? > 0 {}
+            for table in BESIDE {
+                while self.delete(table, &theirs(table), &of_records, &mut results).await? > 0 {}
+            }
             match self.delete("archive_records", OLDEST, &key, &mut records).await? {
                 0 => return Ok(deleted),
                 some => deleted += some,
@@ -80,7 +93,9 @@ impl Archive {
 
     async fn delete_orphans(&self, older_than: Timestamp) -> Result<(), Error> {
         let mut batch = BATCH_OF_RESULTS;
-        while self.delete("archive_results", ORPHANS, &[older_than.as_microsecond().into()], &mut batch).await? > 0 {}
+        for table in BESIDE {
+            while self.delete(table, &orphans(table), &[older_than.as_microsecond().into()], &mut batch).await? > 0 {}
+        }
         Ok(())
     }
 

@@ -35,6 +35,8 @@ const NAME_FREE_WITHIN: Duration = Duration::from_secs(1);
 const ROOM_WITHIN: Duration = Duration::from_secs(1);
 /// The API server's words for a pod of this name that is another one.
 const ANOTHER_POD: &str = "metadata.uid: Invalid value";
+/// When to look again while the archive does not take the log of an attempt whose Job is to go.
+const LOG_TAKEN_WITHIN: Duration = Duration::from_secs(5);
 /// How much of a refusal is logged: the API server may put the whole pod into it.
 const LOGGED: usize = 300;
 /// When to look again at a large task that has to wait for its turn.
@@ -124,6 +126,10 @@ async fn make_room(task: &Task, otherwise: TaskStatus, context: &Context) -> Aga
 
 async fn delete_job(task: &Task, name: &str, uid: &str, why: Reason, context: &Context) -> Again {
     record::record_run::before_job_goes(task, name, &context.calls.reads, &context.records).await?;
+    let observed = context.cache.observed(task);
+    if !context.records.attempt_logs().keep(task, name, &observed, &context.calls.reads).await {
+        return Ok(Some(LOG_TAKEN_WITHIN));
+    }
     let removal = delete::<Job>(task, name, only(uid), why, context).await?;
     if removal == Removal::Asked {
         context.cache.job_deleted(task, uid);
@@ -149,6 +155,8 @@ async fn is_written(task: &Task, status: TaskStatus, context: &Context) -> Resul
     match context.status.write(task, status).await {
         Ok(written) => {
             context.cache.task_written(&written);
+            let reads = &context.calls.reads;
+            context.records.attempt_logs().keep_early(task, written, || context.cache.observed(task), reads);
             Ok(true)
         }
         Err(CallError::Conflict) => {

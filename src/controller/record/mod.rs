@@ -6,8 +6,10 @@
 //!   │               │
 //!   │               └──► term_memory: tasks that wait, for one term
 //!   └────► superseded, log_tail: parts of a record that the task does not have
+//! attempt_logs ──► archive: the logs of attempts that others followed
 //! ```
 
+mod attempt_logs;
 pub mod deleted_tasks;
 mod log_tail;
 pub mod once;
@@ -19,5 +21,6 @@ mod superseded;
 mod term_memory;
 pub mod wake_when_back;
 
+pub use attempt_logs::AttemptLogs;
 pub use record_run::{Kept, keep};
 pub use records::Records;

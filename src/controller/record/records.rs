@@ -8,6 +8,7 @@ use jiff::Timestamp;
 use kube::ResourceExt;
 use tokio::sync::watch;
 
+use super::attempt_logs::AttemptLogs;
 use super::deleted_tasks::DeletedTasks;
 use super::put::put;
 use super::superseded;
@@ -29,11 +30,18 @@ pub struct Records {
     deleted_tasks: Arc<DeletedTasks>,
     metrics: Arc<Metrics>,
     remembered: Table,
+    attempt_logs: Arc<AttemptLogs>,
 }
 
 impl Records {
     pub fn new(guard: Arc<Guard>, deleted_tasks: Arc<DeletedTasks>, metrics: Arc<Metrics>) -> Self {
-        Self { guard, deleted_tasks, metrics, remembered: Table::default() }
+        let attempt_logs = Arc::new(AttemptLogs::new(guard.clone()));
+        Self { guard, deleted_tasks, metrics, remembered: Table::default(), attempt_logs }
+    }
+
+    /// The logs of attempts that others followed.
+    pub fn attempt_logs(&self) -> &Arc<AttemptLogs> {
+        &self.attempt_logs
     }
 
     pub fn is_up(&self) -> bool {

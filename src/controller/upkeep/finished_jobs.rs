@@ -110,6 +110,10 @@ impl FinishedJobs {
     async fn remove(&self, task: &Task, job: &JobFacts) -> Result<bool, CallError> {
         let JobFacts { namespace, name, uid, .. } = job;
         record::record_run::before_job_goes(task, name, &self.calls.reads, &self.records).await?;
+        let observed = self.cache.observed(task);
+        if !self.records.attempt_logs().keep(task, name, &observed, &self.calls.reads).await {
+            return Ok(false);
+        }
         match remove::<Job>(namespace, name, only(uid), &self.calls).await? {
             Removal::Asked => self.cache.job_deleted(task, uid),
             Removal::NotThere => self.cache.not_there(task, uid),

@@ -7,10 +7,11 @@
 use super::look::Look;
 use super::{Action, Decision};
 use crate::Reason;
-use crate::attempt::facts::LogOf;
+use crate::attempt::facts::{LogOf, Observed};
+use crate::launch::names;
 use crate::telling::conditions;
 use crate::telling::conditions::Explanation;
-use task_manager_api::{State, Task, TaskStatus};
+use task_manager_api::{AttemptOutcome, State, Task, TaskStatus};
 
 /// A run whose record is to be in the archive before anything more is written.
 #[derive(Clone, Debug, PartialEq)]
@@ -28,6 +29,18 @@ pub struct Recording {
 /// The task is gone, and the archive was not given what became of its last run.
 pub fn leaves_unrecorded(task: &Task) -> bool {
     !task.status.as_ref().is_some_and(TaskStatus::is_archived)
+}
+
+/// The log of an attempt that failed and that others followed, of which this Job is left: which attempt, and where its
+/// log is. The record of the run has that of its last one.
+pub fn log_of_earlier(task: &Task, job: &str, observed: &Observed) -> Option<(i32, LogOf)> {
+    let status = task.status_or_default();
+    let job_of = |number| names::job_of(task, &TaskStatus { attempt: number, ..status.clone() });
+    let attempt = status.attempts.iter().rev().find(|attempt| job_of(attempt.number) == job)?;
+    let is_in_the_record = status.state.is_final() && attempt.number == status.attempt;
+    let has_failed = matches!(attempt.outcome, AttemptOutcome::Failed | AttemptOutcome::Disrupted);
+    let pod = attempt.pod.as_ref().filter(|_| has_failed && !is_in_the_record)?;
+    Some((attempt.number, observed.log_of(pod)?))
 }
 
 /// No decision that ends a run goes past this: its record comes first.

@@ -73,7 +73,7 @@ impl Logs {
 /// Get a log
 ///
 /// The last lines that the work of an attempt wrote, as plain text: from its pod while that is there, else, of the last
-/// attempt of a task that failed, from the archive. Task-Log-Source says which. An answer has at most 1 MiB, the end of
+/// ten attempts that failed, from the archive. Task-Log-Source says which. An answer has at most 1 MiB, the end of
 /// what was asked for. With `follow` it goes on until the pod ends; after an hour, or 64 MiB, it is broken off, and
 /// can be followed again with tail=0. Before there is a log: 409.
 #[utoipa::path(get, path = "/api/v1/tasks/{id}/log", tag = "tasks",

@@ -5,10 +5,9 @@ use k8s_openapi::api::core::v1::Pod;
 use kube::api::{ListParams, LogParams};
 use kube::core::Status;
 
-use crate::api::{Reason, State, Task, TaskStatus};
+use crate::api::{Reason, State, Task};
 use crate::cluster::calls::{CallError, Reads};
 use crate::core::attempt::facts::{JobFacts, LogOf, Observed, PodFacts};
-use crate::core::launch::names;
 use crate::rest::api_server::away;
 use crate::rest::find::Finder;
 use crate::rest::index::IndexedTask;
@@ -37,19 +36,13 @@ pub async fn find(finder: &Finder, reads: &Reads, known: &IndexedTask, attempt: 
 
 /// The pod of this attempt, if it is there: the newest that its Job made.
 async fn pod_of(reads: &Reads, task: &Task, attempt: i32) -> Result<Option<(Observed, String)>, Problem> {
-    let (namespace, uid) = (task.metadata.namespace.as_deref(), task.metadata.uid.as_deref());
-    let of_task = ListParams::default().labels(&format!("{}={}", names::LABEL_TASK_UID, uid.unwrap_or_default()));
-    let namespace = namespace.unwrap_or_default();
+    let namespace = task.metadata.namespace.as_deref().unwrap_or_default();
+    let of_task = ListParams::default().labels(&Observed::selector(task));
     let (jobs, pods) = (reads.namespaced::<Job>(namespace), reads.namespaced::<Pod>(namespace));
     let (jobs, pods) = futures::join!(reads.read(jobs.list(&of_task)), reads.read(pods.list(&of_task)));
-    let jobs: Vec<JobFacts> = jobs.map_err(not_read)?.items.iter().map(JobFacts::of).collect();
+    let jobs = jobs.map_err(not_read)?.items.iter().map(JobFacts::of).collect();
     let pods = pods.map_err(not_read)?.items.iter().map(PodFacts::of).collect();
-    let job = names::job_of(task, &TaskStatus { attempt, ..task.status_or_default().clone() });
-    let owner = jobs.iter().find(|seen| seen.name == job).cloned();
-    let observed = Observed::of(task, jobs, pods);
-    let made = observed.pods.iter().filter(|pod| owner.as_ref().is_some_and(|owner| pod.is_owned_by(owner)));
-    let pod = made.max_by_key(|pod| pod.created_at).map(|pod| pod.name.clone());
-    Ok(pod.map(|pod| (observed, pod)))
+    Ok(Observed::of_attempt(task, attempt, jobs, pods))
 }
 
 /// The log, as the pod's node hands it out. `None`: the pod is gone.
@@ -97,9 +90,12 @@ fn not_read(error: CallError) -> Problem {
     }
 }
 
-/// The end of the log as the archive has it: of the last attempt of a task that failed.
+/// The end of the log as the archive has it: of an attempt that failed, or the last one of a task that did.
 pub async fn archived(finder: &Finder, known: &IndexedTask, attempt: i32) -> Result<String, Problem> {
     let is_last = attempt == known.head.attempt;
+    if let Some(log) = finder.attempt_log(known, attempt).await? {
+        return Ok(log);
+    }
     if !known.state.is_final() {
         return Err(if is_last && known.state == State::Processing { nothing_yet(known) } else { gone(attempt) });
     }
@@ -112,7 +108,7 @@ pub async fn archived(finder: &Finder, known: &IndexedTask, attempt: i32) -> Res
 
 fn gone(attempt: i32) -> Problem {
     ProblemType::LogGone.because(format!(
-        "the pod of attempt {attempt} is gone; what is kept of it is the log of the last attempt of a task that failed"
+        "the pod of attempt {attempt} is gone; kept are the last lines of attempts that failed, of the last ten of a run"
     ))
 }
 

@@ -69,8 +69,7 @@ async fn a_log_comes_from_the_pod_while_it_is_there_and_then_from_the_archive() 
         let asked: Vec<&String> = asked.iter().filter(|path| !path.contains("limitBytes")).collect();
         assert!(asked.iter().all(|path| path.contains("container=work")), "{asked:?}");
         assert!(asked[0].contains("tailLines=200") && asked[1].contains("tailLines=7"), "{asked:?}");
-        let first = log(&rest, &id, "attempt=1").await;
-        assert_eq!((first.status, first.problem().0.as_str()), (410, "log-gone"), "its pod went with the second try");
+        kept(&rest, &id, 1, "a\nb\nc").await;
 
         node.end("one", Outcome::exit(1));
         failed(&ns, &rest, &id, "one").await;
@@ -78,10 +77,74 @@ async fn a_log_comes_from_the_pod_while_it_is_there_and_then_from_the_archive() 
         without_pods(&ns).await;
         assert_eq!(said(&log(&rest, &id, "").await), (200, Some("archived"), Some("2"), "a\nb\nc"));
         assert_eq!(said(&log(&rest, &id, "tail=2&follow=true").await), (200, Some("archived"), Some("2"), "b\nc"));
-        assert_eq!(log(&rest, &id, "attempt=1").await.problem().0, "log-gone");
+        kept(&rest, &id, 1, "a\nb\nc").await;
         ns.tasks().delete("one", &DeleteParams::default()).await.expect("deleted");
         eventually("it is gone", SOON, async || ns.tasks().get_opt("one").await.ok()?.is_none().then_some(())).await;
         assert_eq!(said(&log(&rest, &id, "").await), (200, Some("archived"), Some("2"), "a\nb\nc"));
+        kept(&rest, &id, 1, "a\nb\nc").await;
+    })
+    .await;
+}
+
+/// The archive has this log of the attempt, whose pod is gone.
+async fn kept(rest: &Rest, id: &str, attempt: u32, text: &str) {
+    let number = attempt.to_string();
+    eventually(&format!("the log of attempt {attempt} is kept"), SOON, async || {
+        let answer = log(rest, id, &format!("attempt={attempt}")).await;
+        (said(&answer) == (200, Some("archived"), Some(&number), text)).then_some(())
+    })
+    .await;
+}
+
+/// The output of `task-manager logs`, whether it ended well, and what it complained of.
+async fn printed(ns: &Namespace, logs: &FakeLogs, more: &[&str]) -> (bool, String, String) {
+    let command = [&["logs", "one", "-n", &ns.name], more].concat();
+    let printed =
+        Operator::command().args(command).env("KUBECONFIG", logs.kubeconfig()).output().await.expect("it runs");
+    let text = |bytes| String::from_utf8(bytes).expect("text");
+    (printed.status.success(), text(printed.stdout), text(printed.stderr))
+}
+
+#[tokio::test]
+async fn the_log_of_each_attempt_that_failed_is_kept_and_no_attempt_waits_for_the_archive() {
+    in_namespace("rest-log-attempts", async |ns| {
+        let (node, logs, operator, rest) = with_logs(&ns).await;
+        node.script("one", [Outcome::Hold, Outcome::Hold, Outcome::Hold]);
+        let more = json!({"name": "one", "retry": {"limit": 2, "initial_seconds": 0}});
+        logs.script("one", FakeLog::Text("first\n".into()));
+        let id = rest.submit(&body_with(more)).await;
+        runs(&ns, &node, "one", 1).await;
+        let held = Held::hold(&ns).await;
+        node.end("one", Outcome::exit(1));
+        runs(&ns, &node, "one", 2).await;
+        stays("the Job of the first attempt is there until its log is kept", A_MOMENT, async || {
+            ns.jobs_now().await.len() == 2
+        })
+        .await;
+        held.let_go().await;
+        kept(&rest, &id, 1, "first").await;
+
+        logs.script("one", FakeLog::Text("second\n".into()));
+        node.end("one", Outcome::exit(1));
+        runs(&ns, &node, "one", 3).await;
+        kept(&rest, &id, 2, "second").await;
+        logs.script("one", FakeLog::Text("third\n".into()));
+        assert_eq!(printed(&ns, &logs, &[]).await, (true, "third\n".into(), String::new()));
+        let (done, _, told) = printed(&ns, &logs, &["--attempt", "1"]).await;
+        assert!(!done && told.contains("--server"), "{told}");
+        let at = operator.flag("--http-addr").expect("it serves REST");
+        let server = format!("http://{at}");
+        let first = printed(&ns, &logs, &["--attempt", "1", "--server", &server]).await;
+        assert_eq!(first, (true, "first\n".into(), String::new()));
+        let (done, _, told) = printed(&ns, &logs, &["--attempt", "4"]).await;
+        assert!(!done && told.contains("1 to 3"), "{told}");
+
+        node.end("one", Outcome::exit(1));
+        failed(&ns, &rest, &id, "one").await;
+        without_pods(&ns).await;
+        for (attempt, text) in [(1, "first"), (2, "second"), (3, "third")] {
+            kept(&rest, &id, attempt, text).await;
+        }
     })
     .await;
 }

@@ -9,7 +9,7 @@ use super::{GIVEN_BACK_AFTER, JobFacts, Phase, PodFacts, TOLD_AFTER, Why};
 use crate::attempt::reports::Reports;
 use crate::launch::names;
 use crate::time::after;
-use task_manager_api::Task;
+use task_manager_api::{Task, TaskStatus};
 
 /// Everything of a task's children that a decision depends on.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -64,6 +64,21 @@ impl Observed {
         let news: Vec<_> = pods.into_iter().filter(|pod| known.iter().all(|seen| seen.uid != pod.uid)).collect();
         known.extend(news);
         *self = Self { refused, unanswered, explained, reports, ..Self::of(task, jobs, known) };
+    }
+
+    /// The labels of all Jobs and pods of a task.
+    pub fn selector(task: &Task) -> String {
+        format!("{}={}", names::LABEL_TASK_UID, task.metadata.uid.as_deref().unwrap_or_default())
+    }
+
+    /// The pod of this attempt, if it is there: the newest that its Job made.
+    pub fn of_attempt(task: &Task, attempt: i32, jobs: Vec<JobFacts>, pods: Vec<PodFacts>) -> Option<(Self, String)> {
+        let job = names::job_of(task, &TaskStatus { attempt, ..task.status_or_default().clone() });
+        let owner = jobs.iter().find(|seen| seen.name == job)?.clone();
+        let observed = Self::of(task, jobs, pods);
+        let made = observed.pods.iter().filter(|pod| pod.is_owned_by(&owner));
+        let pod = made.max_by_key(|pod| pod.created_at)?.name.clone();
+        Some((observed, pod))
     }
 
     /// The log of the pod of this name, if it has any.

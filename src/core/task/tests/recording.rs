@@ -43,6 +43,20 @@ fn the_log_of_a_run_that_failed_belongs_into_its_record_and_no_other() {
 }
 
 #[test]
+fn the_log_of_an_attempt_that_failed_is_kept_when_another_follows_and_once() {
+    let again = running(json!({"retry": {"limit": 1}})).pod_is(exits(1)).job_is(finished(false, 6)).write(10);
+    assert_eq!(again.status().state, State::Queued);
+    let input = again.input();
+    let job = &input.observed.jobs[0].name;
+    let log_of = LogOf { pod: "p1".into(), container: "work".into() };
+    assert_eq!(log_of_earlier(&again.task, job, &input.observed), Some((1, log_of)));
+    assert_eq!(log_of_earlier(&again.task, "another", &input.observed), None);
+    let over = failed().write(10);
+    let input = over.input();
+    assert_eq!(log_of_earlier(&over.task, &input.observed.jobs[0].name, &input.observed), None, "its record has it");
+}
+
+#[test]
 fn a_run_that_the_archive_did_not_take_is_recorded_later_with_its_log_and_written_once_more() {
     let scene = failed().write_without_archive(10);
     let recording = scene.records(11);
