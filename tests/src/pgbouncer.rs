@@ -55,7 +55,8 @@ impl PgBouncer {
         std::fs::write(&file, settings).expect("its settings");
         let log = std::fs::File::create(folder.join("log")).expect("a log");
         let keeper = as_server(Path::new("/bin/sh"))
-            .args(["-c", KEEPER, "sh", PROGRAM])
+            // A shell has what it runs in the background ignore SIGQUIT, which PgBouncer leaves so.
+            .args(["-c", &KEEPER.replace("-QUIT", "-TERM"), "sh", PROGRAM])
             .arg(&file)
             .stdin(Stdio::piped())
             .stdout(log.try_clone().expect("the log again"))

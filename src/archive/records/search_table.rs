@@ -15,7 +15,7 @@ use crate::archive::database::error::Error;
 use crate::archive::database::location::Backend;
 use crate::archive::database::statement::Statement;
 
-/// The most records of a batch. Where one takes too long, half of it is tried.
+/// The most records of a batch. Where one takes too long, half of it is tried, and after that twice as many again.
 const BATCH: i64 = 1000;
 /// The pause between two batches, in which others write.
 const PAUSE: Duration = Duration::from_millis(5);
@@ -29,7 +29,11 @@ impl Archive {
         let (mut batch, mut looked_at) = (BATCH, 0);
         while let Some(done) = self.progress().await? {
             match self.add_batch(&done, batch).await {
-                Ok(Some(many)) => looked_at += many,
+                Ok(Some(many)) => {
+                    looked_at += many;
+                    // What was slow has passed, or shows again.
+                    batch = (2 * batch).min(BATCH);
+                }
                 Ok(None) => break,
                 Err(Error::Down(_)) if batch > 1 => batch /= 2,
                 Err(error) => return Err(error),
