@@ -49,7 +49,8 @@ impl Disk {
     /// Whatever becomes of this process, it is thawed after a minute.
     fn freeze(&self) {
         let thaw = format!("sleep 60; fsfreeze -u {}", self.mounted());
-        Command::new("setsid").args(["sh", "-c", &thaw]).spawn().expect("somebody thaws it");
+        let started = Command::new("setsid").args(["-f", "sh", "-c", &thaw]).status().expect("somebody thaws it");
+        assert!(started.success(), "somebody thaws it");
         assert!(run("fsfreeze", &["-f", &self.mounted()]), "it is frozen");
     }
 
