@@ -6,6 +6,8 @@
 //! was paused.
 
 mod agreed_archive;
+mod claim;
+mod leadership;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -13,9 +15,8 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant, SystemTime};
 
 use jiff::Timestamp;
-use k8s_openapi::api::coordination::v1::{Lease, LeaseSpec};
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
-use kube::api::{ObjectMeta, PostParams};
+use k8s_openapi::api::coordination::v1::Lease;
+use kube::api::PostParams;
 use kube::{Api, Client};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -23,6 +24,9 @@ use tokio_util::sync::CancellationToken;
 use super::calls::{CallError, within};
 use super::version;
 pub use agreed_archive::{ARCHIVE, AgreedArchive};
+use claim::annotations_of_leader;
+pub use leadership::Leadership;
+use leadership::Until;
 
 /// A lease that was not renewed for so long may be taken.
 const DURATION: Duration = Duration::from_secs(10);
@@ -36,42 +40,8 @@ const REQUEST: Duration = Duration::from_secs(3);
 const STEP_BACK: Duration = Duration::from_secs(5);
 /// The leader stops so long before the lease can be taken.
 const MARGIN: Duration = Duration::from_secs(1);
-
 /// One whose archive is not the agreed one takes the lease so much later than any other would.
 const YIELD: Duration = Duration::from_secs(5);
-
-/// Until when its holder may write. Cheap to clone and to ask.
-#[derive(Clone, Debug)]
-pub struct Leadership {
-    until: watch::Receiver<Option<Until>>,
-}
-
-impl Leadership {
-    /// How long writes may still take; `None` once the lease is not ours.
-    pub fn remaining(&self) -> Option<Duration> {
-        (*self.until.borrow())?.remaining(Instant::now(), SystemTime::now())
-    }
-}
-
-/// The end of a lease, by two clocks. The monotonic one is never set, but stands still while the machine sleeps; the other
-/// one then shows a leap when it wakes.
-#[derive(Clone, Copy, Debug)]
-struct Until {
-    monotonic: Instant,
-    wall: SystemTime,
-}
-
-impl Until {
-    /// So long after a moment.
-    fn after(monotonic: Instant, wall: SystemTime, time: Duration) -> Option<Self> {
-        Some(Self { monotonic: monotonic.checked_add(time)?, wall: wall.checked_add(time)? })
-    }
-
-    fn remaining(self, monotonic: Instant, wall: SystemTime) -> Option<Duration> {
-        let is_over = wall >= self.wall;
-        self.monotonic.checked_duration_since(monotonic).filter(|left| !left.is_zero() && !is_over)
-    }
-}
 
 /// One candidate for one Lease.
 pub struct Election {
@@ -268,7 +238,7 @@ impl Election {
             let renewed = spec.renew_time.as_ref().map(|time| time.0.to_string()).unwrap_or_default();
             let mark = format!("{holder} at {renewed}");
             if !candidate.has_waited(&mark, if yields { DURATION + YIELD } else { DURATION }) {
-                self.heard(is_anothers.then(|| ours_of(lease.metadata.annotations.unwrap_or_default())));
+                self.heard(is_anothers.then(|| annotations_of_leader(lease.metadata.annotations.unwrap_or_default())));
                 return Ok(Look::Taken(mark));
             }
         }
@@ -296,40 +266,6 @@ impl Election {
             Err(error) => Err(error),
         }
     }
-
-    /// The Lease as it is to be, on top of what it was: with its resourceVersion, so that only one can take it.
-    fn claim(&self, before: Option<Lease>) -> Lease {
-        let now = MicroTime(Timestamp::now());
-        let (mut metadata, spec) = match before {
-            Some(lease) => (lease.metadata, lease.spec.unwrap_or_default()),
-            None => (ObjectMeta { name: Some(self.name.clone()), ..ObjectMeta::default() }, LeaseSpec::default()),
-        };
-        let archive = self.archive.as_ref().and_then(|archive| archive.to_say(metadata.annotations.as_ref()));
-        // Nothing that another leader said of itself stays.
-        let annotations = metadata.annotations.get_or_insert_default();
-        annotations.retain(|key, _| !key.starts_with(PREFIX));
-        annotations.extend(self.says.clone());
-        annotations.extend(archive.map(|id| (ARCHIVE.to_owned(), id)));
-        let same = spec.holder_identity.as_deref() == Some(&self.identity);
-        let transitions = spec.lease_transitions.unwrap_or_default().saturating_add(i32::from(!same));
-        let claim = LeaseSpec {
-            holder_identity: Some(self.identity.clone()),
-            lease_duration_seconds: Some(DURATION.as_secs() as i32),
-            acquire_time: if same { spec.acquire_time.clone() } else { Some(now.clone()) },
-            renew_time: Some(now),
-            lease_transitions: Some(transitions),
-            ..spec
-        };
-        Lease { metadata, spec: Some(claim) }
-    }
-}
-
-/// Annotations that begin so are what leaders say of themselves.
-const PREFIX: &str = "taskmanager.dev/";
-
-fn ours_of(mut annotations: BTreeMap<String, String>) -> BTreeMap<String, String> {
-    annotations.retain(|key, _| key.starts_with(PREFIX));
-    annotations
 }
 
 /// Runs `term` for as long as the lease is ours, and again whenever it is won again, until `shutdown`. A term
