@@ -17,6 +17,7 @@ use crate::cluster::{config_of, target};
 use crate::metrics::Metrics;
 use crate::namespace::Namespace;
 use crate::patience::{SOON, eventually};
+use crate::rights;
 
 const NAME: &str = "operator";
 const WRITES: [&str; 5] = ["create", "update", "patch", "delete", "deletecollection"];
@@ -77,6 +78,7 @@ impl Account {
     pub(crate) async fn create(namespace: &Namespace) -> Self {
         namespace.create(&made::<ServiceAccount>(json!({"metadata": {"name": NAME}}))).await;
         let account = Self { namespace: namespace.clone(), kubeconfig: write_kubeconfig(namespace).await };
+        namespace.create(&rights::in_namespace(NAME, &namespace.name)).await;
         account.create_cluster_wide(&account.rights()).await;
         for (place, (name, ..)) in COUNTED.iter().enumerate() {
             account.create_cluster_wide(&account.counter(place, name)).await;
@@ -125,11 +127,8 @@ impl Account {
     }
 
     fn rights(&self) -> ClusterRoleBinding {
-        made(json!({
-            "metadata": {"name": self.name_of("rights")},
-            "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "cluster-admin"},
-            "subjects": [{"kind": "ServiceAccount", "name": NAME, "namespace": self.namespace.name}],
-        }))
+        let subject = json!({"kind": "ServiceAccount", "name": NAME, "namespace": self.namespace.name});
+        rights::in_cluster(&self.name_of("rights"), subject)
     }
 
     /// The API server counts requests by FlowSchema: one for each kind of request of this account alone.

@@ -18,6 +18,7 @@ mod recorder;
 pub mod records;
 mod report;
 mod rest;
+mod rights;
 mod tokens;
 mod worker;
 
@@ -35,4 +36,5 @@ pub use pgbouncer::PgBouncer;
 pub use postgres::Postgres;
 pub use recorder::{Recorder, Seen, most_at_once};
 pub use rest::{Answer, Events, Following, Rest, Told};
+pub use rights::{Right, Rights};
 pub use worker::Worker;

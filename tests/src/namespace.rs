@@ -27,6 +27,7 @@ use crate::operator::Operator;
 use crate::patience::{SOON, eventually};
 use crate::recorder::Recorder;
 use crate::report;
+use crate::rights;
 
 /// A handle on the test's namespace; copies are handles on the same one.
 #[derive(Clone)]
@@ -82,6 +83,7 @@ impl Namespace {
         let space: KubeNamespace =
             serde_json::from_value(json!({"metadata": {"name": namespace.name}})).expect("a namespace");
         spaces.create(&PostParams::default(), &space).await.expect("a namespace can be made");
+        rights::grant(&namespace).await;
         namespace
     }
 
@@ -204,9 +206,14 @@ impl Namespace {
         self.pods().list(&ListParams::default()).await.expect("pods").items
     }
 
+    /// The kubeconfig of its operators, who may do what an installation lets them, here alone.
+    pub fn operators_kubeconfig(&self) -> PathBuf {
+        rights::kubeconfig(self)
+    }
+
     /// An operator that looks after this namespace alone, once it is ready.
     pub async fn operator(&self, flags: &[&str]) -> Operator {
-        Operator::start(self, self.cluster.kubeconfig(), flags).await
+        Operator::start(self, self.operators_kubeconfig(), flags).await
     }
 
     /// The same under an identity of its own.

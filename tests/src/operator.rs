@@ -76,7 +76,7 @@ impl Operator {
 
     /// The same, serving REST for this namespace.
     pub async fn with_rest(namespace: &Namespace, flags: &[&str]) -> Self {
-        Self::with_rest_as(namespace, namespace.cluster.kubeconfig(), flags).await
+        Self::with_rest_as(namespace, namespace.operators_kubeconfig(), flags).await
     }
 
     /// The same, as whoever `kubeconfig` speaks for.

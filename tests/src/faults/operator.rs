@@ -22,6 +22,7 @@ use crate::namespace::{Namespace, archive_of};
 use crate::operator::{free_address, new_log};
 use crate::patience::{SOON, eventually};
 use crate::rest::Rest;
+use crate::rights;
 
 const LOGGED: &str = "info,kube_client=off,kube_runtime=warn";
 
@@ -49,6 +50,7 @@ impl WiredOperator {
         };
         let lives = Lives {
             cluster: namespace.cluster,
+            namespace: namespace.name.clone(),
             options: options(&namespace.name, flags),
             wire: wire.clone(),
             shutdown: operator.shutdown.clone(),
@@ -127,6 +129,7 @@ fn logging_to(file: File, run: impl FnOnce()) {
 
 struct Lives {
     cluster: Cluster,
+    namespace: String,
     options: RunOptions,
     wire: Arc<Wire>,
     shutdown: CancellationToken,
@@ -158,7 +161,7 @@ impl Lives {
     }
 
     async fn one(&self, life: usize) {
-        let client = client(self.cluster.config().await, self.wire.clone(), life).expect("a client");
+        let client = client(rights::config(self.cluster, &self.namespace).await, self.wire.clone(), life).expect("a client");
         let ended = operator::run_with(client, self.options.clone(), self.shutdown.clone()).await;
         if let Err(error) = ended {
             tracing::error!(%error, "the operator failed");
