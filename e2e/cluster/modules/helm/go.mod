@@ -1,0 +1,3 @@
+module cluster/helm
+
+go 1.26.0
