@@ -12,14 +12,15 @@ use kube::api::{DeleteParams, ListParams, PostParams};
 use kube::{Api, Client, Resource};
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
+use task_manager::api::Task;
 
 use crate::cluster::{config_of, target};
 use crate::metrics::Metrics;
 use crate::namespace::Namespace;
 use crate::patience::{SOON, eventually};
 use crate::rights;
+use crate::rights::ACCOUNT_WITH_TOKEN as NAME;
 
-const NAME: &str = "operator";
 const WRITES: [&str; 5] = ["create", "update", "patch", "delete", "deletecollection"];
 /// Precedence of the test's FlowSchemas: before all of the API server's own but the one for administrators.
 const PRECEDENCE: u32 = 100;
@@ -127,8 +128,7 @@ impl Account {
     }
 
     fn rights(&self) -> ClusterRoleBinding {
-        let subject = json!({"kind": "ServiceAccount", "name": NAME, "namespace": self.namespace.name});
-        rights::in_cluster(&self.name_of("rights"), subject)
+        rights::in_cluster(&self.name_of("rights"), NAME, &self.namespace.name)
     }
 
     /// The API server counts requests by FlowSchema: one for each kind of request of this account alone.
@@ -150,9 +150,9 @@ impl Account {
 
     async fn is_counted(&self) {
         let client = Client::try_from(config_of(&self.kubeconfig).await).expect("a client");
-        let account = Api::<ServiceAccount>::namespaced(client, &self.namespace.name);
+        let tasks = Api::<Task>::namespaced(client, &self.namespace.name);
         eventually("the API server counts the account's requests", SOON, async || {
-            account.list(&ListParams::default()).await.ok()?;
+            tasks.list(&ListParams::default()).await.ok()?;
             (self.requests().await.reads > 0).then_some(())
         })
         .await;

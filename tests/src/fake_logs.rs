@@ -1,4 +1,5 @@
-//! An API server in front of the real one, which hands out logs by itself: where no kubelet is, nobody else does.
+//! An API server in front of the real one, which hands out logs by itself: where no kubelet is, nobody else does. To the
+//! real one it speaks as the operator.
 
 use std::collections::HashMap;
 use std::convert::Infallible;
@@ -21,6 +22,7 @@ use tokio::task::JoinHandle;
 
 use crate::cluster::target;
 use crate::namespace::Namespace;
+use crate::rights;
 
 type Body = UnsyncBoxBody<Bytes, Box<dyn std::error::Error + Send + Sync>>;
 
@@ -53,7 +55,8 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 impl FakeLogs {
     pub async fn start(namespace: &Namespace) -> Self {
-        let client = namespace.cluster.client().await;
+        let operator = rights::config(namespace.cluster, &namespace.name).await;
+        let client = Client::try_from(operator).expect("a client");
         let listener = TcpListener::bind(("127.0.0.1", 0)).await.expect("a port");
         let address = listener.local_addr().expect("an address");
         let logs = Arc::new(Logs::default());

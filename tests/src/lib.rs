@@ -20,6 +20,7 @@ mod report;
 mod rest;
 mod rights;
 mod tokens;
+mod user;
 mod worker;
 
 pub use account::{Account, Requests};
@@ -36,5 +37,6 @@ pub use pgbouncer::PgBouncer;
 pub use postgres::Postgres;
 pub use recorder::{Recorder, Seen, most_at_once};
 pub use rest::{Answer, Events, Following, Rest, Told};
-pub use rights::{Right, Rights};
+pub use rights::{FEW_RIGHTS, Right, Rights};
+pub use user::User;
 pub use worker::Worker;

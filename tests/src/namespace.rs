@@ -129,6 +129,11 @@ impl Namespace {
         api.patch(&name, &PatchParams::apply("gitops").force(), &Patch::Apply(&manifest)).await
     }
 
+    /// The same one, asked as somebody else.
+    pub(crate) fn asked_by(&self, client: Client) -> Self {
+        Self { client, ..self.clone() }
+    }
+
     /// Creates an object from a manifest of any kind, just as it is written.
     pub async fn create_raw(&self, manifest: Value) -> kube::Result<DynamicObject> {
         let (api, _) = self.dynamic(&manifest).await?;
@@ -204,11 +209,6 @@ impl Namespace {
 
     pub async fn pods_now(&self) -> Vec<Pod> {
         self.pods().list(&ListParams::default()).await.expect("pods").items
-    }
-
-    /// The kubeconfig of its operators, who may do what an installation lets them, here alone.
-    pub fn operators_kubeconfig(&self) -> PathBuf {
-        rights::kubeconfig(self)
     }
 
     /// An operator that looks after this namespace alone, once it is ready.

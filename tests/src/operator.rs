@@ -88,6 +88,11 @@ impl Operator {
 
     /// The same, listening to work too.
     pub async fn with_worker(namespace: &Namespace, flags: &[&str]) -> Self {
+        Self::with_worker_as(namespace, namespace.operators_kubeconfig(), flags).await
+    }
+
+    /// The same, as whoever `kubeconfig` speaks for.
+    pub async fn with_worker_as(namespace: &Namespace, kubeconfig: PathBuf, flags: &[&str]) -> Self {
         let mut worker = free_address();
         let mut url = format!("http://{worker}");
         // Where there are nodes, pods reach this machine at an address of its own.
@@ -97,7 +102,7 @@ impl Operator {
         }
         let worker = worker.to_string();
         let flags = [&["--worker-addr", &worker, "--worker-url", &url], flags].concat();
-        Self::with_rest(namespace, &flags).await
+        Self::with_rest_as(namespace, kubeconfig, &flags).await
     }
 
     /// The value of this flag, if it was started with it.

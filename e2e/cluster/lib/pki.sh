@@ -63,6 +63,7 @@ make_pki() {
   certificate apiserver /CN=kube-apiserver "DNS:localhost,DNS:kubernetes,DNS:kubernetes.default,DNS:kubernetes.default.svc,DNS:kubernetes.default.svc.cluster.local,IP:127.0.0.1,IP:$SERVICE_ADDRESS,IP:$address"
   certificate admin /O=system:masters/CN=admin
   kubeconfig "$STATE/kubeconfig" admin "$server"
+  certificate operators "/O=system:masters/CN=$OPERATORS"
   if [[ $mode != full ]]; then
     # The fake nodes are under nobody's rules, like the administrator.
     ! has_extra kwok || named_pki kwok "/O=system:masters/CN=kwok" "$server"

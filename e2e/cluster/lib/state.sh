@@ -3,6 +3,8 @@
 # shellcheck shell=bash disable=SC2034 # the constants are for the other files
 
 NODE=local
+# Who impersonates the service accounts of operators under test, and is known by that to the audit log.
+OPERATORS=operators
 SERVICE_CIDR=10.96.0.0/16
 SERVICE_ADDRESS=10.96.0.1
 DNS_ADDRESS=10.96.0.10

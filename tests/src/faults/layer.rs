@@ -31,16 +31,18 @@ pub(super) fn send(sender: &Sender, request: Request<Body>) -> BoxFuture<'static
 /// As many requests may wait to be sent as in kube's own client.
 const WAITING: usize = 1024;
 
-/// The client that an operator makes of `config`, with the wire in it, for one life of that operator.
-pub fn client(config: Config, wire: Arc<Wire>, life: usize) -> kube::Result<Client> {
+/// The client that an operator makes of `config`, with the wire in it, for one life of that operator. What overtakes a
+/// request is asked for by somebody else.
+pub fn client(config: Config, wire: Arc<Wire>, life: usize, somebody: Client) -> kube::Result<Client> {
     let builder = builder(config)?.with_layer(&BufferLayer::new(WAITING));
-    Ok(builder.with_layer(&Wiring { wire, life }).build())
+    Ok(builder.with_layer(&Wiring { wire, life, somebody }).build())
 }
 
 #[derive(Clone)]
 struct Wiring {
     wire: Arc<Wire>,
     life: usize,
+    somebody: Client,
 }
 
 impl Layer<Sender> for Wiring {
@@ -67,9 +69,9 @@ impl Service<Request<Body>> for Wired {
     }
 
     fn call(&mut self, request: Request<Body>) -> Self::Future {
-        let (Wiring { wire, life }, sender) = (self.wiring.clone(), self.sender.clone());
+        let (Wiring { wire, life, somebody }, sender) = (self.wiring.clone(), self.sender.clone());
         async move {
-            let answer = pass(&wire, life, &sender, request).await;
+            let answer = pass(&wire, life, &sender, &somebody, request).await;
             // An answer for somebody who is gone reaches nobody.
             if wire.is_alive(life) { answer } else { pending().await }
         }
@@ -77,7 +79,7 @@ impl Service<Request<Body>> for Wired {
     }
 }
 
-async fn pass(wire: &Arc<Wire>, life: usize, sender: &Sender, request: Request<Body>) -> Answer {
+async fn pass(wire: &Arc<Wire>, life: usize, sender: &Sender, somebody: &Client, request: Request<Body>) -> Answer {
     let asked = Asked::of(&request);
     if !wire.is_alive(life) {
         return pending().await;
@@ -90,7 +92,7 @@ async fn pass(wire: &Arc<Wire>, life: usize, sender: &Sender, request: Request<B
     let answer = match fault {
         None if asked.kind == Kind::Watch => watch(wire, life, sender, request, &asked.resource).await,
         None => send(sender, request).await,
-        Some(fault) => suffer(wire, sender, request, fault).await,
+        Some(fault) => suffer(wire, sender, somebody, request, fault).await,
     };
     let answer = match spoiled {
         Some(name) => unreadable::spoil(answer, name).await,
@@ -109,7 +111,7 @@ async fn watch(wire: &Arc<Wire>, life: usize, sender: &Sender, request: Request<
     Ok(answer.map(|body| events::pass(wire.clone(), life, resource, body)))
 }
 
-async fn suffer(wire: &Wire, sender: &Sender, request: Request<Body>, fault: Fault) -> Answer {
+async fn suffer(wire: &Wire, sender: &Sender, somebody: &Client, request: Request<Body>, fault: Fault) -> Answer {
     match fault {
         Fault::NeverSent => pending().await,
         Fault::Answer(code) => Ok(made_up(code)),
@@ -135,7 +137,7 @@ async fn suffer(wire: &Wire, sender: &Sender, request: Request<Body>, fault: Fau
             Ok(made_up(code))
         }
         Fault::Overtaken => {
-            send(sender, touch(&request)?).await?;
+            somebody.send(touch(&request)?).await?;
             send(sender, request).await
         }
     }

@@ -161,7 +161,8 @@ impl Lives {
     }
 
     async fn one(&self, life: usize) {
-        let client = client(rights::config(self.cluster, &self.namespace).await, self.wire.clone(), life).expect("a client");
+        let config = rights::config(self.cluster, &self.namespace).await;
+        let client = client(config, self.wire.clone(), life, self.cluster.client().await).expect("a client");
         let ended = operator::run_with(client, self.options.clone(), self.shutdown.clone()).await;
         if let Err(error) = ended {
             tracing::error!(%error, "the operator failed");
