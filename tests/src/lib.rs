@@ -3,6 +3,7 @@
 mod account;
 pub mod arbitrary;
 mod archive;
+mod audit;
 mod cluster;
 mod fake_logs;
 mod fake_node;
@@ -25,6 +26,7 @@ mod worker;
 
 pub use account::{Account, Requests};
 pub use archive::{Held, open_archive};
+pub use audit::Audit;
 pub use cluster::{Cluster, target};
 pub use fake_logs::{FakeLog, FakeLogs};
 pub use fake_node::{FakeNode, Outcome, Start};

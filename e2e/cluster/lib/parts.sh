@@ -57,12 +57,27 @@ exec $bin/etcd \\
 TEXT
 }
 
+# The requests of operators under test, by which tests/run finds out whether each of their rights is used and none is
+# missing. The API server asks for its policy who has logged in, and not whom he impersonates.
+audit_policy() {
+  cat >"$STATE/config/audit.yaml" <<TEXT
+apiVersion: audit.k8s.io/v1
+kind: Policy
+omitStages: [RequestReceived, ResponseStarted]
+rules:
+- {level: Metadata, users: [$OPERATORS]}
+- {level: None, userGroups: ["system:serviceaccounts:kube-system"]}
+- {level: Metadata, userGroups: ["system:serviceaccounts"]}
+- {level: None}
+TEXT
+}
+
 part_apiserver() {
   local special profiling=false
   if [[ $mode == full ]]; then
     special="--bind-address=0.0.0.0 \\
   --authorization-mode=Node,RBAC \\
-  --enable-admission-plugins=NodeRestriction \\
+  --enable-admission-plugins=NodeRestriction,OwnerReferencesPermissionEnforcement \\
   --endpoint-reconciler-type=lease \\
   --kubelet-client-certificate=$here/pki/kubelet-client.crt \\
   --kubelet-client-key=$here/pki/kubelet-client.key \\
@@ -71,6 +86,7 @@ part_apiserver() {
   else
     special="--bind-address=127.0.0.1 \\
   --authorization-mode=RBAC \\
+  --enable-admission-plugins=OwnerReferencesPermissionEnforcement \\
   --endpoint-reconciler-type=none"
     # Where nobody makes service accounts, pods must do without.
     has_extra kcm || special+=" \\
@@ -84,6 +100,15 @@ part_apiserver() {
   --max-mutating-requests-inflight=1000 \\
   --etcd-compaction-interval=0"
     fi
+  fi
+  if ! ((${#EXTRAS[@]})); then
+    audit_policy
+    special+=" \\
+  --audit-policy-file=$here/config/audit.yaml \\
+  --audit-log-path=$here/log/audit.log \\
+  --audit-log-maxsize=100 \\
+  --audit-log-maxbackup=10 \\
+  --audit-log-compress"
   fi
   part kube-apiserver <<TEXT
 exec $bin/kube-apiserver \\
