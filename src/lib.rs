@@ -59,7 +59,7 @@ mod structure {
         ("logs", &["api", "core", "errors"]),
         ("rest", &["api", "archive", "bounded", "cluster", "core", "live", "metrics", "serving"]),
         ("serving", &["metrics"]),
-        ("workers", &["api", "archive", "bounded", "core", "live", "serving"]),
+        ("workers", &["api", "archive", "bounded", "cluster", "core", "live", "serving"]),
     ];
 
     fn sources(part: &str) -> Vec<(PathBuf, String)> {

@@ -25,6 +25,7 @@ mod starts;
 mod stopping;
 mod suspended_jobs;
 mod template_kept;
+mod users;
 mod what_the_work_says;
 mod what_the_work_sees;
 mod work_and_helpers;

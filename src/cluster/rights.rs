@@ -23,9 +23,26 @@ pub enum Right {
     GetPodLogs,
     ListPriorityClasses,
     WatchNamespaces,
+    WriteEvents,
+    ReviewTokens,
 }
 
 impl Right {
+    /// The name in charts/task-manager/files/rights.yaml. A Job is tried by the right with which it is made.
+    fn name(self) -> &'static str {
+        match self {
+            Self::ListEvents => "readEvents",
+            Self::GetNodes => "nodes",
+            Self::DryRunJobs => "jobs",
+            Self::DryRunPods => "dryRun",
+            Self::GetPodLogs => "podLogs",
+            Self::ListPriorityClasses => "priorityClasses",
+            Self::WatchNamespaces => "namespaces",
+            Self::WriteEvents => "writeEvents",
+            Self::ReviewTokens => "tokenReviews",
+        }
+    }
+
     fn verb_and_resource(self) -> (&'static str, &'static str) {
         match self {
             Self::ListEvents => ("list", "events"),
@@ -35,6 +52,8 @@ impl Right {
             Self::GetPodLogs => ("get", "pods/log"),
             Self::ListPriorityClasses => ("list", "priorityclasses.scheduling.k8s.io"),
             Self::WatchNamespaces => ("watch", "namespaces"),
+            Self::WriteEvents => ("create", "events.events.k8s.io"),
+            Self::ReviewTokens => ("create", "tokenreviews.authentication.k8s.io"),
         }
     }
 
@@ -53,6 +72,8 @@ impl Right {
             Self::GetPodLogs => "the last lines of what failed are not in the archive",
             Self::ListPriorityClasses => "pods get no PriorityClass of their task's priority",
             Self::WatchNamespaces => "that a namespace is being deleted is known only by what it refuses",
+            Self::WriteEvents => "tasks have no events; their status says the same",
+            Self::ReviewTokens => "no report of a task's work over the worker port is accepted",
         }
     }
 }
@@ -75,8 +96,8 @@ impl Rights {
         let (verb, resource) = right.verb_and_resource();
         match news {
             News::Missing => {
-                let without = right.without_it();
-                tracing::warn!(namespace, verb, resource, without, "a right is missing");
+                let (name, without) = (right.name(), right.without_it());
+                tracing::warn!(namespace, verb, resource, name, without, "a right is missing");
             }
             News::ThereAgain => tracing::info!(namespace, verb, resource, "a right that was missing is there again"),
         }
@@ -87,7 +108,7 @@ impl Rights {
         let which = (right, namespace.to_owned());
         match answer {
             Ok(_) => missing.remove(&which).then_some(News::ThereAgain),
-            Err(CallError::Refused(status)) if is_of_rights(status) && missing.len() < REMEMBERED => {
+            Err(error) if error.is_of_rights() && missing.len() < REMEMBERED => {
                 missing.insert(which).then_some(News::Missing)
             }
             Err(_) => None,
@@ -95,7 +116,13 @@ impl Rights {
     }
 }
 
-/// The API server's authorizer refuses, and not a quota, policy or webhook.
+impl CallError {
+    /// Whether the API server's authorizer refuses, and not a quota, policy or webhook.
+    pub fn is_of_rights(&self) -> bool {
+        matches!(self, Self::Refused(status) if is_of_rights(status))
+    }
+}
+
 fn is_of_rights(status: &Status) -> bool {
     status.code == FORBIDDEN && status.message.contains(" cannot ") && status.message.contains(" resource ")
 }
@@ -119,6 +146,28 @@ mod tests {
         assert_eq!(tell("a", Err(CallError::Deadline)), None);
         assert_eq!([tell("a", Ok(())), tell("a", Ok(()))], [Some(News::ThereAgain), None]);
         assert_eq!(tell("a", forbidden()), Some(News::Missing));
+    }
+
+    #[test]
+    fn each_right_that_can_be_left_out_is_noted_by_its_name_in_the_list() {
+        let list = include_str!("../../charts/task-manager/files/rights.yaml");
+        let list: serde_json::Value = serde_saphyr::from_str(list).expect("YAML");
+        let rights = ["operator", "rest", "lease", "cluster"].into_iter().flat_map(|part| list[part].as_array());
+        let mut listed: Vec<&str> = rights.flatten().filter_map(|right| right["name"].as_str()).collect();
+        let noted = [
+            Right::ListEvents,
+            Right::GetNodes,
+            Right::DryRunPods,
+            Right::GetPodLogs,
+            Right::ListPriorityClasses,
+            Right::WatchNamespaces,
+            Right::WriteEvents,
+            Right::ReviewTokens,
+        ];
+        let mut noted = noted.map(Right::name);
+        listed.sort_unstable();
+        noted.sort_unstable();
+        assert_eq!(listed, noted);
     }
 
     #[test]

@@ -15,6 +15,7 @@ use tokio::sync::mpsc;
 
 use crate::api::Task;
 use crate::cluster::calls::{CallError, Calls};
+use crate::cluster::rights::Right;
 use crate::core::digest::sha256_hex;
 use crate::core::telling::warning;
 use crate::core::telling::warning::Warning;
@@ -74,7 +75,11 @@ impl Writer {
     pub async fn run(mut self) {
         while let Some((task, warning)) = self.news.recv().await {
             let (name, namespace) = (task.name.clone(), task.namespace.clone());
-            if let Err(error) = self.write(task, warning).await {
+            let written = self.write(task, warning).await;
+            self.calls.reads.rights.note(Right::WriteEvents, namespace.as_deref().unwrap_or_default(), &written);
+            if let Err(error) = written
+                && !error.is_of_rights()
+            {
                 tracing::warn!(task = name, namespace, %error, "an event could not be written");
             }
         }

@@ -16,6 +16,8 @@ use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
 use crate::bounded::Bounded;
+use crate::cluster::calls::CallError;
+use crate::cluster::rights::{Right, Rights};
 use crate::core::launch::work_inputs::AUDIENCE;
 use crate::live::Reporter;
 use crate::serving::listener::PeerAddress;
@@ -40,6 +42,7 @@ type Verdict = Result<Reporter, Problem>;
 
 pub struct Reviews {
     reviews: Api<TokenReview>,
+    rights: Rights,
     turns: Semaphore,
     peers: PerPeer,
     /// By the digest of the token: tokens themselves are not kept.
@@ -50,6 +53,7 @@ impl Reviews {
     pub fn new(client: Client) -> Self {
         Self {
             reviews: Api::all(client),
+            rights: Rights::default(),
             turns: Semaphore::new(AT_ONCE),
             peers: PerPeer::new(OF_ONE_ADDRESS),
             known: Mutex::default(),
@@ -66,24 +70,26 @@ impl Reviews {
             return Err(ProblemType::Busy
                 .because("too many tokens of this address are being reviewed; send it again in a moment"));
         };
-        let status = timeout(DEADLINE, self.review(token)).await.ok().flatten();
-        let Some(status) = status else {
-            return Err(ProblemType::ApiServer.because("the token could not be reviewed; send it again in a moment"));
-        };
+        let status = timeout(DEADLINE, self.review(token)).await.unwrap_or_else(|_| Err(not_reviewed()))?;
         let verdict = verdict(status);
         self.remember(digest, verdict.clone());
         verdict
     }
 
-    async fn review(&self, token: &str) -> Option<TokenReviewStatus> {
-        let _turn = self.turns.acquire().await.ok()?;
+    async fn review(&self, token: &str) -> Result<TokenReviewStatus, Problem> {
+        let _turn = self.turns.acquire().await.map_err(|_| not_reviewed())?;
         let spec = TokenReviewSpec { token: Some(token.into()), audiences: Some(vec![AUDIENCE.into()]) };
         let review = TokenReview { spec, ..TokenReview::default() };
-        match self.reviews.create(&PostParams::default(), &review).await {
-            Ok(review) => review.status,
+        let answer = self.reviews.create(&PostParams::default(), &review).await.map_err(CallError::from);
+        self.rights.note(Right::ReviewTokens, "", &answer);
+        match answer {
+            Ok(review) => review.status.ok_or_else(not_reviewed),
+            Err(error) if error.is_of_rights() => Err(ProblemType::ApiServer.because(
+                "no token can be reviewed: the operator lacks the right to create tokenreviews.authentication.k8s.io",
+            )),
             Err(error) => {
                 tracing::warn!(%error, "failed to have a token reviewed");
-                None
+                Err(not_reviewed())
             }
         }
     }
@@ -97,6 +103,10 @@ impl Reviews {
     fn remember(&self, digest: [u8; 32], verdict: Verdict) {
         self.known.lock().insert(digest, (Instant::now(), verdict));
     }
+}
+
+fn not_reviewed() -> Problem {
+    ProblemType::ApiServer.because("the token could not be reviewed; send it again in a moment")
 }
 
 fn not_for_us() -> Problem {

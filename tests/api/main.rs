@@ -34,6 +34,7 @@ mod schema_changes;
 mod stage;
 mod statuses;
 mod templates;
+mod users;
 mod waiting;
 mod waits;
 mod worker;
