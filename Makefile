@@ -57,9 +57,10 @@ bench-http: ## What REST costs: submissions beside creations at the API server, 
 	cargo build --release --locked -p task-manager -p bench
 	VEGETA="$$(bench/vegeta)" target/release/bench http
 
-generate: ## Write the CustomResourceDefinitions into crds/ and the page of reasons into docs/.
+generate: ## Write the CustomResourceDefinitions into crds/, and the page of reasons and the tables of rights into docs/.
 	cargo run --quiet -- crd --dir crds
 	cargo run --quiet -- reasons > docs/reasons.md
+	cargo build --quiet --workspace --bin rights-table && target/debug/rights-table
 
 cluster: ## Bring up a local Kubernetes node for experiments (as root).
 	@$(CLUSTER) packages
