@@ -16,6 +16,12 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- end }}
 
+{{/* Of the pod of `helm test`. They differ from the selector's, or it would be taken for a replica. */}}
+{{- define "task-manager.testLabels" -}}
+app.kubernetes.io/name: {{ .Chart.Name }}-test
+app.kubernetes.io/instance: {{ .Release.Name }}
+{{- end }}
+
 {{- define "task-manager.account" -}}
 {{- if .Values.serviceAccount.name }}{{ .Values.serviceAccount.name }}
 {{- else if .Values.serviceAccount.create }}{{ include "task-manager.fullname" . }}
@@ -34,17 +40,17 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{/* The rules of files/rights.yaml that are not left out. Takes a list of them and the names to leave out. */}}
 {{- define "task-manager.rules" -}}
 {{- $without := .without }}
+{{- $rules := list }}
 {{- range .rights }}
 {{- if not (and .name (has .name $without)) }}
-# {{ .why }}
-- apiGroups: {{ toJson .apiGroups }}
-  resources: {{ toJson .resources }}
-  verbs: {{ toJson .verbs }}
+{{- $rule := printf "# %s\n- apiGroups: %s\n  resources: %s\n  verbs: %s" .why (toJson .apiGroups) (toJson .resources) (toJson .verbs) }}
+{{- $rules = append $rules $rule }}
 {{- end }}
 {{- end }}
+{{- join "\n" $rules }}
 {{- end }}
 
-{{/* What the schema cannot say. */}}
+{{/* The schema's rule about replicas once more, for it can be skipped; and one that a schema cannot say. */}}
 {{- define "task-manager.check" -}}
 {{- if and (gt (int .Values.replicas) 1) (not .Values.archive.postgres.secretName) }}
 {{- fail "replicas: several replicas need one archive that all reach: name a PostgreSQL in archive.postgres.secretName, or set replicas to 1" }}

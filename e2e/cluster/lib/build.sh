@@ -21,11 +21,13 @@ PROGRAMS=(
   "coredns coredns github.com/coredns/coredns coredns"
   "kwok kwok sigs.k8s.io/kwok/cmd/kwok kwok"
   "kueue kueue sigs.k8s.io/kueue/cmd/kueue kueue"
+  "helm helm helm.sh/helm/v3/cmd/helm helm"
+  "helm4 helm4 helm.sh/helm/v4/cmd/helm helm"
 )
-CONTROL_PLANE_PROGRAMS=(etcd kube-apiserver kubectl)
+CONTROL_PLANE_PROGRAMS=(etcd kube-apiserver kubectl helm helm4)
 FULL_PROGRAMS=(
   etcd kube-apiserver kubectl kube-controller-manager kube-scheduler kubelet kube-proxy
-  containerd containerd-shim-runc-v2 ctr coredns
+  containerd containerd-shim-runc-v2 ctr coredns helm helm4
 )
 
 VERSION='' # of the API server, when it is not the newest: 1.34
@@ -154,13 +156,23 @@ require_go() {
 
 # build_flags MODULE: one a line.
 build_flags() {
-  local flags="-s -w" version=k8s.io/component-base/version number numbers
+  local flags="-s -w" version=k8s.io/component-base/version number numbers package
   case $1 in
     kubernetes*)
       number=$(module_version "$1")
       IFS=. read -ra numbers <<<"${number#v}"
       flags+=" -X $version.gitVersion=$number -X $version.gitMajor=${numbers[0]}"
       flags+=" -X $version.gitMinor=${numbers[1]} -X $version.gitTreeState=clean"
+      ;;
+    helm*)
+      number=$(module_version "$1")
+      flags+=" -X helm.sh/helm/${number%%.*}/internal/version.version=$number"
+      # Helm 3 takes a cluster that it does not ask for a Kubernetes 1.20, unless this says otherwise. Helm 4 needs nothing.
+      numbers=$(awk '$1 == "k8s.io/client-go" { print $2 }' "$CLUSTER_HOME/modules/$1/go.mod")
+      numbers=${numbers#v0.}
+      for package in pkg/chartutil pkg/lint/rules; do
+        flags+=" -X helm.sh/helm/v3/$package.k8sVersionMajor=1 -X helm.sh/helm/v3/$package.k8sVersionMinor=${numbers%%.*}"
+      done
       ;;
     # What the node does without.
     containerd) printf '%s\n' -tags no_btrfs,no_devmapper,no_zfs,no_rdt,no_tracing ;;
