@@ -92,6 +92,11 @@ pub struct RunOptions {
     #[arg(long, env = "TASK_MANAGER_ADOPT_ARCHIVE")]
     pub adopt_archive: bool,
 
+    /// How many replicas run. More than one need a PostgreSQL; of one alone, the file of SQLite is locked against any other
+    /// [default: not checked].
+    #[arg(long, env = "TASK_MANAGER_REPLICAS", value_name = "NUMBER", value_parser = clap::value_parser!(u32).range(1..))]
+    pub replicas: Option<u32>,
+
     /// Days for which the record of a finished task is kept.
     #[arg(long, env = "TASK_MANAGER_ARCHIVE_KEEP_DAYS", value_name = "DAYS", default_value_t = 30, value_parser = clap::value_parser!(u32).range(1..=36500))]
     pub archive_keep_days: u32,

@@ -46,6 +46,8 @@ pub enum Error {
     Unwatched(String, String),
     #[error("--archive: {0}")]
     Archive(#[from] archive::UrlError),
+    #[error("--replicas: {0}")]
+    NotSole(#[from] archive::sole::NotSole),
     #[error("failed to draw random bytes: {0}")]
     Random(#[source] getrandom::Error),
     #[error("the watches ended: {0}")]
@@ -65,6 +67,8 @@ pub async fn run(options: RunOptions) -> Result<(), Error> {
 /// Runs with this client until `shutdown`.
 pub async fn run_with(client: Client, options: RunOptions, shutdown: CancellationToken) -> Result<(), Error> {
     let archive = Archive::at(&options.archive, &archive::Options::default())?;
+    let _sole =
+        OptionFuture::from(options.replicas.map(|replicas| archive.for_replicas(replicas))).await.transpose()?;
     let metrics = Arc::new(Metrics::default());
     let (ready, is_ready) = watch::channel(false);
     let (knows_tasks, knows) = watch::channel(options.http_addr.is_none());

@@ -9,6 +9,7 @@ pub mod database;
 mod guard;
 pub mod identity;
 mod records;
+pub mod sole;
 
 use std::fmt;
 use std::sync::Arc;

@@ -99,6 +99,11 @@ impl Location {
         Err(Error::Down(gone))
     }
 
+    /// The answer of `look` on the thread that looks at files.
+    pub async fn ask_of_files<T: Send + 'static>(&self, look: impl FnOnce() -> T + Send + 'static) -> Result<T, Error> {
+        self.file_system.ask(look).await
+    }
+
     /// The reason why the file cannot be used, which SQLite does not tell; `None` where it can.
     pub async fn why_unwritable(&self) -> Option<String> {
         let Backend::Sqlite { file } = &self.backend else { return None };
