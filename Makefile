@@ -57,10 +57,11 @@ bench-http: ## What REST costs: submissions beside creations at the API server, 
 	cargo build --release --locked -p task-manager -p bench
 	VEGETA="$$(bench/vegeta)" target/release/bench http
 
-generate: ## Write the CustomResourceDefinitions into crds/, and the page of reasons and the tables of rights into docs/.
+generate: ## Write crds/, docs/reasons.md, the tables of rights in docs/, the chart's copies and README, and manifests/install.yaml.
 	cargo run --quiet -- crd --dir crds
 	cargo run --quiet -- reasons > docs/reasons.md
 	cargo build --quiet --workspace --bin rights-table && target/debug/rights-table
+	@charts/generate
 
 cluster: ## Bring up a local Kubernetes node for experiments (as root).
 	@$(CLUSTER) packages

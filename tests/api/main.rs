@@ -5,6 +5,7 @@ mod archive;
 mod archives;
 mod bad_input;
 mod cancelling;
+mod chart;
 mod costs;
 mod dry_runs;
 mod executors;

@@ -89,13 +89,16 @@ link_programs() {
   done
 }
 
-# build_command MODE
+# build_command MODE ONLY: those of the mode, or those of the list ONLY alone.
 build_command() {
-  # shellcheck disable=SC2046 # words
-  build_programs $(programs_of "$1")
+  local programs
+  # shellcheck disable=SC2206 # words
+  programs=(${2//,/ })
+  # shellcheck disable=SC2207 # words
+  ((${#programs[@]})) || programs=($(programs_of "$1"))
+  build_programs "${programs[@]}"
   say "The programs are built:"
-  # shellcheck disable=SC2046 # words
-  program_files $(programs_of "$1")
+  program_files "${programs[@]}"
 }
 
 # programs_of MODE: all that such a cluster needs, with its extras.
