@@ -84,7 +84,7 @@ fn pods_of_tasks_preempt_nobody_and_go_first_by_their_priority() {
 }
 
 #[test]
-fn the_policies_are_those_of_the_manifests_and_know_the_job_controller_of_the_cluster() {
+fn the_policies_are_those_of_the_manifests_with_the_clusters_job_controller() {
     let policies = |objects: &[Value]| -> Vec<Value> {
         let mut found: Vec<_> =
             objects.iter().filter(|one| kind(one).starts_with("ValidatingAdmissionPolicy")).cloned().collect();
