@@ -5,7 +5,7 @@ CLUSTER     := e2e/cluster/cluster
 KUBECONFIG_ := $(CURDIR)/target/cluster/kubeconfig
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-down test test-large lint test-unit test-api test-e2e test-faults test-oldest fuzz mutants bench bench-http generate cluster cluster-down run
+.PHONY: help demo demo-down test test-large lint test-unit test-api test-e2e test-faults test-oldest fuzz mutants bench bench-http generate cluster cluster-down image run
 
 help: ## Show this list.
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -62,6 +62,10 @@ generate: ## Write crds/, docs/reasons.md, the tables of rights in docs/, the ch
 	cargo run --quiet -- reasons > docs/reasons.md
 	cargo build --quiet --workspace --bin rights-table && target/debug/rights-table
 	@charts/generate
+
+image: ## Build the operator's image without Docker (ARCH=arm64 for the other architecture), and load it into the local node, if it runs.
+	@image/build $(ARCH)
+	@! $(CLUSTER) status >/dev/null 2>&1 || [ -n "$(ARCH)" ] || $(CLUSTER) load target/image/task-manager.tar
 
 cluster: ## Bring up a local Kubernetes node for experiments (as root).
 	@$(CLUSTER) packages

@@ -3,6 +3,7 @@
 pub mod cluster_wide;
 pub mod containers;
 pub mod gate;
+pub mod installed;
 pub mod parts;
 pub mod program;
 pub mod registry;

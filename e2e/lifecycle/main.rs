@@ -8,6 +8,7 @@ mod clocks;
 mod disk;
 mod disturbances;
 mod failures;
+mod installed;
 mod limit_ranges;
 mod logs;
 mod memory;

@@ -16,6 +16,7 @@ mod follow;
 mod forgery;
 mod fuzz;
 mod giving_back;
+mod image;
 mod kubectl;
 mod kustomize;
 mod launches;
