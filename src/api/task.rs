@@ -429,9 +429,9 @@ pub struct Admitted {
     #[schemars(length(max = 253))]
     pub type_: Option<String>,
 
-    /// The executor that runs the attempt. Absent: a Job, which is all that this version of the operator knows. It leaves
-    /// a task alone that a later version admitted to another executor: until that version is back, such a task is neither
-    /// ended nor cancelled, and keeps its slot.
+    /// The executor that runs the attempt: Pod, or absent for a Job. An operator leaves a task alone that a later version
+    /// admitted to another executor: until that version is back, such a task is neither ended nor cancelled, and keeps
+    /// its slot.
     // A string, so that the name of a later version's executor can be read.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 63))]

@@ -38,7 +38,9 @@ use super::{Condition, Priority, Quantity, Resources, Retry, schema};
 )]
 #[serde(rename_all = "camelCase")]
 pub struct TaskTypeSpec {
-    /// The way in which an attempt is run. Job, the only one: one Kubernetes Job for each attempt. Default: Job.
+    /// The way in which an attempt is run. Job: one Kubernetes Job for each attempt. Pod: one bare pod for each attempt,
+    /// which costs the cluster less, and whose end nobody remembers for the operator: where the operator is away while work
+    /// succeeds and somebody deletes its pod, the task runs again. A change counts from the next attempt on. Default: Job.
     #[serde(default)]
     pub executor: Executor,
 
@@ -112,6 +114,27 @@ pub enum Executor {
     /// One Job per attempt.
     #[default]
     Job,
+    /// One bare pod per attempt.
+    Pod,
+}
+
+impl Executor {
+    /// As `status.admitted.executor` names it: absent for a Job.
+    pub fn admitted_as(self) -> Option<&'static str> {
+        match self {
+            Self::Job => None,
+            Self::Pod => Some("Pod"),
+        }
+    }
+
+    /// The executor of this name there; `None` for one of a later version.
+    pub fn of_admitted(name: Option<&str>) -> Option<Self> {
+        match name {
+            None | Some("Job") => Some(Self::Job),
+            Some("Pod") => Some(Self::Pod),
+            Some(_) => None,
+        }
+    }
 }
 
 /// Values for tasks of a type that set none themselves.

@@ -43,9 +43,9 @@ pub struct Children {
     found: HashSet<String>,
     /// Owners, Jobs mostly, that are none of ours though their pods bear our labels; by uid.
     strangers: HashSet<String>,
-    /// The API server's refusal of the present attempt's Job.
+    /// The API server's refusal of the present attempt's Job or bare pod.
     refused: Option<Why>,
-    /// That it does not say whether it made that Job.
+    /// That it does not say whether it made that.
     unanswered: Option<Unanswered>,
 }
 
@@ -69,6 +69,9 @@ impl Children {
     /// A pod that the API server was asked for: a list of pods that began before may know nothing of it, and what the
     /// watch has shown of it already may be newer.
     pub fn pod_found(&mut self, pod: PodFacts) {
+        if pod.bare.is_some() {
+            self.unanswered = None;
+        }
         if !self.pods.contains_key(&pod.uid) {
             self.found.insert(pod.uid.clone());
             self.pods.insert(pod.uid.clone(), pod);
@@ -211,8 +214,9 @@ impl Children {
 
     /// One of its Jobs is there and finished, in this namespace if one is named.
     pub fn has_finished_job(&self, namespace: Option<&str>) -> bool {
-        let is_there = |job: &&JobFacts| namespace.is_none_or(|namespace| job.namespace == namespace);
-        self.jobs.values().filter(is_there).any(|job| job.finished.is_some() && !job.gone && !job.deleting)
+        let is_there = |job: &JobFacts| namespace.is_none_or(|namespace| job.namespace == namespace);
+        let may_go = |job: &JobFacts| is_there(job) && job.finished.is_some() && !job.gone && !job.deleting;
+        self.jobs.values().any(may_go) || self.pods.values().filter_map(JobFacts::of_bare_pod).any(|pod| may_go(&pod))
     }
 
     /// A launch failed, and may have taken place all the same.

@@ -10,27 +10,23 @@ use kube::api::{Patch, PatchParams, Preconditions};
 use kube::core::NamespaceResourceScope;
 use kube::{Api, Resource, ResourceExt};
 use serde::de::DeserializeOwned;
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::delete::{Removal, only, remove};
-use crate::api::{State, Task, TaskStatus};
+use super::launch;
+use crate::api::{Task, TaskStatus};
 use crate::cluster::calls::CallError;
-use crate::cluster::create::{Run, create};
 use crate::controller::Context;
 use crate::controller::record;
 use crate::controller::record::Kept;
 use crate::core::Reason;
-use crate::core::attempt::facts;
-use crate::core::attempt::facts::Why;
-use crate::core::attempt::{Child, Deletion, PodEnd, job_name};
-use crate::core::launch::{holds, job, names};
+use crate::core::attempt::{Child, Deletion, PodEnd};
+use crate::core::launch::names;
 use crate::core::task::{Action, Recording};
 use crate::core::telling::text;
 
 /// When to look again after an effect whose trace the watches should show, in case they do not.
-const TRACE_EXPECTED_WITHIN: Duration = Duration::from_secs(30);
-/// When to look again while an old Job of the same name is still being removed.
-const NAME_FREE_WITHIN: Duration = Duration::from_secs(1);
+pub const TRACE_EXPECTED_WITHIN: Duration = Duration::from_secs(30);
 /// When to look again after room was made in a quota.
 const ROOM_WITHIN: Duration = Duration::from_secs(1);
 /// The API server's words for a pod of this name that is another one.
@@ -45,7 +41,7 @@ const TURN_WITHIN: Duration = Duration::from_secs(1);
 const LOOK_AGAIN: Duration = Duration::from_secs(2);
 
 /// When to look again at the latest, after an effect that was carried out.
-type Again = Result<Option<Duration>, CallError>;
+pub type Again = Result<Option<Duration>, CallError>;
 
 /// Carries out `action`; returns when to look again at the latest.
 pub async fn carry_out(task: &Task, action: Action, context: &Context) -> Again {
@@ -57,14 +53,8 @@ pub async fn carry_out(task: &Task, action: Action, context: &Context) -> Again 
         Action::Rest => Ok(None),
         Action::Write(status) => write(task, *status, context).await,
         Action::Record(recording) => record(task, *recording, context).await,
-        Action::Launch => launch(task, context).await.inspect_err(|error| unanswered(task, error, context)),
-        Action::Delete(Deletion { child: Child::Job, name, uid, why }) => {
-            delete_job(task, &name, &uid, why, context).await
-        }
-        Action::Delete(Deletion { child: Child::Pod, name, uid, why }) => {
-            let removal = delete::<Pod>(task, &name, only(&uid), why, context).await?;
-            Ok(gone_or_shown(removal, task, &uid, context))
-        }
+        Action::Launch => launch::launch(task, context).await,
+        Action::Delete(deletion) => delete_child(task, deletion, context).await,
         Action::MakeRoom(otherwise) => make_room(task, *otherwise, context).await,
         Action::EndPod(end) => end_pod(task, end, context).await,
         Action::DeleteTask => {
@@ -124,17 +114,20 @@ async fn make_room(task: &Task, otherwise: TaskStatus, context: &Context) -> Aga
     Ok(Some(ROOM_WITHIN))
 }
 
-async fn delete_job(task: &Task, name: &str, uid: &str, why: Reason, context: &Context) -> Again {
-    record::record_run::before_job_goes(task, name, &context.calls.reads, &context.records).await?;
+async fn delete_child(task: &Task, Deletion { child, name, uid, why }: Deletion, context: &Context) -> Again {
+    record::record_run::before_job_goes(task, &name, &context.calls.reads, &context.records).await?;
     let observed = context.cache.observed(task);
-    if !context.records.attempt_logs().keep(task, name, &observed, &context.calls.reads).await {
+    if !context.records.attempt_logs().keep(task, &name, &observed, &context.calls.reads).await {
         return Ok(Some(LOG_TAKEN_WITHIN));
     }
-    let removal = delete::<Job>(task, name, only(uid), why, context).await?;
-    if removal == Removal::Asked {
-        context.cache.job_deleted(task, uid);
+    let removal = match child {
+        Child::Job => delete::<Job>(task, &name, only(&uid), why, context).await?,
+        Child::Pod => delete::<Pod>(task, &name, only(&uid), why, context).await?,
+    };
+    if removal == Removal::Asked && child == Child::Job {
+        context.cache.job_deleted(task, &uid);
     }
-    Ok(gone_or_shown(removal, task, uid, context))
+    Ok(gone_or_shown(removal, task, &uid, context))
 }
 
 /// A Job or pod that is not there is forgotten: no watch shows anything of it any longer.
@@ -194,95 +187,6 @@ async fn record(task: &Task, recording: Recording, context: &Context) -> Again {
         }
         Kept::Outdated => Ok(None),
     }
-}
-
-/// Creates the present attempt's Job.
-async fn launch(task: &Task, context: &Context) -> Again {
-    let Some(kind) = context.cache.type_of(task) else { return Ok(Some(Duration::ZERO)) };
-    // The watch will show what changed meanwhile, and it is decided anew.
-    let Some(whole) = whole(task, context).await? else { return Ok(None) };
-    let classes = context.priority_classes().await;
-    if !matches!(holds::is_what_was_admitted(&whole, &kind, &context.settings), Ok(true)) {
-        // Another answer to its type's dry run changes how it is counted: it is decided anew.
-        return Ok(Some(Duration::ZERO));
-    }
-    match job::job(&whole, whole.status_or_default(), &kind, &context.settings, &classes) {
-        Ok(job) => create_job(task, &job, context).await,
-        Err(error) => refused(task, Why { reason: Reason::TypeNotReady, message: error.to_string() }, context),
-    }
-}
-
-/// The task with its payload, which the cache does not hold; `None` when it is no longer what was decided on.
-async fn whole(task: &Task, context: &Context) -> Result<Option<Task>, CallError> {
-    if let Some(whole) = context.just_admitted.take(task) {
-        return Ok(Some(whole));
-    }
-    match context.calls.read(tasks(task, context).get(&task.name_any())).await {
-        Ok(whole) => Ok(Some(whole).filter(|whole| is_still(task, whole))),
-        Err(CallError::NotFound) => Ok(None),
-        Err(error) => Err(error),
-    }
-}
-
-/// The task that was decided on, and not one that meanwhile took another turn or its name.
-fn is_still(decided_on: &Task, whole: &Task) -> bool {
-    let turn = |task: &Task| task.status.as_ref().map(|status| (status.state, status.run_id.clone(), status.attempt));
-    let version = |task: &Task| (task.metadata.uid.clone(), task.metadata.generation);
-    let same = version(whole) == version(decided_on) && turn(whole) == turn(decided_on);
-    same && whole.metadata.deletion_timestamp.is_none()
-        && turn(whole).is_some_and(|(state, ..)| state == State::Processing)
-}
-
-async fn create_job(task: &Task, job: &Value, context: &Context) -> Again {
-    let jobs = Api::<Job>::namespaced(context.client.clone(), &task.namespace().unwrap_or_default());
-    match context.calls.write("create_job", create::<Job, Job>(&context.client, job, Run::Real)).await {
-        Ok(job) => {
-            context.cache.job_found(&job);
-            Ok(Some(TRACE_EXPECTED_WITHIN))
-        }
-        Err(CallError::AlreadyExists) => already_there(task, &jobs, &job_name(task), context).await,
-        Err(CallError::Refused(status)) => refused(task, facts::no_pod(&status.message), context),
-        // The namespace takes its tasks along.
-        Err(CallError::Terminating | CallError::NotFound) => Ok(None),
-        Err(error) => Err(error),
-    }
-}
-
-/// A Job of that name exists: ours from an earlier try, an old one of ours that is being removed, or a
-/// stranger's, which is left alone.
-async fn already_there(task: &Task, jobs: &Api<Job>, name: &str, context: &Context) -> Again {
-    let job = match context.calls.read(jobs.get(name)).await {
-        Ok(job) => job,
-        Err(CallError::NotFound) => return Ok(Some(NAME_FREE_WITHIN)),
-        Err(error) => return Err(error),
-    };
-    if !facts::belongs_to(task, &job) {
-        let message = format!("a Job {name} exists that belongs to somebody else: delete it");
-        return refused(task, Why { reason: Reason::LaunchRefused, message }, context);
-    }
-    if job.metadata.deletion_timestamp.is_some() {
-        return Ok(Some(NAME_FREE_WITHIN));
-    }
-    context.cache.job_found(&job);
-    Ok(Some(TRACE_EXPECTED_WITHIN))
-}
-
-/// A launch that failed is a fact too: it is tried again, and what follows when it keeps failing is decided.
-fn unanswered(task: &Task, error: &CallError, context: &Context) {
-    if !matches!(error, CallError::NotLeader) {
-        let why = Why { reason: Reason::LaunchFailed, message: error.to_string() };
-        context.cache.launch_unanswered(task, why);
-    }
-}
-
-/// The refusal is a fact like any other: the next look decides what follows from it.
-fn refused(task: &Task, why: Why, context: &Context) -> Again {
-    context.cache.launch_refused(task, why);
-    Ok(Some(Duration::ZERO))
-}
-
-fn tasks(task: &Task, context: &Context) -> Api<Task> {
-    Api::namespaced(context.client.clone(), &task.namespace().unwrap_or_default())
 }
 
 /// Deletes a child of this task, or the task itself, and says why.

@@ -1,13 +1,16 @@
 //! Reads everything that a decision depends on, beforehand, into one value. The core says what else must be asked of
 //! the API server; here it is asked.
 
+use std::fmt::Debug;
 use std::sync::Arc;
 
 use jiff::Timestamp;
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::{Node, Pod};
 use kube::api::ListParams;
-use kube::{Api, ResourceExt};
+use kube::core::NamespaceResourceScope;
+use kube::{Api, Resource, ResourceExt};
+use serde::de::DeserializeOwned;
 
 use super::{label, pod_events};
 use crate::api::Task;
@@ -16,6 +19,7 @@ use crate::cluster::rights::Right;
 use crate::controller::Context;
 use crate::controller::cache::Cache;
 use crate::controller::record::once;
+use crate::core::attempt::Child;
 use crate::core::attempt::facts;
 use crate::core::attempt::facts::{JobFacts, NodeState, PodEvent, PodFacts};
 use crate::core::attempt::needs::Needs;
@@ -48,6 +52,8 @@ enum Answer {
     Pods(Vec<Pod>),
     /// Nobody else's.
     Job(Option<Box<Job>>),
+    /// Nobody else's either.
+    BarePod(Option<Box<Pod>>),
     Pod(Option<Box<Pod>>),
     Events {
         of: String,
@@ -78,6 +84,7 @@ impl Answer {
             Self::Nothing => {}
             Self::Pods(pods) => input.pods_are(pods.iter().map(|pod| PodFacts::of(pod).first_seen(now)).collect()),
             Self::Job(job) => input.job_is(job.map(|job| JobFacts::of(&job).first_seen(now))),
+            Self::BarePod(pod) => input.bare_pod_is(pod.map(|pod| PodFacts::of(&pod).first_seen(now))),
             Self::Pod(pod) => input.pod_is(pod.map(|pod| PodFacts::of(&pod).first_seen(now))),
             Self::Events { of, events } => input.events_are(&of, &events, now),
             Self::Node { name, is } => input.node_is(&name, is),
@@ -89,7 +96,8 @@ async fn ask(needs: &Needs, task: &Task, context: &Context) -> Result<Answer, Ca
     match needs {
         Needs::Nothing => Ok(Answer::Nothing),
         Needs::PodsOf(job) => pods_of(task, job, context).await.map(Answer::Pods),
-        Needs::Job(name) => job(task, name, context).await.map(Answer::Job),
+        Needs::Launched { kind: Child::Job, name } => launched(task, name, context).await.map(Answer::Job),
+        Needs::Launched { kind: Child::Pod, name } => launched(task, name, context).await.map(Answer::BarePod),
         Needs::Pod { name, uid } => pod(task, name, uid, context).await.map(Answer::Pod),
         Needs::EventsOf(uid) => {
             Ok(Answer::Events { of: uid.clone(), events: pod_events::of(task, uid, context).await? })
@@ -111,7 +119,8 @@ fn remember(answer: &Answer, cache: &Cache) {
             }
         }
         Answer::Job(Some(job)) => cache.job_found(job),
-        Answer::Job(None) | Answer::Pod(_) | Answer::Events { .. } | Answer::Node { .. } | Answer::Nothing => {}
+        Answer::BarePod(Some(pod)) => drop(cache.pod_found(pod)),
+        Answer::Job(None) | Answer::BarePod(None) | Answer::Pod(_) | Answer::Events { .. } | Answer::Node { .. } | Answer::Nothing => {}
     }
 }
 
@@ -122,11 +131,14 @@ async fn pods_of(task: &Task, job: &str, context: &Context) -> Result<Vec<Pod>, 
     Ok(context.calls.read(pods.list(&ListParams::default().labels(&of_job))).await?.items)
 }
 
-/// The Job of this name. One that goes is waited for: its pod may still run. A stranger's is not this launch.
-async fn job(task: &Task, name: &str, context: &Context) -> Result<Option<Box<Job>>, CallError> {
-    let jobs = Api::<Job>::namespaced(context.client.clone(), &task.namespace().unwrap_or_default());
-    let found = context.calls.read(jobs.get_opt(name)).await?;
-    Ok(found.filter(|job| facts::belongs_to(task, job)).map(Box::new))
+/// The Job or bare pod of this name. A Job that goes is waited for: its pod may still run. A stranger's is not this launch.
+async fn launched<K>(task: &Task, name: &str, context: &Context) -> Result<Option<Box<K>>, CallError>
+where
+    K: Resource<Scope = NamespaceResourceScope, DynamicType = ()> + Clone + DeserializeOwned + Debug,
+{
+    let children = Api::<K>::namespaced(context.client.clone(), &task.namespace().unwrap_or_default());
+    let found = context.calls.read(children.get_opt(name)).await?;
+    Ok(found.filter(|child| facts::belongs_to(task, child)).map(Box::new))
 }
 
 /// The pod of this name. One of ours that somebody took our label from gets it again, so that the watch shows it.

@@ -4,6 +4,7 @@ pub mod apply;
 pub mod delete;
 pub mod gather;
 mod label;
+mod launch;
 mod pod_events;
 
 use std::sync::Arc;

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use k8s_openapi::api::batch::v1::Job;
+use k8s_openapi::api::core::v1::Pod;
 use parking_lot::Mutex;
 
 use crate::api::Task;
@@ -14,6 +15,7 @@ use crate::controller::cache::Cache;
 use crate::controller::reconcile::delete::{Removal, only, remove};
 use crate::controller::record;
 use crate::controller::record::Records;
+use crate::core::attempt::Child;
 use crate::core::attempt::facts::JobFacts;
 use crate::core::task::room;
 
@@ -114,7 +116,11 @@ impl FinishedJobs {
         if !self.records.attempt_logs().keep(task, name, &observed, &self.calls.reads).await {
             return Ok(false);
         }
-        match remove::<Job>(namespace, name, only(uid), &self.calls).await? {
+        let removal = match job.kind {
+            Child::Job => remove::<Job>(namespace, name, only(uid), &self.calls).await?,
+            Child::Pod => remove::<Pod>(namespace, name, only(uid), &self.calls).await?,
+        };
+        match removal {
             Removal::Asked => self.cache.job_deleted(task, uid),
             Removal::NotThere => self.cache.not_there(task, uid),
             Removal::Refused => return Ok(false),

@@ -68,7 +68,11 @@ async fn sweep(orphan: &Child, cache: &Cache, calls: &Calls) -> Result<(), CallE
     let Child { kind, namespace, name, uid } = orphan;
     let owner = match kind {
         ChildKind::Job => owner_of::<Job, Task>(orphan, is_task, &calls.reads).await?,
-        ChildKind::Pod => owner_of::<Pod, Job>(orphan, is_job_of, &calls.reads).await?,
+        ChildKind::Pod => match owner_of::<Pod, Job>(orphan, is_job_of, &calls.reads).await? {
+            // A bare pod's owner is the task.
+            Owner::Stranger { .. } => owner_of::<Pod, Task>(orphan, is_task, &calls.reads).await?,
+            owner => owner,
+        },
     };
     match owner {
         Owner::There => return Ok(()),

@@ -93,15 +93,18 @@ async fn check(kind: Arc<TaskType>, cache: &Cache, checks: &Checks, mut wake: Wa
     (kind, outcome)
 }
 
-/// Asks the API server to make a Job of this type and the Job's pod, without making them.
+/// Asks the API server to make a Job of this type and the Job's pod, or a bare pod, without making them.
 async fn try_out(kind: &TaskType, checks: &Checks) -> (Usable, Option<DryRun>) {
     let probe = match Probe::new(kind, &checks.settings) {
         Ok(probe) => probe,
         Err(error) => return (Usable::No(error.to_string()), None),
     };
-    let of_job = match ask::<Job>(&probe.job(true), Right::DryRunJobs, checks).await {
-        Ok(answered) => probe.dropped(&answered).map_or(Usable::Yes, Usable::No),
-        Err(obstacle) => obstacle,
+    let of_job = match probe.job() {
+        Some(job) => match ask::<Job>(&job, Right::DryRunJobs, checks).await {
+            Ok(answered) => probe.dropped_of_job(&answered).map_or(Usable::Yes, Usable::No),
+            Err(obstacle) => obstacle,
+        },
+        None => Usable::Yes,
     };
     if matches!(of_job, Usable::No(_)) {
         return (of_job, None);
@@ -117,7 +120,7 @@ async fn try_out(kind: &TaskType, checks: &Checks) -> (Usable, Option<DryRun>) {
 /// Asks for the pod: where nobody names memory first without the operator's defaults, which apply only where the namespace
 /// has none.
 async fn try_pod(probe: &Probe<'_>, checks: &Checks) -> (Usable, Option<DryRun>) {
-    let without = ask::<Pod>(&probe.pod(false), Right::DryRunPods, checks).await;
+    let without = ask_pod(probe, false, checks).await;
     match without {
         Ok(answered) if probe.names_memory() => (Usable::Yes, Some(DryRun::of(&answered, false))),
         Ok(answered) if probe.is_given_memory(&answered) => (Usable::Yes, Some(DryRun::of(&answered, true))),
@@ -129,7 +132,7 @@ async fn try_pod(probe: &Probe<'_>, checks: &Checks) -> (Usable, Option<DryRun>)
 /// Asks for the pod with the operator's defaults for memory. `obstacle` stands in the way of one without them: a quota may
 /// want every pod to name its memory.
 async fn try_with_defaults(probe: &Probe<'_>, obstacle: Option<Usable>, checks: &Checks) -> (Usable, Option<DryRun>) {
-    let refusal = match ask::<Pod>(&probe.pod(true), Right::DryRunPods, checks).await {
+    let refusal = match ask_pod(probe, true, checks).await {
         Ok(answered) => return (Usable::Yes, Some(DryRun::of(&answered, false))),
         Err(refusal) => refusal,
     };
@@ -141,6 +144,11 @@ async fn try_with_defaults(probe: &Probe<'_>, obstacle: Option<Usable>, checks: 
         (Usable::No(why) | Usable::Hindered(why), _) => (Usable::Hindered(probe.because_of_defaults(&why)), None),
         (refusal, _) => (refusal, None),
     }
+}
+
+async fn ask_pod(probe: &Probe<'_>, with_defaults: bool, checks: &Checks) -> Result<Value, Usable> {
+    let answered = ask::<Pod>(&probe.pod(with_defaults), Right::DryRunPods, checks).await?;
+    probe.dropped_of_pod(&answered).map_or(Ok(answered), |dropped| Err(Usable::No(dropped)))
 }
 
 /// The API server's answer to a dry run, or what stands in the way.

@@ -1,5 +1,5 @@
-//! An attempt that a Job and its one pod run. Only the pod tells how it ended; the Job is there to be launched, and to be
-//! deleted with its pod.
+//! An attempt that a Job and its one pod run, or a bare pod, which counts as its own Job. Only the pod tells how it ended; the
+//! Job is there to be launched, and to be deleted with its pod.
 
 use std::cmp::Reverse;
 
@@ -12,17 +12,19 @@ use super::facts::{JobFacts, Observed, PodFacts, Stuck, TOLD_AFTER, Unanswered, 
 use super::id::AttemptId;
 use super::needs::{Answered, Intent, Needs};
 use super::reports::Reports;
-use super::{Deletion, Ending, Live, Ran, Stage, StartLimits, ended, others};
+use super::{Child, Deletion, Ending, Live, Ran, Stage, StartLimits, ended, others};
 use crate::Reason;
 use crate::launch::names;
 use crate::time::{after, earliest};
-use task_manager_api::{Task, TaskStatus};
+use task_manager_api::{Executor, Task, TaskStatus};
 
 pub struct ByJob<'a> {
     pub(super) task: &'a Task,
     pub(super) status: &'a TaskStatus,
     pub(super) observed: &'a Observed,
     pub(super) now: Timestamp,
+    /// The kind of what is launched.
+    pub(super) kind: Child,
     /// The name of its Job, whether that is there or not.
     pub(super) name: String,
     pub(super) job: Option<&'a JobFacts>,
@@ -42,10 +44,11 @@ pub fn admitted_at(status: &TaskStatus) -> Timestamp {
 }
 
 impl<'a> ByJob<'a> {
-    pub(super) fn of(task: &'a Task, observed: &'a Observed, now: Timestamp) -> Self {
-        let (name, status) = (job_name(task), task.status_or_default());
+    pub(super) fn of(task: &'a Task, executor: Executor, observed: &'a Observed, now: Timestamp) -> Self {
+        let (kind, name, status) = (Child::of(executor), job_name(task), task.status_or_default());
         // A launch that came to nothing leaves its name to the next one.
-        let job = observed.jobs.iter().filter(|job| job.name == name).max_by_key(|job| (!job.gone, job.created_at));
+        let named = observed.jobs.iter().filter(|job| (job.kind, &job.name) == (kind, &name));
+        let job = named.max_by_key(|job| (!job.gone, job.created_at));
         // Of a Job that nobody remembers, only the pod is believed whose name was written down while it was there.
         let is_believed = |pod: &PodFacts| match job {
             Some(job) => pod.is_owned_by(job),
@@ -55,7 +58,7 @@ impl<'a> ByJob<'a> {
         let first = |pod: &PodFacts| Reverse((pod.created_at, pod.uid.clone()));
         let stays = |pod: &PodFacts| (!pod.has_ended(), !pod.is_gone(), pod.due_gone_at.is_none());
         let pod = pods.max_by_key(|pod| (stays(pod), first(pod)));
-        Self { task, status, observed, now, name, job, pod }
+        Self { task, status, observed, now, kind, name, job, pod }
     }
 
     pub(super) fn stage(&self, limits: StartLimits) -> Stage {
@@ -188,10 +191,10 @@ impl<'a> ByJob<'a> {
         if let Some(node) = others::doubtful_node(self.observed, answered, self.now) {
             return Needs::Node(node.clone());
         }
-        let seen = || self.observed.jobs.iter().filter(|job| job.name == self.name);
+        let seen = || self.observed.jobs.iter().filter(|job| (job.kind, &job.name) == (self.kind, &self.name));
         let is_named = || seen().next().is_none() && self.observed.pods.iter().any(|pod| pod.job == self.name);
-        if !answered.job && (is_named() || seen().all(|job| job.gone) && gives_slot_back()) {
-            return Needs::Job(self.name.clone());
+        if !answered.launched && (is_named() || seen().all(|job| job.gone) && gives_slot_back()) {
+            return Needs::Launched { kind: self.kind, name: self.name.clone() };
         }
         if answered.events {
             return Needs::Nothing;

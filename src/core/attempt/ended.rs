@@ -8,6 +8,7 @@ mod overdue;
 
 use jiff::{SignedDuration, Timestamp};
 
+use super::Child;
 use super::ending::suspended_while_it_ran;
 use super::facts::{JobEnd, JobFacts, NodeState, Phase, PodFacts, Why, Work};
 use super::permanence::is_permanent;
@@ -258,9 +259,16 @@ fn failed_init(pod: &PodFacts) -> Option<Ended> {
     Some(Ended { exit_code: Some(failed.exit_code), at: failed.at, ..Ended::new(pod, Reason::ExitCode, message) })
 }
 
+fn deleted_as(job: &JobFacts) -> Reason {
+    match job.kind {
+        Child::Job => Reason::JobDeleted,
+        Child::Pod => Reason::PodDeleted,
+    }
+}
+
 /// The message where it was not us.
 pub(super) fn job_deleted(job: &JobFacts) -> String {
-    format!("somebody deleted the Job {}", job.name)
+    format!("somebody deleted the {} {}", job.kind.word(), job.name)
 }
 
 /// The message for work that succeeded and whose pod nobody could ask.
@@ -278,7 +286,7 @@ fn silent(pod: &PodFacts, job: Option<&JobFacts>) -> Ended {
         _ if !pod.is_gone() && pod.deleted_at.is_none() => {
             Ended::new(pod, Reason::NodeLost, format!("the pod {} failed, and its node does not say why", pod.name))
         }
-        Some(job) if job.gone || job.deleting => Ended::new(pod, Reason::JobDeleted, job_deleted(job)),
+        Some(job) if job.gone || job.deleting => Ended::new(pod, deleted_as(job), job_deleted(job)),
         _ => Ended::new(pod, Reason::PodDeleted, format!("somebody deleted the pod {}", pod.name)),
     }
 }

@@ -131,7 +131,7 @@ fn end_at(pod: &PodFacts, seconds: i64, ended_for: Reason) -> PodEnd {
 }
 
 pub(super) fn deletion(job: &JobFacts, why: Reason) -> Deletion {
-    Deletion { child: Child::Job, name: job.name.clone(), uid: job.uid.clone(), why }
+    Deletion { child: job.kind, name: job.name.clone(), uid: job.uid.clone(), why }
 }
 
 pub(super) fn delete_pod(pod: Option<&PodFacts>, why: Reason, now: Timestamp) -> Ending {

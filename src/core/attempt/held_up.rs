@@ -63,5 +63,5 @@ impl ByJob<'_> {
 fn kept_by(job: &JobFacts) -> String {
     let finalizers = job.finalizers.join(", ");
     let what = if job.finalizers.len() == 1 { "finalizer" } else { "finalizers" };
-    format!("the Job {} is kept by the {what} {finalizers}", job.name)
+    format!("the {} {} is kept by the {what} {finalizers}", job.kind.word(), job.name)
 }

@@ -28,7 +28,7 @@ use ended::Ended;
 use facts::{Observed, Unanswered, Why};
 use needs::{Answered, Intent, Needs};
 use reports::Reports;
-use task_manager_api::{Task, TaskStatus};
+use task_manager_api::{Executor, Task, TaskStatus};
 
 pub use by_job::NODE_IS_SILENT;
 pub use by_job::{admitted_at, job_name};
@@ -37,7 +37,7 @@ pub use starting::A_NODE_COMES;
 
 /// The present attempt of a task, or its last one.
 pub enum Attempt<'a> {
-    /// A Job and its pod.
+    /// A Job and its pod; or a bare pod, which counts as its own Job.
     Job(ByJob<'a>),
 }
 
@@ -118,6 +118,24 @@ pub enum Child {
     Pod,
 }
 
+impl Child {
+    /// The kind of object that an attempt is launched as.
+    pub fn of(executor: Executor) -> Self {
+        match executor {
+            Executor::Job => Self::Job,
+            Executor::Pod => Self::Pod,
+        }
+    }
+
+    /// As part of a sentence.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Job => "Job",
+            Self::Pod => "pod",
+        }
+    }
+}
+
 /// Where an attempt runs or ran.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Ran {
@@ -134,7 +152,8 @@ pub struct Ran {
 impl<'a> Attempt<'a> {
     /// `None` where a later version of this operator admitted the task to an executor that is not known here.
     pub fn of(task: &'a Task, observed: &'a Observed, now: Timestamp) -> Option<Self> {
-        has_known_executor(task.status_or_default()).then(|| Self::Job(ByJob::of(task, observed, now)))
+        let executor = executor(task.status_or_default())?;
+        Some(Self::Job(ByJob::of(task, executor, observed, now)))
     }
 
     /// How far it is, given how long it may take to start.
@@ -229,16 +248,13 @@ impl<'a> Attempt<'a> {
     }
 }
 
-/// The executor that this version of the operator knows; a status that names none means it.
-const JOB: &str = "Job";
-
-fn has_known_executor(status: &TaskStatus) -> bool {
-    let executor = status.admitted.as_ref().and_then(|admitted| admitted.executor.as_deref());
-    executor.is_none_or(|executor| executor == JOB)
+/// The executor to which the task was admitted; `None` where this version does not know it.
+pub fn executor(status: &TaskStatus) -> Option<Executor> {
+    Executor::of_admitted(status.admitted.as_ref().and_then(|admitted| admitted.executor.as_deref()))
 }
 
 /// A later version of this operator admitted the task to an executor that is not known here: nothing is known of what
 /// runs for it, so it is left alone, and its slot stays counted.
 pub fn is_left_alone(task: &Task) -> bool {
-    !has_known_executor(task.status_or_default())
+    executor(task.status_or_default()).is_none()
 }

@@ -1,6 +1,6 @@
 //! Questions to the API server that must be answered before anything is decided.
 
-use super::StartLimits;
+use super::{Child, StartLimits};
 
 /// The next question. It is asked, the answer goes into the input, and the core is asked again.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -8,8 +8,11 @@ pub enum Needs {
     Nothing,
     /// The pods of the Job of this name.
     PodsOf(String),
-    /// The Job of this name.
-    Job(String),
+    /// The Job, or bare pod, of this name, as which the attempt was launched.
+    Launched {
+        kind: Child,
+        name: String,
+    },
     /// The pod of this name and uid. The watch no longer shows it, and nobody was seen to delete it: it may have lost our label.
     Pod {
         name: String,
@@ -37,7 +40,7 @@ pub const NODES: usize = 16;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Answered {
     pub pods: bool,
-    pub job: bool,
+    pub launched: bool,
     pub events: bool,
     pub pod: bool,
     /// That pod is there, and the watch does not show it.

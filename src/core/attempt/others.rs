@@ -75,9 +75,10 @@ pub fn is_forestalled(task: &Task, observed: &Observed, first_seen: u64) -> bool
 
 /// Such a Job goes, and while it is not gone nothing starts.
 pub fn forestalled(task: &Task, observed: &Observed, first_seen: u64) -> Option<Why> {
-    let name = &forestalling(task, observed, first_seen)?.name;
+    let job = forestalling(task, observed, first_seen)?;
+    let (kind, name) = (job.kind.word(), &job.name);
     let message =
-        format!("a Job {name} that is not ours bears the name of the next attempt, which starts when that is gone");
+        format!("a {kind} {name} that is not ours bears the name of the next attempt, which starts when that is gone");
     Some(Why::new(Reason::LaunchRefused, message))
 }
 

@@ -5,7 +5,7 @@ use jiff::SignedDuration;
 use super::by_job::ByJob;
 use super::ended::{Ended, job_deleted, result_lost};
 use super::facts::{GIVEN_BACK_AFTER, JobFacts, TOLD_AFTER, Why};
-use super::{Live, Stage};
+use super::{Child, Live, Stage};
 use crate::Reason;
 use crate::telling::conditions;
 use crate::time::after;
@@ -19,8 +19,7 @@ impl ByJob<'_> {
             None if self.status.reason == Reason::Preempted => Stage::Ended(self.preempted_unseen()),
             None if self.status.started_at.is_some() => {
                 // It ran, as the status says, and nothing of it is left.
-                let message = format!("the Job {} and its pod are gone", self.name);
-                Stage::Ended(Ended::unseen(Reason::JobDeleted, message))
+                Stage::Ended(self.all_gone())
             }
             None => Stage::NotLaunched,
             Some(job) if job.gone || job.deleting => self.job_gone(job),
@@ -29,6 +28,13 @@ impl ByJob<'_> {
                 (_, Some(ended)) => Stage::Ended(ended),
                 (_, None) => self.no_pod_yet(job),
             },
+        }
+    }
+
+    fn all_gone(&self) -> Ended {
+        match self.kind {
+            Child::Job => Ended::unseen(Reason::JobDeleted, format!("the Job {} and its pod are gone", self.name)),
+            Child::Pod => Ended::unseen(Reason::PodDeleted, format!("the pod {} is gone", self.name)),
         }
     }
 

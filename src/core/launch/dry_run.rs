@@ -1,5 +1,5 @@
 //! The dry runs that tell whether a type can be used: the Job as it would be launched, and its pod as the Job controller
-//! would make it; and what decisions read of the answers. Asks nobody.
+//! would make it, or the bare pod; and what decisions read of the answers. Asks nobody.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -10,9 +10,11 @@ use super::json::{Object, object};
 use super::pod_resources::PodResources;
 use super::resources::{MEMORY, names_memory};
 use super::template::Template;
-use super::{dropped, job, names};
+use super::bare_pod::bare_pod;
+use super::job::job;
+use super::{dropped, names};
 use crate::{ParsedType, Settings, TemplateError};
-use task_manager_api::{Task, TaskSpec, TaskStatus, TaskType};
+use task_manager_api::{Executor, Task, TaskSpec, TaskStatus, TaskType};
 
 #[cfg(test)]
 mod tests;
@@ -51,6 +53,9 @@ impl DryRun {
     }
 }
 
+/// Builds what is launched for an attempt.
+type Launch = fn(&Task, &TaskStatus, &ParsedType, &Settings, &BTreeSet<String>) -> Result<Value, TemplateError>;
+
 /// A type, and the manifests by which it is tried out.
 pub struct Probe<'a> {
     settings: &'a Settings,
@@ -76,17 +81,24 @@ impl<'a> Probe<'a> {
         names_memory(&self.parsed, &self.template)
     }
 
-    /// The Job of the task; with the operator's defaults for memory where nobody names any, or without.
-    pub fn job(&self, with_defaults: bool) -> Value {
+    /// The Job of the task; `None` where a bare pod runs it.
+    pub fn job(&self) -> Option<Value> {
+        (self.parsed.spec.executor == Executor::Job).then(|| self.launched(true, job))
+    }
+
+    /// The pod of that Job, or the bare pod; with the operator's defaults for memory where nobody names any, or without.
+    pub fn pod(&self, with_defaults: bool) -> Value {
+        match self.parsed.spec.executor {
+            Executor::Job => pod_of(&self.launched(with_defaults, job)),
+            Executor::Pod => self.launched(with_defaults, bare_pod),
+        }
+    }
+
+    fn launched(&self, with_defaults: bool, launch: Launch) -> Value {
         let dry_run = DryRun { pod: None, memory_is_set: !with_defaults };
         let parsed = self.parsed.clone().with_dry_run(Some(Arc::new(dry_run)));
         // Its template was read.
-        job::job(&self.task, &TaskStatus::default(), &parsed, self.settings, &BTreeSet::new()).unwrap_or_default()
-    }
-
-    /// The pod of that Job.
-    pub fn pod(&self, with_defaults: bool) -> Value {
-        pod_of(&self.job(with_defaults))
+        launch(&self.task, &TaskStatus::default(), &parsed, self.settings, &BTreeSet::new()).unwrap_or_default()
     }
 
     /// A refusal of a pod that names memory only because the operator's defaults do.
@@ -99,8 +111,16 @@ impl<'a> Probe<'a> {
     }
 
     /// The sentence about fields of the template that the answered Job lacks; `None` where it has all.
-    pub fn dropped(&self, answered: &Value) -> Option<String> {
-        let template = answered.pointer("/spec/template").unwrap_or(&Value::Null);
+    pub fn dropped_of_job(&self, answered: &Value) -> Option<String> {
+        self.dropped(answered.pointer("/spec/template").unwrap_or(&Value::Null))
+    }
+
+    /// The same of a bare pod. A Job's pod was looked at in its Job.
+    pub fn dropped_of_pod(&self, answered: &Value) -> Option<String> {
+        (self.parsed.spec.executor == Executor::Pod).then(|| self.dropped(answered)).flatten()
+    }
+
+    fn dropped(&self, template: &Value) -> Option<String> {
         let mut fields = dropped::fields(&self.template.written, template, "spec.template");
         let more = fields.len().saturating_sub(TOLD);
         fields.truncate(TOLD);

@@ -1,12 +1,12 @@
 //! Builds the Job that runs one attempt, as JSON, so that no field of a template is lost. Nothing of a task's metadata but
 //! its name reaches the pod.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use kube_core::{Resource, ResourceExt};
 use serde_json::{Value, json};
 
-use super::json::{Object, is_set, object};
+use super::json::Object;
 use super::names;
 use super::pod_template::pod_template;
 use crate::{ParsedType, Settings, TemplateError};
@@ -24,10 +24,7 @@ pub fn job(
     settings: &Settings,
     classes: &BTreeSet<String>,
 ) -> Result<Value, TemplateError> {
-    let uid = task.uid().unwrap_or_default();
-    let labels = labels(task, &uid, status.attempt);
-    let mut template = pod_template(task, status, task_type, settings, &labels)?;
-    object(&mut template, "spec", |spec| set_priority(spec, status, settings, classes));
+    let template = pod_template(task, status, task_type, settings, classes)?;
     Ok(json!({
         "apiVersion": "batch/v1",
         "kind": "Job",
@@ -56,23 +53,4 @@ fn annotations(template: &Object, task_type: &ParsedType) -> Object {
         !names::ANNOTATIONS_OF_PODS.contains(&name.as_str()) || theirs.is_some_and(|theirs| theirs.contains_key(name))
     });
     annotations
-}
-
-fn labels(task: &Task, uid: &str, attempt: i32) -> BTreeMap<String, String> {
-    [
-        (names::LABEL_TASK_UID, uid.to_owned()),
-        (names::TASK, names::task_label(&task.name_any())),
-        (names::LABEL_TYPE, names::label_value(&task.spec.type_)),
-        (names::LABEL_ATTEMPT, attempt.to_string()),
-    ]
-    .map(|(key, value)| (key.to_owned(), value))
-    .into()
-}
-
-/// Sets the PriorityClass of the task's priority, where the cluster has one by that name and the template names none.
-fn set_priority(spec: &mut Object, status: &TaskStatus, settings: &Settings, classes: &BTreeSet<String>) {
-    let name = format!("{}{}", settings.priority_class_prefix, status.priority.unwrap_or_default());
-    if !is_set(spec, "priorityClassName") && classes.contains(&name) {
-        spec.insert("priorityClassName".into(), json!(name));
-    }
 }

@@ -1,6 +1,7 @@
-//! The launch of an attempt: its type and template, the policy in force, resources, names, and the Job.
+//! The launch of an attempt: its type and template, the policy in force, resources, names, and the Job or bare pod.
 
 mod avoidance;
+pub mod bare_pod;
 mod dropped;
 pub mod dry_run;
 pub mod holds;

@@ -1,7 +1,9 @@
 //! The pod template of one attempt: the type's template as it was written, with labels, annotations, deadline, resources
 //! and volumes of ours merged into its JSON.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+
+use kube_core::ResourceExt;
 
 use serde_json::{Value, json};
 
@@ -10,17 +12,19 @@ use super::{avoidance, holds, names, resources, work_inputs};
 use crate::{ParsedType, Policy, Settings, TemplateError};
 use task_manager_api::{Payload, Resources, Task, TaskStatus};
 
-/// The pod template of an attempt: the type's, with the fields that the operator sets.
+/// The pod template of an attempt: the type's, with the fields that the operator sets. `classes` are the PriorityClasses of the
+/// cluster.
 pub fn pod_template(
     task: &Task,
     status: &TaskStatus,
     task_type: &ParsedType,
     settings: &Settings,
-    labels: &BTreeMap<String, String>,
+    classes: &BTreeSet<String>,
 ) -> Result<Object, TemplateError> {
     let template = task_type.template.as_ref().map_err(TemplateError::clone)?;
     let mut written = template.written.as_object().cloned().unwrap_or_default();
     let policy = Policy::of(&task.spec, Some(&task_type.spec));
+    let labels = labels(task, status.attempt);
     let work = work_name(&written);
     object(&mut written, "metadata", |metadata| {
         object(metadata, "labels", |theirs| {
@@ -40,6 +44,7 @@ pub fn pod_template(
     });
     object(&mut written, "spec", |spec| {
         spec.insert("restartPolicy".into(), json!("Never"));
+        set_priority(spec, status, settings, classes);
         // Both clocks together, so that it is bounded while the operator is away.
         let deadline = policy.start_deadline_seconds.saturating_add(policy.timeout_seconds);
         spec.insert("activeDeadlineSeconds".into(), json!(deadline));
@@ -96,4 +101,23 @@ fn make_work(work: &mut Object, resources: &Resources) {
 
 fn payload(payload: Option<&Payload>) -> String {
     payload.and_then(|payload| serde_json::to_string(payload).ok()).unwrap_or_else(|| "{}".into())
+}
+
+fn labels(task: &Task, attempt: i32) -> BTreeMap<String, String> {
+    [
+        (names::LABEL_TASK_UID, task.uid().unwrap_or_default()),
+        (names::TASK, names::task_label(&task.name_any())),
+        (names::LABEL_TYPE, names::label_value(&task.spec.type_)),
+        (names::LABEL_ATTEMPT, attempt.to_string()),
+    ]
+    .map(|(key, value)| (key.to_owned(), value))
+    .into()
+}
+
+/// Sets the PriorityClass of the task's priority, where the cluster has one by that name and the template names none.
+fn set_priority(spec: &mut Object, status: &TaskStatus, settings: &Settings, classes: &BTreeSet<String>) {
+    let name = format!("{}{}", settings.priority_class_prefix, status.priority.unwrap_or_default());
+    if !is_set(spec, "priorityClassName") && classes.contains(&name) {
+        spec.insert("priorityClassName".into(), json!(name));
+    }
 }

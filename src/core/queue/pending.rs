@@ -14,6 +14,7 @@ use super::line::{Line, LineKey};
 use super::order::{Key, Order};
 use super::state::{PendingTask, Reservation};
 use crate::launch::resources::Amounts;
+use task_manager_api::Executor;
 
 pub use front::Turn;
 
@@ -36,6 +37,7 @@ struct Entry {
     kb_id: Option<Arc<str>>,
     order: Order,
     requests: Arc<Amounts>,
+    executor: Executor,
     ready_at: Option<Timestamp>,
     place: Place,
 }
@@ -72,7 +74,7 @@ impl PendingTasks {
 
     /// Pending tasks of one line share equal parts, so that one more takes little memory.
     pub fn insert(&mut self, uid: &Arc<str>, pending: PendingTask, ledger: &Ledger) {
-        let PendingTask { queue, task_type, kb_id, order, requests, ready_at } = pending;
+        let PendingTask { queue, task_type, kb_id, order, requests, executor, ready_at } = pending;
         let lines = &mut self.queues.entry(queue.clone()).or_default().lines;
         let line = lines.entry(task_type.clone()).or_insert_with(|| {
             self.queues_of_types.entry(task_type.clone()).or_default().insert(queue.clone());
@@ -81,7 +83,7 @@ impl PendingTasks {
         line.members += 1;
         let (line, requests, order) = (line.key.clone(), line.shared(requests), order.with_uid(uid.clone()));
         let place = if ready_at.is_some() { Place::Delayed } else { Place::Line };
-        self.tasks.insert(uid.clone(), Entry { line, kb_id, order, requests, ready_at, place });
+        self.tasks.insert(uid.clone(), Entry { line, kb_id, order, requests, executor, ready_at, place });
         match ready_at {
             Some(ready) => drop(self.delayed.insert((ready, uid.clone()))),
             None => self.join(uid, ledger),
@@ -256,9 +258,9 @@ impl PendingTasks {
 impl Entry {
     fn pending(&self) -> PendingTask {
         let (queue, task_type) = (*self.line).clone();
-        let Self { kb_id, order, requests, ready_at, .. } = self;
+        let Self { kb_id, order, requests, executor, ready_at, .. } = self;
         let (kb_id, order, requests) = (kb_id.clone(), order.clone(), requests.clone());
-        PendingTask { queue, task_type, kb_id, order, requests, ready_at: *ready_at }
+        PendingTask { queue, task_type, kb_id, order, requests, executor: *executor, ready_at: *ready_at }
     }
 }
 

@@ -11,7 +11,7 @@ use crate::launch::policy;
 use crate::launch::resources::Amounts;
 use crate::telling::wait::Wait;
 use crate::{ParsedType, Settings};
-use task_manager_api::{Admitted, Priority, State, Task, TaskStatus};
+use task_manager_api::{Admitted, Executor, Priority, State, Task, TaskStatus};
 
 /// A task that may be admitted when there is room.
 #[derive(Clone, Debug, PartialEq)]
@@ -21,6 +21,7 @@ pub struct PendingTask {
     pub kb_id: Option<Arc<str>>,
     pub order: Order,
     pub requests: Arc<Amounts>,
+    pub executor: Executor,
     /// It is not admitted before this time.
     pub ready_at: Option<Timestamp>,
 }
@@ -108,7 +109,7 @@ fn pending(task: &Task, task_type: Option<&ParsedType>, first_seen: u64, setting
     let pending = untyped(task, first_seen)?;
     let order = pending.order.with_priority(policy::priority(&task.spec, Some(&task_type.spec)));
     let requests = Arc::new(holds::counted(task, task_type, settings).ok()?);
-    Some(PendingTask { order, requests, ..pending })
+    Some(PendingTask { order, requests, executor: task_type.spec.executor, ..pending })
 }
 
 /// A queued task that nothing of itself forbids to start, as it would wait whatever its type says: its requests are not known,
@@ -125,6 +126,7 @@ pub(super) fn untyped(task: &Task, first_seen: u64) -> Option<PendingTask> {
         kb_id: task.spec.kb_id.as_deref().map(Arc::from),
         order: Order::of(task, policy::priority(&task.spec, None), first_seen),
         requests: Arc::default(),
+        executor: Executor::default(),
         ready_at: ready_at(task),
     })
 }
@@ -163,7 +165,7 @@ impl PendingTask {
         Admitted {
             queue: self.queue.1.to_string(),
             type_: Some(self.task_type.1.to_string()),
-            executor: None,
+            executor: self.executor.admitted_as().map(str::to_owned),
             kb_id: self.kb_id.as_deref().map(str::to_owned),
             resources: holds::to_quantities(&self.requests),
         }

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use super::*;
 use crate::launch::resources::Amounts;
 use crate::{ParsedType, Settings};
-use task_manager_api::{Admitted, Amount, Priority, Quantity, State, Task, TaskQueueSpec, TaskStatus, TaskTypeSpec};
+use task_manager_api::{Admitted, Amount, Executor, Priority, Quantity, State, Task, TaskQueueSpec, TaskStatus, TaskTypeSpec};
 
 mod costs;
 mod model;
@@ -39,6 +39,7 @@ pub fn waiting(uid: &str, arrival: u64) -> PendingTask {
         kb_id: None,
         order: Order::new(Priority::Normal, arrival, uid.into()),
         requests: Arc::default(),
+        executor: Executor::default(),
         ready_at: None,
     }
 }

@@ -71,7 +71,16 @@ impl Input {
     /// It was asked for the present attempt's Job.
     pub fn job_is(&mut self, job: Option<JobFacts>) {
         self.observed.found(&self.task, job, vec![]);
-        self.answered.job = true;
+        self.answered.launched = true;
+    }
+
+    /// It was asked for the bare pod of the present attempt.
+    pub fn bare_pod_is(&mut self, pod: Option<PodFacts>) {
+        if pod.is_some() {
+            self.observed.unanswered = None;
+        }
+        self.observed.found(&self.task, None, pod.into_iter().collect());
+        self.answered.launched = true;
     }
 
     /// It was asked for a pod that the watch no longer shows: one of the same uid is not gone.
@@ -81,6 +90,10 @@ impl Input {
         if let Some(seen) = self.observed.pods.iter_mut().find(|seen| seen.uid == pod.uid) {
             *seen = PodFacts { job: seen.job.clone(), ..pod.after(seen) };
             self.answered.is_unwatched = true;
+            let bare = JobFacts::of_bare_pod(seen);
+            for job in self.observed.jobs.iter_mut() {
+                *job = bare.clone().filter(|bare| bare.uid == job.uid).unwrap_or_else(|| job.clone());
+            }
         }
     }
 

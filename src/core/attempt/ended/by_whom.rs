@@ -4,6 +4,7 @@ use jiff::Timestamp;
 
 use super::cluster::{is_word_of_an_eviction, node_lost_by};
 use super::overdue::{Deadline, deadline_met, ended_early_for};
+use crate::attempt::Child;
 use crate::attempt::facts::{JobFacts, PodFacts, Work};
 
 /// Exit codes of work that was ended by SIGTERM or SIGKILL.
@@ -47,7 +48,7 @@ fn by_its_node(pod: &PodFacts) -> Option<String> {
 fn deleted(job: Option<&JobFacts>) -> String {
     match job {
         Some(job) if job.suspended => format!("its Job {} was suspended", job.name),
-        Some(job) if job.gone || job.deleting => format!("its Job {} was deleted", job.name),
+        Some(job) if (job.gone || job.deleting) && job.kind == Child::Job => format!("its Job {} was deleted", job.name),
         _ => "its pod was deleted".into(),
     }
 }

@@ -33,7 +33,7 @@ pub(super) fn lost(pod: &PodFacts) -> Option<Ended> {
 /// The kubelet would not take it: it has made no container, and says why.
 pub(super) fn rejected(pod: &PodFacts) -> Option<Ended> {
     let word = pod.reason.as_deref().filter(|word| *word != "DeadlineExceeded")?;
-    if pod.phase != Phase::Failed || !pod.is_bare || pod.started_at.is_none() {
+    if pod.phase != Phase::Failed || !pod.lists_no_container || pod.started_at.is_none() {
         return None;
     }
     let said = pod.message.as_deref().unwrap_or_default();

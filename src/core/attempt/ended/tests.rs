@@ -16,6 +16,7 @@ fn at(second: i64) -> Timestamp {
 /// A pod whose work runs since its node took it on at second 0, and is to end after 600 s.
 fn pod() -> PodFacts {
     PodFacts {
+        bare: None,
         container: Some("work".into()),
         containers: 1,
         namespace: "docs".into(),
@@ -52,7 +53,7 @@ fn pod() -> PodFacts {
         out_of_memory: None,
         may_be_killed_after: None,
         failed_init: None,
-        is_bare: false,
+        lists_no_container: false,
         holds: None,
         surplus: Default::default(),
         seen: PodSeen::default(),
@@ -103,7 +104,7 @@ fn drained_at(second: i64, pod: PodFacts) -> PodFacts {
 }
 
 fn never_started(reason: &str, message: &str) -> PodFacts {
-    let pod = PodFacts { phase: Phase::Failed, work: Work::NotStarted, is_bare: true, ..pod() };
+    let pod = PodFacts { phase: Phase::Failed, work: Work::NotStarted, lists_no_container: true, ..pod() };
     PodFacts { reason: Some(reason.into()), message: Some(message.into()), ..pod }
 }
 
@@ -113,6 +114,7 @@ fn said_by_kubelet(reason: &str, pod: PodFacts) -> PodFacts {
 
 fn job() -> JobFacts {
     JobFacts {
+        kind: Child::Job,
         namespace: "docs".into(),
         name: "report-1".into(),
         uid: "job".into(),

@@ -1,16 +1,20 @@
-//! The facts of a Job that decisions depend on.
+//! The facts of a Job that decisions depend on. A bare pod counts as its own Job: it is what was launched, what the task owns
+//! and what is deleted; only that it makes no pod but is one.
 
 use jiff::Timestamp;
 use k8s_openapi::api::batch::v1::Job;
 use kube_core::ResourceExt;
 
-use super::{controller_uid, created_at, holds};
+use super::{Phase, PodFacts, controller_uid, created_at, holds};
+use crate::attempt::Child;
 use crate::launch::holds::Holds;
 use crate::launch::names;
 use crate::time::since;
 
 #[derive(Clone, Debug, PartialEq)]
 pub struct JobFacts {
+    /// A Job, or a bare pod.
+    pub kind: Child,
     pub namespace: String,
     pub name: String,
     pub uid: String,
@@ -63,6 +67,7 @@ impl JobFacts {
             )
         };
         Self {
+            kind: Child::Job,
             namespace: job.namespace().unwrap_or_default(),
             name: job.name_any(),
             uid: job.uid().unwrap_or_default(),
@@ -78,6 +83,33 @@ impl JobFacts {
             holds: holds(job.annotations().get(names::ANNOTATION_HOLDS)),
             seen: JobSeen::default(),
         }
+    }
+
+    /// A bare pod as its own Job; `None` for the pod of a Job.
+    pub fn of_bare_pod(pod: &PodFacts) -> Option<Self> {
+        let bare = pod.bare.as_ref()?;
+        let is_finished = matches!(pod.phase, Phase::Succeeded | Phase::Failed);
+        let end = JobEnd {
+            succeeded: pod.phase == Phase::Succeeded,
+            at: pod.work_ended_from().unwrap_or_else(|| pod.age_from()),
+        };
+        Some(Self {
+            kind: Child::Pod,
+            namespace: pod.namespace.clone(),
+            name: pod.name.clone(),
+            uid: pod.uid.clone(),
+            owner: Some(bare.task.clone()),
+            created_at: pod.created_at,
+            deleting: pod.due_gone_at.is_some(),
+            deleted_at: pod.deleted_at,
+            finalizers: bare.finalizers.clone(),
+            gone: pod.is_gone(),
+            finished: is_finished.then_some(end),
+            suspended: false,
+            deadline_seconds: None,
+            holds: pod.holds.clone(),
+            seen: JobSeen { at: Some(pod.age_from()), ..JobSeen::default() },
+        })
     }
 
     /// These facts, seen now for the first time.

@@ -14,7 +14,7 @@ pub mod pod;
 mod pod_ages;
 
 use jiff::{SignedDuration, Timestamp};
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{OwnerReference, Time};
 use kube_core::ResourceExt;
 
 use crate::Reason;
@@ -24,7 +24,7 @@ pub use events::{PodEvent, Stuck, counts_ended_ones, no_pod};
 pub use events_read::EventsRead;
 pub use job::{JobEnd, JobFacts, JobSeen};
 pub use observed::{LogOf, Observed, Unanswered, belongs_to};
-pub use pod::{NodeState, Phase, PodAsked, PodFacts, Work};
+pub use pod::{BarePod, NodeState, Phase, PodAsked, PodFacts, Work};
 pub use pod_ages::PodSeen;
 
 /// A Job or pod that has been stuck for so long is looked into, and the status says so.
@@ -45,8 +45,12 @@ impl Why {
     }
 }
 
+fn controller(child: &impl ResourceExt) -> Option<&OwnerReference> {
+    child.owner_references().iter().find(|owner| owner.controller == Some(true))
+}
+
 fn controller_uid(child: &impl ResourceExt) -> Option<String> {
-    child.owner_references().iter().find(|owner| owner.controller == Some(true)).map(|owner| owner.uid.clone())
+    controller(child).map(|owner| owner.uid.clone())
 }
 
 fn created_at(time: Option<&Time>) -> Timestamp {

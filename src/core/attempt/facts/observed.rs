@@ -1,11 +1,11 @@
 //! The Jobs and pods of one task, and what became of its last launch.
 
 use jiff::Timestamp;
-use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube_core::ResourceExt;
 
-use super::{GIVEN_BACK_AFTER, JobFacts, Phase, PodFacts, TOLD_AFTER, Why};
+use super::{GIVEN_BACK_AFTER, JobFacts, controller_uid, Phase, PodFacts, TOLD_AFTER, Why};
+use crate::attempt::Child;
 use crate::attempt::reports::Reports;
 use crate::launch::names;
 use crate::time::after;
@@ -38,14 +38,16 @@ pub struct LogOf {
 }
 
 impl Observed {
-    /// Those that belong to the task: Jobs in its namespace that it owns, and pods there that such a Job owns. A
+    /// Those that belong to the task: Jobs and bare pods in its namespace that it owns, and pods there that such a Job owns. A
     /// label alone proves nothing: anybody may set it; and an owner is believed only where the API server's garbage
     /// collection would believe it. A pod whose Job was not seen may be what a Job left that went: it is here to be
     /// waited for and ended, and its end is not believed unless its name was written down before.
     pub fn of(task: &Task, jobs: Vec<JobFacts>, pods: Vec<PodFacts>) -> Self {
         let ObjectMeta { uid, namespace, .. } = &task.metadata;
         let is_here = |of: &String| Some(of) == namespace.as_ref();
-        let jobs = jobs.into_iter().filter(|job| job.owner == *uid && is_here(&job.namespace));
+        let bare = pods.iter().filter_map(JobFacts::of_bare_pod);
+        let jobs = jobs.into_iter().filter(|job| job.kind == Child::Job).chain(bare);
+        let jobs = jobs.filter(|job| job.owner == *uid && is_here(&job.namespace));
         let jobs: Vec<_> = jobs.collect();
         let pods = pods.into_iter().filter(|pod| is_here(&pod.namespace) && pod.owner.is_some());
         let (pods, set_aside) = pods.map(|pod| named_by_its_owner(pod, &jobs)).partition(|pod| is_of_a_job(pod, &jobs));
@@ -108,11 +110,11 @@ impl Observed {
     }
 }
 
-/// Whether a Job is one of this task's: by its controller; and by the label that the watches go by, without which nothing
-/// more would be seen of it.
-pub fn belongs_to(task: &Task, job: &Job) -> bool {
-    let is_labelled = job.labels().get(names::LABEL_TASK_UID) == task.metadata.uid.as_ref();
-    is_labelled && JobFacts::of(job).owner == task.metadata.uid
+/// Whether a Job or a bare pod is one of this task's: by its controller; and by the label that the watches go by, without
+/// which nothing more would be seen of it.
+pub fn belongs_to(task: &Task, child: &impl ResourceExt) -> bool {
+    let is_labelled = child.labels().get(names::LABEL_TASK_UID) == task.metadata.uid.as_ref();
+    is_labelled && controller_uid(child) == task.metadata.uid
 }
 
 /// The pod under the name of the Job that owns it, whatever its label says.

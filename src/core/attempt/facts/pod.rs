@@ -2,17 +2,18 @@
 
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::core::v1::{Pod, PodCondition, PodSpec, PodStatus};
-use kube_core::ResourceExt;
+use kube_core::{Resource, ResourceExt};
 
 use super::container::{Awaited, Awaiting, Beside, EndBeside, FailedInit, OutOfMemory};
 use super::containers::Containers;
 use super::events_read::EventsRead;
 use super::pod_ages::PodSeen;
-use super::{JobFacts, Why, controller_uid, created_at, holds};
+use super::{JobFacts, Why, controller, created_at, holds};
 use crate::Reason;
 use crate::launch::holds::{Holds, surplus};
 use crate::launch::names;
 use crate::launch::resources::Amounts;
+use task_manager_api::Task;
 
 /// The grace period of a pod whose template names none.
 const GRACE_SECONDS: i64 = 30;
@@ -22,10 +23,12 @@ pub struct PodFacts {
     pub namespace: String,
     pub name: String,
     pub uid: String,
-    /// The name of the Job that made it.
+    /// The name of the Job that made it. A bare pod counts as its own Job: its own name.
     pub job: String,
-    /// The uid of the Job that owns it.
+    /// The uid of the Job that owns it. A bare pod's own.
     pub owner: Option<String>,
+    /// It is a bare pod.
+    pub bare: Option<BarePod>,
     pub node: Option<String>,
     /// The node that the scheduler means it for, where room is still being made or found.
     pub nominated: Option<String>,
@@ -86,7 +89,7 @@ pub struct PodFacts {
     /// The init container that failed first. A native sidecar is none.
     pub failed_init: Option<FailedInit>,
     /// The kubelet tells of no container: it has made none.
-    pub is_bare: bool,
+    pub lists_no_container: bool,
     pub holds: Option<Holds>,
     /// By how much it counts for more than its slot holds.
     pub surplus: Amounts,
@@ -94,6 +97,15 @@ pub struct PodFacts {
     pub asked: PodAsked,
     /// Its events, where they were read since it last changed.
     pub events: Option<EventsRead>,
+}
+
+/// A pod that a task owns, with no Job between.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BarePod {
+    /// The uid of that task.
+    pub task: String,
+    /// The finalizers that keep the pod.
+    pub finalizers: Vec<String>,
 }
 
 /// Facts about a pod that come from elsewhere than the pod itself.
@@ -159,15 +171,18 @@ impl Work {
 }
 
 impl PodFacts {
-    /// These facts, with what only the facts before them knew: a Job that is deleted with its pods spared takes
-    /// their owner references along, and the last version of a deleted pod forgets when its deletion was asked.
+    /// These facts, with what only the facts before them knew: a Job, or a task, that is deleted with its pods spared
+    /// takes their owner references along, and the last version of a deleted pod forgets when its deletion was asked.
     pub fn after(self, before: &Self) -> Self {
         let asked_before =
             before.deleted_at.is_some_and(|asked| !before.without_grace && Some(asked) <= self.deleted_at);
         let seen = self.seen_after(before);
         let events = before.events.clone().filter(|_| self.is_unchanged(before));
+        let lost_its_task = self.owner.is_none() && before.bare.is_some();
         Self {
             seen,
+            job: if lost_its_task { before.job.clone() } else { self.job },
+            bare: if lost_its_task { before.bare.clone() } else { self.bare },
             owner: self.owner.or_else(|| before.owner.clone()),
             deleted_at: if asked_before { before.deleted_at } else { self.deleted_at },
             without_grace: self.without_grace && !asked_before,
@@ -193,12 +208,15 @@ impl PodFacts {
         let gates = spec.iter().flat_map(|spec| spec.scheduling_gates.iter().flatten());
         let containers = Containers::of(pod, &status);
         let holds = holds(annotation(names::ANNOTATION_HOLDS));
+        let bare = bare(pod);
+        let job_name = pod.labels().get(names::LABEL_JOB_NAME).cloned().unwrap_or_default();
         Self {
             namespace: pod.namespace().unwrap_or_default(),
             name: pod.name_any(),
             uid: pod.uid().unwrap_or_default(),
-            job: pod.labels().get(names::LABEL_JOB_NAME).cloned().unwrap_or_default(),
-            owner: controller_uid(pod),
+            job: if bare.is_some() { pod.name_any() } else { job_name },
+            owner: if bare.is_some() { pod.uid() } else { controller(pod).map(|owner| owner.uid.clone()) },
+            bare,
             node: spec.and_then(|spec| spec.node_name.clone()),
             nominated: status.nominated_node_name.clone(),
             unseen_by: spec.and_then(|spec| unseen_by(spec, &status)),
@@ -231,7 +249,7 @@ impl PodFacts {
             out_of_memory: containers.out_of_memory(),
             may_be_killed_after: containers.work_may_be_killed_after(),
             failed_init: containers.failed_init(),
-            is_bare: containers.all().next().is_none(),
+            lists_no_container: containers.all().next().is_none(),
             surplus: spec.zip(holds.as_ref()).map(|(spec, holds)| surplus(spec, holds)).unwrap_or_default(),
             holds,
             seen: PodSeen::default(),
@@ -278,6 +296,11 @@ impl PodFacts {
         let says = self.waiting.is_some() || !self.gates.is_empty() || self.has_started() || self.has_ended();
         !says && !self.awaited.as_ref().is_some_and(|awaited| awaited.is == Awaiting::Done)
     }
+}
+
+fn bare(pod: &Pod) -> Option<BarePod> {
+    let task = controller(pod).filter(|owner| owner.kind == Task::kind(&()) && owner.api_version == Task::api_version(&()))?;
+    Some(BarePod { task: task.uid.clone(), finalizers: pod.finalizers().to_vec() })
 }
 
 fn condition<'a>(status: &'a PodStatus, type_: &str, value: &str) -> Option<&'a PodCondition> {

@@ -16,7 +16,7 @@ fn bare() -> TaskType {
 fn the_pod_is_asked_for_as_the_job_controller_would() {
     let (kind, settings) = (bare(), Settings::default());
     let probe = Probe::new(&kind, &settings).expect("a template");
-    let (job, pod) = (probe.job(true), probe.pod(true));
+    let (job, pod) = (probe.job().expect("a Job"), probe.pod(true));
     assert_eq!((&job["metadata"]["namespace"], &pod["metadata"]["namespace"]), (&json!("docs"), &json!("docs")));
     let labels = &pod["metadata"]["labels"];
     assert_eq!((&labels["app"], &labels["job-name"]), (&json!("x"), &job["metadata"]["name"]));
@@ -45,11 +45,27 @@ fn a_job_that_came_back_without_a_field_is_told_with_the_fields_name() {
     let template = json!({"spec": {"hostnameOverride": "h", "containers": [{"name": "work", "image": "busybox"}]}});
     let (kind, settings) = (kind(template), Settings::default());
     let probe = Probe::new(&kind, &settings).expect("a template");
-    let mut answered = probe.job(true);
-    assert_eq!(probe.dropped(&answered), None);
+    let mut answered = probe.job().expect("a Job");
+    assert_eq!(probe.dropped_of_job(&answered), None);
     answered["spec"]["template"]["spec"].as_object_mut().expect("a spec").remove("hostnameOverride");
-    let said = probe.dropped(&answered).expect("a sentence");
+    let said = probe.dropped_of_job(&answered).expect("a sentence");
     assert!(said.contains("spec.template.spec.hostnameOverride") && said.contains("feature gate"), "{said}");
+}
+
+#[test]
+fn a_bare_pod_is_asked_for_as_it_is_launched_and_its_own_fields_are_looked_for() {
+    let template = json!({"spec": {"hostnameOverride": "h", "containers": [{"name": "work", "image": "busybox"}]}});
+    let (mut kind, settings) = (kind(template), Settings::default());
+    kind.spec.executor = Executor::Pod;
+    let probe = Probe::new(&kind, &settings).expect("a template");
+    assert_eq!(probe.job(), None);
+    let mut answered = probe.pod(true);
+    assert_eq!((&answered["kind"], &answered["metadata"]["namespace"]), (&json!("Pod"), &json!("docs")));
+    assert_eq!(answered["metadata"]["ownerReferences"][0]["kind"], json!("Task"));
+    assert_eq!(probe.dropped_of_pod(&answered), None);
+    answered["spec"].as_object_mut().expect("a spec").remove("hostnameOverride");
+    let said = probe.dropped_of_pod(&answered).expect("a sentence");
+    assert!(said.contains("spec.template.spec.hostnameOverride"), "{said}");
 }
 
 /// The amounts that a task with these resources counts for, where the dry run was answered with this pod.

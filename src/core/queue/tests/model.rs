@@ -196,7 +196,8 @@ fn some_pending_task() -> impl Strategy<Value = PendingTask> {
                     .zip(asked.into_iter().map(|half| Amount(half * 500)))
                     .collect(),
             ),
-            ready_at: ready.map(at),
+            executor: task_manager_api::Executor::Job,
+        ready_at: ready.map(at),
         }
     })
 }

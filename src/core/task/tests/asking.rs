@@ -1,6 +1,7 @@
 use serde_json::json;
 
 use super::scene::*;
+use crate::attempt::Child;
 use crate::attempt::facts::{JobFacts, NodeState, PodEvent, PodFacts};
 use crate::attempt::needs::{NODES, Needs};
 use crate::task::*;
@@ -36,7 +37,7 @@ fn a_job_that_is_found_owns_the_pod_that_seemed_to_be_of_another_one() {
     let mut input = scene.input();
     assert_eq!(asks(&input, 6), Needs::PodsOf(name.clone()));
     input.pods_are(vec![]);
-    assert_eq!(asks(&input, 6), Needs::Job(name));
+    assert_eq!(asks(&input, 6), Needs::Launched { kind: Child::Job, name });
     input.job_is(Some(relaunched));
     assert_eq!(input.observed.pods.len(), 1);
     assert_eq!((asks(&input, 6), decides(&input, 6)), (Needs::Nothing, Action::Rest), "it runs");
@@ -56,7 +57,7 @@ fn a_job_that_was_found_ends_the_doubt_whether_the_launch_was_answered() {
     let why = crate::attempt::facts::Why::new(Reason::LaunchFailed, "no answer");
     scene.observed.unanswered = Some(crate::attempt::facts::Unanswered { since: at(0), why });
     let mut input = scene.input();
-    assert!(matches!(asks(&input, 61), Needs::Job(_)));
+    assert!(matches!(asks(&input, 61), Needs::Launched { .. }));
     input.job_is(Some(scene.job(1)));
     assert_eq!(input.observed.unanswered, None);
     let mut input = scene.input();

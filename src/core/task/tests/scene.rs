@@ -130,7 +130,7 @@ impl Scene {
     /// The API server is asked for the Job first.
     pub fn doubts(&self, second: i64) -> bool {
         let input = Input { answered: Answered { pods: true, pod: true, ..Answered::default() }, ..self.input() };
-        matches!(needs(&input, at(second)), Needs::Job(_))
+        matches!(needs(&input, at(second)), Needs::Launched { .. })
     }
 
     pub fn rests(&self, second: i64) -> bool {
@@ -248,6 +248,7 @@ impl Scene {
     pub fn job(&self, second: i64) -> JobFacts {
         let name = job_name(&self.task);
         JobFacts {
+            kind: Child::Job,
             namespace: "docs".into(),
             uid: format!("uid of {name}"),
             name,
@@ -269,6 +270,7 @@ impl Scene {
     pub fn pod(&self, name: &str) -> PodFacts {
         let job = job_name(&self.task);
         PodFacts {
+            bare: None,
             namespace: "docs".into(),
             name: name.into(),
             uid: format!("uid of {name}"),
@@ -305,7 +307,7 @@ impl Scene {
             out_of_memory: None,
             may_be_killed_after: None,
             failed_init: None,
-            is_bare: false,
+            lists_no_container: false,
             holds: None,
             surplus: BTreeMap::new(),
             seen: PodSeen::default(),

@@ -12,6 +12,7 @@ use proptest::prelude::*;
 use serde_json::json;
 
 use super::scene::*;
+use crate::attempt::Child;
 use crate::attempt::clocks;
 use crate::attempt::ended;
 use crate::attempt::facts::container::{Beside, OutOfMemory};
@@ -450,7 +451,7 @@ impl World {
             prop_assert!(asked.len() <= Needs::MOST, "asks again and again: {:?}", asked);
         }
         let name = job_name(&self.scene.task);
-        let was_asked = asked.contains(&Needs::Job(name.clone()));
+        let was_asked = asked.contains(&Needs::Launched { kind: Child::Job, name: name.clone() });
         let is_there = self.scene.observed.jobs.iter().any(|job| job.name == name && !job.gone);
         let gives_back = self.scene.status().state == State::Processing && gives_the_slot_back(&decide(&input, now));
         prop_assert!(!gives_back || is_there || was_asked, "the slot is given back, and nobody was asked");
@@ -466,7 +467,7 @@ impl World {
                 self.found.extend(pods.iter().map(|pod| pod.uid.clone()));
                 input.pods_are(pods.into_iter().map(|pod| pod.clone().first_seen(now)).collect());
             }
-            Needs::Job(name) => {
+            Needs::Launched { name, .. } => {
                 let ours = |job: &&JobFacts| job.name == *name && job.owner == self.scene.task.metadata.uid;
                 input.job_is(self.jobs.iter().find(ours).map(|job| job.clone().first_seen(now)));
                 self.show(name);
@@ -953,7 +954,7 @@ impl World {
         let word = if for_good { "SysctlForbidden" } else { "OutOfcpu" };
         pod.facts = PodFacts {
             phase: Phase::Failed,
-            is_bare: true,
+            lists_no_container: true,
             started_at: pod.facts.started_at.or(Some(now)),
             reason: Some(word.into()),
             beside: vec![],

@@ -454,7 +454,7 @@ fn refusals_by_nodes_pause_longer_and_longer_whatever_the_policy_says() {
     let refused = |pod: PodFacts| PodFacts {
         phase: Phase::Failed,
         work: Work::NotStarted,
-        is_bare: true,
+        lists_no_container: true,
         reason: Some("OutOfcpu".into()),
         ..pod
     };

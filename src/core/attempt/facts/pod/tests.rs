@@ -12,7 +12,7 @@ fn a_running_pod_is_read() {
     assert_eq!((pod.created_at, pod.started_at), (at("2026-03-01T10:00:00Z"), Some(at("2026-03-01T10:00:02Z"))));
     assert_eq!((pod.phase, pod.deadline_seconds, pod.timeout_seconds), (Phase::Running, Some(1200), Some(600)));
     assert_eq!(pod.work, Work::Running { started_at: Some(at("2026-03-01T10:00:03Z")) });
-    assert_eq!((pod.ended_for, pod.grace_seconds, pod.is_bare, pod.gates.len()), (None, 30, false, 0));
+    assert_eq!((pod.ended_for, pod.grace_seconds, pod.lists_no_container, pod.gates.len()), (None, 30, false, 0));
     assert_eq!((&pod.awaited, pod.beside.len()), (&None, 1));
     assert!(pod.has_started() && !pod.has_ended() && !pod.is_gone());
     assert_eq!((&pod.waiting, &pod.disruption, &pod.out_of_memory, &pod.failed_init), (&None, &None, &None, &None));
@@ -287,7 +287,7 @@ fn a_pod_that_its_kubelet_refused_has_no_containers() {
     let refused = pod(
         json!({"phase": "Failed", "reason": "SysctlForbidden", "containerStatuses": null, "initContainerStatuses": null}),
     );
-    assert!(refused.is_bare && !pod(json!({})).is_bare);
+    assert!(refused.lists_no_container && !pod(json!({})).lists_no_container);
 }
 
 /// As containerd says it of a command that is not there.
