@@ -10,7 +10,7 @@ use crate::api::Task;
 use crate::controller::Context;
 use crate::core::launch::names;
 
-/// Labels this pod again, and no other of its name. Only a pod that a Job of the task owns is known here by name.
+/// Labels this pod again, and no other of its name. Only a pod that the task or a Job of it owns is known here by name.
 pub async fn restore(task: &Task, pod: &Pod, context: &Context) {
     let (namespace, name) = (pod.namespace().unwrap_or_default(), pod.name_any());
     let pods = context.calls.namespaced::<Pod>(&namespace);

@@ -18,12 +18,12 @@ use crate::cluster::create::{Run, create};
 use crate::controller::Context;
 use crate::controller::cache::Cache;
 use crate::core::attempt::facts::{self, Why};
-use crate::core::attempt::{Child, job_name};
+use crate::core::attempt::{Child, executor, job_name};
 use crate::core::launch::TemplateError;
 use crate::core::launch::{bare_pod, holds, job};
 use crate::core::{ParsedType, Reason, Settings};
 
-/// When to look again while an old Job of the same name is still being removed.
+/// When to look again while an old Job or pod of the same name is still being removed.
 const NAME_FREE_WITHIN: Duration = Duration::from_secs(1);
 
 /// A kind of object that an attempt is launched as.
@@ -96,9 +96,11 @@ async fn launch_admitted(task: &Task, context: &Context) -> Again {
         // Another answer to its type's dry run changes how it is counted: it is decided anew.
         return Ok(Some(Duration::ZERO));
     }
-    match kind.spec.executor {
-        Executor::Job => create_as::<Job>(&whole, &kind, context).await,
-        Executor::Pod => create_as::<Pod>(&whole, &kind, context).await,
+    match executor(whole.status_or_default()).filter(|admitted| *admitted == kind.spec.executor) {
+        Some(Executor::Job) => create_as::<Job>(&whole, &kind, context).await,
+        Some(Executor::Pod) => create_as::<Pod>(&whole, &kind, context).await,
+        // The type has changed since it was decided.
+        None => Ok(Some(Duration::ZERO)),
     }
 }
 

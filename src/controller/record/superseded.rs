@@ -10,9 +10,9 @@ use kube::core::NamespaceResourceScope;
 use kube::{Resource, ResourceExt};
 use serde::de::DeserializeOwned;
 
-use crate::api::{Executor, Payload, Task, TaskSpec, TaskStatus};
+use crate::api::{Payload, Task, TaskSpec, TaskStatus};
 use crate::cluster::calls::{CallError, Reads};
-use crate::core::attempt::{executor, facts};
+use crate::core::attempt::facts;
 use crate::core::launch::{holds, names};
 
 /// The run that the status speaks of, where the task asks for another by now.
@@ -49,11 +49,10 @@ pub fn known_spec(task: &Task, remembered: Option<TaskSpec>) -> TaskSpec {
 async fn launched(task: &Task, status: &TaskStatus, reads: &Reads) -> Result<Option<ObjectMeta>, CallError> {
     let name = names::job_of(task, status);
     let job = find::<Job>(task, &name, reads).await?.filter(|job| facts::belongs_to(task, job));
-    let is_bare = executor(status) == Some(Executor::Pod);
-    let pod = match (job, status.worker.as_ref().or(is_bare.then_some(&name))) {
-        (Some(job), _) => job.spec.and_then(|job| job.template.metadata),
-        (None, Some(worker)) => find::<Pod>(task, worker, reads).await?.map(|pod| pod.metadata),
-        (None, None) => None,
+    let pod = match job {
+        Some(job) => job.spec.and_then(|job| job.template.metadata),
+        // The pod that a Job left, or a bare one.
+        None => find::<Pod>(task, status.worker.as_ref().unwrap_or(&name), reads).await?.map(|pod| pod.metadata),
     };
     let label = |pod: &ObjectMeta| pod.labels.as_ref()?.get(names::LABEL_TASK_UID).cloned();
     Ok(pod.filter(|pod| label(pod) == task.uid()))

@@ -1,4 +1,4 @@
-//! Removes finished Jobs before their time: where a quota counts them and refuses another, and where a namespace has too
+//! Removes finished Jobs, and bare pods, before their time: where a quota counts them and refuses another, and where a namespace has too
 //! many. Never decides which may go.
 
 use std::collections::HashMap;
@@ -38,7 +38,7 @@ pub async fn run(finished: Arc<FinishedJobs>, most: usize) {
     loop {
         tokio::time::sleep(BETWEEN_SWEEPS).await;
         if let Err(error) = finished.sweep(most).await {
-            tracing::warn!(%error, "failed to remove finished Jobs beyond the number that is kept; will try again");
+            tracing::warn!(%error, "failed to remove finished Jobs and pods beyond the number that is kept; will try again");
         }
     }
 }
@@ -101,7 +101,7 @@ impl FinishedJobs {
                 // One that stays keeps no other from going.
                 Err(error @ (CallError::Deadline | CallError::NotLeader)) => return Err(error),
                 Err(error) => {
-                    tracing::warn!(namespace = job.namespace, name = job.name, %error, "a finished Job could not be removed");
+                    tracing::warn!(namespace = job.namespace, name = job.name, kind = job.kind.word(), %error, "what has finished could not be removed");
                     trouble = Some(error);
                 }
             }
@@ -125,7 +125,12 @@ impl FinishedJobs {
             Removal::NotThere => self.cache.not_there(task, uid),
             Removal::Refused => return Ok(false),
         }
-        tracing::info!(namespace, name, "removed a finished Job before its time, to make room");
+        tracing::info!(
+            namespace,
+            kind = job.kind.word(),
+            name,
+            "removed what has finished before its time, to make room"
+        );
         Ok(true)
     }
 }

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::Pod;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use kube::Resource;
 use kube::api::ObjectMeta;
 use kube::core::NamespaceResourceScope;
@@ -138,10 +139,14 @@ where
     let task = child.labels.unwrap_or_default().remove(names::LABEL_TASK_UID).unwrap_or_default();
     let owners = child.owner_references.unwrap_or_default();
     let kind = O::kind(&());
-    let Some(owner) = owners.iter().find(|owner| owner.kind == kind).or(owners.first()).cloned() else {
+    // Other products have kinds of these names too.
+    let is_of_kind = |owner: &OwnerReference| {
+        owner.kind == kind && owner.api_version.split('/').next() == Some(O::group(&()).as_ref())
+    };
+    let Some(owner) = owners.iter().find(|owner| is_of_kind(owner)).or(owners.first()).cloned() else {
         return Ok(Owner::Gone);
     };
-    if owner.kind != kind {
+    if !is_of_kind(&owner) {
         return Ok(Owner::Stranger { task, owner: owner.uid });
     }
     let there = metadata::<O>(&orphan.namespace, &owner.name, reads).await?;

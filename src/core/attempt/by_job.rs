@@ -23,9 +23,9 @@ pub struct ByJob<'a> {
     pub(super) status: &'a TaskStatus,
     pub(super) observed: &'a Observed,
     pub(super) now: Timestamp,
-    /// The kind of what is launched.
+    /// The kind of object that it is launched as, by its slot; without a slot, by what bears its name.
     pub(super) kind: Child,
-    /// The name of its Job, whether that is there or not.
+    /// The name of its Job or bare pod, whether that is there or not.
     pub(super) name: String,
     pub(super) job: Option<&'a JobFacts>,
     /// Where there are several: one that has not ended, and among those the first. Whoever makes another one in the
@@ -33,7 +33,7 @@ pub struct ByJob<'a> {
     pub(super) pod: Option<&'a PodFacts>,
 }
 
-/// The name of the present attempt's Job.
+/// The name of the present attempt's Job or bare pod.
 pub fn job_name(task: &Task) -> String {
     names::job_of(task, task.status_or_default())
 }
@@ -45,10 +45,13 @@ pub fn admitted_at(status: &TaskStatus) -> Timestamp {
 
 impl<'a> ByJob<'a> {
     pub(super) fn of(task: &'a Task, executor: Executor, observed: &'a Observed, now: Timestamp) -> Self {
-        let (kind, name, status) = (Child::of(executor), job_name(task), task.status_or_default());
+        let (name, status) = (job_name(task), task.status_or_default());
+        let admitted_as = status.admitted.is_some().then(|| Child::of(executor));
+        let is_of_kind = |job: &JobFacts| admitted_as.is_none_or(|kind| job.kind == kind);
+        let named = observed.jobs.iter().filter(|job| job.name == name && is_of_kind(job));
         // A launch that came to nothing leaves its name to the next one.
-        let named = observed.jobs.iter().filter(|job| (job.kind, &job.name) == (kind, &name));
         let job = named.max_by_key(|job| (!job.gone, job.created_at));
+        let kind = admitted_as.or_else(|| Some(job?.kind)).unwrap_or(Child::of(executor));
         // Of a Job that nobody remembers, only the pod is believed whose name was written down while it was there.
         let is_believed = |pod: &PodFacts| match job {
             Some(job) => pod.is_owned_by(job),
@@ -174,7 +177,8 @@ impl<'a> ByJob<'a> {
     pub(super) fn leftover(&self, why: Reason) -> Option<Deletion> {
         let present = self.job.filter(|job| !job.gone)?;
         let mut jobs = self.observed.jobs.iter();
-        let leftover = jobs.find(|job| !job.gone && !job.deleting && job.name != present.name)?;
+        let is_present = |job: &JobFacts| (job.kind, &job.name) == (present.kind, &present.name);
+        let leftover = jobs.find(|job| !job.gone && !job.deleting && !is_present(job))?;
         Some(deletion(leftover, why))
     }
 

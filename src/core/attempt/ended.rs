@@ -259,6 +259,7 @@ fn failed_init(pod: &PodFacts) -> Option<Ended> {
     Some(Ended { exit_code: Some(failed.exit_code), at: failed.at, ..Ended::new(pod, Reason::ExitCode, message) })
 }
 
+/// The reason where it was not us.
 fn deleted_as(job: &JobFacts) -> Reason {
     match job.kind {
         Child::Job => Reason::JobDeleted,

@@ -6,12 +6,12 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 
+use super::bare_pod::bare_pod;
+use super::job::job;
 use super::json::{Object, object};
 use super::pod_resources::PodResources;
 use super::resources::{MEMORY, names_memory};
 use super::template::Template;
-use super::bare_pod::bare_pod;
-use super::job::job;
 use super::{dropped, names};
 use crate::{ParsedType, Settings, TemplateError};
 use task_manager_api::{Executor, Task, TaskSpec, TaskStatus, TaskType};

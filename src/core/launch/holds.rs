@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::pod_resources::{self, PodResources, Requirements};
 use super::{names, resources};
 use crate::{ParsedType, Settings, TemplateError};
-use task_manager_api::{Executor, Payload, Quantity, Task, TaskSpec, TaskStatus};
+use task_manager_api::{Payload, Quantity, Task, TaskSpec, TaskStatus};
 
 /// The slot of an attempt: its queue, type, kbId and resources. It is written on Job and pod, so that the slot is still
 /// counted when the Task is gone and its pod is not.
@@ -57,15 +57,12 @@ pub fn together(one: &resources::Amounts, other: &resources::Amounts) -> resourc
     pod_resources::sum([one.clone(), other.clone()])
 }
 
-/// Whether the present attempt would be launched by the executor and with what its status has admitted, or with less for no
-/// doing of the task's: what is known of its type beside the template is not always known.
+/// Whether the present attempt would be launched with what its status has admitted, or with less for no doing of the task's:
+/// what is known of its type beside the template is not always known.
 pub fn is_what_was_admitted(task: &Task, task_type: &ParsedType, settings: &Settings) -> Result<bool, TemplateError> {
     let counted = counted(task, task_type, settings)?;
     let status = task.status_or_default();
     let Some(admitted) = &status.admitted else { return Ok(true) };
-    if Executor::of_admitted(admitted.executor.as_deref()) != Some(task_type.spec.executor) {
-        return Ok(false);
-    }
     let is_unchanged = Some(status.observed_generation) == task.metadata.generation;
     let is_covered = pod_resources::surplus(&counted, &to_amounts(&admitted.resources)).is_empty();
     Ok(to_quantities(&counted) == admitted.resources || (is_unchanged && is_covered))

@@ -55,7 +55,7 @@ fn with_hash(text: &str, of: String) -> String {
     format!("{}-{hash}", stem.trim_end_matches(['-', '.', '_']))
 }
 
-/// The name of the Job that runs the attempt that `status` names.
+/// The name of the Job or bare pod that runs the attempt that `status` names.
 pub fn job_of(task: &Task, status: &TaskStatus) -> String {
     let uid = task.metadata.uid.as_deref().unwrap_or_default();
     let run_id = status.run_id.as_deref().unwrap_or(&task.spec.run_id);

@@ -7,7 +7,9 @@ use serde_json::{Value, json};
 use super::*;
 use crate::launch::resources::Amounts;
 use crate::{ParsedType, Settings};
-use task_manager_api::{Admitted, Amount, Executor, Priority, Quantity, State, Task, TaskQueueSpec, TaskStatus, TaskTypeSpec};
+use task_manager_api::{
+    Admitted, Amount, Executor, Priority, Quantity, State, Task, TaskQueueSpec, TaskStatus, TaskTypeSpec,
+};
 
 mod costs;
 mod model;

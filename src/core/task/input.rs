@@ -90,9 +90,9 @@ impl Input {
         if let Some(seen) = self.observed.pods.iter_mut().find(|seen| seen.uid == pod.uid) {
             *seen = PodFacts { job: seen.job.clone(), ..pod.after(seen) };
             self.answered.is_unwatched = true;
-            let bare = JobFacts::of_bare_pod(seen);
-            for job in self.observed.jobs.iter_mut() {
-                *job = bare.clone().filter(|bare| bare.uid == job.uid).unwrap_or_else(|| job.clone());
+            let (bare, mut jobs) = (JobFacts::of_bare_pod(seen), self.observed.jobs.iter_mut());
+            if let Some((job, bare)) = jobs.find(|job| job.uid == seen.uid).zip(bare) {
+                *job = bare;
             }
         }
     }

@@ -5,8 +5,8 @@ use jiff::Timestamp;
 use super::look::Look;
 use super::{Action, Decision, queued, room};
 use crate::Reason;
-use crate::attempt::Attempt;
 use crate::attempt::facts::Why;
+use crate::attempt::{Attempt, executor};
 use crate::launch::holds;
 use task_manager_api::TaskStatus;
 
@@ -50,6 +50,10 @@ pub(super) fn obstacle(look: &Look, attempt: &Attempt) -> Option<TaskStatus> {
     let Some(task_type) = look.input.task_type.as_deref() else {
         return Some(look.readmitted(&queued::no_type(look)));
     };
+    if executor(&look.status) != Some(task_type.spec.executor) {
+        let why = "its type had another executor when it was admitted";
+        return Some(look.readmitted(&Why::new(Reason::SpecChanged, why)));
+    }
     match holds::is_what_was_admitted(look.task, task_type, &look.input.settings) {
         Err(error) => Some(look.readmitted(&queued::not_ready(look, &error))),
         Ok(true) => None,

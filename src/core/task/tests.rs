@@ -1,4 +1,5 @@
 mod asking;
+mod bare_pods;
 mod deleted;
 mod ends;
 mod executors;

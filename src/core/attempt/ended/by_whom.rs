@@ -47,8 +47,9 @@ fn by_its_node(pod: &PodFacts) -> Option<String> {
 
 fn deleted(job: Option<&JobFacts>) -> String {
     match job {
+        Some(JobFacts { kind: Child::Pod, .. }) => "its pod was deleted".into(),
         Some(job) if job.suspended => format!("its Job {} was suspended", job.name),
-        Some(job) if (job.gone || job.deleting) && job.kind == Child::Job => format!("its Job {} was deleted", job.name),
+        Some(job) if job.gone || job.deleting => format!("its Job {} was deleted", job.name),
         _ => "its pod was deleted".into(),
     }
 }

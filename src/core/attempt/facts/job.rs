@@ -1,5 +1,5 @@
-//! The facts of a Job that decisions depend on. A bare pod counts as its own Job: it is what was launched, what the task owns
-//! and what is deleted; only that it makes no pod but is one.
+//! The facts of a Job that decisions depend on. A bare pod counts as its own Job: it was launched, the task owns it, and it is
+//! deleted; it makes no pod but is one.
 
 use jiff::Timestamp;
 use k8s_openapi::api::batch::v1::Job;
@@ -89,10 +89,8 @@ impl JobFacts {
     pub fn of_bare_pod(pod: &PodFacts) -> Option<Self> {
         let bare = pod.bare.as_ref()?;
         let is_finished = matches!(pod.phase, Phase::Succeeded | Phase::Failed);
-        let end = JobEnd {
-            succeeded: pod.phase == Phase::Succeeded,
-            at: pod.work_ended_from().unwrap_or_else(|| pod.age_from()),
-        };
+        let at = pod.work_ended_from().unwrap_or_else(|| pod.age_from());
+        let end = JobEnd { succeeded: pod.phase == Phase::Succeeded, at };
         Some(Self {
             kind: Child::Pod,
             namespace: pod.namespace.clone(),
@@ -108,7 +106,7 @@ impl JobFacts {
             suspended: false,
             deadline_seconds: None,
             holds: pod.holds.clone(),
-            seen: JobSeen { at: Some(pod.age_from()), ..JobSeen::default() },
+            seen: JobSeen { at: Some(pod.age_from()), deleted_at: pod.deletion_seen_at(), ..JobSeen::default() },
         })
     }
 

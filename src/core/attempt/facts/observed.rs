@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube_core::ResourceExt;
 
-use super::{GIVEN_BACK_AFTER, JobFacts, controller_uid, Phase, PodFacts, TOLD_AFTER, Why};
+use super::{GIVEN_BACK_AFTER, JobFacts, Phase, PodFacts, TOLD_AFTER, Why, controller_uid};
 use crate::attempt::Child;
 use crate::attempt::reports::Reports;
 use crate::launch::names;
@@ -14,13 +14,13 @@ use task_manager_api::{Task, TaskStatus};
 /// Everything of a task's children that a decision depends on.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Observed {
-    /// The Jobs of this task, of every run and attempt.
+    /// The Jobs and bare pods of this task, of every run and attempt.
     pub jobs: Vec<JobFacts>,
-    /// The pods of this task, of every run and attempt.
+    /// The pods of this task, of every run and attempt: those of its Jobs, and the bare ones.
     pub pods: Vec<PodFacts>,
-    /// The API server's refusal of the present attempt's Job, if it refused.
+    /// The API server's refusal of the present attempt's Job or bare pod, if it refused.
     pub refused: Option<Why>,
-    /// It has not said whether it made the present attempt's Job.
+    /// It has not said whether it made that.
     pub unanswered: Option<Unanswered>,
     /// The meaning of the events of what is stuck, where that was looked into.
     pub explained: Option<Why>,
@@ -47,9 +47,10 @@ impl Observed {
         let is_here = |of: &String| Some(of) == namespace.as_ref();
         let bare = pods.iter().filter_map(JobFacts::of_bare_pod);
         let jobs = jobs.into_iter().filter(|job| job.kind == Child::Job).chain(bare);
-        let jobs = jobs.filter(|job| job.owner == *uid && is_here(&job.namespace));
-        let jobs: Vec<_> = jobs.collect();
-        let pods = pods.into_iter().filter(|pod| is_here(&pod.namespace) && pod.owner.is_some());
+        let jobs: Vec<_> = jobs.filter(|job| job.owner == *uid && is_here(&job.namespace)).collect();
+        let is_anothers = |pod: &PodFacts| pod.bare.as_ref().is_some_and(|bare| Some(&bare.task) != uid.as_ref());
+        let is_ours = |pod: &PodFacts| is_here(&pod.namespace) && pod.owner.is_some() && !is_anothers(pod);
+        let pods = pods.into_iter().filter(is_ours);
         let (pods, set_aside) = pods.map(|pod| named_by_its_owner(pod, &jobs)).partition(|pod| is_of_a_job(pod, &jobs));
         Self { pods, jobs, set_aside, ..Self::default() }
     }
@@ -73,12 +74,12 @@ impl Observed {
         format!("{}={}", names::LABEL_TASK_UID, task.metadata.uid.as_deref().unwrap_or_default())
     }
 
-    /// The pod of this attempt, if it is there: the newest that its Job made.
+    /// The pod of this attempt, if it is there: the newest that its Job made, or its bare pod.
     pub fn of_attempt(task: &Task, attempt: i32, jobs: Vec<JobFacts>, pods: Vec<PodFacts>) -> Option<(Self, String)> {
         let job = names::job_of(task, &TaskStatus { attempt, ..task.status_or_default().clone() });
-        let owner = jobs.iter().find(|seen| seen.name == job)?.clone();
         let observed = Self::of(task, jobs, pods);
-        let made = observed.pods.iter().filter(|pod| pod.is_owned_by(&owner));
+        let owner = observed.jobs.iter().find(|seen| seen.name == job)?;
+        let made = observed.pods.iter().filter(|pod| pod.is_owned_by(owner));
         let pod = made.max_by_key(|pod| pod.created_at)?.name.clone();
         Some((observed, pod))
     }
@@ -114,7 +115,12 @@ impl Observed {
 /// which nothing more would be seen of it.
 pub fn belongs_to(task: &Task, child: &impl ResourceExt) -> bool {
     let is_labelled = child.labels().get(names::LABEL_TASK_UID) == task.metadata.uid.as_ref();
-    is_labelled && controller_uid(child) == task.metadata.uid
+    is_labelled && is_controlled_by(task, child)
+}
+
+/// Whether this task is the controller of a Job or a bare pod, whatever its labels say.
+pub fn is_controlled_by(task: &Task, child: &impl ResourceExt) -> bool {
+    task.metadata.uid.is_some() && controller_uid(child) == task.metadata.uid
 }
 
 /// The pod under the name of the Job that owns it, whatever its label says.

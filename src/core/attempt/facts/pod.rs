@@ -27,7 +27,7 @@ pub struct PodFacts {
     pub job: String,
     /// The uid of the Job that owns it. A bare pod's own.
     pub owner: Option<String>,
-    /// It is a bare pod.
+    /// The task that owns it, where it is a bare pod.
     pub bare: Option<BarePod>,
     pub node: Option<String>,
     /// The node that the scheduler means it for, where room is still being made or found.
@@ -178,11 +178,11 @@ impl PodFacts {
             before.deleted_at.is_some_and(|asked| !before.without_grace && Some(asked) <= self.deleted_at);
         let seen = self.seen_after(before);
         let events = before.events.clone().filter(|_| self.is_unchanged(before));
-        let lost_its_task = self.owner.is_none() && before.bare.is_some();
+        let of_bare_pod = before.bare.is_some() && self.owner.is_none();
         Self {
             seen,
-            job: if lost_its_task { before.job.clone() } else { self.job },
-            bare: if lost_its_task { before.bare.clone() } else { self.bare },
+            job: if of_bare_pod { before.job.clone() } else { self.job },
+            bare: if of_bare_pod { before.bare.clone() } else { self.bare },
             owner: self.owner.or_else(|| before.owner.clone()),
             deleted_at: if asked_before { before.deleted_at } else { self.deleted_at },
             without_grace: self.without_grace && !asked_before,
@@ -298,8 +298,10 @@ impl PodFacts {
     }
 }
 
+/// Other products have a kind called Task too.
 fn bare(pod: &Pod) -> Option<BarePod> {
-    let task = controller(pod).filter(|owner| owner.kind == Task::kind(&()) && owner.api_version == Task::api_version(&()))?;
+    let group = |version: &str| version.split('/').next() == Some(Task::group(&()).as_ref());
+    let task = controller(pod).filter(|owner| owner.kind == Task::kind(&()) && group(&owner.api_version))?;
     Some(BarePod { task: task.uid.clone(), finalizers: pod.finalizers().to_vec() })
 }
 

@@ -56,6 +56,12 @@ impl PodFacts {
         since(self.created_at, self.seen.at)
     }
 
+    /// When its deletion was first seen.
+    pub(super) fn deletion_seen_at(&self) -> Option<Timestamp> {
+        let grace = self.due_gone_at?.duration_since(self.deleted_at?);
+        self.seen.due_gone_at?.checked_sub(grace).ok()
+    }
+
     /// From when it counts how long it has been on its node.
     pub fn started_from(&self) -> Option<Timestamp> {
         Some(since(self.started_at?, self.seen.started_at))

@@ -197,7 +197,7 @@ fn some_pending_task() -> impl Strategy<Value = PendingTask> {
                     .collect(),
             ),
             executor: task_manager_api::Executor::Job,
-        ready_at: ready.map(at),
+            ready_at: ready.map(at),
         }
     })
 }
