@@ -3,6 +3,8 @@
 //! deleted or held back by others, nodes that do not answer, edits, deletions, restarts, lost writes; under an operator whose clock
 //! is not the cluster's.
 //!
+//! Jobs run the attempts, or bare pods.
+//!
 //! The checks hold at every moment: see `World::check` and `World::write`.
 
 use std::collections::{HashMap, HashSet};
@@ -16,7 +18,7 @@ use crate::attempt::Child;
 use crate::attempt::clocks;
 use crate::attempt::ended;
 use crate::attempt::facts::container::{Beside, OutOfMemory};
-use crate::attempt::facts::{JobEnd, JobFacts, NodeState, Phase, PodEvent, PodFacts, Unanswered, Why, Work};
+use crate::attempt::facts::{BarePod, JobEnd, JobFacts, NodeState, Phase, PodEvent, PodFacts, Unanswered, Why, Work};
 use crate::attempt::id::{AttemptId, next_attempt};
 use crate::attempt::needs::Needs;
 use crate::attempt::others::is_forestalled;
@@ -27,7 +29,7 @@ use crate::queue::{QueueState, queue_state};
 use crate::task::*;
 use crate::time::after;
 use jiff::{SignedDuration, Timestamp};
-use task_manager_api::AttemptOutcome;
+use task_manager_api::{AttemptOutcome, Executor};
 
 /// The result of forged pods.
 const FORGED: &str = "forged";
@@ -88,8 +90,8 @@ enum Move {
     DeletePod,
     /// Somebody who may make pods makes one that calls itself the attempt's.
     ForgePod,
-    /// Somebody who may make Jobs makes one that calls itself the next attempt's.
-    ForgeJob,
+    /// Somebody who may make Jobs or pods makes one that calls itself the next attempt's.
+    ForgeLaunch,
     CollectGarbage,
     Cancel,
     /// Somebody deletes the task, and somebody else's finalizer keeps it.
@@ -159,7 +161,7 @@ fn some_move() -> impl Strategy<Value = Move> {
         1 => any::<bool>().prop_map(|in_foreground| Move::DeleteJob { in_foreground }),
         1 => Just(Move::DeletePod),
         2 => Just(Move::ForgePod),
-        2 => Just(Move::ForgeJob),
+        2 => Just(Move::ForgeLaunch),
         2 => Just(Move::CollectGarbage),
         1 => Just(Move::Cancel),
         1 => Just(Move::DeleteTask),
@@ -237,6 +239,7 @@ impl Pod {
 
 struct World {
     scene: Scene,
+    executor: Executor,
     /// The second, by the cluster's clock.
     now: i64,
     /// By how much the operator's clock is ahead of that.
@@ -244,7 +247,7 @@ struct World {
     jobs: Vec<JobFacts>,
     pods: Vec<Pod>,
     pods_made: i32,
-    /// The uids of Jobs whose one pod was made.
+    /// The uids of Jobs whose one pod was made; and of bare pods that the scheduler has looked at.
     with_pod: Vec<String>,
     /// Jobs and pods that are gone, as the operator remembers them.
     gone_jobs: Vec<JobFacts>,
@@ -267,9 +270,9 @@ struct World {
     node_is_coming: bool,
     unanswered: Option<Unanswered>,
     no_answer_next: bool,
-    /// A Job that was asked for and may yet be made.
+    /// A Job that was asked for and may yet be made; or the like of a bare pod.
     on_its_way: Option<JobFacts>,
-    /// The uids of Jobs that are there, or were, and of which no watch has shown anything, nor of their pods.
+    /// The uids of Jobs and bare pods that are there, or were, and of which no watch has shown anything, nor of their pods.
     unshown: HashSet<String>,
     /// The uids of pods that were asked for.
     found: HashSet<String>,
@@ -277,7 +280,7 @@ struct World {
     archive_takes: bool,
     /// The archive: how each run ended, as it was last recorded.
     archive: Vec<TaskStatus>,
-    /// Jobs of this name were created, ever.
+    /// Jobs or bare pods of this name were created, ever.
     launched: Vec<String>,
 }
 
@@ -297,9 +300,10 @@ fn gone_at(now: Timestamp, pod: PodFacts) -> PodFacts {
 type Checked = Result<(), TestCaseError>;
 
 impl World {
-    fn new(deadline: Option<i32>, ahead: i64) -> Self {
+    fn new(executor: Executor, deadline: Option<i32>, ahead: i64) -> Self {
         Self {
-            scene: queued(json!({"deadlineSeconds": deadline})),
+            scene: Scene { kind: Some(kind_of(executor)), ..queued(json!({"deadlineSeconds": deadline})) },
+            executor,
             now: 0,
             ahead,
             jobs: vec![],
@@ -369,7 +373,7 @@ impl World {
                 }
             }
             Move::ForgePod => self.forge_pod(),
-            Move::ForgeJob => self.forge_job(),
+            Move::ForgeLaunch => self.forge_launch(),
             Move::CollectGarbage => self.collect_garbage(),
             Move::Cancel => self.edit(|spec| spec.cancel = true),
             Move::DeleteTask => {
@@ -388,7 +392,7 @@ impl World {
                     Some(task_manager_api::Resources { requests: cpu(&count.to_string()), ..Default::default() });
             }),
             Move::TypeGoes => self.scene.kind = None,
-            Move::TypeComes => self.scene.kind = Some(kind(json!({}))),
+            Move::TypeComes => self.scene.kind = Some(kind_of(self.executor)),
             Move::QueueGoes => self.scene.queue = None,
             Move::QueueComes => self.scene.queue = Some(Quota::of_tasks(1)),
             Move::ArchiveGoes => self.archive_takes = false,
@@ -451,7 +455,8 @@ impl World {
             prop_assert!(asked.len() <= Needs::MOST, "asks again and again: {:?}", asked);
         }
         let name = job_name(&self.scene.task);
-        let was_asked = asked.contains(&Needs::Launched { kind: Child::Job, name: name.clone() });
+        let kind = Child::of(self.executor);
+        let was_asked = asked.contains(&Needs::Launched { kind, name: name.clone() });
         let is_there = self.scene.observed.jobs.iter().any(|job| job.name == name && !job.gone);
         let gives_back = self.scene.status().state == State::Processing && gives_the_slot_back(&decide(&input, now));
         prop_assert!(!gives_back || is_there || was_asked, "the slot is given back, and nobody was asked");
@@ -467,7 +472,12 @@ impl World {
                 self.found.extend(pods.iter().map(|pod| pod.uid.clone()));
                 input.pods_are(pods.into_iter().map(|pod| pod.clone().first_seen(now)).collect());
             }
-            Needs::Launched { name, .. } => {
+            Needs::Launched { kind: Child::Pod, name } => {
+                let ours = self.pods.iter().map(|pod| &pod.facts).find(|pod| pod.bare.is_some() && pod.name == *name);
+                input.bare_pod_is(ours.map(|pod| pod.clone().first_seen(now)));
+                self.show(name);
+            }
+            Needs::Launched { kind: Child::Job, name } => {
                 let ours = |job: &&JobFacts| job.name == *name && job.owner == self.scene.task.metadata.uid;
                 input.job_is(self.jobs.iter().find(ours).map(|job| job.clone().first_seen(now)));
                 self.show(name);
@@ -502,10 +512,20 @@ impl World {
         }
     }
 
-    fn show(&mut self, job: &str) {
-        for there in self.jobs.iter().filter(|there| there.name == job) {
+    fn show(&mut self, name: &str) {
+        for there in self.launched_as(name) {
             self.unshown.remove(&there.uid);
         }
+    }
+
+    /// The Jobs and bare pods that there are.
+    fn launches(&self) -> impl Iterator<Item = JobFacts> {
+        let bare = self.pods.iter().filter_map(|pod| JobFacts::of_bare_pod(&pod.facts));
+        self.jobs.iter().cloned().chain(bare)
+    }
+
+    fn launched_as(&self, name: &str) -> Vec<JobFacts> {
+        self.launches().filter(|there| there.name == name).collect()
     }
 
     /// Decides and carries it out; returns what was decided.
@@ -528,6 +548,8 @@ impl World {
                 self.delete_job(&uid, false);
             }
             Action::Delete(Deletion { child: Child::Pod, uid, why, .. }) => {
+                prop_assert!(!self.is_cut_off(&uid), "deleted though its work had begun: {why}");
+                prop_assert!(self.may_be_deleted(&uid), "deletes what is not recorded");
                 prop_assert!(!self.is_early(&uid, why), "given up before its time: {why}");
                 let there = self.pods.iter().any(|pod| pod.facts.uid == uid && pod.facts.due_gone_at.is_none());
                 prop_assert!(there, "deletes what is not there");
@@ -567,7 +589,7 @@ impl World {
 
     /// The work of this Job's pod has begun, and it was neither asked to end nor should it long have ended.
     fn is_cut_off(&self, job: &str) -> bool {
-        let is_present = self.jobs.iter().any(|there| there.uid == job && there.name == job_name(&self.scene.task));
+        let is_present = self.launched_as(&job_name(&self.scene.task)).iter().any(|there| there.uid == job);
         let holds = self.scene.status().state == State::Processing;
         let of_job = |pod: &&Pod| pod.facts.owner.as_deref() == Some(job) && pod.facts.due_gone_at.is_none();
         let Some(pod) = self.pods.iter().find(of_job).filter(|pod| pod.runs_its_work() && is_present && holds) else {
@@ -599,9 +621,10 @@ impl World {
     /// The last attempt's Job of a run that is over goes only after its record, unless it still runs.
     fn may_be_deleted(&self, uid: &str) -> bool {
         let status = self.scene.status();
-        let job = self.jobs.iter().find(|job| job.uid == uid).expect("it is there");
+        // The pod of a Job may go when it is to end.
+        let Some(job) = self.launches().find(|there| there.uid == uid) else { return true };
         let is_last = job.name == job_name(&self.scene.task);
-        !status.state.is_final() || !is_last || status.is_archived() || self.observed().may_run(job)
+        !status.state.is_final() || !is_last || status.is_archived() || self.observed().may_run(&job)
     }
 
     fn admit(&mut self) -> Checked {
@@ -786,13 +809,17 @@ impl World {
         self.add_forged(name, "made up".into());
     }
 
-    fn forge_job(&mut self) {
+    fn forge_launch(&mut self) {
         let name = names::job_of(&self.scene.task, &next_attempt(&self.scene.task, self.scene.first_seen));
-        if self.scene.status().state != State::Queued || self.jobs.iter().any(|job| job.name == name) {
+        if self.scene.status().state != State::Queued || !self.launched_as(&name).is_empty() {
             return;
         }
         self.pods_made += 1;
         let uid = format!("forged {}", self.pods_made);
+        if self.executor == Executor::Pod {
+            let facts = exits_leaving(0, Some(FORGED))(self.bare_pod(&name, &uid));
+            return self.pods.push(Pod::of(facts));
+        }
         let mut job = JobFacts { name: name.clone(), uid: uid.clone(), ..self.scene.job(self.now) };
         finished(true, self.now)(&mut job);
         self.jobs.push(job);
@@ -820,13 +847,15 @@ impl World {
         let name = job_name(&self.scene.task);
         prop_assert!(self.scene.task.metadata.deletion_timestamp.is_none(), "launched though it is being deleted");
         prop_assert!(self.observed().jobs.iter().all(|job| job.name != name || job.gone), "launched what is there");
-        if self.jobs.iter().any(|job| job.name == name) {
+        if !self.launched_as(&name).is_empty() {
             // The name is taken, so it is asked whose it is.
             self.show(&name);
             self.unanswered = None;
             return Ok(());
         }
         prop_assert!(!self.something_runs(), "launched while something runs");
+        let admitted_to = crate::attempt::executor(self.scene.status());
+        prop_assert_eq!(admitted_to, Some(self.executor));
         let mut job = self.scene.job(self.now);
         job.uid = format!("uid {} of {name}", self.launched.len());
         job.suspended = std::mem::take(&mut self.hold_next_job);
@@ -839,21 +868,36 @@ impl World {
         }
         // Who comes second finds the name taken.
         (self.unanswered, self.on_its_way) = (None, None);
-        self.jobs.push(job);
+        self.make(job);
         Ok(())
+    }
+
+    /// Makes this Job, or a bare pod of its name.
+    fn make(&mut self, job: JobFacts) {
+        match self.executor {
+            Executor::Job => self.jobs.push(job),
+            Executor::Pod => {
+                let pod = waits(Reason::Unschedulable)(self.bare_pod(&job.name, &job.uid));
+                self.pods.push(Pod::of(PodFacts { waiting: None, ..pod }));
+            }
+        }
+    }
+
+    /// A bare pod of the task that is made now.
+    fn bare_pod(&self, name: &str, uid: &str) -> PodFacts {
+        let (job, uid, bare) = (name.to_owned(), uid.to_owned(), BarePod { task: "uid-1".into(), finalizers: vec![] });
+        let pod = self.scene.pod(name);
+        PodFacts { job, owner: Some(uid.clone()), uid, bare: Some(bare), created_at: at(self.now), ..pod }
     }
 
     /// A Job whose launch nobody answered is made after all, unless its name is taken. Once the attempt has been given up, it is shown
     /// at once: nobody can ask for what is made later.
     fn take_place_late(&mut self) {
-        let Some(job) = self.on_its_way.take().filter(|job| self.jobs.iter().all(|there| there.name != job.name))
-        else {
-            return;
-        };
+        let Some(job) = self.on_its_way.take().filter(|job| self.launched_as(&job.name).is_empty()) else { return };
         if self.scene.status().state == State::Processing && job.name == job_name(&self.scene.task) {
             self.unshown.insert(job.uid.clone());
         }
-        self.jobs.push(JobFacts { created_at: at(self.now), ..job });
+        self.make(JobFacts { created_at: at(self.now), ..job });
     }
 
     /// The operator begins anew, and knows nothing of what is gone.
@@ -898,19 +942,24 @@ impl World {
 
     fn pod_comes(&mut self, waiting: Option<Reason>, helped: bool, killed: i32) {
         let is_without =
-            |job: &&JobFacts| job.is_live() && !job.deleting && !job.suspended && !self.with_pod.contains(&job.uid);
-        let Some(job) = self.jobs.iter().find(is_without).cloned() else { return };
+            |job: &JobFacts| job.is_live() && !job.deleting && !job.suspended && !self.with_pod.contains(&job.uid);
+        let Some(job) = self.launches().find(is_without) else { return };
         self.pods_made += 1;
         self.with_pod.push(job.uid.clone());
         let is_gated = waiting == Some(Reason::PodGated);
         let on_a_node = !is_gated && waiting != Some(Reason::Unschedulable);
         let beside = Beside { container: "helper".into(), runs: false };
-        let facts = PodFacts {
-            job: job.name.clone(),
-            owner: Some(job.uid.clone()),
-            uid: format!("pod {} of {}", self.pods_made, job.uid),
-            created_at: at(self.now),
-            ..self.scene.pod(&format!("p{}", self.pods_made))
+        let bare = self.pods.iter().position(|pod| pod.facts.uid == job.uid);
+        let facts = match bare.map(|place| self.pods.remove(place).facts) {
+            // The scheduler looks at a bare pod.
+            Some(made) => PodFacts { created_at: made.created_at, ..self.bare_pod(&job.name, &job.uid) },
+            None => PodFacts {
+                job: job.name.clone(),
+                owner: Some(job.uid.clone()),
+                uid: format!("pod {} of {}", self.pods_made, job.uid),
+                created_at: at(self.now),
+                ..self.scene.pod(&format!("p{}", self.pods_made))
+            },
         };
         let facts = waits(waiting.unwrap_or(Reason::Starting))(facts);
         let facts = PodFacts {
@@ -1103,7 +1152,7 @@ impl World {
         let orphans: Vec<String> = self
             .pods
             .iter()
-            .filter(|pod| !alive.contains(&pod.facts.owner.as_ref().expect("an owner")))
+            .filter(|pod| pod.facts.bare.is_none() && !alive.contains(&pod.facts.owner.as_ref().expect("an owner")))
             .map(|pod| pod.facts.uid.clone())
             .collect();
         orphans.iter().for_each(|uid| self.delete_pod(uid));
@@ -1226,6 +1275,15 @@ impl World {
     }
 }
 
+/// A type of this executor.
+fn kind_of(executor: Executor) -> crate::ParsedType {
+    kind(json!({ "executor": executor }))
+}
+
+fn some_executor() -> impl Strategy<Value = Executor> {
+    prop_oneof![Just(Executor::Job), Just(Executor::Pod)]
+}
+
 fn ended_by_deletion(pod: Pod, now: Timestamp) -> PodFacts {
     let Pod { facts, hidden, .. } = pod;
     if facts.has_ended() {
@@ -1239,15 +1297,16 @@ fn ended_by_deletion(pod: Pod, now: Timestamp) -> PodFacts {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: crate::cases(250), max_shrink_iters: 20_000, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: crate::cases(400), max_shrink_iters: 20_000, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn whatever_happens_the_rules_hold_and_no_task_is_stuck(
+        executor in some_executor(),
         deadline in prop::option::weighted(0.2, 50..2000i32),
         ahead in -100..100i64,
         moves in vec(some_move(), 1..120),
     ) {
-        let mut world = World::new(deadline, ahead);
+        let mut world = World::new(executor, deadline, ahead);
         for step in moves {
             world.take(step)?;
         }
@@ -1259,15 +1318,16 @@ proptest! {
 
     #[test]
     fn a_finished_task_leaves_nothing_behind_and_is_not_written_again(
+        executor in some_executor(),
         ahead in -100..100i64,
         moves in vec(some_move(), 1..80),
     ) {
-        let mut world = World::new(None, ahead);
+        let mut world = World::new(executor, None, ahead);
         for step in moves {
             world.take(step)?;
         }
         world.edit(|spec| spec.suspend = false);
-        world.scene.kind = Some(kind(json!({})));
+        world.scene.kind = Some(kind_of(executor));
         world.scene.queue = Some(Quota::of_tasks(1));
         prop_assert!(world.calm()?);
         prop_assert!(world.scene.status().state.is_final());
@@ -1280,7 +1340,7 @@ proptest! {
             world.collect_garbage();
         }
         prop_assert_eq!(&world.scene.task.metadata.resource_version, &version, "written though nothing changed");
-        prop_assert!(world.jobs.is_empty(), "litter: {:?}", world.jobs);
+        prop_assert!(world.launches().next().is_none(), "litter: {:?}, {:?}", world.jobs, world.pods);
         prop_assert!(world.running().count() == 0, "still runs: {:?}", world.pods);
     }
 }
