@@ -31,7 +31,7 @@ pub async fn run(count: usize) -> Measurements {
     }
     let asked = account.requests().await - before;
     for (name, number) in
-        [("status", asked.statuses), ("Job", asked.jobs), ("else", asked.other_writes), ("read", asked.reads)]
+        [("status", asked.statuses), ("Job", asked.launches), ("else", asked.other_writes), ("read", asked.reads)]
     {
         found.figures.insert(format!("operator {name}"), number as f64 / (block * BLOCKS) as f64);
     }

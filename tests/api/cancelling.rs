@@ -24,7 +24,7 @@ async fn a_queued_task_is_cancelled_at_once() {
 
 #[tokio::test]
 async fn a_running_task_is_cancelled_only_when_its_pod_has_ended() {
-    in_namespace("cancel-running", async |ns| {
+    in_namespaces("cancel-running", async |ns| {
         ns.create(&task_queue("default", 1)).await;
         let (node, _operator) = set(&ns, &[]).await;
         node.script("one", [Outcome::Hold]);
@@ -58,7 +58,7 @@ async fn a_running_task_is_cancelled_only_when_its_pod_has_ended() {
 
 #[tokio::test]
 async fn a_task_that_waits_for_its_retry_is_cancelled_at_once() {
-    in_namespace("cancel-retry", async |ns| {
+    in_namespaces("cancel-retry", async |ns| {
         let (node, _operator) = set(&ns, &[]).await;
         node.otherwise(Outcome::exit(1));
         let retry = serde_json::from_value(json!({"initialSeconds": 600, "maxSeconds": 600})).expect("retry");
@@ -122,7 +122,7 @@ async fn a_task_is_not_started_before_its_time() {
 
 #[tokio::test]
 async fn a_deadline_ends_a_task_wherever_it_is() {
-    in_namespace("deadline", async |ns| {
+    in_namespaces("deadline", async |ns| {
         ns.create(&task_queue("full", 0)).await;
         let (node, _operator) = set(&ns, &[]).await;
         node.script("running", [Outcome::Hold]);

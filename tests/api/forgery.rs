@@ -3,11 +3,10 @@
 use std::time::Duration;
 
 use harness::*;
-use k8s_openapi::api::batch::v1::Job;
 use kube::ResourceExt;
-use kube::api::{DeleteParams, Patch, PatchParams};
+use kube::api::{DeleteParams, ObjectMeta, Patch, PatchParams};
 use serde_json::{Value, json};
-use task_manager::api::{Reason, State, Task, TaskStatus};
+use task_manager::api::{Executor, Reason, State, Task, TaskStatus};
 use task_manager::core::launch::names;
 
 use crate::stage::status;
@@ -17,7 +16,7 @@ const FORGED: &str = "forged";
 /// A slot that was given back is given again after half a minute.
 const PATIENCE: Duration = Duration::from_secs(120);
 
-/// The name that the Job of its first attempt will bear: whoever may read the task can tell.
+/// The name that the Job or bare pod of its first attempt will bear: whoever may read the task can tell.
 fn first_job(task: &Task) -> String {
     let arrival = status(task).arrival.or_else(|| task.resource_version());
     names::job_of(task, &TaskStatus { attempt: 1, arrival, ..status(task) })
@@ -32,11 +31,31 @@ fn owner(kind: &str, name: &str, uid: &str, controller: bool) -> Value {
     json!([{"apiVersion": version, "kind": kind, "name": name, "uid": uid, "controller": controller}])
 }
 
-/// A Job that says it is of the task's first attempt.
-fn a_job(task: &Task, labels: Value, controller: bool) -> Value {
+/// A Job or bare pod that says it is of the task's first attempt.
+fn a_launch(task: &Task, labels: Value, controller: bool) -> Value {
     let uid = task.uid().expect("a uid");
-    json!({"apiVersion": "batch/v1", "kind": "Job", "spec": {"template": template()}, "metadata":
+    let (version, kind, spec) = match executor() {
+        Executor::Job => ("batch/v1", "Job", json!({"template": template()})),
+        Executor::Pod => ("v1", "Pod", template()["spec"].clone()),
+    };
+    json!({"apiVersion": version, "kind": kind, "spec": spec, "metadata":
         {"name": first_job(task), "labels": labels, "ownerReferences": owner("Task", &task.name_any(), &uid, controller)}})
+}
+
+/// The metadata of what bears that name.
+async fn launched(ns: &Namespace, name: &str) -> kube::Result<ObjectMeta> {
+    match executor() {
+        Executor::Job => ns.jobs().get(name).await.map(|job| job.metadata),
+        Executor::Pod => ns.pods().get(name).await.map(|pod| pod.metadata),
+    }
+}
+
+async fn delete(ns: &Namespace, name: &str) {
+    let how = DeleteParams::background();
+    match executor() {
+        Executor::Job => ns.jobs().delete(name, &how).await.map(drop).expect("deleted"),
+        Executor::Pod => ns.pods().delete(name, &how).await.map(drop).expect("deleted"),
+    }
 }
 
 fn labels(task: &Task) -> Value {
@@ -60,7 +79,7 @@ async fn a_pod_has_ended(ns: &Namespace, task: &Task) {
 
 #[tokio::test]
 async fn a_pod_that_somebody_made_before_its_tasks_admission_is_not_believed() {
-    in_namespace("forged-pod", async |ns| {
+    in_namespaces("forged-pod", async |ns| {
         ns.create(&task_type("work")).await;
         let node = ns.fake_node();
         node.script("one", [Outcome::result("true")]);
@@ -76,38 +95,39 @@ async fn a_pod_that_somebody_made_before_its_tasks_admission_is_not_believed() {
 }
 
 #[tokio::test]
-async fn a_forged_job_that_ended_before_its_tasks_admission_is_deleted_and_not_believed() {
-    in_namespace("forged-job", async |ns| {
+async fn a_forged_job_or_pod_that_ended_before_its_tasks_admission_is_deleted_and_not_believed() {
+    in_namespaces("forged-job", async |ns| {
         ns.create(&task_type("work")).await;
         let node = ns.fake_node();
         node.script("one", [Outcome::result(FORGED), Outcome::result("true")]);
         // Nobody looks after it yet.
         let waits = ns.create(&task("one")).await;
-        ns.create_raw(a_job(&waits, labels(&waits), true)).await.expect("accepted");
+        ns.create_raw(a_launch(&waits, labels(&waits), true)).await.expect("accepted");
         let forged = eventually("it has ended", SOON, async || {
-            let job = ns.jobs().get(&first_job(&waits)).await.ok()?;
-            job.status.clone()?.completion_time.map(|_| job.uid())
+            let pod = ns.pods_now().await.pop()?;
+            (pod.status?.phase? == "Succeeded").then_some(())?;
+            launched(&ns, &first_job(&waits)).await.ok()?.uid
         })
         .await;
         let _operator = ns.operator(&[]).await;
         let done = ns.task_in("one", State::Completed).await;
         assert_eq!((status(&done).result, status(&done).attempt), (Some(json!(true)), 1));
         assert_eq!(node.starts_of("one"), 2, "the forged one, and its own");
-        let job = ns.jobs().get(&first_job(&waits)).await.expect("its own");
-        assert_ne!(job.uid(), forged);
+        let own = launched(&ns, &first_job(&waits)).await.expect("its own");
+        assert_ne!(own.uid, Some(forged));
     })
     .await;
 }
 
 #[tokio::test]
-async fn a_job_that_takes_the_attempts_name_and_is_not_the_tasks_is_told_and_left_alone() {
-    in_namespace("taken-name", async |ns| {
+async fn what_takes_the_attempts_name_and_is_not_the_tasks_is_told_and_left_alone() {
+    in_namespaces("taken-name", async |ns| {
         ns.create(&task_type("work")).await;
         let node = ns.fake_node();
         for name in ["no-label", "no-controller"] {
             let waits = ns.create(&task(name)).await;
             let labels = if name == "no-label" { json!({}) } else { labels(&waits) };
-            ns.create_raw(a_job(&waits, labels, name == "no-label")).await.expect("accepted");
+            ns.create_raw(a_launch(&waits, labels, name == "no-label")).await.expect("accepted");
         }
         let _operator = ns.operator(&[]).await;
         for name in ["no-label", "no-controller"] {
@@ -117,9 +137,10 @@ async fn a_job_that_takes_the_attempts_name_and_is_not_the_tasks_is_told_and_lef
             let told = status(&refused);
             assert!(told.message.is_some_and(|message| message.contains("belongs to somebody else")));
             assert_eq!((told.attempt, told.attempts.len()), (0, 0));
-            let job = ns.jobs().get(&first_job(&refused)).await.expect("it is left alone");
-            assert_eq!(job.metadata.deletion_timestamp, None);
-            ns.api::<Job>().delete(&job.name_any(), &DeleteParams::background()).await.expect("deleted");
+            let left = launched(&ns, &first_job(&refused)).await.expect("it is left alone");
+            let is_labelled = left.labels.is_some_and(|labels| labels.contains_key(names::LABEL_TASK_UID));
+            assert_eq!((left.deletion_timestamp, is_labelled), (None, name != "no-label"));
+            delete(&ns, &first_job(&refused)).await;
         }
         for name in ["no-label", "no-controller"] {
             ns.task_within(PATIENCE, name, "is Completed", |_, status| status.state == State::Completed).await;

@@ -70,7 +70,7 @@ async fn twenty_tasks_that_no_node_takes_leave_the_only_slot_to_a_good_one() {
 
 #[tokio::test]
 async fn a_pod_for_which_a_node_is_coming_keeps_its_slot_until_that_is_taken_back() {
-    in_namespace("scale-up", async |ns| {
+    in_namespaces("scale-up", async |ns| {
         let node = ns.fake_node();
         ns.create(&task_type("work")).await;
         ns.create(&task_queue("default", 1)).await;

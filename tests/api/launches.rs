@@ -10,7 +10,7 @@ use kube::api::{DeleteParams, Patch, PatchParams, PostParams};
 use kube::{Api, ResourceExt};
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
-use task_manager::api::{Reason, State, Task, TaskStatus};
+use task_manager::api::{Executor, Reason, State, Task, TaskStatus};
 use task_manager::core::launch::names::LABEL_TASK_UID;
 
 use crate::stage::{set, started, status, told};
@@ -74,20 +74,28 @@ fn a_job() -> k8s_openapi::api::batch::v1::Job {
         {"restartPolicy": "Never", "containers": [{"name": "work", "image": "localhost/busybox:1"}]}}}}))
 }
 
-/// One Job at once. Nobody but us keeps its status here, which is what is admitted by.
-async fn a_quota_of_one_job(ns: &Namespace) {
-    let hard = json!({"count/jobs.batch": "1"});
+/// The resource of which each attempt makes one, and the name under which a quota counts it.
+fn launched() -> (&'static str, &'static str) {
+    match executor() {
+        Executor::Job => ("jobs", "count/jobs.batch"),
+        Executor::Pod => ("pods", "count/pods"),
+    }
+}
+
+/// One launch at once. Nobody but us keeps its status here, which is what is admitted by.
+async fn a_quota_of_one(ns: &Namespace) {
+    let hard = json!({launched().1: "1"});
     let quota: ResourceQuota = read(json!({"metadata": {"name": "one"}, "spec": {"hard": hard}}));
     ns.create(&quota).await;
-    let counted = Patch::Merge(json!({"status": {"hard": hard, "used": {"count/jobs.batch": "0"}}}));
+    let counted = Patch::Merge(json!({"status": {"hard": hard, "used": {launched().1: "0"}}}));
     let quotas = ns.api::<ResourceQuota>();
     quotas.patch_status("one", &PatchParams::default(), &counted).await.expect("a status");
 }
 
 #[tokio::test]
 async fn a_launch_whose_answer_was_lost_keeps_its_slot_when_the_second_try_is_refused() {
-    in_namespace("quota", async |ns| {
-        a_quota_of_one_job(&ns).await;
+    in_namespaces("quota", async |ns| {
+        a_quota_of_one(&ns).await;
         ns.create(&task_type("work")).await;
         let node = ns.fake_node();
         node.script("one", [Outcome::Hold]);
@@ -95,11 +103,12 @@ async fn a_launch_whose_answer_was_lost_keeps_its_slot_when_the_second_try_is_re
         ns.create(&task("one")).await;
         // The watches do not show soon what was made either.
         let behind = Plan::Behind { resources: vec!["jobs", "pods"], lag: LAG };
-        let wire = Wire::of([at(Kind::Write, "POST jobs one", Fault::AnswerLost), behind]);
+        let wire = Wire::of([at(Kind::Write, &format!("POST {} one", launched().0), Fault::AnswerLost), behind]);
         let operator = WiredOperator::start(&ns, &wire, &[]);
         started(&node, "one", 1).await;
-        eventually("it was tried again", PATIENCE, async || (wire.passed_of("POST jobs one") == 2).then_some(())).await;
-        eventually("it was asked for", PATIENCE, async || (wire.passed_of("GET jobs/one") == 1).then_some(())).await;
+        let [tried, asked] = ["POST {} one", "GET {}/one"].map(|label| label.replace("{}", launched().0));
+        eventually("it was tried again", PATIENCE, async || (wire.passed_of(&tried) == 2).then_some(())).await;
+        eventually("it was asked for", PATIENCE, async || (wire.passed_of(&asked) == 1).then_some(())).await;
         node.end("one", Outcome::result("done"));
         let is_final = |_: &Task, status: &TaskStatus| status.state.is_final();
         let done = status(&ns.task_within(PATIENCE, "one", "is final", is_final).await);
@@ -113,7 +122,7 @@ async fn a_launch_whose_answer_was_lost_keeps_its_slot_when_the_second_try_is_re
 
 #[tokio::test]
 async fn a_task_cancelled_before_its_launch_is_answered_is_final_only_after_its_pod() {
-    in_namespace("cancel-launch", async |ns| {
+    in_namespaces("cancel-launch", async |ns| {
         ns.create(&task_type("work")).await;
         let node = ns.fake_node();
         node.script("one", [Outcome::Hold]);
@@ -121,7 +130,7 @@ async fn a_task_cancelled_before_its_launch_is_answered_is_final_only_after_its_
         ns.create(&task("one")).await;
         // The watches do not show soon what was made either.
         let behind = Plan::Behind { resources: vec!["jobs", "pods"], lag: LAG };
-        let wire = Wire::of([at(Kind::Write, "POST jobs one", Fault::AnswerLost), behind]);
+        let wire = Wire::of([at(Kind::Write, &format!("POST {} one", launched().0), Fault::AnswerLost), behind]);
         let operator = WiredOperator::start(&ns, &wire, &[]);
         started(&node, "one", 1).await;
         ns.patch_task("one", json!({"cancel": true})).await.expect("accepted");
@@ -158,7 +167,7 @@ async fn the_first_launch_waits_until_it_is_known_which_priority_classes_there_a
 
 #[tokio::test]
 async fn a_deleted_task_kept_by_a_finalizer_ends_its_work_and_holds_its_slot_until_that_has_ended() {
-    in_namespace("finalizer", async |ns| {
+    in_namespaces("finalizer", async |ns| {
         let (node, _operator) = set(&ns, &["--default-queue-tasks", "1"]).await;
         node.script("kept", [Outcome::Hold]);
         node.linger("kept");
@@ -186,7 +195,7 @@ async fn a_deleted_task_kept_by_a_finalizer_ends_its_work_and_holds_its_slot_unt
 
 #[tokio::test]
 async fn a_pod_that_somebody_took_our_label_from_runs_on_and_gets_it_back() {
-    in_namespace("unlabelled", async |ns| {
+    in_namespaces("unlabelled", async |ns| {
         let (node, _operator) = set(&ns, &[]).await;
         node.script("one", [Outcome::Hold]);
         ns.create(&task("one")).await;

@@ -6,13 +6,13 @@ use k8s_openapi::api::core::v1::Pod;
 use kube::ResourceExt;
 use kube::api::DeleteParams;
 use serde_json::{Value, json};
-use task_manager::api::{AttemptOutcome, Reason, State};
+use task_manager::api::{AttemptOutcome, Executor, Reason, State};
 
 use crate::stage::{manifest, seconds, set, started, status, told};
 
 #[tokio::test]
 async fn a_task_that_succeeds_keeps_its_result() {
-    in_namespace("result", async |ns| {
+    in_namespaces("result", async |ns| {
         let (node, _operator) = set(&ns, &[]).await;
         node.script("json", [Outcome::result(r#"{"pages": 10}"#)]);
         node.script("text", [Outcome::result("ten pages\n")]);
@@ -44,7 +44,7 @@ async fn a_task_that_succeeds_keeps_its_result() {
 
 #[tokio::test]
 async fn conditions_and_state_never_contradict_each_other() {
-    in_namespace("kstatus", async |ns| {
+    in_namespaces("kstatus", async |ns| {
         let (node, _operator) = set(&ns, &[]).await;
         let tasks = ns.record::<task_manager::api::Task>().await;
         node.script("good", [Outcome::exit(1), Outcome::succeed()]);
@@ -144,7 +144,7 @@ async fn what_runs_can_be_told_from_the_status_after_ten_seconds() {
 
 #[tokio::test]
 async fn a_late_start_fails_for_good_only_where_no_other_try_helps() {
-    in_namespace("start", async |ns| {
+    in_namespaces("start", async |ns| {
         let node = ns.fake_node();
         ns.create(&task_type("work").with(|spec| spec.start_deadline_seconds = Some(2))).await;
         let _operator = ns.operator(&[]).await;
@@ -182,7 +182,7 @@ async fn a_late_start_fails_for_good_only_where_no_other_try_helps() {
 
 #[tokio::test]
 async fn a_task_goes_when_its_time_to_live_is_over() {
-    in_namespace("ttl", async |ns| {
+    in_namespaces("ttl", async |ns| {
         let (_node, _operator) = set(&ns, &[]).await;
         ns.create(&task("goes").with(|spec| spec.ttl_seconds_after_finished = Some(1))).await;
         ns.create(&task("stays")).await;
@@ -193,7 +193,8 @@ async fn a_task_goes_when_its_time_to_live_is_over() {
         })
         .await;
         assert!(jiff::Timestamp::now() >= finished + SignedDuration::from_secs(1), "not before its time");
-        eventually("its Job goes with it", SOON, async || (ns.jobs_now().await.len() == 1).then_some(())).await;
+        eventually("its Job or pod goes with it", SOON, async || (ns.launched_now().await.len() == 1).then_some(()))
+            .await;
         stays("the other task stays", A_MOMENT, async || {
             ns.tasks().get_opt("stays").await.is_ok_and(|task| task.is_some())
         })
@@ -203,13 +204,13 @@ async fn a_task_goes_when_its_time_to_live_is_over() {
 }
 
 #[tokio::test]
-async fn a_finished_tasks_job_is_kept_for_its_logs_and_then_removed() {
-    in_namespace("kept", async |ns| {
+async fn a_finished_tasks_job_or_pod_is_kept_for_its_logs_and_then_removed() {
+    in_namespaces("kept", async |ns| {
         let (_node, _operator) = set(&ns, &["--keep-finished-seconds", "2"]).await;
         ns.create(&task("one")).await;
         let finished = status(&ns.task_in("one", State::Completed).await).finished_at.expect("a time").0;
-        assert_eq!(ns.jobs_now().await.len(), 1);
-        eventually("its Job is removed", SOON, async || ns.jobs_now().await.is_empty().then_some(())).await;
+        assert_eq!(ns.launched_now().await.len(), 1);
+        eventually("it is removed", SOON, async || ns.launched_now().await.is_empty().then_some(())).await;
         assert!(jiff::Timestamp::now() >= finished + SignedDuration::from_secs(2), "not before its time");
         eventually("and its pod", SOON, async || ns.pods_now().await.is_empty().then_some(())).await;
         assert_eq!(status(&ns.task("one").await).state, State::Completed);
@@ -219,7 +220,7 @@ async fn a_finished_tasks_job_is_kept_for_its_logs_and_then_removed() {
 
 #[tokio::test]
 async fn a_deleted_tasks_slot_is_free_only_when_its_pod_is_gone() {
-    in_namespace("deleted", async |ns| {
+    in_namespaces("deleted", async |ns| {
         ns.create(&task_queue("default", 1)).await;
         let (node, _operator) = set(&ns, &[]).await;
         node.script("first", [Outcome::Hold]);
@@ -241,7 +242,7 @@ async fn a_deleted_tasks_slot_is_free_only_when_its_pod_is_gone() {
 
 #[tokio::test]
 async fn the_payload_reaches_the_pod_and_the_tasks_labels_do_not() {
-    in_namespace("payload", async |ns| {
+    in_namespaces("payload", async |ns| {
         let (node, _operator) = set(&ns, &[]).await;
         node.script("one", [Outcome::Hold]);
         let mut one = task("one").with(|spec| {
@@ -260,19 +261,28 @@ async fn the_payload_reaches_the_pod_and_the_tasks_labels_do_not() {
 }
 
 #[tokio::test]
-async fn a_job_that_somebody_deletes_costs_no_counted_failure() {
-    in_namespace("job-deleted", async |ns| {
+async fn a_job_or_bare_pod_that_somebody_deletes_costs_no_counted_failure() {
+    in_namespaces("job-deleted", async |ns| {
         let (node, _operator) = set(&ns, &[]).await;
         node.script("one", [Outcome::Hold, Outcome::succeed()]);
         ns.create(&task("one")).await;
         started(&node, "one", 1).await;
-        let job = ns.jobs_now().await.remove(0).name_any();
-        ns.jobs().delete(&job, &DeleteParams::background()).await.expect("deleted");
+        let (name, how) = (ns.launched_now().await.remove(0), DeleteParams::background());
+        let (reason, message) = match executor() {
+            Executor::Job => {
+                ns.jobs().delete(&name, &how).await.expect("deleted");
+                (Reason::JobDeleted, format!("somebody deleted the Job {name}"))
+            }
+            Executor::Pod => {
+                ns.pods().delete(&name, &how).await.expect("deleted");
+                (Reason::PodDeleted, format!("somebody deleted the pod {name}"))
+            }
+        };
         let done = status(
             &ns.task_within(seconds(30), "one", "is Completed", |_, status| status.state == State::Completed).await,
         );
         assert_eq!((done.attempt, done.failures, done.disruptions), (2, 0, 1));
-        assert_eq!(done.attempts[0].reason, Reason::JobDeleted);
+        assert_eq!((done.attempts[0].reason, done.attempts[0].message.as_ref()), (reason, Some(&message)));
     })
     .await;
 }

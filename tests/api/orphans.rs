@@ -32,6 +32,25 @@ where
     .await;
 }
 
+/// The same of a bare pod, with a task that it names as its owner.
+fn bare_pod(name: &str, version: &str, owner: &str) -> Value {
+    let mut pod = child("Pod", name, json!({"taskmanager.dev/holds": HOLDS}));
+    pod["metadata"]["ownerReferences"] = json!([{"apiVersion": version, "kind": "Task", "name": owner, "uid": format!("task-of-{name}"), "controller": true}]);
+    pod
+}
+
+#[tokio::test]
+async fn a_bare_pod_goes_when_its_task_is_gone_and_stays_when_its_owner_is_another_kind_of_task() {
+    in_namespace("bare-orphans", async |ns| {
+        let _operator = ns.operator(&[]).await;
+        ns.create_raw(bare_pod("left", "taskmanager.dev/v1alpha1", "gone")).await.expect("accepted");
+        ns.create_raw(bare_pod("another", "example.com/v1", "gone")).await.expect("accepted");
+        goes(&ns.pods(), "left").await;
+        assert!(ns.pods().get("another").await.expect("the pod").metadata.deletion_timestamp.is_none());
+    })
+    .await;
+}
+
 #[tokio::test]
 async fn jobs_and_pods_whose_task_is_gone_are_removed_and_those_of_strangers_are_not() {
     in_namespace("orphans", async |ns| {

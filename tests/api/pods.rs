@@ -6,7 +6,7 @@ use k8s_openapi::api::core::v1::{Event, Pod};
 use kube::ResourceExt;
 use kube::api::{Patch, PatchParams, PostParams};
 use serde_json::json;
-use task_manager::api::{AttemptOutcome, Reason, State, Task, TaskTypeSpec};
+use task_manager::api::{AttemptOutcome, Executor, Reason, State, Task, TaskTypeSpec};
 
 use crate::stage::{set, started, status};
 
@@ -35,7 +35,7 @@ fn never_again() -> Option<task_manager::api::Retry> {
 
 #[tokio::test]
 async fn a_helper_that_stays_is_told_and_ended_and_the_slot_held_until_then() {
-    in_namespace("helper-stays", async |ns| {
+    in_namespaces("helper-stays", async |ns| {
         ns.create(&task_queue("default", 1)).await;
         let (node, _operator) = with_helper(&ns, &[]).await;
         node.script("well", [Outcome::HelperStays(0)]);
@@ -54,9 +54,9 @@ async fn a_helper_that_stays_is_told_and_ended_and_the_slot_held_until_then() {
         assert_eq!(done.message.as_deref(), Some("container helper had to be ended"));
         let failed = status(&ns.task_in("badly", State::Failed).await);
         assert_eq!((failed.reason, failed.attempts[0].exit_code), (Reason::ExitCode, Some(3)));
-        eventually("only the Job of the work that failed is kept", SOON, async || {
-            let jobs = ns.jobs_now().await;
-            (jobs.len() == 1 && jobs[0].name_any().starts_with("badly-")).then_some(())
+        eventually("only that of the work that failed is kept", SOON, async || {
+            let there = ns.launched_now().await;
+            (there.len() == 1 && there[0].starts_with("badly-")).then_some(())
         })
         .await;
     })
@@ -65,7 +65,7 @@ async fn a_helper_that_stays_is_told_and_ended_and_the_slot_held_until_then() {
 
 #[tokio::test]
 async fn work_whose_time_is_over_is_ended_by_its_node_and_its_pod_says_why() {
-    in_namespace("timeout", async |ns| {
+    in_namespaces("timeout", async |ns| {
         let (node, _operator) = set(&ns, &[]).await;
         node.script("slow", [Outcome::Hold]);
         ns.create(&task("slow").with(|spec| (spec.retry, spec.timeout_seconds) = (never_again(), Some(6)))).await;
@@ -91,7 +91,7 @@ fn ended_for(pod: &Pod) -> Option<&str> {
 
 #[tokio::test]
 async fn a_cancelled_pod_is_ended_and_kept_for_its_log_and_not_deleted() {
-    in_namespace("kept", async |ns| {
+    in_namespaces("kept", async |ns| {
         let (node, _operator) = set(&ns, &[]).await;
         node.script("one", [Outcome::Hold]);
         ns.create(&task("one")).await;
@@ -102,7 +102,7 @@ async fn a_cancelled_pod_is_ended_and_kept_for_its_log_and_not_deleted() {
         let pod = only_pod(&ns).await;
         assert_eq!((ended_for(&pod), deadline(&pod)), (Some("Cancelled"), Some(1)));
         assert_eq!(pod.metadata.deletion_timestamp, None);
-        assert_eq!(ns.jobs_now().await.len(), 1);
+        assert_eq!(ns.launched_now().await.len(), 1);
     })
     .await;
 }
@@ -138,7 +138,7 @@ async fn remove_policy(ns: &Namespace) {
 
 #[tokio::test]
 async fn a_pod_whose_end_the_api_server_refuses_is_deleted() {
-    in_namespace("end-refused", async |ns| {
+    in_namespaces("end-refused", async |ns| {
         let (node, operator) = set(&ns, &[]).await;
         node.script("one", [Outcome::Hold]);
         ns.create(&task("one")).await;
@@ -155,11 +155,11 @@ async fn a_pod_whose_end_the_api_server_refuses_is_deleted() {
 
 #[tokio::test]
 async fn a_refused_pod_fails_for_good_only_where_every_node_would_refuse_it() {
-    in_namespace("refused", async |ns| {
+    in_namespaces("refused", async |ns| {
         let (node, _operator) = set(&ns, &[]).await;
         node.script("never", [Outcome::Refused("SysctlForbidden".into())]);
         node.script("full", [Outcome::Refused("OutOfcpu".into()), Outcome::succeed()]);
-        let jobs = ns.record::<Job>().await;
+        let pods = ns.record::<Pod>().await;
         for name in ["never", "full"] {
             ns.create(&task(name)).await;
         }
@@ -173,10 +173,10 @@ async fn a_refused_pod_fails_for_good_only_where_every_node_would_refuse_it() {
             (first, done.failures, done.disruptions),
             ((AttemptOutcome::Disrupted, Reason::RejectedByNode), 0, 1)
         );
-        let second = jobs.seen().into_iter().find(|seen| {
+        let second = pods.seen().into_iter().find(|seen| {
             seen.object.name_any().starts_with("full-") && seen.object.labels()["taskmanager.dev/attempt"] == "2"
         });
-        let affinity = second.and_then(|seen| seen.object.spec?.template.spec?.affinity);
+        let affinity = second.and_then(|seen| seen.object.spec?.affinity);
         let affinity = serde_json::to_string(&affinity).expect("JSON");
         assert!(affinity.contains("fake-node"), "it rather avoids that node: {affinity}");
     })
@@ -185,7 +185,7 @@ async fn a_refused_pod_fails_for_good_only_where_every_node_would_refuse_it() {
 
 #[tokio::test]
 async fn a_pull_that_takes_long_is_told_by_its_event_and_given_up_uncounted() {
-    in_namespace("slow-pull", async |ns| {
+    in_namespaces("slow-pull", async |ns| {
         let node = ns.fake_node();
         ns.create(&task_type("work").with(|spec| spec.start_deadline_seconds = Some(13))).await;
         let _operator = ns.operator(&[]).await;
@@ -221,7 +221,7 @@ async fn tells(ns: &Namespace, pod: &Pod, reason: &str, message: &str) {
 
 #[tokio::test]
 async fn a_deadline_that_a_stranger_lowers_is_no_timeout_of_the_work() {
-    in_namespace("lowered", async |ns| {
+    in_namespaces("lowered", async |ns| {
         let (node, _operator) = set(&ns, &[]).await;
         node.script("one", [Outcome::Hold, Outcome::succeed()]);
         ns.create(&task("one")).await;
@@ -240,8 +240,8 @@ async fn a_deadline_that_a_stranger_lowers_is_no_timeout_of_the_work() {
 }
 
 #[tokio::test]
-async fn a_job_that_somebodys_finalizer_keeps_is_told_until_it_goes() {
-    in_namespace("job-kept", async |ns| {
+async fn what_somebodys_finalizer_keeps_is_told_until_it_goes() {
+    in_namespaces("job-kept", async |ns| {
         ns.create(&task_type("work").with(|spec| spec.start_deadline_seconds = Some(3))).await;
         let (node, _operator) = (ns.fake_node(), ns.operator(&[]).await);
         node.script("one", [Outcome::Waiting("ContainerCreating".into()), Outcome::succeed()]);
@@ -250,17 +250,24 @@ async fn a_job_that_somebodys_finalizer_keeps_is_told_until_it_goes() {
         let job = node.starts()[0].job.clone();
         let finalizers =
             |kept: Option<&str>| Patch::Merge(json!({"metadata": {"finalizers": kept.map(|one| vec![one])}}));
-        let keep = finalizers(Some("example.com/keep"));
-        ns.jobs().patch(&job, &PatchParams::default(), &keep).await.expect("accepted");
+        let patch = async |finalizers: Patch<serde_json::Value>| {
+            let how = PatchParams::default();
+            match executor() {
+                Executor::Job => ns.jobs().patch(&job, &how, &finalizers).await.map(drop).expect("accepted"),
+                Executor::Pod => ns.pods().patch(&job, &how, &finalizers).await.map(drop).expect("accepted"),
+            }
+        };
+        patch(finalizers(Some("example.com/keep"))).await;
         let told = ns.task_when("one", "says who", |task, _| condition(task, "HeldUp") == Some("True")).await;
         let why = "not started within startDeadlineSeconds, 3 s";
+        let kind = if executor() == Executor::Job { "Job" } else { "pod" };
         let message = status(&told).message.expect("a message");
         assert!(
-            message.ends_with(&format!("{why}; the Job {job} is kept by the finalizer example.com/keep")),
+            message.ends_with(&format!("{why}; the {kind} {job} is kept by the finalizer example.com/keep")),
             "{message}"
         );
         assert_eq!(status(&told).reason, Reason::StartTimeout);
-        ns.jobs().patch(&job, &PatchParams::default(), &finalizers(None)).await.expect("accepted");
+        patch(finalizers(None)).await;
         let done = status(&ns.task_in("one", State::Completed).await);
         assert!(done.attempts[0].message.as_ref().is_some_and(|message| message.ends_with(why)), "{:?}", done.attempts);
     })
@@ -269,7 +276,7 @@ async fn a_job_that_somebodys_finalizer_keeps_is_told_until_it_goes() {
 
 #[tokio::test]
 async fn a_probe_that_ended_the_work_is_told_whether_it_ended_well_or_not() {
-    in_namespace("probed", async |ns| {
+    in_namespaces("probed", async |ns| {
         ns.create(&task_type("work").with(|spec: &mut TaskTypeSpec| {
             let probe = json!({"exec": {"command": ["true"]}, "periodSeconds": 1, "failureThreshold": 1});
             spec.template["spec"]["containers"][0]["livenessProbe"] = probe;

@@ -14,7 +14,7 @@ fn limit(limit: i32) -> Option<Retry> {
 
 #[tokio::test]
 async fn two_failures_then_success_leave_a_record_of_each() {
-    in_namespace("flaky", async |ns| {
+    in_namespaces("flaky", async |ns| {
         ns.create(&task_queue("default", 1)).await;
         let (node, _operator) = set(&ns, &[]).await;
         let tasks = ns.record::<Task>().await;
@@ -80,7 +80,7 @@ fn each_pause_is_right(tasks: &Recorder<Task>, name: &str, pauses: &[f64]) {
 
 #[tokio::test]
 async fn a_task_fails_when_its_retries_are_used_up_and_not_one_attempt_later() {
-    in_namespace("used-up", async |ns| {
+    in_namespaces("used-up", async |ns| {
         let (node, _operator) = set(&ns, &[]).await;
         node.otherwise(Outcome::exit(1));
         ns.create(&task("none").with(|spec| spec.retry = limit(0))).await;
@@ -99,7 +99,7 @@ async fn a_task_fails_when_its_retries_are_used_up_and_not_one_attempt_later() {
 
 #[tokio::test]
 async fn a_crash_of_the_operator_neither_adds_nor_loses_a_failure() {
-    in_namespace("crashes", async |ns| {
+    in_namespaces("crashes", async |ns| {
         let (node, mut operator) = set(&ns, &[]).await;
         node.otherwise(Outcome::exit(1));
         let names: Vec<String> = (0..8).map(|number| format!("t-{number}")).collect();
@@ -123,7 +123,7 @@ async fn a_crash_of_the_operator_neither_adds_nor_loses_a_failure() {
 
 #[tokio::test]
 async fn the_types_rules_judge_before_anything_else() {
-    in_namespace("rules", async |ns| {
+    in_namespaces("rules", async |ns| {
         let rule = |action, exit_codes: Option<Vec<i32>>, error_types: Option<Vec<String>>| FailureRule {
             exit_codes,
             error_types,
@@ -160,7 +160,7 @@ async fn the_types_rules_judge_before_anything_else() {
 
 #[tokio::test]
 async fn work_that_says_its_error_is_permanent_is_not_tried_again() {
-    in_namespace("reported", async |ns| {
+    in_namespaces("reported", async |ns| {
         let (node, _operator) = set(&ns, &[]).await;
         let report = |retryable: &str| {
             format!(r#"{{"error": {{"type": "BadInput", "message": "page 3 is blank", "retryable": {retryable}}}}}"#)
@@ -211,7 +211,7 @@ async fn a_task_that_ran_out_of_memory_gets_more_of_it_up_to_the_types_maximum()
 
 #[tokio::test]
 async fn only_failures_of_the_work_itself_are_counted() {
-    in_namespace("counted", async |ns| {
+    in_namespaces("counted", async |ns| {
         let (node, _operator) = set(&ns, &[]).await;
         let cases = [
             ("timeout", Outcome::DeadlineExceeded, Reason::Timeout, 1),
@@ -236,7 +236,7 @@ async fn only_failures_of_the_work_itself_are_counted() {
 
 #[tokio::test]
 async fn what_is_lost_to_the_cluster_too_often_fails_in_the_end() {
-    in_namespace("disrupted", async |ns| {
+    in_namespaces("disrupted", async |ns| {
         let (node, _operator) = set(&ns, &[]).await;
         node.otherwise(Outcome::Evicted);
         let retry =

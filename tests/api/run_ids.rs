@@ -24,7 +24,7 @@ fn run_id(task: &Task) -> String {
 
 #[tokio::test]
 async fn a_new_run_id_runs_a_finished_task_again_from_the_start() {
-    in_namespace("again", async |ns| {
+    in_namespaces("again", async |ns| {
         let (node, _operator) = set(&ns, &[]).await;
         node.script("one", [Outcome::exit(1), Outcome::result("first"), Outcome::Hold]);
         ns.create(&task("one")).await;
@@ -47,7 +47,7 @@ async fn a_new_run_id_runs_a_finished_task_again_from_the_start() {
 
 #[tokio::test]
 async fn a_new_run_id_ends_the_running_attempt_before_the_new_one_starts() {
-    in_namespace("supersede", async |ns| {
+    in_namespaces("supersede", async |ns| {
         let (node, operator) = set(&ns, &[]).await;
         node.script("one", [Outcome::Hold, Outcome::result("second")]);
         node.linger("one");

@@ -287,18 +287,20 @@ async fn a_full_quota_is_told_and_holds_nobody_up() {
 
 #[tokio::test]
 async fn pod_security_refuses_a_type_for_good_though_its_job_would_be_made() {
-    in_namespace("pod-security", async |ns| {
+    in_namespaces("pod-security", async |ns| {
         let enforce =
             Patch::Merge(json!({"metadata": {"labels": {"pod-security.kubernetes.io/enforce": "restricted"}}}));
         let spaces = Api::<KubeNamespace>::all(ns.client.clone());
         spaces.patch(&ns.name, &PatchParams::default(), &enforce).await.expect("a label");
         let _operator = ns.operator(&[]).await;
-        ns.apply(kind(json!({}), json!({}), json!({}))).await.expect("accepted");
+        let mut kind = kind(json!({}), json!({}), json!({}));
+        kind["spec"]["executor"] = json!(executor());
+        ns.apply(kind).await.expect("accepted");
         let said = ready(&ns, "False").await;
         assert!(said.message.contains("violates PodSecurity"), "{}", said.message);
         ns.create(&task("one")).await;
         ns.task_when("one", "waits for its type", |_, status| status.reason == Reason::TypeNotReady).await;
-        assert!(ns.jobs_now().await.is_empty(), "nothing was launched");
+        assert!(ns.launched_now().await.is_empty(), "nothing was launched");
     })
     .await;
 }

@@ -27,10 +27,11 @@ const PRECEDENCE: u32 = 100;
 
 /// Requests that are counted separately: a name, the verbs, the group and the resources. A request counts for the
 /// first entry that it matches.
-const COUNTED: [(&str, &[&str], &str, &str); 5] = [
+const COUNTED: [(&str, &[&str], &str, &str); 6] = [
     ("leases", &["*"], "coordination.k8s.io", "leases"),
     ("statuses", &["update"], "taskmanager.dev", "tasks/status"),
     ("jobs", &["create"], "batch", "jobs"),
+    ("pods", &["create"], "", "pods"),
     ("writes", &WRITES, "*", "*"),
     // The last one shows that all are in force, since it was created last.
     ("reads", &["get", "list"], "*", "*"),
@@ -46,8 +47,8 @@ pub struct Account {
 pub struct Requests {
     /// Writes of a task's status.
     pub statuses: u64,
-    /// Jobs created.
-    pub jobs: u64,
+    /// Jobs and bare pods created.
+    pub launches: u64,
     /// All other mutating requests but those about Leases.
     pub other_writes: u64,
     pub leases: u64,
@@ -57,7 +58,7 @@ pub struct Requests {
 impl Requests {
     /// All mutating requests but those about Leases.
     pub fn writes(self) -> u64 {
-        self.statuses + self.jobs + self.other_writes
+        self.statuses + self.launches + self.other_writes
     }
 }
 
@@ -67,7 +68,7 @@ impl Sub for Requests {
     fn sub(self, before: Self) -> Self {
         Self {
             statuses: self.statuses - before.statuses,
-            jobs: self.jobs - before.jobs,
+            launches: self.launches - before.launches,
             other_writes: self.other_writes - before.other_writes,
             leases: self.leases - before.leases,
             reads: self.reads - before.reads,
@@ -96,7 +97,7 @@ impl Account {
         };
         Requests {
             statuses: count("statuses"),
-            jobs: count("jobs"),
+            launches: count("jobs") + count("pods"),
             other_writes: count("writes"),
             leases: count("leases"),
             reads: count("reads"),

@@ -1,5 +1,6 @@
 //! Small objects; a test changes the fields that it is about.
 
+use crate::executors::executor;
 use serde_json::json;
 use task_manager::api::{
     Capacity, Condition, Defaults, Retry, Task, TaskQueue, TaskQueueSpec, TaskSpec, TaskType, TaskTypeSpec,
@@ -17,7 +18,8 @@ pub fn task(name: &str) -> Task {
     Task::new(name, spec)
 }
 
-/// A type whose work is one busybox container, and whose retries come after a second.
+/// A type whose work is one busybox container, and whose retries come after a second; of the executor that the story is told
+/// over.
 pub fn task_type(name: &str) -> TaskType {
     let retry = Retry { initial_seconds: Some(1), factor: Some(1.0), ..Retry::default() };
     let spec = TaskTypeSpec {
@@ -26,6 +28,7 @@ pub fn task_type(name: &str) -> TaskType {
              "resources": {"requests": {"cpu": "10m"}, "limits": {"memory": "32Mi"}}},
         ]}}),
         defaults: Defaults { retry: Some(retry), ..Defaults::default() },
+        executor: executor(),
         ..TaskTypeSpec::default()
     };
     TaskType::new(name, spec)

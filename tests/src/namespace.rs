@@ -207,6 +207,16 @@ impl Namespace {
         self.jobs().list(&ListParams::default()).await.expect("Jobs").items
     }
 
+    /// The names of the Jobs and bare pods that there are, in order.
+    pub async fn launched_now(&self) -> Vec<String> {
+        let is_bare = |pod: &Pod| pod.owner_references().iter().any(|owner| owner.kind == "Task");
+        let jobs = self.jobs_now().await.into_iter().map(|job| job.name_any());
+        let mut names: Vec<_> = jobs.collect();
+        names.extend(self.pods_now().await.into_iter().filter(is_bare).map(|pod| pod.name_any()));
+        names.sort();
+        names
+    }
+
     pub async fn pods_now(&self) -> Vec<Pod> {
         self.pods().list(&ListParams::default()).await.expect("pods").items
     }

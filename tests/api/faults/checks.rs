@@ -1,11 +1,10 @@
 //! Invariants at the end of every walk and at every moment of it.
 
 use harness::{Recorder, Seen, most_at_once};
-use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::Pod;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
 use kube::ResourceExt;
-use task_manager::api::{Amount, Quantity, Reason, State, Task, TaskStatus};
+use task_manager::api::{Amount, Executor, Quantity, Reason, State, Task, TaskStatus};
 use task_manager::archive::{Record, RecordSummary};
 
 use super::lives::{End, Life};
@@ -21,7 +20,8 @@ pub fn all(walk: &Walk, life: &Life) {
     no_pause_is_cut_short(&tasks);
     one_slot_for_one_at_a_time(&tasks, &walk.pods.seen());
     first_come_first_served(&tasks);
-    each_attempt_has_its_memory(&walk.jobs, &life.memory);
+    each_attempt_has_its_memory(&walk.pods, &life.memory);
+    assert_eq!(walk.jobs.count() == 0, life.executor == Executor::Pod, "Jobs are made for that executor alone");
     let logged = walk.operator.logged();
     for words in ["a part of the controller ended", "the operator failed"] {
         assert!(!logged.contains(words), "the log says: {words}");
@@ -144,8 +144,8 @@ fn first_come_first_served(seen: &[Seen<Task>]) {
     assert_eq!(admitted.object.name_any(), "one", "who got the slot first");
 }
 
-fn each_attempt_has_its_memory(jobs: &Recorder<Job>, expected: &[i64]) {
-    let mut made: Vec<(i64, String, Option<Amount>)> = jobs
+fn each_attempt_has_its_memory(pods: &Recorder<Pod>, expected: &[i64]) {
+    let mut made: Vec<(i64, String, Option<Amount>)> = pods
         .seen()
         .into_iter()
         .filter(|seen| seen.object.name_any().starts_with("one-"))
@@ -158,11 +158,10 @@ fn each_attempt_has_its_memory(jobs: &Recorder<Job>, expected: &[i64]) {
     made.dedup();
     let given: Vec<_> = made.into_iter().map(|(.., memory)| memory).collect();
     let expected: Vec<_> = expected.iter().map(|number| Some(Amount::whole(number * 1024 * 1024))).collect();
-    assert_eq!(given, expected, "the memory limit of each attempt's Job");
+    assert_eq!(given, expected, "the memory limit of each attempt's pod");
 }
 
-fn memory(job: &Job) -> Option<Amount> {
-    let pod = job.spec.as_ref()?.template.spec.as_ref()?;
-    let limits = pod.containers.first()?.resources.as_ref()?.limits.as_ref()?;
+fn memory(pod: &Pod) -> Option<Amount> {
+    let limits = pod.spec.as_ref()?.containers.first()?.resources.as_ref()?.limits.as_ref()?;
     Quantity(limits.get("memory")?.0.clone()).amount().ok()
 }

@@ -2,7 +2,7 @@
 
 use harness::{Namespace, Outcome, With, task, task_type};
 use serde_json::{Value, json};
-use task_manager::api::{AttemptOutcome, Reason, State, Task, TaskType};
+use task_manager::api::{AttemptOutcome, Executor, Reason, State, Task, TaskType};
 
 /// One life of the task "one".
 #[derive(Clone)]
@@ -15,6 +15,7 @@ pub struct Life {
     /// The change of its spec while its first attempt runs.
     pub changed: Option<Value>,
     pub end: End,
+    pub executor: Executor,
     /// The memory limit of each attempt, in MiB.
     pub memory: Vec<i64>,
 }
@@ -43,12 +44,18 @@ impl Life {
             timeout_seconds: None,
             changed: None,
             end,
+            executor: Executor::default(),
             memory,
         }
     }
 
     pub fn success() -> Self {
         Self::new("success", vec![Outcome::succeed()], End::completed("1", &[SUCCESS]))
+    }
+
+    /// The same life, run by bare pods.
+    pub fn in_bare_pods(self, name: &'static str) -> Self {
+        Self { name, executor: Executor::Pod, ..self }
     }
 
     pub fn retry() -> Self {
@@ -101,6 +108,7 @@ impl Life {
     pub fn kind(&self) -> TaskType {
         let has_helper = self.outcomes.iter().any(|outcome| matches!(outcome, Outcome::HelperStays(_)));
         task_type("work").with(|spec| {
+            spec.executor = self.executor;
             let containers = spec.template["spec"]["containers"].as_array_mut().expect("containers");
             let helper =
                 json!({"name": "helper", "image": "localhost/busybox:1", "resources": containers[0]["resources"]});

@@ -29,6 +29,16 @@ async fn a_failure_is_counted_once_and_tried_again_whatever_fails() {
 }
 
 #[tokio::test]
+async fn a_task_in_a_bare_pod_succeeds_once_whatever_fails() {
+    every_fault_in(Life::success().in_bare_pods("pod-success"), is_of_the_task).await;
+}
+
+#[tokio::test]
+async fn a_failure_of_a_bare_pod_is_counted_once_and_tried_again_whatever_fails() {
+    every_fault_in(Life::retry().in_bare_pods("pod-retry"), is_of_the_task).await;
+}
+
+#[tokio::test]
 async fn a_dead_letter_is_recorded_whatever_fails() {
     every_fault_in(Life::dead_letter(), is_of_the_task).await;
 }

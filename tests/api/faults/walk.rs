@@ -20,7 +20,7 @@ pub const PATIENCE: Duration = Duration::from_secs(120);
 const REST: Duration = Duration::from_millis(500);
 /// Of the default queue. Whoever waits behind the task that is walked shows that it holds.
 const ONE_SLOT: [&str; 2] = ["--default-queue-tasks", "1"];
-/// Jobs are removed as soon as their task is final, so that in the end nothing may be left.
+/// Jobs and bare pods are removed as soon as their task is final, so that in the end nothing may be left.
 const KEEP_NOTHING: [&str; 2] = ["--keep-finished-seconds", "0"];
 
 /// Everything that a walk is seen by.

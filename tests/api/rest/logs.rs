@@ -53,7 +53,7 @@ fn said(answer: &Answer) -> (u16, Option<&str>, Option<&str>, &str) {
 
 #[tokio::test]
 async fn a_log_comes_from_the_pod_while_it_is_there_and_then_from_the_archive() {
-    in_namespace("rest-log", async |ns| {
+    in_namespaces("rest-log", async |ns| {
         let (node, logs, _operator, rest) = with_logs(&ns).await;
         node.script("one", [Outcome::exit(1), Outcome::Hold]);
         logs.script("one", FakeLog::Text("a\nb\nc\n".into()));

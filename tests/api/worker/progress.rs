@@ -8,7 +8,7 @@ use super::{at_work, listening, taken};
 
 #[tokio::test]
 async fn progress_is_told_at_once_on_the_stream_and_in_the_status() {
-    in_namespace("worker-progress", async |ns| {
+    in_namespaces("worker-progress", async |ns| {
         let (node, operator, rest) = listening(&ns).await;
         let (id, worker) = at_work(&ns, &node, &operator).await;
         let mut events = rest.events(&id, None).await;

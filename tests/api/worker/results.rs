@@ -54,7 +54,7 @@ async fn sixteen_mebibytes_come_back_as_they_were_handed_over_and_a_byte_more_is
 
 #[tokio::test]
 async fn a_large_result_in_json_reads_as_every_result_does() {
-    in_namespace("worker-json", async |ns| {
+    in_namespaces("worker-json", async |ns| {
         let (node, operator, rest) = listening(&ns).await;
         let (id, worker) = at_work(&ns, &node, &operator).await;
         assert_eq!(worker.result("application/json", "{\"a\":".into()).await.status, 400);

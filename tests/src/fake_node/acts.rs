@@ -34,6 +34,7 @@ pub async fn play(stage: Arc<Stage>) {
         stage,
         acts: JoinSet::new(),
         jobs: HashSet::new(),
+        bare: HashSet::new(),
         ending: HashSet::new(),
         deadlines: HashSet::new(),
     };
@@ -52,6 +53,7 @@ struct Players {
     stage: Arc<Stage>,
     acts: JoinSet<()>,
     jobs: HashSet<Option<String>>,
+    bare: HashSet<Option<String>>,
     ending: HashSet<Option<String>>,
     /// Pods whose deadlines are kept, each with its deadline.
     deadlines: HashSet<(Option<String>, i64)>,
@@ -85,12 +87,14 @@ impl Players {
         }
         if is_deleted && self.ending.insert(pod.uid()) {
             self.acts.spawn(end(self.stage.clone(), pod));
+        } else if pods::is_bare(&pod) && !is_deleted && !pods::is_over(&pod) && self.bare.insert(pod.uid()) {
+            self.acts.spawn(run_bare(self.stage.clone(), pod));
         }
     }
 
     fn task(&mut self, change: Change<Task>) {
         let Change::Delete(task) = change else { return };
-        self.acts.spawn(take_jobs_along(self.stage.clone(), task));
+        self.acts.spawn(take_children_along(self.stage.clone(), task));
     }
 }
 
@@ -123,14 +127,33 @@ async fn run(stage: Arc<Stage>, job: Job) {
     let mut pod = pods::of_job(&job, !unscheduled);
     pod.spec.iter_mut().for_each(|spec| spec.containers.extend(stage.script().injected.clone()));
     let Ok(pod) = stage.namespace.pods().create(&PostParams::default(), &pod).await else { return };
-    let (job_name, pod_name) = (job.name_any(), pod.name_any());
-    stage.script().starts.push(Start { task: task.clone(), job: job_name, pod: pod_name, at: Timestamp::now() });
-    let outcome = perform(&stage, &task, &pod, outcome).await;
+    if let Some(succeeded) = live(&stage, &task, &job.name_any(), &pod, outcome).await {
+        finish(&stage, &job.name_any(), job.uid(), succeeded).await;
+    }
+}
+
+/// The scheduler binds a bare pod, and the kubelet runs it.
+async fn run_bare(stage: Arc<Stage>, pod: Pod) {
+    let (task, name) = (pods::task_of(&pod), pod.name_any());
+    let outcome = stage.next_outcome(&task);
+    if outcome != Outcome::Unschedulable {
+        let (all, how) = (stage.namespace.pods(), PostParams::default());
+        if all.create_subresource::<_, Value>("binding", &name, &how, &pods::binding(&pod)).await.is_err() {
+            return;
+        }
+    }
+    live(&stage, &task, &name, &pod, outcome).await;
+}
+
+/// A pod lives to its end; whether it succeeded, where the script told of that end.
+async fn live(stage: &Stage, task: &str, launched_as: &str, pod: &Pod, outcome: Outcome) -> Option<bool> {
+    let (task_name, job, pod_name) = (task.to_owned(), launched_as.to_owned(), pod.name_any());
+    stage.script().starts.push(Start { task: task_name, job, pod: pod_name, at: Timestamp::now() });
+    let outcome = perform(stage, task, pod, outcome).await;
     let now = stage.namespace.pods().get_opt(&pod.name_any()).await.ok().flatten();
     let is_over = now.as_ref().is_none_or(|now| pods::is_over(now) || now.uid() != pod.uid());
-    if !is_over && report(&stage, &pod, pods::ended(&pod, &outcome)).await {
-        finish(&stage, &job.name_any(), job.uid(), matches!(outcome, Outcome::Succeed(_))).await;
-    }
+    let is_told = !is_over && report(stage, pod, pods::ended(pod, &outcome)).await;
+    is_told.then_some(matches!(outcome, Outcome::Succeed(_)))
 }
 
 /// Plays everything before the end; returns the end.
@@ -191,14 +214,14 @@ async fn cannot_make_pod(stage: &Stage, job: &Job, why: &str) {
 async fn keep_deadline(stage: Arc<Stage>, pod: Pod, due: Timestamp, seconds: i64) {
     let left = due.duration_since(Timestamp::now());
     tokio::time::sleep(Duration::try_from(left).unwrap_or_default()).await;
-    stage.no_longer_lingering(&pod.annotations().get(pods::TASK_NAME).cloned().unwrap_or_default()).await;
+    stage.no_longer_lingering(&pods::task_of(&pod)).await;
     let Ok(Some(now)) = stage.namespace.pods().get_opt(&pod.name_any()).await else { return };
     let is_lowered = pods::deadline(&now).is_some_and(|(_, in_force)| in_force < seconds);
     if now.uid() != pod.uid() || is_lowered || pods::is_over(&now) || now.metadata.deletion_timestamp.is_some() {
         return;
     }
     if report(&stage, &now, pods::ended_by_its_deadline(&now)).await
-        && let Some(job) = now.owner_references().first()
+        && let Some(job) = pods::job_of(&now)
     {
         finish(&stage, &job.name, Some(job.uid.clone()), false).await;
     }
@@ -206,15 +229,17 @@ async fn keep_deadline(stage: Arc<Stage>, pod: Pod, due: Timestamp, seconds: i64
 
 /// The kubelet ends a pod that was deleted, and removes it; the Job controller counts it as failed.
 async fn end(stage: Arc<Stage>, pod: Pod) {
-    let owner = pod.annotations().get(pods::TASK_NAME).cloned().unwrap_or_default();
-    stage.no_longer_lingering(&owner).await;
+    stage.no_longer_lingering(&pods::task_of(&pod)).await;
     let phase = pod.status.as_ref().and_then(|status| status.phase.clone()).unwrap_or_default();
-    if phase == "Running" {
-        report(&stage, &pod, pods::ended(&pod, &Outcome::exit(143))).await;
+    match phase.as_str() {
+        "Running" => drop(report(&stage, &pod, pods::ended(&pod, &Outcome::exit(143))).await),
+        // One that nobody keeps is gone before anybody reads how it ended.
+        "Pending" if !pod.finalizers().is_empty() => drop(report(&stage, &pod, json!({"phase": "Failed"})).await),
+        _ => {}
     }
     let at_once = DeleteParams { grace_period_seconds: Some(0), ..DeleteParams::default() };
     let _ = stage.namespace.pods().delete(&pod.name_any(), &at_once).await;
-    let job = pod.owner_references().first().filter(|_| !matches!(phase.as_str(), "Succeeded" | "Failed"));
+    let job = pods::job_of(&pod).filter(|_| !matches!(phase.as_str(), "Succeeded" | "Failed"));
     if let Some(job) = job
         && !is_suspended_now(&stage, &job.name).await
     {
@@ -239,11 +264,15 @@ async fn take_pods_along(stage: Arc<Stage>, job: Job) {
     }
 }
 
-async fn take_jobs_along(stage: Arc<Stage>, task: Task) {
+async fn take_children_along(stage: Arc<Stage>, task: Task) {
     let of_task = ListParams::default().labels(&format!("{TASK_UID}={}", task.uid().unwrap_or_default()));
-    let Ok(jobs) = stage.namespace.jobs().list(&of_task).await else { return };
-    for job in jobs.items.iter().filter(|job| is_owned_by(*job, &task)) {
-        let _ = stage.namespace.jobs().delete(&job.name_any(), &DeleteParams::background()).await;
+    let (jobs, pods) = (stage.namespace.jobs(), stage.namespace.pods());
+    let (Ok(of_jobs), Ok(of_pods)) = (jobs.list(&of_task).await, pods.list(&of_task).await) else { return };
+    for job in of_jobs.items.iter().filter(|job| is_owned_by(*job, &task)) {
+        let _ = jobs.delete(&job.name_any(), &DeleteParams::background()).await;
+    }
+    for pod in of_pods.items.iter().filter(|pod| is_owned_by(*pod, &task)) {
+        let _ = pods.delete(&pod.name_any(), &DeleteParams::default()).await;
     }
 }
 

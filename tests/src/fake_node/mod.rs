@@ -1,8 +1,8 @@
-//! Plays the Job controller, the kubelet and the garbage collector for one namespace, by a script.
+//! Plays the Job controller, the scheduler, the kubelet and the garbage collector for one namespace, by a script.
 //!
-//! For each Job it makes the pod, and lets it end as the script says for that task's next attempt; what no
-//! script speaks of succeeds at once. A pod that is deleted ends by SIGTERM and goes, and one whose deadline is over ends
-//! and stays; a Job that is deleted takes its pods along, and a Task its Jobs. A Job that is suspended gets no pod, and
+//! For each Job it makes the pod. That, or the bare pod of a task, ends as the script says for that task's next attempt; what
+//! no script speaks of succeeds at once. A pod that is deleted ends by SIGTERM and goes, and one whose deadline is over ends
+//! and stays; a Job that is deleted takes its pods along, and a Task its Jobs and bare pods. A Job that is suspended gets no pod, and
 //! loses the one that it has.
 
 mod acts;
@@ -46,7 +46,7 @@ pub enum Outcome {
     Waiting(String),
     /// No node takes it; until [`FakeNode::end`].
     Unschedulable,
-    /// The Job controller cannot make the pod, and says so in an event.
+    /// The Job controller cannot make the pod, and says so in an event. Of a Job alone.
     NoPod(String),
 }
 
@@ -72,6 +72,7 @@ impl Outcome {
 #[derive(Clone, Debug)]
 pub struct Start {
     pub task: String,
+    /// The name of its Job; of a bare pod its own.
     pub job: String,
     pub pod: String,
     pub at: Timestamp,
@@ -117,7 +118,7 @@ impl FakeNode {
         self.stage.script().otherwise = Some(outcome);
     }
 
-    /// From here on pods are made with one more container, as by a webhook that skips dry runs.
+    /// From here on the pods of Jobs are made with one more container, as by a webhook that skips dry runs.
     pub fn inject(&self, container: Container) {
         self.stage.script().injected.push(container);
     }
@@ -138,7 +139,7 @@ impl FakeNode {
         self.stage.told.notify_waiters();
     }
 
-    /// The pods started so far, in the order of their Jobs.
+    /// The pods started so far, in the order of their launches.
     pub fn starts(&self) -> Vec<Start> {
         self.stage.script().starts.clone()
     }

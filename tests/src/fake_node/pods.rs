@@ -3,13 +3,14 @@
 use jiff::Timestamp;
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::Pod;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use kube::{Resource, ResourceExt};
 use serde_json::{Value, json};
 
 use super::Outcome;
 
-/// The label by which the fake components note the task of a pod.
-pub const TASK_NAME: &str = "fake-node/task";
+/// The annotation by which the fake components note the task of a Job's pod.
+const TASK_NAME: &str = "fake-node/task";
 const NODE: &str = "fake-node";
 
 pub fn now() -> String {
@@ -37,6 +38,32 @@ pub fn of_job(job: &Job, scheduled: bool) -> Pod {
         spec.node_name = Some(NODE.into());
     }
     pod
+}
+
+fn owner<'a>(pod: &'a Pod, kind: &str) -> Option<&'a OwnerReference> {
+    pod.owner_references().first().filter(|owner| owner.kind == kind)
+}
+
+/// A task owns it, with no Job between.
+pub fn is_bare(pod: &Pod) -> bool {
+    owner(pod, "Task").is_some()
+}
+
+/// The Job that owns it; `None` for a bare pod.
+pub fn job_of(pod: &Pod) -> Option<&OwnerReference> {
+    owner(pod, "Job")
+}
+
+/// The name of the task of a pod.
+pub fn task_of(pod: &Pod) -> String {
+    let of_bare = owner(pod, "Task").map(|task| task.name.clone());
+    of_bare.or_else(|| pod.annotations().get(TASK_NAME).cloned()).unwrap_or_default()
+}
+
+/// The scheduler's word on a pod that has no node yet.
+pub fn binding(pod: &Pod) -> Value {
+    json!({"apiVersion": "v1", "kind": "Binding", "metadata": {"name": pod.name_any(), "uid": pod.uid()},
+        "target": {"apiVersion": "v1", "kind": "Node", "name": NODE}})
 }
 
 fn containers(pod: &Pod, state: &Value) -> Value {
