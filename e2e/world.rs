@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
-use harness::{Cluster, Namespace, Operator, Recorder, Seen, With, eventually, in_namespace_of, most_at_once, stays};
+use harness::{
+    Cluster, Namespace, Operator, Recorder, Seen, With, eventually, executor, in_namespace_of, most_at_once, over_each,
+    stays, word,
+};
 use k8s_openapi::api::core::v1::{ContainerStateTerminated, Pod, ServiceAccount};
 use kube::ResourceExt;
 use kube::api::{LogParams, Patch, PatchParams};
@@ -35,6 +38,11 @@ pub async fn on_a_node(slug: &str, story: impl AsyncFnOnce(&mut World)) {
     on(Cluster::Node, slug, story).await;
 }
 
+/// The same over each executor, at once.
+pub async fn on_a_node_over_each_executor(slug: &str, story: impl AsyncFn(&mut World)) {
+    over_each(async |executor| on_a_node(&format!("{slug}-{}", word(executor)), &story).await).await;
+}
+
 /// The same on any cluster that has a node.
 pub async fn on(cluster: Cluster, slug: &str, story: impl AsyncFnOnce(&mut World)) {
     in_namespace_of(cluster, slug, async |namespace| {
@@ -55,7 +63,8 @@ pub async fn pods_can_be_made(namespace: &Namespace) {
         .await;
 }
 
-/// A type whose work is a shell script: small, quick to retry, gone 2 s after SIGTERM at the latest.
+/// A type whose work is a shell script: small, quick to retry, gone 2 s after SIGTERM at the latest; of the executor that the
+/// story is told over.
 pub fn shell(name: &str, script: &str) -> TaskType {
     let spec: TaskTypeSpec = serde_json::from_value(json!({
         "defaults": {
@@ -72,7 +81,7 @@ pub fn shell(name: &str, script: &str) -> TaskType {
         }},
     }))
     .expect("a type");
-    TaskType::new(name, spec)
+    TaskType::new(name, TaskTypeSpec { executor: executor(), ..spec })
 }
 
 /// A failure of its own ends a task of this type.

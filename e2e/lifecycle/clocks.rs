@@ -9,7 +9,7 @@ use serde_json::json;
 use task_manager::api::{AttemptOutcome, Reason, State};
 
 use e2e::containers::{before, beside, container, end_of, ended, second, seconds_of};
-use e2e::world::{A_TASK, is_live, never_again, on_a_node};
+use e2e::world::{A_TASK, is_live, never_again, on_a_node, on_a_node_over_each_executor};
 
 /// Why a pod was ended whose work had begun.
 const ENDED_FOR: &str = "taskmanager.dev/ended-for";
@@ -118,7 +118,7 @@ async fn the_node_ends_work_in_time_while_the_operator_is_away() {
 
 #[tokio::test]
 async fn cancelled_work_has_its_grace_and_its_last_words_are_kept() {
-    on_a_node("last-words", async |world| {
+    on_a_node_over_each_executor("last-words", async |world| {
         let pods = world.namespace.record::<Pod>().await;
         let script =
             r#"trap 'echo bye; sleep 4; echo saved > "$TASK_RESULT_FILE"; exit 0' TERM; echo up; sleep 300 & wait"#;

@@ -12,7 +12,9 @@ use kube::{Api, ResourceExt};
 use serde_json::json;
 use task_manager::api::{AttemptOutcome, Reason, State, Task};
 
-use e2e::world::{A_TASK, WAITS, World, never_again, on_a_node, pods_can_be_made, retry, shell};
+use e2e::world::{
+    A_TASK, WAITS, World, never_again, on_a_node, on_a_node_over_each_executor, pods_can_be_made, retry, shell,
+};
 
 /// The first attempt waits to be disturbed.
 const FIRST_WAITS: &str = "[ $TASK_ATTEMPT -gt 1 ] || sleep 300";
@@ -28,12 +30,12 @@ async fn is_tried_again(world: &mut World, reason: Reason, disturb: impl AsyncFn
     assert_eq!((first.outcome, first.reason), (AttemptOutcome::Disrupted, reason), "{:?}", first.message);
     assert_eq!(world.pods_of(&task).len(), 2);
     world.assert_one_pod_at_a_time();
-    assert_eq!(world.namespace.jobs_now().await.len(), 1);
+    assert_eq!(world.namespace.launched_now().await.len(), 1);
 }
 
 #[tokio::test]
 async fn a_pod_deleted_by_hand_is_tried_again_and_not_counted() {
-    on_a_node("pod-deleted", async |world| {
+    on_a_node_over_each_executor("pod-deleted", async |world| {
         is_tried_again(world, Reason::PodDeleted, async |namespace, pod| {
             namespace.pods().delete(&pod.name_any(), &DeleteParams::default()).await.expect("it is deleted");
         })
@@ -68,7 +70,7 @@ async fn a_job_deleted_by_hand_is_tried_again_and_not_counted() {
 
 #[tokio::test]
 async fn an_evicted_pod_is_tried_again_and_not_counted() {
-    on_a_node("evicted", async |world| {
+    on_a_node_over_each_executor("evicted", async |world| {
         is_tried_again(world, Reason::Evicted, async |namespace, pod| {
             namespace.pods().evict(&pod.name_any(), &EvictParams::default()).await.expect("it is evicted");
         })

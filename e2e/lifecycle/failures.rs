@@ -2,7 +2,7 @@
 
 use task_manager::api::{AttemptOutcome, FailureAction, FailureRule, Reason, State, TaskStatus, TaskTypeSpec};
 
-use e2e::world::{end, never_again, on_a_node, retry};
+use e2e::world::{end, never_again, on_a_node, on_a_node_over_each_executor, retry};
 
 /// Outcome and reason of every attempt.
 fn attempts(status: &TaskStatus) -> Vec<(AttemptOutcome, Reason)> {
@@ -15,7 +15,7 @@ fn counted(status: &TaskStatus) -> (i32, i32, i32) {
 
 #[tokio::test]
 async fn two_failures_then_success_completes_on_the_third_attempt() {
-    on_a_node("third-time", async |world| {
+    on_a_node_over_each_executor("third-time", async |world| {
         world
             .work(r#"[ "$TASK_ATTEMPT" = 3 ] || exit 7; printf '{"attempt":%s}' "$TASK_ATTEMPT" > "$TASK_RESULT_FILE""#)
             .await;
@@ -31,8 +31,8 @@ async fn two_failures_then_success_completes_on_the_third_attempt() {
         );
         assert_eq!(world.pods_of(&task).len(), 3);
         world.assert_one_pod_at_a_time();
-        let kept = world.namespace.jobs_now().await;
-        assert_eq!(kept.len(), 1, "of a finished task the last Job is kept");
+        let kept = world.namespace.launched_now().await;
+        assert_eq!(kept.len(), 1, "of a finished task the last Job or bare pod is kept");
     })
     .await;
 }
@@ -81,7 +81,7 @@ async fn a_rule_of_the_type_makes_an_exit_code_permanent() {
 
 #[tokio::test]
 async fn what_the_work_reports_decides_whether_it_is_tried_again() {
-    on_a_node("reported", async |world| {
+    on_a_node_over_each_executor("reported", async |world| {
         let report = |type_: &str, retryable: &str| {
             format!(
                 r#"[ "$TASK_ATTEMPT" = 3 ] && exit 0
@@ -112,7 +112,7 @@ async fn what_the_work_reports_decides_whether_it_is_tried_again() {
 
 #[tokio::test]
 async fn a_timeout_ends_the_container_even_one_that_ignores_sigterm() {
-    on_a_node("timeout", async |world| {
+    on_a_node_over_each_executor("timeout", async |world| {
         let short = |kind: &mut TaskTypeSpec| {
             never_again(kind);
             kind.defaults.timeout_seconds = Some(20);

@@ -3,7 +3,7 @@
 use k8s_openapi::api::core::v1::Pod;
 use task_manager::api::{Amount, AttemptOutcome, Quantity, Reason, State};
 
-use e2e::world::{end, never_again, on_a_node, retry};
+use e2e::world::{end, never_again, on_a_node, on_a_node_over_each_executor, retry};
 
 /// Doubles a string until it is killed.
 const GLUTTON: &str = r#"awk 'BEGIN { x = "x"; while (1) x = x x }'"#;
@@ -13,7 +13,7 @@ const HUNGRY: &str =
 
 #[tokio::test]
 async fn work_that_is_out_of_memory_is_told_so_and_tried_again() {
-    on_a_node("oom", async |world| {
+    on_a_node_over_each_executor("oom", async |world| {
         let task = world.script_with("task", &format!("exec {GLUTTON}"), |kind| retry(kind).limit = Some(1)).await;
         let status = world.ends(&task, State::Failed).await;
         assert_eq!((status.reason, status.attempt, status.failures), (Reason::OOMKilled, 2, 2));

@@ -9,7 +9,10 @@ use kube::ResourceExt;
 use kube::api::ListParams;
 use task_manager::api::{Reason, State, Task};
 
-use e2e::world::{A_CHANGE, A_TASK, A_WHILE, WAITS, World, is_running, never_again, on_a_node, retry, shell};
+use e2e::world::{
+    A_CHANGE, A_TASK, A_WHILE, WAITS, World, is_running, never_again, on_a_node, on_a_node_over_each_executor, retry,
+    shell,
+};
 
 const TASKS: usize = 100;
 const SLOTS: i32 = 10;
@@ -116,7 +119,7 @@ async fn retries_stay_exact_though_the_operator_is_killed_between_them() {
 
 #[tokio::test]
 async fn running_containers_go_on_without_the_operator_and_the_next_one_takes_over() {
-    on_a_node("taken-over", async |world| {
+    on_a_node_over_each_executor("taken-over", async |world| {
         let goes_on = world.script("goes-on", &format!("{WAITS}; echo patience > $TASK_RESULT_FILE")).await;
         let ends = world.script("ends", &format!("{WAITS}; echo meanwhile > $TASK_RESULT_FILE")).await;
         let too_slow = world

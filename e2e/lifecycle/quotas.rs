@@ -8,7 +8,7 @@ use serde_json::json;
 use task_manager::api::{Reason, State, Task};
 
 use e2e::told::says_within;
-use e2e::world::{A_CHANGE, World, never_again, on_a_node};
+use e2e::world::{A_CHANGE, World, never_again, on_a_node, on_a_node_over_each_executor};
 
 /// For four tasks of which two fit: each refusal is slept over.
 const ALL_FOUR: Duration = Duration::from_secs(130);
@@ -61,7 +61,7 @@ async fn finished_jobs_make_room_where_a_quota_counts_jobs() {
 
 #[tokio::test]
 async fn finished_pods_make_room_where_a_quota_counts_pods() {
-    on_a_node("quota-pods", async |world| {
+    on_a_node_over_each_executor("quota-pods", async |world| {
         quota(world, "count/pods", "2").await;
         all_four_complete(world).await;
     })

@@ -7,7 +7,7 @@ use kube::api::DeleteParams;
 use serde_json::json;
 use task_manager::api::{AttemptOutcome, Reason, State};
 
-use e2e::world::{A_CHANGE, A_TASK, end, is_live, on_a_node};
+use e2e::world::{A_CHANGE, A_TASK, end, is_live, on_a_node, on_a_node_over_each_executor};
 
 /// Takes its time to end after SIGTERM, and then ends with exit code 42.
 const SLOW_TO_END: &str = "trap 'sleep 10; exit 42' TERM; echo up; sleep 300 & wait";
@@ -71,7 +71,7 @@ async fn a_suspended_task_waits_and_goes_on_and_suspend_does_not_touch_what_runs
 
 #[tokio::test]
 async fn the_slot_of_a_deleted_task_is_free_only_when_its_pod_has_ended() {
-    on_a_node("delete", async |world| {
+    on_a_node_over_each_executor("delete", async |world| {
         world.namespace.create(&task_queue("default", 1)).await;
         let deleted = world
             .script_with("deleted", SLOW_TO_END, |kind| {
@@ -86,11 +86,11 @@ async fn the_slot_of_a_deleted_task_is_free_only_when_its_pod_has_ended() {
         assert_eq!(end(&world.ended(&pod).await).exit_code, 42);
         assert_eq!(world.most_pods_at_once(), 1);
         let left = eventually("nothing is left of the deleted task", A_CHANGE, async || {
-            let jobs = world.namespace.jobs_now().await;
-            (jobs.len() == 1 && world.namespace.pods_now().await.len() == 1).then_some(jobs)
+            let there = world.namespace.launched_now().await;
+            (there.len() == 1 && world.namespace.pods_now().await.len() == 1).then_some(there)
         })
         .await;
-        assert!(left[0].name_any().starts_with("next-"));
+        assert!(left[0].starts_with("next-"));
     })
     .await;
 }

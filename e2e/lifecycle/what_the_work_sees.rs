@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use task_manager::api::{Payload, Quantity, Reason, Resources, State};
 use task_manager::core::digest::sha256_hex;
 
-use e2e::world::{never_again, on_a_node, shell};
+use e2e::world::{never_again, on_a_node, on_a_node_over_each_executor, shell};
 
 const DIGEST_OF_PAYLOAD: &str = r#"sha256sum "$TASK_PAYLOAD_FILE" | cut -d " " -f 1 > "$TASK_RESULT_FILE""#;
 
@@ -34,7 +34,7 @@ fn digest(value: &Value) -> String {
 
 #[tokio::test]
 async fn a_task_becomes_a_finished_container_that_was_told_who_it_is() {
-    on_a_node("finished", async |world| {
+    on_a_node_over_each_executor("finished", async |world| {
         world.work(r#"env | grep ^TASK_ | sort > "$TASK_RESULT_FILE""#).await;
         let kb_id = r#"kb "42" $(TASK_ID) $$HOME ü"#;
         let task = world.task_with("report-7", |spec| spec.kb_id = Some(kb_id.into())).await;

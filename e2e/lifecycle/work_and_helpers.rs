@@ -9,7 +9,7 @@ use task_manager::archive::{Archive, Options};
 use e2e::containers::{DEAF, GLUTTON, before, beside, container, end_of, second, sidecar};
 use e2e::told::{has_a_node, says_within};
 use e2e::webhook::{On, Webhook};
-use e2e::world::{A_CHANGE, A_TASK, World, never_again, on_a_node, retry};
+use e2e::world::{A_CHANGE, A_TASK, World, never_again, on_a_node, on_a_node_over_each_executor, retry};
 
 /// For a task to become final once its work has ended, whatever goes on beside it.
 const SOON_FINAL: i64 = 60;
@@ -84,7 +84,7 @@ async fn good_work_whose_helper_failed_has_its_log_in_the_archive_and_bad_work_n
 
 #[tokio::test]
 async fn a_helper_that_goes_on_is_told_and_ended_once_the_work_has_ended() {
-    on_a_node("helper-goes-on", async |world| {
+    on_a_node_over_each_executor("helper-goes-on", async |world| {
         world.namespace.create(&task_queue("default", 2)).await;
         let helped = |kind: &mut TaskTypeSpec| {
             never_again(kind);
@@ -113,8 +113,8 @@ async fn a_helper_that_goes_on_is_told_and_ended_once_the_work_has_ended() {
         assert_soon_final(world, &badly, &status);
         world.completes(&next).await;
         assert!(world.most_pods_at_once() <= 2, "a slot was given away before its pod had ended");
-        eventually("the Job that failed by its helper alone is gone", A_CHANGE, async || {
-            world.namespace.jobs_now().await.iter().all(|job| !job.name_any().starts_with("well-")).then_some(())
+        eventually("what failed by its helper alone is gone", A_CHANGE, async || {
+            world.namespace.launched_now().await.iter().all(|name| !name.starts_with("well-")).then_some(())
         })
         .await;
     })
