@@ -189,15 +189,15 @@ pub enum Reason {
         detailed_message = "Add nodes, ask for less, correct the node selector, or bound the queue by what the nodes have; it is tried again after longer and longer pauses."
     )]
     Unschedulable,
-    /// A resource quota of the namespace refuses the Job or its pod; the slot is given back, after a minute where it is the pod. Where it counts Jobs, finished ones have gone for it.
+    /// A resource quota of the namespace refuses the Job or its pod; the slot is given back, after a minute where it is the pod of a Job. Where it counts finished Jobs or pods, some have gone for it.
     #[strum(
         detailed_message = "Raise the quota, or bound the queue by it; where it says \"must specify\", say that amount in the type's template or have a LimitRange give a default."
     )]
     QuotaExceeded,
-    /// The API server refuses the Job or its pod; the slot is given back, after a minute where it is the pod.
+    /// The API server refuses the Job or its pod; the slot is given back, after a minute where it is the pod of a Job.
     #[strum(detailed_message = "Read the message; correct the type's template or the namespace's policies.")]
     LaunchRefused,
-    /// The API server failed to make the Job, or did not answer; after a minute of that the slot is given back.
+    /// The API server failed to make the Job or bare pod, or did not answer; after a minute of that the slot is given back.
     #[strum(detailed_message = "Read the message; look at the API server and at the cluster's admission webhooks.")]
     LaunchFailed,
     /// No pod appears for the Job; after a minute the slot is given back.

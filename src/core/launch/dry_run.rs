@@ -125,9 +125,14 @@ impl<'a> Probe<'a> {
         let more = fields.len().saturating_sub(TOLD);
         fields.truncate(TOLD);
         let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+        let who = match self.parsed.spec.executor {
+            Executor::Job => "this API server",
+            // Webhooks change pods, and hardly ever a Job's template.
+            Executor::Pod => "this API server, or a webhook,",
+        };
         (!fields.is_empty()).then(|| {
             format!(
-                "this API server drops {}{more} without a word, usually because a feature gate of it is off; remove it, or have it switched on",
+                "{who} drops {}{more} without a word, usually because a feature gate of it is off; remove it, or have it switched on",
                 fields.join(", ")
             )
         })
