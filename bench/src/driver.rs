@@ -6,6 +6,7 @@ use std::process::Stdio;
 
 use clap::ValueEnum;
 use harness::target;
+use task_manager::api::Executor;
 use tokio::process::Command;
 
 use crate::measurements::Measurements;
@@ -15,6 +16,8 @@ use crate::{Size, http, paced, queue, queued, report};
 pub enum Case {
     Jobs,
     Tasks,
+    /// Tasks that bare pods run.
+    Pods,
     Kueue,
     Paced,
     Queued,
@@ -36,9 +39,9 @@ async fn take_turns(cases: &[Case], count: usize, rounds: usize) -> BTreeMap<Cas
 }
 
 pub async fn queue(size: Size) {
-    let mut found = take_turns(&[Case::Jobs, Case::Tasks, Case::Kueue], size.tasks, size.rounds).await;
-    let mut runs = |case| found.remove(&case).unwrap_or_default();
-    report::queue(&runs(Case::Jobs), &runs(Case::Tasks), &runs(Case::Kueue), size.tasks);
+    let mut found = take_turns(&[Case::Jobs, Case::Tasks, Case::Pods, Case::Kueue], size.tasks, size.rounds).await;
+    let runs = |case| found.remove(&case).unwrap_or_default();
+    report::queue([Case::Jobs, Case::Tasks, Case::Pods, Case::Kueue].map(runs).each_ref(), size.tasks);
 }
 
 pub async fn paced(size: Size) {
@@ -99,7 +102,8 @@ async fn cluster(arguments: &[&str]) {
 pub async fn run(case: Case, count: usize) {
     let found = match case {
         Case::Jobs => queue::jobs(count).await,
-        Case::Tasks => queue::tasks(count).await,
+        Case::Tasks => queue::tasks(count, Executor::Job).await,
+        Case::Pods => queue::tasks(count, Executor::Pod).await,
         Case::Kueue => queue::kueue(count).await,
         Case::Paced => paced::run(count).await,
         Case::Queued => queued::run(count).await,

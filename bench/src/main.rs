@@ -8,7 +8,7 @@
 //! one task, all processes together. So the ratios say something, and the absolute figures only about one machine.
 //!
 //! - `queue`: Tasks through a queue of capacity 50, all created as fast as it goes, beside plain Jobs of the same
-//!   pod template of which the generator keeps 50 going, and beside such Jobs in a queue of Kueue with room for 50
+//!   pod template of which the generator keeps 50 going; beside Tasks that bare pods run, and such Jobs in a queue of Kueue with room for 50
 //!   (without client limits, its webhooks on loopback, as an administrator whom no priority and fairness holds back).
 //! - `paced`: five a second, Jobs and Tasks in alternating blocks: how long from create to Complete, and all
 //!   requests that one costs.

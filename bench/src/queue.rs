@@ -1,13 +1,13 @@
-//! Throughput: Tasks through a queue of capacity 50, plain Jobs of which 50 run at once, and Jobs through a queue of
+//! Throughput: Tasks through a queue of capacity 50, run by Jobs and by bare pods, plain Jobs of which 50 run at once, and Jobs through a queue of
 //! Kueue that has room for 50.
 
-use harness::{Account, Cluster, Namespace, Operator, SOON, eventually, task_queue, task_type};
+use harness::{Account, Cluster, Namespace, Operator, SOON, eventually, over, task_queue, task_type};
 use k8s_openapi::api::batch::v1::Job;
 use kube::api::{DynamicObject, PostParams};
 use kube::core::GroupVersionKind;
 use kube::{Api, ResourceExt, discovery};
 use serde_json::{Value, json};
-use task_manager::api::Task;
+use task_manager::api::{Executor, Task};
 
 use crate::generator::{Generator, Load};
 use crate::measurements::Measurements;
@@ -27,9 +27,9 @@ pub async fn jobs(count: usize) -> Measurements {
     run(generator, &namespace, None, count, AT_ONCE).await
 }
 
-pub async fn tasks(count: usize) -> Measurements {
+pub async fn tasks(count: usize, executor: Executor) -> Measurements {
     let namespace = Namespace::make(Cluster::ControlPlane, "tasks").await;
-    let (operator, _) = operator(&namespace, AT_ONCE as i32).await;
+    let (operator, _) = over(executor, operator(&namespace, AT_ONCE as i32)).await;
     let generator = Generator::<Task>::start(&namespace).await;
     run(generator, &namespace, operator.pid(), count, usize::MAX).await
 }
