@@ -1,13 +1,16 @@
 //! Reads everything that a decision depends on, beforehand, into one value. The core says what else must be asked of
 //! the API server; here it is asked.
 
+use std::fmt::Debug;
 use std::sync::Arc;
 
 use jiff::Timestamp;
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::{Node, Pod};
 use kube::api::ListParams;
-use kube::{Api, ResourceExt};
+use kube::core::NamespaceResourceScope;
+use kube::{Api, Resource, ResourceExt};
+use serde::de::DeserializeOwned;
 
 use super::{label, pod_events};
 use crate::api::Task;
@@ -93,8 +96,8 @@ async fn ask(needs: &Needs, task: &Task, context: &Context) -> Result<Answer, Ca
     match needs {
         Needs::Nothing => Ok(Answer::Nothing),
         Needs::PodsOf(job) => pods_of(task, job, context).await.map(Answer::Pods),
-        Needs::Launched { kind: Child::Job, name } => job(task, name, context).await.map(Answer::Job),
-        Needs::Launched { kind: Child::Pod, name } => bare_pod(task, name, context).await.map(Answer::BarePod),
+        Needs::Launched { kind: Child::Job, name } => launched(task, name, context).await.map(Answer::Job),
+        Needs::Launched { kind: Child::Pod, name } => launched(task, name, context).await.map(Answer::BarePod),
         Needs::Pod { name, uid } => pod(task, name, uid, context).await.map(Answer::Pod),
         Needs::EventsOf(uid) => {
             Ok(Answer::Events { of: uid.clone(), events: pod_events::of(task, uid, context).await? })
@@ -131,31 +134,21 @@ async fn pods_of(task: &Task, job: &str, context: &Context) -> Result<Vec<Pod>, 
     Ok(context.calls.read(pods.list(&ListParams::default().labels(&of_job))).await?.items)
 }
 
-/// The Job of this name. One that goes is waited for: its pod may still run. A stranger's is not this launch.
-async fn job(task: &Task, name: &str, context: &Context) -> Result<Option<Box<Job>>, CallError> {
-    let jobs = Api::<Job>::namespaced(context.client.clone(), &task.namespace().unwrap_or_default());
-    let found = context.calls.read(jobs.get_opt(name)).await?;
-    Ok(found.filter(|job| facts::belongs_to(task, job)).map(Box::new))
-}
-
-/// The bare pod of this name. A stranger's is not this launch.
-async fn bare_pod(task: &Task, name: &str, context: &Context) -> Result<Option<Box<Pod>>, CallError> {
-    labelled_pod(task, name, |pod| facts::is_controlled_by(task, pod), context).await
-}
-
-async fn pod(task: &Task, name: &str, uid: &str, context: &Context) -> Result<Option<Box<Pod>>, CallError> {
-    labelled_pod(task, name, |pod| pod.metadata.uid.as_deref() == Some(uid), context).await
+/// The Job or bare pod of this name. A Job that goes is waited for: its pod may still run. A stranger's is not this launch;
+/// nor is one without our label, which may be a stranger's too.
+async fn launched<K>(task: &Task, name: &str, context: &Context) -> Result<Option<Box<K>>, CallError>
+where
+    K: Resource<Scope = NamespaceResourceScope, DynamicType = ()> + Clone + DeserializeOwned + Debug,
+{
+    let children = Api::<K>::namespaced(context.client.clone(), &task.namespace().unwrap_or_default());
+    let found = context.calls.read(children.get_opt(name)).await?;
+    Ok(found.filter(|child| facts::belongs_to(task, child)).map(Box::new))
 }
 
 /// The pod of this name. One of ours that somebody took our label from gets it again, so that the watch shows it.
-async fn labelled_pod(
-    task: &Task,
-    name: &str,
-    is_ours: impl Fn(&Pod) -> bool,
-    context: &Context,
-) -> Result<Option<Box<Pod>>, CallError> {
+async fn pod(task: &Task, name: &str, uid: &str, context: &Context) -> Result<Option<Box<Pod>>, CallError> {
     let pods = Api::<Pod>::namespaced(context.client.clone(), &task.namespace().unwrap_or_default());
-    let found = context.calls.read(pods.get_opt(name)).await?.filter(is_ours);
+    let found = context.calls.read(pods.get_opt(name)).await?.filter(|pod| pod.metadata.uid.as_deref() == Some(uid));
     if let Some(pod) = found.as_ref().filter(|pod| !pod.labels().contains_key(names::LABEL_TASK_UID)) {
         label::restore(task, pod, context).await;
     }

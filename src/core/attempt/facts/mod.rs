@@ -23,7 +23,7 @@ use crate::launch::holds::Holds;
 pub use events::{PodEvent, Stuck, counts_ended_ones, no_pod};
 pub use events_read::EventsRead;
 pub use job::{JobEnd, JobFacts, JobSeen};
-pub use observed::{LogOf, Observed, Unanswered, belongs_to, is_controlled_by};
+pub use observed::{LogOf, Observed, Unanswered, belongs_to};
 pub use pod::{BarePod, NodeState, Phase, PodAsked, PodFacts, Work};
 pub use pod_ages::PodSeen;
 

@@ -115,12 +115,7 @@ impl Observed {
 /// which nothing more would be seen of it.
 pub fn belongs_to(task: &Task, child: &impl ResourceExt) -> bool {
     let is_labelled = child.labels().get(names::LABEL_TASK_UID) == task.metadata.uid.as_ref();
-    is_labelled && is_controlled_by(task, child)
-}
-
-/// Whether this task is the controller of a Job or a bare pod, whatever its labels say.
-pub fn is_controlled_by(task: &Task, child: &impl ResourceExt) -> bool {
-    task.metadata.uid.is_some() && controller_uid(child) == task.metadata.uid
+    is_labelled && controller_uid(child) == task.metadata.uid
 }
 
 /// The pod under the name of the Job that owns it, whatever its label says.
