@@ -41,8 +41,13 @@ fn written(ns: &Namespace, kind: &str, labels: Value) -> String {
         _ => ("v1", pod),
     };
     let name = if labels.as_object().is_some_and(|labels| labels.is_empty()) { "plain" } else { "forged" };
-    let manifest =
-        json!({"apiVersion": version, "kind": kind, "metadata": {"name": name, "labels": labels}, "spec": spec});
+    let mut metadata = json!({"name": name, "labels": labels});
+    if name == "forged" {
+        // As the operator makes them: a task owns the Job, or the bare pod.
+        metadata["ownerReferences"] = json!([{"apiVersion": "taskmanager.dev/v1alpha1", "kind": "Task", "name": "one",
+            "uid": "5d0c5a54-0000-4000-8000-000000000000", "controller": true}]);
+    }
+    let manifest = json!({"apiVersion": version, "kind": kind, "metadata": metadata, "spec": spec});
     let file = target().join("test-logs").join(format!("{}-{kind}-{name}.json", ns.name));
     std::fs::write(&file, manifest.to_string()).expect("a manifest");
     file.to_string_lossy().into_owned()

@@ -123,7 +123,7 @@ impl Children {
     }
 
     fn pods_of_ours(&self) -> impl Iterator<Item = &PodFacts> {
-        let is_strangers = |pod: &PodFacts| pod.owner.as_ref().is_some_and(|owner| self.strangers.contains(owner));
+        let is_strangers = |pod: &PodFacts| controller(pod).is_some_and(|owner| self.strangers.contains(owner));
         self.pods.values().filter(move |pod| !is_strangers(pod))
     }
 
@@ -270,7 +270,12 @@ impl Children {
         self.pods.retain(|_, pod| !pod.is_gone());
         let (jobs, pods) = (&self.jobs, &self.pods);
         self.strangers
-            .retain(|owner| jobs.contains_key(owner) || pods.values().any(|pod| pod.owner.as_ref() == Some(owner)));
+            .retain(|owner| jobs.contains_key(owner) || pods.values().any(|pod| controller(pod) == Some(owner)));
         (self.refused, self.unanswered) = (None, None);
     }
+}
+
+/// The uid of what the pod says it is controlled by: a Job, or the task of a bare pod.
+fn controller(pod: &PodFacts) -> Option<&String> {
+    pod.bare.as_ref().map(|bare| &bare.task).or(pod.owner.as_ref())
 }

@@ -208,22 +208,24 @@ fn a_task_that_can_be_read_no_more_holds_what_its_children_hold_and_one_that_can
 
 #[test]
 fn what_a_stranger_calls_ours_holds_nothing_as_soon_as_that_is_known() {
-    let cache = cache();
-    cache.task_seen(&task("waits", "8", json!({"state": "Queued"})));
-    let made = |name: &str| {
-        that_pod(|pod| {
-            (pod.metadata.name, pod.metadata.uid) = (Some(name.into()), Some(name.into()));
-            pod.metadata.owner_references =
-                read(json!([{"apiVersion": "batch/v1", "kind": "Job", "name": "j", "uid": "j", "controller": true}]));
-        })
-    };
-    cache.pod_seen(&made("p"));
-    assert_eq!((admitted(&cache), cache.orphans().len()), (0, 1), "it may be what a task left");
-    cache.disown("runs", "j");
-    cache.pod_seen(&made("q"));
-    assert_eq!((admitted(&cache), cache.orphans().len()), (1, 0));
-    ["p", "q"].iter().for_each(|name| drop(cache.pod_gone(&made(name))));
-    assert!(cache.lock().children.is_empty());
+    for (version, kind) in [("batch/v1", "Job"), ("taskmanager.dev/v1alpha1", "Task")] {
+        let cache = cache();
+        cache.task_seen(&task("waits", "8", json!({"state": "Queued"})));
+        let owner = json!([{"apiVersion": version, "kind": kind, "name": "j", "uid": "j", "controller": true}]);
+        let made = |name: &str| {
+            that_pod(|pod| {
+                (pod.metadata.name, pod.metadata.uid) = (Some(name.into()), Some(name.into()));
+                pod.metadata.owner_references = read(owner.clone());
+            })
+        };
+        cache.pod_seen(&made("p"));
+        assert_eq!((admitted(&cache), cache.orphans().len()), (0, 1), "it may be what a task left");
+        cache.disown("runs", "j");
+        cache.pod_seen(&made("q"));
+        assert_eq!((admitted(&cache), cache.orphans().len()), (1, 0));
+        ["p", "q"].iter().for_each(|name| drop(cache.pod_gone(&made(name))));
+        assert!(cache.lock().children.is_empty());
+    }
 }
 
 #[test]
