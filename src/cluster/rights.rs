@@ -34,7 +34,7 @@ impl Right {
             Self::ListEvents => "readEvents",
             Self::GetNodes => "nodes",
             Self::DryRunJobs => "jobs",
-            Self::DryRunPods => "dryRun",
+            Self::DryRunPods => "createPods",
             Self::GetPodLogs => "podLogs",
             Self::ListPriorityClasses => "priorityClasses",
             Self::WatchNamespaces => "namespaces",
@@ -67,7 +67,7 @@ impl Right {
             }
             Self::DryRunJobs => "whether a type's Job can be made is not known before its first launch",
             Self::DryRunPods => {
-                "what the namespace and webhooks add to a type's pod is not known: queues count it by its template"
+                "bare pods cannot be made, and what the namespace and webhooks add to a type's pod is not known: queues count it by its template"
             }
             Self::GetPodLogs => "the last lines of what failed are not in the archive",
             Self::ListPriorityClasses => "pods get no PriorityClass of their task's priority",

@@ -46,7 +46,7 @@ async fn works_without(name: &str) {
         ns.create(&task_type("work")).await;
         let node = ns.fake_node();
         let second = match name {
-            "dryRun" | "podLogs" | "writeEvents" | "namespaces" | "priorityClasses" => Outcome::succeed(),
+            "createPods" | "podLogs" | "writeEvents" | "namespaces" | "priorityClasses" => Outcome::succeed(),
             "readEvents" => Outcome::Waiting("ContainerCreating".into()),
             "nodes" | "tokenReviews" => Outcome::Hold,
             new => panic!("rights.yaml says that the operator can do without {new}, and nobody tries it"),
@@ -66,7 +66,7 @@ async fn works_without(name: &str) {
                 node.end("one", Outcome::succeed());
             }
             "nodes" => is_lost(&ns, &node).await,
-            "dryRun" => {
+            "createPods" => {
                 let said = ready(&ns, "Unknown").await.message;
                 assert!(said.contains("cannot create resource \"pods\""), "{said}");
             }
@@ -95,7 +95,7 @@ async fn each_missing_right_is_logged_once_with_what_is_then_not_known() {
         ns.apply(kind(json!({}), json!({}), json!({}))).await.expect("accepted");
         let node = ns.fake_node();
         node.otherwise(Outcome::Waiting("ContainerCreating".into()));
-        let lacks = ["readEvents", "dryRun", "priorityClasses", "namespaces"];
+        let lacks = ["readEvents", "createPods", "priorityClasses", "namespaces"];
         let operator = ns.operator_without(&lacks, &[]).await;
         let said = ready(&ns, "Unknown").await;
         assert!(said.message.contains("cannot create resource \"pods\""), "{}", said.message);
