@@ -22,7 +22,7 @@ test: ## Everything: format, lints, unit and property tests, tests against a rea
 test-large: ## Property tests, the simulation, arbitrary objects, backlogs, floods and an archive at full size, and test-oldest (more than two hours). PROPTEST_CASES, FUZZ_OBJECTS, WAITING_TASKS, FLOOD_TASKS and ARCHIVE_RECORDS say how many.
 	@tests/run large
 
-lint: ## Format and lints alone.
+lint: ## Format, lints, and the licences, sources and advisories of all dependencies, alone.
 	@tests/run lint
 
 test-unit: ## Unit and property tests alone.
