@@ -5,7 +5,7 @@ CLUSTER     := e2e/cluster/cluster
 KUBECONFIG_ := $(CURDIR)/target/cluster/kubeconfig
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-down test test-large lint test-unit test-api test-e2e test-faults test-oldest fuzz mutants bench bench-http generate cluster cluster-down image run
+.PHONY: help demo demo-down test test-large lint test-unit test-api test-e2e test-faults test-oldest fuzz mutants bench bench-http generate sbom cluster cluster-down image run
 
 help: ## Show this list.
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -56,6 +56,9 @@ bench-http: ## What REST costs: submissions beside creations at the API server, 
 	@$(CLUSTER) build --control-plane --with kcm,scheduler,kwok
 	cargo build --release --locked -p task-manager -p bench
 	VEGETA="$$(bench/vegeta)" target/release/bench http
+
+sbom: ## The bill of materials of the binary that is shipped, as CycloneDX JSON in target/sbom. ARGS=aarch64-unknown-linux-musl for another target.
+	@tests/sbom $(ARGS)
 
 generate: ## Write crds/, docs/reasons.md, the tables of rights in docs/, the chart's copies and README, and manifests/install.yaml.
 	cargo run --quiet -- crd --dir crds
