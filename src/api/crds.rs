@@ -8,10 +8,15 @@ use super::{Reason, Task, TaskQueue, TaskType};
 
 /// The CustomResourceDefinitions, as `crds/` holds them and `task-manager crd` prints them.
 pub fn crds() -> Vec<CustomResourceDefinition> {
-    [with_first_status(Task::crd()), TaskType::crd(), TaskQueue::crd()]
-        .map(with_unwrapped_descriptions)
-        .map(with_null_as_absent)
-        .into()
+    let unseen = json!({ "observedGeneration": UNSEEN });
+    [
+        with_default_status(Task::crd(), &first_status()),
+        with_default_status(TaskType::crd(), &unseen),
+        with_default_status(TaskQueue::crd(), &unseen),
+    ]
+    .map(with_unwrapped_descriptions)
+    .map(with_null_as_absent)
+    .into()
 }
 
 /// The CustomResourceDefinitions as YAML documents, each with its file name in `crds/`.
@@ -31,11 +36,14 @@ const ACCEPTED: &str = "It has been accepted. The operator starts it when its qu
     If this stays for a minute though others of the queue start, or nothing does, see whether an operator runs: \
     \"kubectl get lease -A\" names the one that leads.";
 
-/// Makes Queued the default status of a new Task, so that its first status costs no write. `observedGeneration` -1
-/// tells kstatus that no controller has seen the task yet.
-fn with_first_status(mut crd: CustomResourceDefinition) -> CustomResourceDefinition {
-    let first = json!({
-        "observedGeneration": -1,
+/// The `observedGeneration` of what no controller has seen yet: kstatus and Argo CD's health check wait for it. Without
+/// it kstatus calls an object without conditions ready.
+const UNSEEN: i64 = -1;
+
+/// Queued, the status of a new Task, so that its first status costs no write.
+fn first_status() -> serde_json::Value {
+    json!({
+        "observedGeneration": UNSEEN,
         "state": "Queued",
         "reason": Reason::Queued.as_str(),
         "conditions": [{
@@ -44,10 +52,13 @@ fn with_first_status(mut crd: CustomResourceDefinition) -> CustomResourceDefinit
             "reason": Reason::Queued.as_str(),
             "message": ACCEPTED,
         }],
-    });
+    })
+}
+
+fn with_default_status(mut crd: CustomResourceDefinition, default: &serde_json::Value) -> CustomResourceDefinition {
     for schema in schemas(&mut crd) {
         if let Some(status) = schema.properties.as_mut().and_then(|properties| properties.get_mut("status")) {
-            status.default = Some(JSON(first.clone()));
+            status.default = Some(JSON(default.clone()));
         }
     }
     crd

@@ -15,6 +15,7 @@ mod floods;
 mod follow;
 mod forgery;
 mod fuzz;
+mod gitops;
 mod giving_back;
 mod image;
 mod kubectl;

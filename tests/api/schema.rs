@@ -279,12 +279,12 @@ async fn applying_the_same_again_changes_nothing() {
         );
         let queue =
             manifest("TaskQueue", "again", json!({"capacity": {"tasks": 3, "resources": {"nvidia.com/gpu": 4}}}));
-        // The API server itself stores a new task's default status with the first update, whatever that says.
-        let first = ns.apply(task.clone()).await.expect("accepted");
-        let second = ns.apply(task.clone()).await.expect("accepted again");
-        assert_eq!(first.metadata.generation, second.metadata.generation);
-        assert_eq!(first.data, second.data);
         for written in [task, kind, queue] {
+            // The API server itself stores the default status of a new object with the first update, whatever that says.
+            let first = ns.apply(written.clone()).await.expect("accepted");
+            let second = ns.apply(written.clone()).await.expect("accepted again");
+            assert_eq!(first.metadata.generation, second.metadata.generation);
+            assert_eq!(first.data, second.data);
             let first = ns.apply(written.clone()).await.expect("accepted");
             let second = ns.apply(written).await.expect("accepted again");
             assert_eq!(object_version(&first), object_version(&second), "{second:?}");
