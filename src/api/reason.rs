@@ -333,6 +333,21 @@ mod tests {
     }
 
     #[test]
+    fn every_reason_has_an_entry_in_the_page_for_troubleshooting() {
+        let page = include_str!("../../docs/troubleshooting.md");
+        let entries: Vec<_> = page.split("\n### ").skip(1).collect();
+        for reason in Reason::iter() {
+            let is_of_it =
+                |entry: &&&str| entry.lines().next().is_some_and(|head| head.contains(&format!("`{reason}`")));
+            let entry = entries.iter().find(is_of_it);
+            assert!(entry.is_some(), "docs/troubleshooting.md has no entry \"### `{reason}`\"");
+            for part in ["**Seen:**", "**Causes:**", "**Run:**", "**Change:**"] {
+                assert!(entry.is_some_and(|entry| entry.contains(part)), "docs/troubleshooting.md: {reason}: {part}");
+            }
+        }
+    }
+
+    #[test]
     fn a_word_of_a_newer_version_is_read_as_unknown() {
         assert_eq!(serde_json::from_str::<Reason>("\"Enchanted\"").expect("any word"), Reason::Unknown);
     }

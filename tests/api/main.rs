@@ -7,6 +7,7 @@ mod bad_input;
 mod cancelling;
 mod chart;
 mod costs;
+mod documents;
 mod dry_runs;
 mod executors;
 mod faults;
