@@ -1,5 +1,5 @@
 # The Debian packages of a full node. Installs what is missing and nothing else;
-# never starts a service of a package.
+# a service of a package is neither started nor left to start with the machine.
 # shellcheck shell=bash
 
 # program or file (* is any version) that must exist, and the package that has it
@@ -33,6 +33,12 @@ packages_missing() {
   done | sort -u
 }
 
+# The services that start with the machine, one a line; none where there is no systemd.
+packages_enabled() {
+  { systemctl --root=/ list-unit-files --type=service --state=enabled --no-legend 2>/dev/null || true; } |
+    awk '{ print $1 }' | sort
+}
+
 packages_install() {
   type -P apt-get >/dev/null || fail "this machine has no apt-get: only Debian and its kin are supported."
 
@@ -45,9 +51,10 @@ packages_install() {
   ((EUID == 0)) || fail "installing Debian packages (${missing[*]}) needs root: run this command as root."
   say "Installing Debian packages: ${missing[*]}"
 
-  local work log
+  local work log enabled
   work=$(mktemp -d)
   log=$work/log
+  enabled=$(packages_enabled)
   # While policy-rc.d says 101, no package starts its service. One that an
   # administrator has put there already is left as it is.
   local policy=/usr/sbin/policy-rc.d ours=
@@ -65,6 +72,12 @@ packages_install() {
     tail -n 20 "$log" >&2
     fail "apt-get could not install ${missing[*]}."
   fi
+
+  # Those that the packages have enabled: they would start with the machine.
+  local services=()
+  mapfile -t services < <(comm -13 <(echo "$enabled") <(packages_enabled))
+  ((${#services[@]} == 0)) || systemctl --root=/ disable "${services[@]}" >>"$log" 2>&1 ||
+    fail "$(tail -n 1 "$log"): the services ${services[*]} start with the machine; disable them."
 
   mapfile -t missing < <(packages_missing)
   ((${#missing[@]} == 0)) || fail "still missing after the installation: ${missing[*]}"
