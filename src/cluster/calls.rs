@@ -1,6 +1,7 @@
 //! Requests to the API server: each has a deadline, and its error says what to do. Watches and logs, which have no
 //! single answer, have rooms of their own.
 
+use std::fmt::{Display, Formatter};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,6 +15,19 @@ use crate::metrics::Metrics;
 
 /// No request may take longer.
 const DEADLINE: Duration = Duration::from_secs(10);
+
+/// How long the API server has for a request: a parameter of its URL. It counts from when the API server has received the
+/// head of the request, queues included, and nothing is written after it. So a write that waits there ends with the lease
+/// that it was sent under, also where nobody can tell the API server that its sender gave it up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TimeLeft(Duration);
+
+impl Display for TimeLeft {
+    fn fmt(&self, f: &mut Formatter<'_>) -> std::fmt::Result {
+        // The API server takes 0 for no bound of ours.
+        write!(f, "timeout={}ms", self.0.as_millis().max(1))
+    }
+}
 
 /// Why a request failed, by what the caller should do about it.
 #[derive(Debug, thiserror::Error)]
@@ -163,8 +177,21 @@ impl Calls {
         operation: &'static str,
         request: impl Future<Output = kube::Result<T>>,
     ) -> Result<T, CallError> {
-        let answer = match self.leadership.remaining() {
-            Some(left) => within(left.min(DEADLINE), request).await,
+        self.write_within(operation, |_| request).await
+    }
+
+    /// The same where the request tells the API server, too, how long it has.
+    pub async fn write_within<T, F>(
+        &self,
+        operation: &'static str,
+        request: impl FnOnce(TimeLeft) -> F,
+    ) -> Result<T, CallError>
+    where
+        F: Future<Output = kube::Result<T>>,
+    {
+        let left = self.leadership.remaining().map(|left| left.min(DEADLINE));
+        let answer = match left {
+            Some(left) => within(left, request(TimeLeft(left))).await,
             None => Err(CallError::NotLeader),
         };
         let outcome = answer.as_ref().map_or_else(CallError::kind, |_| "ok");

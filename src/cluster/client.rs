@@ -4,9 +4,10 @@
 use std::time::Duration;
 
 use hyper_util::client::legacy::connect::HttpConnector;
-use hyper_util::rt::{TokioExecutor, TokioTimer};
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use kube::client::{Body, ClientBuilder, ConfigExt, DynBody};
 use kube::{Client, Config};
+use tokio::net::TcpStream;
 use tower::util::option_layer;
 use tower::{BoxError, Layer, ServiceExt, util::BoxService};
 
@@ -43,7 +44,7 @@ pub fn builder(mut config: Config) -> kube::Result<ClientBuilder<Service>> {
     let client = hyper_util::client::legacy::Builder::new(TokioExecutor::new())
         .pool_timer(TokioTimer::new())
         .pool_idle_timeout(IDLE)
-        .build(config.rustls_https_connector_with_connector(connector())?);
+        .build(config.rustls_https_connector_with_connector(connector().map_response(without_linger))?);
     let headed = config.extra_headers_layer()?.layer(client.map_err(BoxError::from));
     let authorized = option_layer(config.auth_layer()?).layer(headed).map_err(BoxError::from);
     let service = config.base_uri_layer().layer(authorized);
@@ -62,4 +63,13 @@ fn connector() -> HttpConnector {
     #[cfg(target_os = "linux")]
     connector.set_tcp_user_timeout(Some(UNTAKEN));
     connector
+}
+
+/// A request that was given up closes its connection. The kernel would go on sending what the other end has not taken, and
+/// after a silence might deliver it when another leads. Without lingering it forgets that, and resets the connection.
+fn without_linger(stream: TokioIo<TcpStream>) -> TokioIo<TcpStream> {
+    if let Err(error) = stream.inner().set_zero_linger() {
+        tracing::warn!(%error, "a connection to the API server may deliver what was given up");
+    }
+    stream
 }

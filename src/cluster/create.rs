@@ -6,10 +6,13 @@ use kube::{Client, Error, Resource};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
+use super::calls::TimeLeft;
+
 /// Whether the object is made, or only checked and answered as it would be made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Run {
-    Real,
+    /// Unless the API server's time is over before.
+    Real(TimeLeft),
     Dry,
 }
 
@@ -20,8 +23,11 @@ where
     Answer: DeserializeOwned,
 {
     let namespace = manifest.pointer("/metadata/namespace").and_then(Value::as_str);
-    let dry_run = if run == Run::Dry { "&dryRun=All" } else { "" };
-    let url = format!("{}?fieldValidation=Strict{dry_run}", K::url_path(&(), namespace));
+    let how = match run {
+        Run::Real(left) => left.to_string(),
+        Run::Dry => "dryRun=All".to_owned(),
+    };
+    let url = format!("{}?fieldValidation=Strict&{how}", K::url_path(&(), namespace));
     let body = serde_json::to_vec(manifest).map_err(Error::SerdeError)?;
     let request = hyper::Request::post(url).header(hyper::header::CONTENT_TYPE, "application/json").body(body);
     client.request(request.map_err(Error::HttpError)?).await

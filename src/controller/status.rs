@@ -3,9 +3,9 @@
 
 use std::sync::Arc;
 
-use axum::http::{HeaderValue, header};
-use kube::api::{ObjectMeta, PartialObjectMeta, PostParams};
-use kube::core::{NamespaceResourceScope, Request};
+use axum::http::{Request, header};
+use kube::api::{ObjectMeta, PartialObjectMeta};
+use kube::core::NamespaceResourceScope;
 use kube::{Error, Resource, ResourceExt};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -14,7 +14,7 @@ use super::events::Events;
 use crate::api::{
     Task, TaskQueue, TaskQueueSpec, TaskQueueStatus, TaskSpec, TaskStatus, TaskType, TaskTypeSpec, TaskTypeStatus,
 };
-use crate::cluster::calls::{CallError, Calls};
+use crate::cluster::calls::{CallError, Calls, TimeLeft};
 use crate::metrics::Metrics;
 
 /// The answers that the API server is asked for.
@@ -95,15 +95,14 @@ impl StatusWriter {
         Answer: DeserializeOwned,
     {
         let api = self.calls.namespaced::<K>(&object.namespace().unwrap_or_default());
-        let asked = async {
+        let asked = |left: TimeLeft| async move {
             let body = serde_json::to_vec(object).map_err(Error::SerdeError)?;
-            let (url, how) = (Request::new(api.resource_url()), PostParams::default());
-            let request = url.replace_subresource("status", &object.name_any(), &how, body);
-            let mut request = request.map_err(Error::BuildRequest)?;
-            request.headers_mut().insert(header::ACCEPT, HeaderValue::from_static(accepted));
-            self.calls.reads.client().request(request).await
+            let request = Request::put(format!("{}/{}/status?{left}", api.resource_url(), object.name_any()))
+                .header(header::CONTENT_TYPE, "application/json")
+                .header(header::ACCEPT, accepted);
+            self.calls.reads.client().request(request.body(body).map_err(Error::HttpError)?).await
         };
-        self.calls.write("update_status", asked).await
+        self.calls.write_within("update_status", asked).await
     }
 }
 

@@ -132,7 +132,8 @@ async fn create_as<K: Launched>(whole: &Task, kind: &ParsedType, context: &Conte
         Ok(manifest) => manifest,
         Err(error) => return refused(whole, Why::new(Reason::TypeNotReady, error.to_string()), context),
     };
-    match context.calls.write(K::REQUEST, create::<K, K>(&context.client, &manifest, Run::Real)).await {
+    let made = |left| create::<K, K>(&context.client, &manifest, Run::Real(left));
+    match context.calls.write_within(K::REQUEST, made).await {
         Ok(created) => {
             created.found(&context.cache);
             Ok(Some(TRACE_EXPECTED_WITHIN))

@@ -4,6 +4,7 @@
 mod archive;
 mod checks;
 mod lagging;
+mod late;
 mod leases;
 mod lives;
 mod silence;

@@ -2,6 +2,7 @@
 //! story, and a number among those with its label. A fault names the point at which it strikes.
 
 use std::fmt::{Display, Formatter};
+use std::time::Duration;
 
 use futures::FutureExt;
 use http::{Method, Request};
@@ -50,6 +51,8 @@ pub(super) struct Asked {
     pub resource: String,
     /// Whether the watch also delivers present objects, not only changes.
     pub is_list: bool,
+    /// How long it lets the API server take.
+    pub allowed: Option<Duration>,
 }
 
 impl Asked {
@@ -84,8 +87,13 @@ impl Asked {
             label.push_str(&about);
         }
         let is_list = verb == "LIST";
-        Self { kind, label, resource: path.resource.to_owned(), is_list }
+        Self { kind, label, resource: path.resource.to_owned(), is_list, allowed: allowed(query) }
     }
+}
+
+fn allowed(query: &str) -> Option<Duration> {
+    let milliseconds = query.split('&').find_map(|part| part.strip_prefix("timeout=")?.strip_suffix("ms"))?;
+    milliseconds.parse().ok().map(Duration::from_millis)
 }
 
 struct Path<'a> {

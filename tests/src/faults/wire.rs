@@ -78,6 +78,8 @@ pub struct Passed {
     /// The life of the operator in which it passed; 0 is the first.
     pub life: usize,
     pub at: Duration,
+    /// How long the request lets the API server take.
+    pub allowed: Option<Duration>,
     pub fate: String,
 }
 
@@ -216,6 +218,7 @@ impl Wire {
         let fault = fault.or_else(|| is_gone.then_some(Fault::Answer(410)));
         inner.struck |= fault.is_some();
         let place = inner.note(point, life, self.began, fault.map_or_else(String::new, |fault| format!("{fault:?}")));
+        inner.passed[place].allowed = asked.allowed;
         (place, fault)
     }
 
@@ -279,14 +282,14 @@ impl Inner {
     }
 
     fn note(&mut self, point: Point, life: usize, began: Instant, fate: String) -> usize {
-        self.passed.push(Passed { point, life, at: began.elapsed(), fate });
+        self.passed.push(Passed { point, life, at: began.elapsed(), allowed: None, fate });
         self.passed.len() - 1
     }
 }
 
 impl Display for Wire {
     fn fmt(&self, f: &mut Formatter<'_>) -> std::fmt::Result {
-        for Passed { point, life, at, fate } in self.passed() {
+        for Passed { point, life, at, fate, .. } in self.passed() {
             writeln!(f, "{:8.3} s, life {life}: {:?} {point} {fate}", at.as_secs_f64(), point.kind)?;
         }
         Ok(())
