@@ -1,5 +1,6 @@
 //! Shared parts of tests on a real node. The tests decide what is right.
 
+pub mod cable;
 pub mod cluster_wide;
 pub mod containers;
 pub mod gate;

@@ -22,6 +22,7 @@ mod quotas;
 mod refused_by_node;
 mod reruns;
 mod samples;
+mod silence;
 mod starts;
 mod stopping;
 mod suspended_jobs;

@@ -36,7 +36,7 @@ pub use fake_node::{FakeNode, Outcome, Start};
 pub use manifests::{With, condition, task, task_queue, task_type};
 pub use metrics::Metrics;
 pub use namespace::{Namespace, in_namespace, in_namespace_of};
-pub use operator::{Ended, Operator, http_get};
+pub use operator::{Ended, Operator, Place, http_get};
 pub use patience::{A_MOMENT, SOON, eventually, stays};
 pub use pgbouncer::PgBouncer;
 pub use postgres::Postgres;

@@ -1,7 +1,7 @@
 //! The operator under test, as a process: started with flags, asked over HTTP, ended in every way there is.
 
 use std::fs::File;
-use std::net::{SocketAddr, TcpListener};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
 use std::path::PathBuf;
 use std::process::{ExitStatus, Stdio};
 use std::sync::atomic::{AtomicU16, Ordering};
@@ -24,7 +24,20 @@ const ENDS_WITHIN: Duration = Duration::from_secs(12);
 const FREE_PORTS: std::ops::Range<u16> = 20_000..29_000;
 const ANSWERS_WITHIN: Duration = Duration::from_secs(5);
 
+/// Where an operator runs.
+#[derive(Clone)]
+pub struct Place {
+    /// The command that starts the program there, and becomes it.
+    pub launcher: Vec<String>,
+    /// The address at which the test reaches it.
+    pub host: IpAddr,
+}
+
+/// Beside the test.
+const HERE: Place = Place { launcher: vec![], host: IpAddr::V4(Ipv4Addr::LOCALHOST) };
+
 pub struct Operator {
+    place: Place,
     namespace: Namespace,
     flags: Vec<String>,
     kubeconfig: PathBuf,
@@ -60,6 +73,15 @@ impl Operator {
 
     /// An operator for this namespace alone, ready; it is whoever `kubeconfig` speaks for.
     pub async fn start(namespace: &Namespace, kubeconfig: PathBuf, flags: &[&str]) -> Self {
+        Self::start_at(HERE, namespace, kubeconfig, flags).await
+    }
+
+    /// The same in a place of its own, as an administrator.
+    pub async fn start_in(place: &Place, namespace: &Namespace, flags: &[&str]) -> Self {
+        Self::start_at(place.clone(), namespace, namespace.cluster.kubeconfig(), flags).await
+    }
+
+    async fn start_at(place: Place, namespace: &Namespace, kubeconfig: PathBuf, flags: &[&str]) -> Self {
         let flags: Vec<String> = flags.iter().map(ToString::to_string).collect();
         if !flags.iter().any(|flag| flag == "--archive") {
             // On a disk that has much else to do, making its tables may take longer than a call waits.
@@ -69,7 +91,7 @@ impl Operator {
             })
             .await;
         }
-        let operator = Self::spawn(namespace.clone(), kubeconfig, flags, free_address());
+        let operator = Self::spawn(place, namespace.clone(), kubeconfig, flags);
         operator.is_ready().await;
         operator
     }
@@ -127,10 +149,13 @@ impl Operator {
         if self.flags.iter().any(|flag| flag == "--archive") { rest } else { rest.patient() }
     }
 
-    fn spawn(namespace: Namespace, kubeconfig: PathBuf, flags: Vec<String>, health: SocketAddr) -> Self {
+    fn spawn(place: Place, namespace: Namespace, kubeconfig: PathBuf, flags: Vec<String>) -> Self {
+        let health = SocketAddr::new(place.host, free_address().port());
         let log = new_log(&namespace);
         let file = File::create(&log).expect("a log file");
-        let child = Command::new(Self::binary())
+        let launched = place.launcher.iter().map(PathBuf::from).chain([Self::binary()]).collect::<Vec<_>>();
+        let child = Command::new(&launched[0])
+            .args(&launched[1..])
             .args(["run", "--watch-namespace", &namespace.name, "--health-addr", &health.to_string()])
             .args(if flags.iter().any(|flag| flag == "--archive") {
                 vec![]
@@ -148,7 +173,7 @@ impl Operator {
             .spawn()
             .expect("the operator can be started");
         let rest = flags.iter().position(|flag| flag == "--http-addr").and_then(|at| flags.get(at + 1)?.parse().ok());
-        Self { namespace, flags, kubeconfig, child, health, rest, log }
+        Self { place, namespace, flags, kubeconfig, child, health, rest, log }
     }
 
     async fn is_ready(&self) {
@@ -194,7 +219,7 @@ impl Operator {
     /// Starts it again with the same flags, after `stop` or `kill`.
     pub async fn start_again(&mut self) {
         let flags = std::mem::take(&mut self.flags);
-        *self = Self::spawn(self.namespace.clone(), self.kubeconfig.clone(), flags, free_address());
+        *self = Self::spawn(self.place.clone(), self.namespace.clone(), self.kubeconfig.clone(), flags);
         self.is_ready().await;
     }
 

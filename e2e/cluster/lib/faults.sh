@@ -57,6 +57,28 @@ restore_command() {
   say "Restored the last snapshot of the cluster \"$CLUSTER_NAME\"."
 }
 
+# connect_command PID: two cables for a process in a network of its own. Both go when that network does, with its last
+# process.
+connect_command() {
+  local node index address
+  [[ $1 =~ ^[0-9]+$ && $(readlink "/proc/$1/ns/net") != $(readlink /proc/self/ns/net) ]] ||
+    misuse "which process? one that has a network of its own"
+  node=$(node_process) || fail "\"$CLUSTER_NAME\" is no full node that runs."
+  address=$(state_value address)
+  index=$(connect_host "$1")
+  ip link add "op$index" netns "$node" type veth peer name api netns "$1"
+  nsenter --target "$node" --net ip address add "10.98.$index.1/30" dev "op$index"
+  nsenter --target "$node" --net ip link set "op$index" up
+  nsenter --target "$1" --net sh -ec "
+    ip link set lo up
+    ip address add 10.99.$index.2/30 dev eth0
+    ip link set eth0 up
+    ip address add 10.98.$index.2/30 dev api
+    ip link set api up
+    ip route add $address via 10.98.$index.1"
+  echo "10.99.$index.2"
+}
+
 require_part() {
   [[ -n $1 ]] || misuse "which part? one of the names in $STATE/parts"
   [[ -e $STATE/parts/$1 && -n $(supervisors) ]] || fail "\"$CLUSTER_NAME\" has no part \"$1\", or does not run."
