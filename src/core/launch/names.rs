@@ -15,6 +15,8 @@ pub const TASK: &str = "taskmanager.dev/task";
 pub const LABEL_TYPE: &str = "taskmanager.dev/type";
 /// On every Job and pod of a task: the number of its attempt.
 pub const LABEL_ATTEMPT: &str = "taskmanager.dev/attempt";
+/// On a task that was submitted under a name that the client chose: a number of this submission alone.
+pub const ANNOTATION_SUBMISSION: &str = "taskmanager.dev/submission";
 /// The slot of the attempt as JSON, so that it is counted when its Task is gone.
 pub const ANNOTATION_HOLDS: &str = "taskmanager.dev/holds";
 /// The name of the container that does the work, wherever others put theirs.

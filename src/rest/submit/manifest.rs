@@ -19,16 +19,22 @@ pub fn name_of_key(namespace: &str, key: &str) -> String {
     format!("rest-{}", &sha256_hex(format!("{namespace}/{key}"))[..KEY_DIGITS])
 }
 
+/// A number that nobody else draws, in hexadecimal digits.
+pub fn draw() -> Result<String, Problem> {
+    let drawn = getrandom::u64().map_err(|error| {
+        tracing::error!(%error, "failed to draw random bytes");
+        ProblemType::Busy.because("no number could be drawn for the task; send it again in a moment")
+    })?;
+    Ok(format!("{drawn:016x}"))
+}
+
 /// A name that nobody has, and that does not stand in the way of better words about what else is wrong.
 pub fn new_name(kind: &str) -> Result<String, Problem> {
-    let drawn = getrandom::u64().map_err(|error| {
-        tracing::error!(%error, "failed to draw random bytes for a name");
-        ProblemType::Busy.because("no name could be drawn for the task; give it a name, or send it again in a moment")
-    })?;
+    let drawn = draw()?;
     let stem: String =
         kind.chars().filter(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || *c == '-').take(40).collect();
     let stem = stem.trim_matches('-');
-    Ok(format!("{}-{drawn:016x}", if stem.is_empty() { "task" } else { stem }))
+    Ok(format!("{}-{drawn}", if stem.is_empty() { "task" } else { stem }))
 }
 
 /// The fields that are there.

@@ -18,6 +18,7 @@ mod readme;
 mod replays;
 mod replicas;
 mod takeover;
+mod unanswered;
 mod values;
 mod verdict;
 mod waits;
