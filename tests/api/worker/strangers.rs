@@ -1,12 +1,13 @@
 //! Whoever reaches the worker port, and is nobody: the others are heard all the same.
 
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpListener};
 use std::time::Duration;
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use harness::faults::{Plan, Wire, WiredOperator};
 use harness::*;
-use serde_json::json;
+use serde_json::{Value, json};
 use tokio::io::AsyncWriteExt;
 use tokio::net::{TcpSocket, TcpStream};
 
@@ -59,6 +60,36 @@ async fn strangers_keep_no_pod_from_being_heard() {
             assert_eq!(rest.status(&id).await["progress"]["percent"], percent);
             drop(strangers);
         }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_token_that_is_nobodys_by_its_own_word_costs_the_api_server_nothing() {
+    in_namespace("worker-nobody", async |ns| {
+        let wire = Wire::new(Plan::Faultless);
+        let free = TcpListener::bind("127.0.0.1:0").expect("a port").local_addr().expect("its address");
+        let (to, url) = (free.to_string(), format!("http://{free}"));
+        let operator = WiredOperator::start(&ns, &wire, &["--worker-addr", &to, "--worker-url", &url]);
+        eventually("it listens", SOON, async || operator.logged().contains("the worker port is served").then_some(()))
+            .await;
+        let token = |claims: Value| format!("e30.{}.c2ln", URL_SAFE_NO_PAD.encode(claims.to_string()));
+        let for_another = token(json!({"aud": ["another"], "kubernetes.io": {"pod": {"uid": "1"}}}));
+        let worker = Rest::at(free);
+        let refused = async |token: &str| {
+            let bearer = format!("Bearer {token}");
+            worker.post_with("/worker/v1/progress", &[("authorization", &bearer)], &json!({"percent": 1})).await.status
+        };
+        let reviews = || wire.passed().iter().filter(|passed| passed.point.label.contains("tokenreviews")).count();
+        for _ in 0..100 {
+            assert_eq!((refused("nonsense").await, refused(&for_another).await), (401, 401));
+        }
+        assert_eq!(reviews(), 0, "{wire}");
+        let likely = token(json!({"aud": ["task-manager"], "kubernetes.io": {"pod": {"uid": "1"}}}));
+        for _ in 0..10 {
+            assert_eq!(refused(&likely).await, 401);
+        }
+        assert!((1..=2).contains(&reviews()), "a verdict is remembered for a few seconds: {wire}");
     })
     .await;
 }
