@@ -104,7 +104,7 @@ impl Archive {
                 (connections(End::File { setup: waits + SQLITE_WRITER }, 1), connections(read_only, READ_CONNECTIONS))
             }
             Backend::Postgres => (
-                connections(End::Server { begin: "BEGIN" }, options.connections.max(1)),
+                connections(End::Server { begin: POSTGRES_WRITER }, options.connections.max(1)),
                 connections(End::Server { begin: POSTGRES_READER }, READ_CONNECTIONS),
             ),
         };
@@ -176,10 +176,19 @@ impl Archive {
 const SQLITE_WRITER: &str =
     "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA journal_size_limit = 67108864";
 
-/// Every read goes along an index, in the order of its answer. A server that has no statistics yet, or old ones, would
-/// rather read and sort whole tables.
-const POSTGRES_READER: &str = "BEGIN READ ONLY; SET LOCAL enable_seqscan = off; SET LOCAL enable_bitmapscan = off; \
-    SET LOCAL enable_sort = off; SET LOCAL enable_hashjoin = off; SET LOCAL enable_mergejoin = off; SET LOCAL jit = off";
+/// Every statement goes along an index, in the order of its answer. A server that has no statistics yet, or old ones,
+/// would rather read and sort whole tables; and of a range of several columns it always expects a large share of them.
+macro_rules! along_indexes {
+    ($begin:literal) => {
+        concat!(
+            $begin,
+            "; SET LOCAL enable_seqscan = off; SET LOCAL enable_bitmapscan = off; SET LOCAL enable_sort = off; \
+             SET LOCAL enable_hashjoin = off; SET LOCAL enable_mergejoin = off; SET LOCAL jit = off"
+        )
+    };
+}
+const POSTGRES_READER: &str = along_indexes!("BEGIN READ ONLY");
+const POSTGRES_WRITER: &str = along_indexes!("BEGIN");
 
 /// Moves the write-ahead log into the database file. Otherwise the log would stay behind when the file is moved, and
 /// be taken for a part of the next file.

@@ -16,6 +16,8 @@ pub const PATIENT: Duration = Duration::from_secs(60);
 /// An empty place for an archive, removed after the test.
 pub struct Store {
     pub url: String,
+    /// A pooler is in between.
+    pub is_pooled: bool,
     folder: Option<PathBuf>,
 }
 
@@ -25,15 +27,15 @@ impl Store {
         let name = format!("{}-{}", std::process::id(), MADE.fetch_add(1, Ordering::Relaxed));
         let folder = target().join("archives").join(name);
         std::fs::create_dir_all(&folder).expect("a folder for the archive");
-        Self { url: format!("sqlite://{}/archive.db", folder.display()), folder: Some(folder) }
+        Self { url: format!("sqlite://{}/archive.db", folder.display()), is_pooled: false, folder: Some(folder) }
     }
 
     pub async fn postgres() -> Self {
-        Self { url: Postgres::shared().await.database().await, folder: None }
+        Self { url: Postgres::shared().await.database().await, is_pooled: false, folder: None }
     }
 
     pub async fn behind_pgbouncer() -> Self {
-        Self { url: PgBouncer::shared().await.database().await, folder: None }
+        Self { url: PgBouncer::shared().await.database().await, is_pooled: true, folder: None }
     }
 
     /// The folder that holds a file of SQLite.
