@@ -40,7 +40,7 @@ fn the_gateway_alone_reaches_rest_and_monitoring_alone_the_metrics() {
 fn where_nobody_is_named_nobody_reaches_rest_and_all_pods_the_worker_port() {
     let objects = rendered("network.yaml");
     let test = pods("task-manager-test");
-    assert_eq!(who_reaches(&objects, "rest"), [test.clone()]);
+    assert_eq!(who_reaches(&objects, "rest"), std::slice::from_ref(&test));
     assert_eq!(who_reaches(&objects, "health"), [test]);
     assert_eq!(who_reaches(&objects, "worker"), [json!({"namespaceSelector": {}}), pods("task-manager")]);
 }
