@@ -57,7 +57,7 @@ bench-http: ## What REST costs: submissions beside creations at the API server, 
 	cargo build --release --locked -p task-manager -p bench
 	VEGETA="$$(bench/vegeta)" target/release/bench http
 
-sbom: ## The bill of materials of the binary that is shipped, as CycloneDX JSON in target/sbom. ARGS=aarch64-unknown-linux-musl for another target.
+sbom: ## The bill of materials of the binary that is shipped, as CycloneDX JSON in target/sbom. ARGS=aarch64-unknown-linux-gnu for another target.
 	@tests/sbom $(ARGS)
 
 generate: ## Write crds/, docs/reasons.md, the tables of rights in docs/, the chart's copies and README, and manifests/install.yaml.
