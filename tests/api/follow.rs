@@ -75,8 +75,8 @@ async fn the_exit_code_tells_a_script_how_the_tasks_ended() {
             (&["good", "bad", "stopped"], 4, "1 failed"),
             (&["good", "stopped"], 5, "1 cancelled"),
             (&["--selector", "no=such"], 6, "There is no task to follow in namespace"),
-            (&["held", "--timeout-seconds", "1"], 3, "The time is over"),
-            (&["good", "never-made", "--timeout-seconds", "1"], 3, "Never appeared"),
+            (&["held", "--timeout-seconds", "5"], 3, "The time is over"),
+            (&["good", "never-made", "--timeout-seconds", "5"], 3, "Never appeared"),
         ] {
             let followed = follow(&ns, names).await;
             assert_eq!(followed.code, Some(code), "{names:?}: {followed:?}");
