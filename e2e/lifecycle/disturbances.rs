@@ -175,6 +175,7 @@ const LINGERS: &str = "trap 'sleep 15; exit 1' TERM; echo up; sleep 300 & wait";
 #[tokio::test]
 async fn a_namespace_deleted_while_tasks_run_and_wait_hurts_nobody_and_may_come_back() {
     on_a_node("space-deleted", async |world| {
+        world.namespace.rights_in_all_namespaces().await;
         world.namespace.create(&task_queue("default", 2)).await;
         let fails = world.script_with("fails", "exit 1", |kind| {
             let retry = retry(kind);

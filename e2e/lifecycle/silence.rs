@@ -188,7 +188,7 @@ async fn what_a_former_leader_sent_into_silence_admits_nothing_when_the_network_
             world.let_go(&pod).await;
             ran_once(world, &[task]).await;
         }
-        assert!(world.status(&first).await.started_at > world.status(&second).await.finished_at);
+        assert!(world.status(&first).await.admitted_at > world.status(&second).await.finished_at);
     })
     .await;
 }

@@ -82,8 +82,7 @@ async fn tasks_with_payloads_of_a_mebibyte_leave_an_operator_running_and_ready()
         let mut operator = Operator::with_rest(&ns, &[]).await;
         flood(&ns, "large", many(), "", &payload()).await;
         let all_failed = async |deadline| {
-            eventually("all are refused", deadline, async || (failed(&operator).await >= many()).then_some(()))
-                .await;
+            eventually("all are refused", deadline, async || (failed(&operator).await >= many()).then_some(())).await;
         };
         all_failed(PATIENCE).await;
         let large = ns.task("large-0").await;

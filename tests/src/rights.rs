@@ -188,6 +188,17 @@ pub(crate) async fn grant(namespace: &Namespace) {
     count(namespace, kubeconfig(namespace.cluster, &namespace.name, ACCOUNT, &[])).await;
 }
 
+impl Namespace {
+    /// Its operators have their rights in all namespaces, as an installation for a whole cluster: the deletion of this one takes
+    /// none of them away.
+    pub async fn rights_in_all_namespaces(&self) {
+        let subject = service_account(ACCOUNT, &self.name);
+        let binding = cluster_binding(&format!("{OURS}:{}", self.name), IN_A_NAMESPACE, subject);
+        let bindings = Api::<ClusterRoleBinding>::all(self.client.clone());
+        bindings.create(&PostParams::default(), &binding).await.expect("the binding is accepted");
+    }
+}
+
 /// Waits until whoever this kubeconfig speaks for may list tasks.
 async fn count(namespace: &Namespace, kubeconfig: Value) {
     let reviews = Api::<SelfSubjectAccessReview>::all(client_of(kubeconfig).await);

@@ -24,7 +24,14 @@ pub(super) fn for_which_it_failed(pod: &PodFacts, pod_was_ended: bool) -> Option
         Some(code) if pod_was_ended && SIGNALLED.contains(&code) => None,
         _ => Some(failure(end)),
     });
-    in_one(told.chain(never_started(pod)))
+    in_one(told.chain(never_told_to_have_ended(pod)).chain(never_started(pod)))
+}
+
+/// Those of which the kubelet of a busy node told the end of the pod and not theirs, where we ended the pod for them.
+fn never_told_to_have_ended(pod: &PodFacts) -> impl Iterator<Item = String> {
+    let we_ended_it = clocks::ended_for(pod) == Some(Reason::Stopping);
+    let ran_on = pod.beside.iter().filter(move |beside| beside.runs && we_ended_it);
+    ran_on.map(|beside| format!("container {} had to be ended", beside.container))
 }
 
 /// Those that failed before the work did, which may be why.

@@ -90,6 +90,10 @@ fn events_are_asked_for_where_a_probe_or_a_hook_may_have_ended_the_work() {
     }
 }
 
+fn still_runs(container: &str) -> Beside {
+    Beside { container: container.into(), runs: true }
+}
+
 fn ended_beside(container: &str, exit_code: i32, second: i64) -> EndBeside {
     let (container, exit_code) = (container.into(), Some(exit_code));
     EndBeside { container, is_sidecar: false, exit_code, at: Some(at(second)), out_of_memory: None }
@@ -107,6 +111,8 @@ fn the_helper_for_which_the_job_of_good_work_failed_is_named() {
         (with(vec![ended_beside("proxy", 3, 20)], exited(0)), "container proxy ended with exit code 3"),
         (with(vec![ended_beside("proxy", 143, 61)], stopping()), "container proxy had to be ended"),
         (with(vec![ended_beside("proxy", 0, 60)], stopping()), "container proxy had to be ended"),
+        // A busy kubelet may tell the end of the pod alone.
+        (PodFacts { beside: vec![still_runs("proxy")], ..with(vec![], stopping()) }, "container proxy had to be ended"),
         (
             with(vec![ended_beside("early", 3, 20), ended_beside("proxy", 137, 90)], stopping()),
             "container early ended with exit code 3, container proxy had to be ended",
