@@ -129,7 +129,7 @@ impl Guard {
         tokio::join!(self.keep_looking(), self.make_searchable());
     }
 
-    /// What an earlier version left is made searchable while the archive takes records; again whenever it is back, for it
+    /// Records that an earlier version left are made searchable while the archive takes records; again whenever it is back, for it
     /// may be another one.
     async fn make_searchable(&self) {
         let mut trouble = self.trouble();

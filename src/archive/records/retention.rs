@@ -33,7 +33,7 @@ const OLDEST: &str = "(SELECT uid, run_id FROM archive_records WHERE (at, uid, r
 /// The tables that have something beside the record of a run: results and logs.
 const BESIDE: [&str; 2] = ["archive_results", "archive_logs"];
 
-/// What such a table has of the oldest $4 records up to a cursor.
+/// Rows that such a table has of the oldest $4 records up to a cursor.
 fn theirs(table: &str) -> String {
     format!(
         "(SELECT uid, run_id FROM {table} WHERE (uid, run_id) IN (SELECT uid, run_id FROM archive_records \
@@ -41,7 +41,7 @@ fn theirs(table: &str) -> String {
     )
 }
 
-/// What such a table has whose record is gone or was never stored.
+/// Rows of such a table whose record is gone or was never stored.
 fn orphans(table: &str) -> String {
     format!(
         "(SELECT uid, run_id FROM {table} WHERE stored < $1 AND NOT EXISTS (SELECT 1 FROM archive_records \

@@ -31,7 +31,7 @@ impl Archive {
             match self.add_batch(&done, batch).await {
                 Ok(Some(many)) => {
                     looked_at += many;
-                    // What was slow has passed, or shows again.
+                    // Whatever made it slow has passed, or shows again.
                     batch = (2 * batch).min(BATCH);
                 }
                 Ok(None) => break,

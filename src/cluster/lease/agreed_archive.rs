@@ -40,7 +40,7 @@ impl AgreedArchive {
         !self.adopts && matches!((&*own, agreed), (Some(own), Some(agreed)) if own != agreed)
     }
 
-    /// What the Lease is to say when this replica leads.
+    /// The id that the Lease is to name when this replica leads.
     pub(super) fn to_say(&self, annotations: Option<&Annotations>) -> Option<String> {
         let agreed = annotations.and_then(|annotations| annotations.get(ARCHIVE).cloned());
         let own = self.own.borrow().clone();

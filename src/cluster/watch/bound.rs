@@ -152,7 +152,7 @@ impl Bound {
 }
 
 impl Passing<Task> for Bound {
-    /// What is not watched any longer is not known either.
+    /// Objects that are not watched any longer are not known either.
     fn watched(&self, scopes: &[Scope]) {
         let mut inner = self.inner.lock();
         inner.known.retain(|_, of| scopes.contains(of));

@@ -5,7 +5,7 @@ use std::io;
 
 /// An object of the API server has a few MiB at most.
 const LARGEST: usize = 16 << 20;
-/// What stands around the objects is short.
+/// The text around the objects is short.
 const MOST_AROUND: usize = 1 << 20;
 /// A key of the list itself is not longer, or is none that matters here.
 const LONGEST_KEY: usize = 16;

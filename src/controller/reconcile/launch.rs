@@ -1,6 +1,5 @@
 //! Creates what runs an attempt. A launch that came to nothing is a fact like any other: what follows is decided at the next look.
 
-use std::collections::BTreeSet;
 use std::fmt::Debug;
 use std::time::Duration;
 
@@ -9,19 +8,17 @@ use k8s_openapi::api::core::v1::Pod;
 use kube::core::NamespaceResourceScope;
 use kube::{Api, Resource, ResourceExt};
 use serde::de::DeserializeOwned;
-use serde_json::Value;
 
 use super::apply::{Again, TRACE_EXPECTED_WITHIN};
-use crate::api::{Executor, State, Task, TaskStatus};
+use crate::api::{Executor, State, Task};
 use crate::cluster::calls::CallError;
 use crate::cluster::create::{Run, create};
 use crate::controller::Context;
 use crate::controller::cache::Cache;
 use crate::core::attempt::facts::{self, Why};
 use crate::core::attempt::{Child, executor, job_name};
-use crate::core::launch::TemplateError;
-use crate::core::launch::{bare_pod, holds, job};
-use crate::core::{ParsedType, Reason, Settings};
+use crate::core::launch::{Launch, bare_pod, holds, job};
+use crate::core::{ParsedType, Reason};
 
 /// When to look again while an old Job or pod of the same name is still being removed.
 const NAME_FREE_WITHIN: Duration = Duration::from_secs(1);
@@ -31,14 +28,7 @@ trait Launched: Resource<Scope = NamespaceResourceScope, DynamicType = ()> + Clo
     const KIND: Child;
     /// The name of its creation in metrics.
     const REQUEST: &'static str;
-
-    fn manifest(
-        task: &Task,
-        status: &TaskStatus,
-        kind: &ParsedType,
-        settings: &Settings,
-        classes: &BTreeSet<String>,
-    ) -> Result<Value, TemplateError>;
+    const MANIFEST: Launch;
 
     /// The cache learns of it before the watch shows it.
     fn found(&self, cache: &Cache);
@@ -47,16 +37,7 @@ trait Launched: Resource<Scope = NamespaceResourceScope, DynamicType = ()> + Clo
 impl Launched for Job {
     const KIND: Child = Child::Job;
     const REQUEST: &'static str = "create_job";
-
-    fn manifest(
-        task: &Task,
-        status: &TaskStatus,
-        kind: &ParsedType,
-        settings: &Settings,
-        classes: &BTreeSet<String>,
-    ) -> Result<Value, TemplateError> {
-        job::job(task, status, kind, settings, classes)
-    }
+    const MANIFEST: Launch = job::job;
 
     fn found(&self, cache: &Cache) {
         cache.job_found(self);
@@ -66,16 +47,7 @@ impl Launched for Job {
 impl Launched for Pod {
     const KIND: Child = Child::Pod;
     const REQUEST: &'static str = "create_pod";
-
-    fn manifest(
-        task: &Task,
-        status: &TaskStatus,
-        kind: &ParsedType,
-        settings: &Settings,
-        classes: &BTreeSet<String>,
-    ) -> Result<Value, TemplateError> {
-        bare_pod::bare_pod(task, status, kind, settings, classes)
-    }
+    const MANIFEST: Launch = bare_pod::bare_pod;
 
     fn found(&self, cache: &Cache) {
         cache.pod_found(self);
@@ -128,7 +100,7 @@ fn is_still(decided_on: &Task, whole: &Task) -> bool {
 
 async fn create_as<K: Launched>(whole: &Task, kind: &ParsedType, context: &Context) -> Again {
     let classes = context.priority_classes().await;
-    let manifest = match K::manifest(whole, whole.status_or_default(), kind, &context.settings, &classes) {
+    let manifest = match (K::MANIFEST)(whole, whole.status_or_default(), kind, &context.settings, &classes) {
         Ok(manifest) => manifest,
         Err(error) => return refused(whole, Why::new(Reason::TypeNotReady, error.to_string()), context),
     };

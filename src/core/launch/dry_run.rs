@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 
+use super::Launch;
 use super::bare_pod::bare_pod;
 use super::job::job;
 use super::json::{Object, object};
@@ -52,9 +53,6 @@ impl DryRun {
         Self { pod, ..self }
     }
 }
-
-/// Builds what is launched for an attempt.
-type Launch = fn(&Task, &TaskStatus, &ParsedType, &Settings, &BTreeSet<String>) -> Result<Value, TemplateError>;
 
 /// A type, and the manifests by which it is tried out.
 pub struct Probe<'a> {

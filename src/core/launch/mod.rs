@@ -19,4 +19,14 @@ pub mod task_type;
 mod template;
 pub mod work_inputs;
 
+use std::collections::BTreeSet;
+
+use serde_json::Value;
+
+use crate::{ParsedType, Settings};
+use task_manager_api::{Task, TaskStatus};
+
 pub use template::TemplateError;
+
+/// Builds what is launched for an attempt: a Job, or a bare pod.
+pub type Launch = fn(&Task, &TaskStatus, &ParsedType, &Settings, &BTreeSet<String>) -> Result<Value, TemplateError>;
