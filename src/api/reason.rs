@@ -56,6 +56,11 @@ pub enum Reason {
         detailed_message = "Nothing; it starts when one of them has ended. Else raise the type's maxConcurrentPerKbId."
     )]
     KeyLimit,
+    /// No worker of the pool that runs tasks of its type is free.
+    #[strum(
+        detailed_message = "Nothing; it starts when a worker has ended its task or a new one has started. Else raise the WorkerPool's replicas.max; its Ready condition says why workers do not come up."
+    )]
+    NoWorker,
     /// As many tasks run in all queues together as the operator lets run.
     #[strum(
         detailed_message = "Nothing; it starts when enough have ended. Else raise the operator's --max-running-tasks."
@@ -169,6 +174,9 @@ pub enum Reason {
     /// The warm worker that ran the task is gone.
     #[strum(detailed_message = "Nothing; it is tried again.")]
     WorkerLost,
+    /// The worker's process began anew again and again while it held the task, and never ended it.
+    #[strum(detailed_message = "Read the worker's log: the task most likely ends its process.")]
+    WorkerRestarted,
     /// The image could not be pulled in time. Final where the registry says that there is no such image or no right to it.
     #[strum(
         detailed_message = "Correct the image's name or the pull secret, then run it again with a new runId. A registry that has trouble is asked again by itself."

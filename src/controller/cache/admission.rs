@@ -111,7 +111,7 @@ impl Cache {
     pub fn admit(&self, now: Timestamp) -> Pass {
         let mut inner = self.lock();
         let pass = inner.admission.admit(now);
-        inner.assumed.extend(pass.admitted.iter().map(|pending| pending.order.uid().clone()));
+        inner.assumed.extend(pass.admitted.iter().map(|grant| grant.task.order.uid().clone()));
         pass
     }
 

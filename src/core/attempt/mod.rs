@@ -123,7 +123,7 @@ impl Child {
     pub fn of(executor: Executor) -> Self {
         match executor {
             Executor::Job => Self::Job,
-            Executor::Pod => Self::Pod,
+            Executor::Pod | Executor::Pool => Self::Pod,
         }
     }
 

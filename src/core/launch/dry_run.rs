@@ -88,7 +88,7 @@ impl<'a> Probe<'a> {
     pub fn pod(&self, with_defaults: bool) -> Value {
         match self.parsed.spec.executor {
             Executor::Job => pod_of(&self.launched(with_defaults, job)),
-            Executor::Pod => self.launched(with_defaults, bare_pod),
+            Executor::Pod | Executor::Pool => self.launched(with_defaults, bare_pod),
         }
     }
 

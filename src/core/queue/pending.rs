@@ -231,6 +231,13 @@ impl PendingTasks {
         }
     }
 
+    /// Workers of a pool have become free, or none is any longer: of these types the first may be another.
+    pub fn workers_changed(&mut self, types: &[Key], ledger: &Ledger) {
+        let of_types = types.iter().filter_map(|task_type| self.queues_of_types.get(task_type));
+        let queues: HashSet<Key> = of_types.flatten().cloned().collect();
+        queues.iter().for_each(|queue| self.find_head(queue, ledger));
+    }
+
     /// The limits of a type have changed.
     pub fn limits_changed(&mut self, key: &Key, ledger: &Ledger) {
         let queues = self.queues_of_types.get(key).cloned().unwrap_or_default();
@@ -272,7 +279,7 @@ impl Queue {
 
     /// The lines whose type may have one more running.
     fn waiting_for_turn(&self, ledger: &Ledger) -> impl Iterator<Item = &Line> {
-        self.lines.iter().filter(|(task_type, _)| !ledger.type_is_full(task_type)).map(|(_, line)| line)
+        self.lines.iter().filter(|(task_type, _)| !ledger.type_is_held(task_type)).map(|(_, line)| line)
     }
 }
 

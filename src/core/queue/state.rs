@@ -93,7 +93,7 @@ pub fn queue_state(task: &Task, task_type: Option<&ParsedType>, first_seen: u64,
     }
 }
 
-fn key(namespace: &str, name: &str) -> Key {
+pub(super) fn key(namespace: &str, name: &str) -> Key {
     (namespace.into(), name.into())
 }
 
@@ -160,12 +160,13 @@ impl PendingTask {
         }
     }
 
-    /// The admission as the task's status will hold it.
+    /// The slot as the task's status will hold it, where no worker runs it.
     pub fn admitted(&self) -> Admitted {
         Admitted {
             queue: self.queue.1.to_string(),
             type_: Some(self.task_type.1.to_string()),
             executor: self.executor.admitted_as().map(str::to_owned),
+            worker: None,
             kb_id: self.kb_id.as_deref().map(str::to_owned),
             resources: holds::to_quantities(&self.requests),
         }

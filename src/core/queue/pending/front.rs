@@ -24,7 +24,7 @@ impl PendingTasks {
     pub fn turn(&self, uid: &str, ledger: &Ledger) -> Option<Turn> {
         let (entry, queue) = self.find(uid)?;
         let is_in_line = |line: &super::Line| line.turn().contains(&entry.order);
-        if ledger.type_is_full(&entry.line.1) || !queue.lines.get(&entry.line.1).is_some_and(is_in_line) {
+        if ledger.type_is_held(&entry.line.1) || !queue.lines.get(&entry.line.1).is_some_and(is_in_line) {
             return None;
         }
         let lines = || queue.waiting_for_turn(ledger);
@@ -68,6 +68,16 @@ impl PendingTasks {
         let mut first: Vec<&Order> = sets.flat_map(|set| of_priority(set, priority).take(most)).collect();
         first.sort_unstable();
         first.into_iter().take(most).map(|order| order.uid().clone()).collect()
+    }
+
+    /// How many of these types wait for their turn, as far as their queues are open.
+    pub fn in_turn(&self, types: &[Key], ledger: &Ledger) -> usize {
+        let open = |task_type: &Key| {
+            let queues = self.queues_of_types.get(task_type).into_iter().flatten();
+            let lines = queues.filter(|queue| ledger.is_open(queue)).filter_map(|queue| self.queues.get(queue));
+            lines.filter_map(|queue| queue.lines.get(task_type)).map(|line| line.turn().len()).sum::<usize>()
+        };
+        types.iter().map(open).sum()
     }
 
     /// The pending tasks of a type.

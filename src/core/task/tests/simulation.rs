@@ -641,7 +641,7 @@ impl World {
         if self.scene.queue.is_none() || pending.ready_at.is_some_and(|ready| ready > at(self.clock())) {
             return Ok(());
         }
-        let admission = Admission { arrival: pending.order.place(), holds: pending.admitted() };
+        let admission = Admission { arrival: pending.order.place(), holds: pending.admitted(), worker: None };
         self.write(admitted(&self.scene.task, &kind, &admission, at(self.clock())))
     }
 
