@@ -24,8 +24,8 @@ pub use priority::Priority;
 pub use quantity::{Amount, MOST, ParseQuantityError, Quantity};
 pub use reason::{Reason, reasons_as_markdown};
 pub use task::{
-    ANNOTATION_BODY_DIGEST, ANNOTATION_REPLAY_OF, Admitted, AdmittedWorker, AttemptOutcome, AttemptRecord, Condition, FIRST_RUN,
-    GivenBack, Progress, ReportedError, Resources, ResultRef, Retry, State, Task, TaskSpec, TaskStatus,
+    ANNOTATION_BODY_DIGEST, ANNOTATION_REPLAY_OF, Admitted, AdmittedWorker, AttemptOutcome, AttemptRecord, Condition,
+    FIRST_RUN, GivenBack, Progress, ReportedError, Resources, ResultRef, Retry, State, Task, TaskSpec, TaskStatus,
 };
 pub use task_queue::{ByPriority, Capacity, Ceilings, TaskQueue, TaskQueueSpec, TaskQueueStatus};
 pub use task_type::{Defaults, Executor, FailureAction, FailureRule, Maximum, TaskType, TaskTypeSpec, TaskTypeStatus};

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use jiff::Timestamp;
 
 use super::free_workers::WorkerSlot;
-use super::ledger::{Ledger, Running};
 pub use super::ledger::TypeLimits;
+use super::ledger::{Ledger, Running};
 use super::order::{Key, Order};
 use super::pending::PendingTasks;
 use super::quota::Quota;

@@ -103,7 +103,9 @@ impl AdmissionQueue {
         if let Some(limit) = self.ledger.of_type(&pending.task_type).filter(|limit| limit.is_full()) {
             return Some(Hold::TypeLimit { task_type, limit });
         }
-        if let Some(pool) = self.ledger.pool_of(&pending.task_type).filter(|_| self.ledger.lacks_a_worker(&pending.task_type)) {
+        if let Some(pool) =
+            self.ledger.pool_of(&pending.task_type).filter(|_| self.ledger.lacks_a_worker(&pending.task_type))
+        {
             return Some(Hold::NoWorker { pool: pool.1.clone() });
         }
         let kb_id = pending.kb_id.clone()?;

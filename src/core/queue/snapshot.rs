@@ -10,9 +10,9 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 use super::admission::AdmissionQueue;
 use super::explain::Explanation;
+use super::ledger::TypeLimits;
 use super::order::Key;
 use super::quota::Quota;
-use super::ledger::TypeLimits;
 use super::state::{PendingTask, QueueState, queue_state, untyped, waits_its_turn};
 use crate::launch::resources::Amounts;
 use crate::telling::text;

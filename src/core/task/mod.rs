@@ -48,7 +48,7 @@ pub fn needs(input: &Input, now: Timestamp) -> Needs {
         Some(attempt) if holds => {
             let look = Look::new(input, now);
             let ends = stopping::Stop::wanted(&look).is_some();
-            let intent = Intent { ends, limits: look.start_limits() };
+            let intent = Intent { ends, limits: look.time_limits() };
             attempt.needs(input.answered, intent, || {
                 left_to_its_namespace(input).is_none() && running::gives_the_slot_back(&look, &attempt)
             })

@@ -12,6 +12,7 @@ pub mod kills;
 pub mod observed;
 pub mod pod;
 mod pod_ages;
+pub mod worker;
 
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{OwnerReference, Time};

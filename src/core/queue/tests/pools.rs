@@ -13,7 +13,8 @@ fn with_pool() -> AdmissionQueue {
 
 fn grants(admission: &mut AdmissionQueue) -> Vec<(String, Option<String>)> {
     let granted = admission.admit(at(0)).admitted;
-    let named = |grant: &Grant| (grant.task.order.uid().to_string(), grant.worker.as_ref().map(|(_, at)| at.uid.to_string()));
+    let named =
+        |grant: &Grant| (grant.task.order.uid().to_string(), grant.worker.as_ref().map(|(_, at)| at.uid.to_string()));
     granted.iter().map(named).collect()
 }
 

@@ -508,7 +508,7 @@ impl World {
                 self.given_up.extend(silent);
                 input.node_is(name, is);
             }
-            Needs::Nothing => {}
+            Needs::Worker { .. } | Needs::Nothing => {}
         }
     }
 
@@ -555,6 +555,7 @@ impl World {
                 prop_assert!(there, "deletes what is not there");
                 self.delete_pod(&uid);
             }
+            Action::TellWorker(_) => prop_assert!(false, "no worker runs it"),
             Action::DeleteTask => prop_assert!(false, "nobody gave it a time to live"),
         }
         Ok(decision)

@@ -1,0 +1,181 @@
+use serde_json::json;
+
+use super::scene::*;
+use crate::attempt::facts::worker::{HandedOut, Outcome, ToldToStop, Word, WorkerFacts};
+use crate::attempt::facts::{Phase, PodFacts, Why};
+use crate::attempt::needs::Needs;
+use crate::task::*;
+use task_manager_api::{AdmittedWorker, AttemptOutcome, ReportedError};
+
+/// A worker that was given the task at second 0, and does not share its pod.
+fn worker(scene: &Scene) -> WorkerFacts {
+    let pod = PodFacts { name: "warm-1".into(), uid: "uid of warm-1".into(), ..scene.pod("warm-1") };
+    WorkerFacts {
+        pod: Some(pod),
+        holds_others: false,
+        handed_out: HandedOut::At { first: at(0), times: 1 },
+        word: None,
+        told_to_stop: None,
+        replaced_for: None,
+        heartbeat: 10,
+    }
+}
+
+/// Admitted to a worker at second 0.
+fn on_a_worker(spec: serde_json::Value) -> Scene {
+    let mut scene = queued(spec);
+    scene.kind = Some(kind(json!({"executor": "Pool", "workerPool": "warm", "template": null})));
+    let mut scene = scene.admit(0);
+    let mut status = scene.status().clone();
+    let admitted = status.admitted.as_mut().expect("a slot");
+    admitted.executor = Some("Pool".into());
+    admitted.worker = Some(AdmittedWorker { pool: "warm".into(), uid: "uid of warm-1".into(), slot: 0, beats: true });
+    status.worker = Some("warm-1".into());
+    scene.set(status);
+    scene.observed.worker = Some(worker(&scene));
+    scene
+}
+
+fn changed(mut scene: Scene, change: impl FnOnce(&mut WorkerFacts)) -> Scene {
+    change(scene.observed.worker.as_mut().expect("a worker"));
+    scene
+}
+
+fn says(outcome: Outcome) -> impl FnOnce(&mut WorkerFacts) {
+    move |worker| worker.word = Some(Word { at: at(5), outcome })
+}
+
+fn pod_is(change: impl FnOnce(PodFacts) -> PodFacts) -> impl FnOnce(&mut WorkerFacts) {
+    move |worker| worker.pod = worker.pod.take().map(change)
+}
+
+fn told(why: Reason, fetched_at: Option<i64>) -> impl FnOnce(&mut WorkerFacts) {
+    move |worker| worker.told_to_stop = Some(ToldToStop { why, since: at(20), fetched_at: fetched_at.map(at) })
+}
+
+fn ends(scene: Scene, second: i64) -> (State, Vec<(i32, AttemptOutcome, Reason)>) {
+    let scene = scene.write(second);
+    (scene.status().state, outcomes(scene.status()))
+}
+
+#[test]
+fn what_a_worker_hands_in_is_the_end_of_the_task() {
+    let done = changed(on_a_worker(json!({})), says(Outcome::Done(Some(r#"{"pages":10}"#.into()))));
+    let done = done.write(6);
+    assert_eq!((done.status().state, &done.status().result), (State::Completed, &Some(json!({"pages": 10}))));
+    assert_eq!(done.status().attempts[0].pod.as_deref(), Some("warm-1"));
+    let said = |retryable| ReportedError { type_: Some("Broken".into()), message: None, retryable };
+    let failed = |retryable, exit_code| Outcome::Failed { error: said(retryable), exit_code };
+    let retried = changed(on_a_worker(json!({})), says(failed(None, None)));
+    assert_eq!(ends(retried, 6), (State::Queued, vec![(1, AttemptOutcome::Failed, Reason::ReportedError)]));
+    let for_good = changed(on_a_worker(json!({})), says(failed(Some(false), None)));
+    assert_eq!(ends(for_good, 6).0, State::Failed);
+    let mut ruled =
+        changed(on_a_worker(json!({})), says(Outcome::Failed { error: ReportedError::default(), exit_code: Some(64) }));
+    let pool = json!({"executor": "Pool", "workerPool": "warm", "template": null, "failureRules": [{"exitCodes": [64], "action": "Fail"}]});
+    ruled.kind = Some(kind(pool));
+    assert_eq!(ends(ruled, 6), (State::Failed, vec![(1, AttemptOutcome::Failed, Reason::ExitCode)]));
+}
+
+#[test]
+fn whose_fault_the_end_of_a_worker_is_depends_on_who_ended_it_and_what_it_held() {
+    let lost = (State::Queued, vec![(1, AttemptOutcome::Disrupted, Reason::WorkerLost)]);
+    let failed = |reason| (State::Queued, vec![(1, AttemptOutcome::Failed, reason)]);
+    let killed = |pod| PodFacts { out_of_memory: killed("work"), ..exits(137)(pod) };
+    let ended = |change: fn(&mut WorkerFacts)| ends(changed(on_a_worker(json!({})), change), 30);
+    assert_eq!(ended(|worker| pod_is(exits(1))(worker)), failed(Reason::ExitCode));
+    assert_eq!(ended(|worker| pod_is(exits(0))(worker)), failed(Reason::ExitCode), "it never handed the task in");
+    assert_eq!(ends(changed(on_a_worker(json!({})), pod_is(killed)), 30), failed(Reason::OOMKilled));
+    assert_eq!(ended(|worker| pod_is(evicted)(worker)), lost);
+    assert_eq!(ended(|worker| pod_is(|pod| gone(terminating(5)(pod)))(worker)), lost);
+    assert_eq!(ended(|worker| worker.pod = None), lost, "the API server has no such pod");
+    let sharing = |worker: &mut WorkerFacts| {
+        worker.holds_others = true;
+        pod_is(exits(1))(worker);
+    };
+    assert_eq!(ended(sharing), lost, "nobody knows which of its tasks ended it");
+    let silent = |worker: &mut WorkerFacts| {
+        worker.replaced_for = Some(Why::new(Reason::WorkerLost, "it was not heard for 25 s"));
+        pod_is(exits(143))(worker);
+    };
+    assert_eq!(ended(silent), lost);
+}
+
+#[test]
+fn a_worker_that_asks_again_and_again_while_it_holds_the_task_has_failed_it() {
+    let times =
+        |times| changed(on_a_worker(json!({})), |worker| worker.handed_out = HandedOut::At { first: at(0), times });
+    assert_eq!(times(5).decide(6).action, Action::Rest);
+    assert_eq!(ends(times(6), 6), (State::Queued, vec![(1, AttemptOutcome::Failed, Reason::WorkerRestarted)]));
+}
+
+#[test]
+fn a_task_is_handed_out_only_when_nothing_else_of_it_runs() {
+    let not_yet = || changed(on_a_worker(json!({})), |worker| worker.handed_out = HandedOut::NotYet);
+    assert_eq!(not_yet().decide(0).action, Action::Launch);
+    let mut scene = not_yet();
+    let earlier = scene.job(0);
+    scene.observed.jobs.push(earlier.clone());
+    let Action::Delete(deletion) = scene.decide(0).action else { panic!("the Job goes first") };
+    assert_eq!(deletion.uid, earlier.uid);
+}
+
+#[test]
+fn a_worker_that_went_before_it_was_given_the_task_costs_no_attempt() {
+    let scene = changed(on_a_worker(json!({})), |worker| {
+        worker.handed_out = HandedOut::NotYet;
+        worker.pod = None;
+    });
+    let scene = scene.write(3);
+    assert_eq!((scene.status().state, scene.status().attempt, scene.status().disruptions), (State::Queued, 0, 0));
+}
+
+#[test]
+fn a_cancel_reaches_the_worker_and_is_written_when_it_has_stopped() {
+    let scene = on_a_worker(json!({})).edit(|spec| spec.cancel = true).write(20);
+    assert_eq!(scene.status().reason, Reason::Stopping);
+    assert_eq!(scene.decide(20).action, Action::TellWorker(Reason::Cancelled));
+    let asked = |fetched| {
+        changed(on_a_worker(json!({})).edit(|spec| spec.cancel = true).write(20), told(Reason::Cancelled, fetched))
+    };
+    assert_eq!(asked(None).decide(34).action, Action::Rest, "a heartbeat and five seconds");
+    assert!(matches!(asked(None).decide(35).action, Action::Delete(Deletion { child: Child::Pod, .. })));
+    assert_eq!(asked(Some(30)).decide(59).action, Action::Rest, "its grace");
+    assert!(matches!(asked(Some(30)).decide(60).action, Action::Delete(_)));
+    let stopped =
+        changed(asked(Some(30)), says(Outcome::Failed { error: ReportedError::default(), exit_code: Some(143) }));
+    assert_eq!(ends(stopped, 40), (State::Cancelled, vec![(1, AttemptOutcome::Cancelled, Reason::Cancelled)]));
+}
+
+#[test]
+fn a_cancel_before_the_hand_out_needs_no_worker() {
+    let scene = changed(on_a_worker(json!({})), |worker| worker.handed_out = HandedOut::NotYet);
+    let scene = changed(scene.edit(|spec| spec.cancel = true).write(20), told(Reason::Cancelled, None));
+    assert_eq!(ends(scene, 21), (State::Cancelled, vec![]));
+}
+
+#[test]
+fn a_timeout_counts_from_the_hand_out_and_ends_by_the_workers_stop() {
+    let late = changed(on_a_worker(json!({})), |worker| worker.handed_out = HandedOut::At { first: at(100), times: 1 });
+    let late = late.write(111);
+    assert_eq!(late.decide(699).action, Action::Rest);
+    assert_eq!((late.status().reason, late.status().worker.as_deref()), (Reason::Running, Some("warm-1")));
+    assert_eq!(late.decide(700).action, Action::TellWorker(Reason::Timeout));
+}
+
+#[test]
+fn a_worker_of_which_nobody_remembers_anything_is_looked_for_first() {
+    let mut scene = on_a_worker(json!({}));
+    scene.observed.worker = None;
+    let asked = needs(&scene.input(), at(3));
+    assert_eq!(asked, Needs::Worker { name: "warm-1".into(), uid: "uid of warm-1".into() });
+}
+
+#[test]
+fn an_idle_workers_own_end_is_no_end_of_a_task_that_was_handed_in() {
+    let scene = changed(on_a_worker(json!({})), |worker| {
+        says(Outcome::Done(None))(worker);
+        pod_is(|pod| PodFacts { phase: Phase::Failed, ..evicted(pod) })(worker);
+    });
+    assert_eq!(ends(scene, 6).0, State::Completed);
+}
