@@ -163,6 +163,8 @@ impl<'a> Attempt<'a> {
         let status = task.status_or_default();
         match (executor(status)?, status.admitted.as_ref().and_then(|admitted| admitted.worker.as_ref())) {
             (Executor::Pool, Some(lease)) => Some(Self::Worker(ByWorker::of(task, lease, observed, now))),
+            // Nobody knows whose lease it is.
+            (Executor::Pool, None) => None,
             (executor, _) => Some(Self::Job(ByJob::of(task, executor, observed, now))),
         }
     }
@@ -280,5 +282,7 @@ pub fn executor(status: &TaskStatus) -> Option<Executor> {
 /// A later version of this operator admitted the task to an executor that is not known here: nothing is known of what
 /// runs for it, so it is left alone, and its slot stays counted.
 pub fn is_left_alone(task: &Task) -> bool {
-    executor(task.status_or_default()).is_none()
+    let status = task.status_or_default();
+    let has_worker = status.admitted.as_ref().is_some_and(|admitted| admitted.worker.is_some());
+    executor(status).is_none_or(|executor| executor == Executor::Pool && !has_worker)
 }

@@ -6,7 +6,7 @@ mod containers;
 pub mod events;
 mod events_read;
 #[cfg(test)]
-mod fixtures;
+pub(crate) mod fixtures;
 pub mod job;
 pub mod kills;
 pub mod observed;

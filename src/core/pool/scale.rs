@@ -1,0 +1,151 @@
+//! How many workers a pool has: up while tasks wait for one, down when one has been idle for long, and one in the place of each
+//! that has a fault.
+
+use jiff::{SignedDuration, Timestamp};
+
+use super::worker::{Fault, Worker, WorkerState};
+use crate::time::{after, earliest};
+use task_manager_api::WorkerPoolSpec;
+
+/// The most workers that are made at once: a pool's refill must not take the cluster's attention from the tasks.
+const MADE_AT_ONCE: i64 = 10;
+/// The first pause after workers that did not come up or had a fault, and the longest.
+const FIRST_PAUSE: i64 = 5;
+const LONGEST_PAUSE: i64 = 300;
+
+/// Everything that a decision about a pool depends on.
+#[derive(Clone, Debug)]
+pub struct PoolInput<'a> {
+    pub spec: &'a WorkerPoolSpec,
+    /// The digest of its template.
+    pub template: &'a str,
+    pub workers: &'a [Worker],
+    /// Tasks that wait for a worker and for nothing but their turn.
+    pub waiting: usize,
+    /// Faults in a row without a worker that asked for work, and when the last one was.
+    pub faults: u32,
+    pub last_fault: Option<Timestamp>,
+}
+
+/// What is to be done about a pool.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct PoolDecision {
+    /// How many workers are made.
+    pub create: usize,
+    /// The uids of those whose pods are deleted, with the fault where they have one.
+    pub delete: Vec<(String, Option<Fault>)>,
+    /// The uids of those that are told to stop when their task is over.
+    pub stop: Vec<String>,
+    pub counts: Counts,
+    pub wake: Option<Timestamp>,
+}
+
+/// How many workers there are, as the status tells it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    pub starting: usize,
+    pub busy: usize,
+    pub idle: usize,
+    pub unhealthy: usize,
+}
+
+pub fn decide(input: &PoolInput, now: Timestamp) -> PoolDecision {
+    let PoolInput { spec, workers, .. } = input;
+    let states: Vec<(&Worker, WorkerState)> = workers.iter().map(|worker| (worker, worker.state(spec, now))).collect();
+    let mut decision = PoolDecision { counts: counts(&states), ..PoolDecision::default() };
+    for (worker, state) in &states {
+        match state {
+            WorkerState::Unhealthy(fault) => decision.delete.push((worker.pod.uid.clone(), Some(*fault))),
+            WorkerState::Busy if !worker.stopping && input.is_worn_out(worker, now) => decision.stop.push(worker.pod.uid.clone()),
+            WorkerState::Idle { .. } | WorkerState::Starting if input.is_worn_out(worker, now) => {
+                decision.delete.push((worker.pod.uid.clone(), None));
+            }
+            _ => {}
+        }
+    }
+    let wanted = input.wanted(&decision.counts);
+    let leaves = |worker: &Worker| decision.delete.iter().any(|(uid, _)| *uid == worker.pod.uid);
+    let kept = states.iter().filter(|(worker, state)| stays(*state) && !leaves(worker)).count();
+    if kept > wanted {
+        let spare = input.spare(&states, kept - wanted, now);
+        decision.delete.extend(spare.into_iter().filter(|uid| !decision.delete.iter().any(|(other, _)| other == uid)).map(|uid| (uid, None)).collect::<Vec<_>>());
+    } else if input.may_make(now) {
+        decision.create = (wanted - kept).min(MADE_AT_ONCE as usize);
+    }
+    let due = states.iter().filter_map(|(worker, state)| stays(*state).then(|| worker.due_at(spec)).flatten());
+    let idle_over = states.iter().filter_map(|(_, state)| match state {
+        WorkerState::Idle { since } if kept > wanted => Some(after(*since, SignedDuration::from_secs(spec.idle()))),
+        _ => None,
+    });
+    let pause = input.pause_ends().filter(|_| kept < wanted);
+    let more = (wanted > kept + decision.create && decision.create > 0).then(|| after(now, SignedDuration::from_secs(1)));
+    decision.wake = earliest(due.chain(idle_over).map(Some).chain([pause, more]).map(|time| time.filter(|time| *time > now)));
+    decision
+}
+
+/// It is there, and nothing is wrong with it.
+fn stays(state: WorkerState) -> bool {
+    matches!(state, WorkerState::Starting | WorkerState::Idle { .. } | WorkerState::Busy)
+}
+
+fn counts(states: &[(&Worker, WorkerState)]) -> Counts {
+    let count = |is: fn(&WorkerState) -> bool| states.iter().filter(|(_, state)| is(state)).count();
+    Counts {
+        starting: count(|state| matches!(state, WorkerState::Starting)),
+        busy: count(|state| matches!(state, WorkerState::Busy)),
+        idle: count(|state| matches!(state, WorkerState::Idle { .. })),
+        unhealthy: count(|state| matches!(state, WorkerState::Unhealthy(_))),
+    }
+}
+
+impl PoolInput<'_> {
+    /// How many workers there should be: as many as are at work and as the tasks that wait would need, within its bounds.
+    fn wanted(&self, counts: &Counts) -> usize {
+        let bound = |count: i32| usize::try_from(count).unwrap_or_default();
+        let slots = bound(self.spec.slots()).max(1);
+        let needed = counts.busy + self.waiting.div_ceil(slots);
+        needed.clamp(bound(self.spec.min()), bound(self.spec.max()))
+    }
+
+    /// Its template is another by now, or it is too old, or has done enough.
+    fn is_worn_out(&self, worker: &Worker, now: Timestamp) -> bool {
+        let age = |seconds: i32| after(worker.pod.age_from(), SignedDuration::from_secs(seconds.into())) <= now;
+        let has_done = |most: i32| worker.tasks >= u64::try_from(most).unwrap_or(u64::MAX);
+        worker.template != self.template
+            || self.spec.max_worker_age_seconds.is_some_and(age)
+            || self.spec.max_tasks_per_worker.is_some_and(has_done)
+    }
+
+    /// Those that go because there are too many: starting ones first, then idle ones whose time is over, the longest idle first.
+    /// One that is at work never goes for that.
+    fn spare(&self, states: &[(&Worker, WorkerState)], too_many: usize, now: Timestamp) -> Vec<String> {
+        let is_paused = self.spec.max() == 0;
+        let mut spare: Vec<(Option<Timestamp>, &Worker)> = states
+            .iter()
+            .filter_map(|(worker, state)| match state {
+                WorkerState::Starting => Some((None, *worker)),
+                WorkerState::Idle { since } => {
+                    let over = after(*since, SignedDuration::from_secs(self.spec.idle())) <= now;
+                    (over || is_paused).then_some((Some(*since), *worker))
+                }
+                _ => None,
+            })
+            .collect();
+        spare.sort_by_key(|(since, worker)| (*since, worker.pod.uid.clone()));
+        spare.into_iter().take(too_many).map(|(_, worker)| worker.pod.uid.clone()).collect()
+    }
+
+    /// After faults, workers are made again only after a pause that grows.
+    fn may_make(&self, now: Timestamp) -> bool {
+        self.pause_ends().is_none_or(|ends| ends <= now)
+    }
+
+    fn pause_ends(&self) -> Option<Timestamp> {
+        let doubled = FIRST_PAUSE.saturating_mul(1i64.checked_shl(self.faults.saturating_sub(1).min(16)).unwrap_or(i64::MAX));
+        let pause = SignedDuration::from_secs(doubled.min(LONGEST_PAUSE));
+        self.last_fault.filter(|_| self.faults > 0).map(|last| after(last, pause))
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,126 @@
+use serde_json::json;
+
+use super::*;
+use crate::attempt::facts::{PodFacts, fixtures};
+use crate::pool::worker::Calls;
+
+const TEMPLATE: &str = "t1";
+
+fn at(second: i64) -> Timestamp {
+    after(fixtures::at("2026-03-01T10:00:00Z"), SignedDuration::from_secs(second))
+}
+
+/// A worker whose pod was made at second 0, that asked for work then and whose call hangs.
+fn idle(uid: &str, since: i64) -> Worker {
+    let pod = PodFacts { uid: uid.into(), name: format!("warm-{uid}"), ..fixtures::pod(json!({})) };
+    let calls =
+        Calls { first: Some(at(0)), last: Some(at(since)), is_open: true, beats: true, listened_from: at(0) };
+    Worker { pod, template: TEMPLATE.into(), calls, holds: 0, tasks: 0, failed_alone: 0, stopping: false }
+}
+
+fn busy(uid: &str) -> Worker {
+    let worker = idle(uid, 0);
+    Worker { holds: 1, calls: Calls { is_open: false, ..worker.calls }, ..worker }
+}
+
+fn starting(uid: &str) -> Worker {
+    Worker { calls: Calls { listened_from: at(0), ..Calls::default() }, ..idle(uid, 0) }
+}
+
+fn pool(min: i32, max: i32) -> WorkerPoolSpec {
+    serde_json::from_value(json!({"replicas": {"min": min, "max": max}, "template": {}})).expect("a pool")
+}
+
+fn decided(spec: &WorkerPoolSpec, workers: &[Worker], waiting: usize, second: i64) -> PoolDecision {
+    let input = PoolInput { spec, template: TEMPLATE, workers, waiting, faults: 0, last_fault: None };
+    decide(&input, at(second))
+}
+
+fn deleted(decision: &PoolDecision) -> Vec<&str> {
+    decision.delete.iter().map(|(uid, _)| uid.as_str()).collect()
+}
+
+#[test]
+fn as_many_workers_are_made_as_tasks_wait_for_within_the_pools_bounds() {
+    assert_eq!(decided(&pool(2, 8), &[], 0, 1).create, 2);
+    assert_eq!(decided(&pool(0, 8), &[busy("a")], 3, 1).create, 3);
+    assert_eq!(decided(&pool(0, 8), &[busy("a"), starting("b")], 3, 1).create, 2, "one that starts counts");
+    assert_eq!(decided(&pool(0, 2), &[busy("a")], 30, 1).create, 1);
+    assert_eq!(decided(&pool(0, 0), &[], 30, 1).create, 0, "the pool is paused");
+    let shared = WorkerPoolSpec { slots_per_worker: Some(4), ..pool(0, 8) };
+    assert_eq!(decided(&shared, &[], 5, 1).create, 2);
+}
+
+#[test]
+fn a_pool_grows_by_ten_at_once_at_most_and_goes_on() {
+    let decision = decided(&pool(0, 100), &[], 50, 1);
+    assert_eq!((decision.create, decision.wake), (10, Some(at(2))));
+}
+
+#[test]
+fn idle_workers_above_the_least_go_when_their_time_is_over_the_longest_idle_first() {
+    let workers = [idle("a", 50), idle("b", 10), idle("c", 20)];
+    assert_eq!(deleted(&decided(&pool(1, 8), &workers, 0, 310)), ["b"]);
+    assert_eq!(deleted(&decided(&pool(1, 8), &workers, 0, 400)), ["b", "c"], "one stays");
+    assert_eq!(deleted(&decided(&pool(1, 8), &workers, 0, 100)), [""; 0]);
+    assert_eq!(deleted(&decided(&pool(0, 0), &workers, 0, 60)).len(), 3, "a paused pool keeps none");
+    assert_eq!(deleted(&decided(&pool(0, 1), &[busy("a"), busy("b")], 0, 20)), [""; 0], "none that is at work");
+}
+
+#[test]
+fn a_changed_template_replaces_idle_workers_at_once_and_busy_ones_after_their_task() {
+    let old = |worker: Worker| Worker { template: "t0".into(), ..worker };
+    let decision = decided(&pool(2, 8), &[old(idle("a", 0)), old(busy("b"))], 0, 5);
+    assert_eq!((deleted(&decision), decision.stop.clone()), (vec!["a"], vec!["b".to_owned()]));
+    assert_eq!(decision.create, 1);
+    let told = Worker { stopping: true, ..old(busy("b")) };
+    assert_eq!(decided(&pool(1, 8), &[told], 0, 5).stop, [""; 0]);
+}
+
+#[test]
+fn a_worker_goes_after_its_last_task_and_when_it_is_too_old() {
+    let spec = WorkerPoolSpec { max_tasks_per_worker: Some(10), max_worker_age_seconds: Some(3600), ..pool(1, 8) };
+    let used = Worker { tasks: 10, ..idle("a", 0) };
+    assert_eq!(deleted(&decided(&spec, &[used], 0, 5)), ["a"]);
+    assert_eq!(deleted(&decided(&spec, &[idle("a", 3590)], 0, 3599)), [""; 0]);
+    assert_eq!(deleted(&decided(&spec, &[idle("a", 3590)], 0, 3601)), ["a"]);
+}
+
+#[test]
+fn a_worker_that_is_not_heard_is_replaced() {
+    let hung_up = |worker: Worker| Worker { calls: Calls { is_open: false, ..worker.calls }, ..worker };
+    let fault = |worker: Worker, second| decided(&pool(1, 8), &[worker], 0, second).delete.first().map(|(_, fault)| *fault);
+    assert_eq!(fault(hung_up(idle("a", 10)), 34), None);
+    assert_eq!(fault(hung_up(idle("a", 10)), 35), Some(Some(Fault::DoesNotAsk)));
+    assert_eq!(fault(idle("a", 10), 999), None, "its call hangs");
+    assert_eq!(fault(busy("a"), 25), Some(Some(Fault::Silent)));
+    let without_promise = Worker { calls: Calls { beats: false, ..busy("a").calls }, ..busy("a") };
+    assert_eq!(fault(without_promise, 99_999), None);
+    assert_eq!(fault(starting("a"), 599), None);
+    assert_eq!(fault(starting("a"), 600), Some(Some(Fault::NeverAsked)));
+    assert_eq!(fault(Worker { failed_alone: 3, ..idle("a", 0) }, 1), Some(Some(Fault::FailsAll)));
+}
+
+#[test]
+fn a_new_leader_counts_silence_from_its_own_first_sight() {
+    let worker = busy("a");
+    let calls = Calls { last: None, listened_from: at(1000), ..worker.calls };
+    let worker = Worker { calls, ..worker };
+    let silent = |second| decided(&pool(1, 8), std::slice::from_ref(&worker), 0, second).delete.len();
+    assert_eq!((silent(1024), silent(1025)), (0, 1));
+}
+
+#[test]
+fn after_faults_workers_are_made_again_only_after_a_pause_that_grows() {
+    let spec = pool(1, 8);
+    let made = |faults, second| {
+        let input = PoolInput { spec: &spec, template: TEMPLATE, workers: &[], waiting: 0, faults, last_fault: Some(at(0)) };
+        let decision = decide(&input, at(second));
+        (decision.create, decision.wake)
+    };
+    assert_eq!(made(1, 4), (0, Some(at(5))));
+    assert_eq!(made(1, 5), (1, None));
+    assert_eq!(made(3, 19), (0, Some(at(20))));
+    assert_eq!(made(40, 299), (0, Some(at(300))));
+    assert_eq!(made(0, 0), (1, None));
+}
