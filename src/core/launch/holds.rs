@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::pod_resources::{self, PodResources, Requirements};
 use super::{names, resources};
 use crate::{ParsedType, Settings, TemplateError};
-use task_manager_api::{Payload, Quantity, Task, TaskSpec, TaskStatus};
+use task_manager_api::{Executor, Payload, Quantity, Task, TaskSpec, TaskStatus};
 
 /// The slot of an attempt: its queue, type, kbId and resources. It is written on Job and pod, so that the slot is still
 /// counted when the Task is gone and its pod is not.

@@ -56,7 +56,9 @@ pub fn decide(input: &PoolInput, now: Timestamp) -> PoolDecision {
     for (worker, state) in &states {
         match state {
             WorkerState::Unhealthy(fault) => decision.delete.push((worker.pod.uid.clone(), Some(*fault))),
-            WorkerState::Busy if !worker.stopping && input.is_worn_out(worker, now) => decision.stop.push(worker.pod.uid.clone()),
+            WorkerState::Busy if !worker.stopping && input.is_worn_out(worker, now) => {
+                decision.stop.push(worker.pod.uid.clone())
+            }
             WorkerState::Idle { .. } | WorkerState::Starting if input.is_worn_out(worker, now) => {
                 decision.delete.push((worker.pod.uid.clone(), None));
             }
@@ -68,7 +70,13 @@ pub fn decide(input: &PoolInput, now: Timestamp) -> PoolDecision {
     let kept = states.iter().filter(|(worker, state)| stays(*state) && !leaves(worker)).count();
     if kept > wanted {
         let spare = input.spare(&states, kept - wanted, now);
-        decision.delete.extend(spare.into_iter().filter(|uid| !decision.delete.iter().any(|(other, _)| other == uid)).map(|uid| (uid, None)).collect::<Vec<_>>());
+        decision.delete.extend(
+            spare
+                .into_iter()
+                .filter(|uid| !decision.delete.iter().any(|(other, _)| other == uid))
+                .map(|uid| (uid, None))
+                .collect::<Vec<_>>(),
+        );
     } else if input.may_make(now) {
         decision.create = (wanted - kept).min(MADE_AT_ONCE as usize);
     }
@@ -78,8 +86,10 @@ pub fn decide(input: &PoolInput, now: Timestamp) -> PoolDecision {
         _ => None,
     });
     let pause = input.pause_ends().filter(|_| kept < wanted);
-    let more = (wanted > kept + decision.create && decision.create > 0).then(|| after(now, SignedDuration::from_secs(1)));
-    decision.wake = earliest(due.chain(idle_over).map(Some).chain([pause, more]).map(|time| time.filter(|time| *time > now)));
+    let more =
+        (wanted > kept + decision.create && decision.create > 0).then(|| after(now, SignedDuration::from_secs(1)));
+    decision.wake =
+        earliest(due.chain(idle_over).map(Some).chain([pause, more]).map(|time| time.filter(|time| *time > now)));
     decision
 }
 
@@ -141,7 +151,8 @@ impl PoolInput<'_> {
     }
 
     fn pause_ends(&self) -> Option<Timestamp> {
-        let doubled = FIRST_PAUSE.saturating_mul(1i64.checked_shl(self.faults.saturating_sub(1).min(16)).unwrap_or(i64::MAX));
+        let doubled =
+            FIRST_PAUSE.saturating_mul(1i64.checked_shl(self.faults.saturating_sub(1).min(16)).unwrap_or(i64::MAX));
         let pause = SignedDuration::from_secs(doubled.min(LONGEST_PAUSE));
         self.last_fault.filter(|_| self.faults > 0).map(|last| after(last, pause))
     }

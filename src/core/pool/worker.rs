@@ -61,7 +61,9 @@ pub enum Fault {
 pub enum WorkerState {
     /// It has not asked for work yet.
     Starting,
-    Idle { since: Timestamp },
+    Idle {
+        since: Timestamp,
+    },
     Busy,
     /// It has a fault, and is to be ended.
     Unhealthy(Fault),
@@ -110,7 +112,9 @@ impl Worker {
             (0, Some(_)) => Some(after(last.unwrap_or(listened_from).max(listened_from), silence)),
             (0, None) => {
                 let started = self.pod.age_from();
-                Some(after(started, SignedDuration::from_secs(spec.start_deadline())).max(after(listened_from, silence)))
+                Some(
+                    after(started, SignedDuration::from_secs(spec.start_deadline())).max(after(listened_from, silence)),
+                )
             }
         }
     }

@@ -13,8 +13,7 @@ fn at(second: i64) -> Timestamp {
 /// A worker whose pod was made at second 0, that asked for work then and whose call hangs.
 fn idle(uid: &str, since: i64) -> Worker {
     let pod = PodFacts { uid: uid.into(), name: format!("warm-{uid}"), ..fixtures::pod(json!({})) };
-    let calls =
-        Calls { first: Some(at(0)), last: Some(at(since)), is_open: true, beats: true, listened_from: at(0) };
+    let calls = Calls { first: Some(at(0)), last: Some(at(since)), is_open: true, beats: true, listened_from: at(0) };
     Worker { pod, template: TEMPLATE.into(), calls, holds: 0, tasks: 0, failed_alone: 0, stopping: false }
 }
 
@@ -89,7 +88,8 @@ fn a_worker_goes_after_its_last_task_and_when_it_is_too_old() {
 #[test]
 fn a_worker_that_is_not_heard_is_replaced() {
     let hung_up = |worker: Worker| Worker { calls: Calls { is_open: false, ..worker.calls }, ..worker };
-    let fault = |worker: Worker, second| decided(&pool(1, 8), &[worker], 0, second).delete.first().map(|(_, fault)| *fault);
+    let fault =
+        |worker: Worker, second| decided(&pool(1, 8), &[worker], 0, second).delete.first().map(|(_, fault)| *fault);
     assert_eq!(fault(hung_up(idle("a", 10)), 34), None);
     assert_eq!(fault(hung_up(idle("a", 10)), 35), Some(Some(Fault::DoesNotAsk)));
     assert_eq!(fault(idle("a", 10), 999), None, "its call hangs");
@@ -114,7 +114,8 @@ fn a_new_leader_counts_silence_from_its_own_first_sight() {
 fn after_faults_workers_are_made_again_only_after_a_pause_that_grows() {
     let spec = pool(1, 8);
     let made = |faults, second| {
-        let input = PoolInput { spec: &spec, template: TEMPLATE, workers: &[], waiting: 0, faults, last_fault: Some(at(0)) };
+        let input =
+            PoolInput { spec: &spec, template: TEMPLATE, workers: &[], waiting: 0, faults, last_fault: Some(at(0)) };
         let decision = decide(&input, at(second));
         (decision.create, decision.wake)
     };

@@ -881,6 +881,7 @@ impl World {
                 let pod = waits(Reason::Unschedulable)(self.bare_pod(&job.name, &job.uid));
                 self.pods.push(Pod::of(PodFacts { waiting: None, ..pod }));
             }
+            Executor::Pool => unreachable!("the simulation has no pools"),
         }
     }
 
