@@ -11,6 +11,7 @@ mod ending;
 pub mod facts;
 mod held_up;
 pub mod id;
+pub mod lease;
 pub mod needs;
 pub mod others;
 mod permanence;
