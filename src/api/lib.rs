@@ -1,4 +1,4 @@
-//! The resources `Task`, `TaskType`, `TaskQueue` and `WorkerPool`, as people write them.
+//! The resources `Task`, `TaskType`, `TaskQueue` and `WorkerPool`, as people write them, and the messages of warm workers.
 //!
 //! Doc comments of fields are printed by `kubectl explain`, so they address a user at a terminal: meaning, unit,
 //! default, limits, example. Nothing in this module decides anything.
@@ -17,6 +17,7 @@ mod task_queue;
 mod task_type;
 mod time;
 mod worker_pool;
+pub mod worker_protocol;
 
 pub use crds::{crd_files, crds};
 pub use payload::Payload;
