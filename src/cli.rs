@@ -66,6 +66,11 @@ pub struct RunOptions {
     #[arg(long, env = "TASK_MANAGER_WORKER_URL", value_name = "URL", value_parser = worker_url)]
     pub worker_url: Option<String>,
 
+    /// Image that holds this program, for worker pools whose spec.agent brings the agent into their pods [default: such
+    /// pools are not ready].
+    #[arg(long, env = "TASK_MANAGER_AGENT_IMAGE", value_name = "IMAGE")]
+    pub agent_image: Option<String>,
+
     /// URL at which the other replicas reach this one's --worker-addr, by plain HTTP [default: http:// with POD_IP or
     /// the listening address, and its port].
     #[arg(long, env = "TASK_MANAGER_ADVERTISE_URL", value_name = "URL", value_parser = advertise_url)]
@@ -229,6 +234,7 @@ impl RunOptions {
             keep_finished: self.keep_finished,
             priority_class_prefix: self.priority_class_prefix.clone(),
             worker_url: self.worker_url.clone(),
+            agent_image: self.agent_image.clone(),
         }
     }
 }

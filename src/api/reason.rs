@@ -38,6 +38,11 @@ pub enum Reason {
     /// Its queue cannot be used as it is, and admits nobody.
     #[strum(detailed_message = "Read the TaskQueue's Ready condition and correct its spec.")]
     QueueNotReady,
+    /// A WorkerPool has not the workers that it should have: the message says why.
+    #[strum(
+        detailed_message = "Read the WorkerPool's Ready condition: its template is refused, or its workers do not come up or never ask for work."
+    )]
+    PoolNotReady,
     /// Its queue has no room: the message says of what, and how much is used.
     #[strum(
         detailed_message = "Nothing; it starts when its turn has come and enough has ended. Else raise the queue's capacity."
@@ -278,6 +283,11 @@ impl Reason {
         Self::ContainerConfig,
         Self::StartTimeout,
     ];
+
+    /// The reason that this word means; `Unknown` where it is one of a later version, or none.
+    pub fn read(word: &str) -> Self {
+        serde_json::from_value(word.into()).unwrap_or(Self::Unknown)
+    }
 
     pub fn as_str(self) -> &'static str {
         self.into()

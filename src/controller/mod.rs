@@ -9,6 +9,9 @@ mod admission;
 mod cache;
 mod context;
 mod events;
+mod leased_task;
+mod next;
+mod pools;
 mod reconcile;
 pub mod record;
 pub mod reports;
@@ -141,7 +144,7 @@ impl Term {
         let known = Ready(known);
         let (wake, wakes) = mpsc::channel(WAKES);
         let (context, admitting) = (self.context(known.clone()), self.admitting(known.clone()));
-        let (checks, reporting) = (self.checks(), self.reporting());
+        let (checks, reporting, pools) = (self.checks(), self.reporting(), self.pools());
         let Self {
             environment,
             metrics,
@@ -171,6 +174,7 @@ impl Term {
         parts.once_known(tell(ready));
         parts.once_known(record::retention::run(archive.archive().clone(), retention));
         parts.once_known(reports::run(reporting, wake.clone(), shutdown.clone()));
+        parts.once_known(pools::run(pools));
         parts.once_known(upkeep::orphans::run(cache.clone(), calls));
         parts.once_known(upkeep::finished_jobs::run(finished_jobs, settings.keep_finished));
         parts.once_known(upkeep::types::run(cache.clone(), checks, wake.clone()));
@@ -216,6 +220,15 @@ impl Term {
 
     fn checks(&self) -> Checks {
         Checks { calls: self.calls.clone(), status: self.status.clone(), settings: self.settings.clone() }
+    }
+
+    fn pools(&self) -> pools::Pools {
+        pools::Pools {
+            calls: self.calls.clone(),
+            cache: self.cache.clone(),
+            status: self.status.clone(),
+            settings: self.settings.clone(),
+        }
     }
 
     fn reporting(&self) -> reports::Context {

@@ -4,6 +4,7 @@
 //! is decided here.
 
 mod forward;
+mod next;
 mod peer;
 pub mod reports;
 mod stream;
@@ -27,6 +28,7 @@ use parking_lot::Mutex;
 use tokio::sync::{Semaphore, watch};
 use tokio_util::sync::CancellationToken;
 
+use crate::api::worker_protocol::{LEASE_HEADER, NEXT, NEXT_BYTES};
 use crate::archive::Guard;
 use crate::live::{Live, NotTaken, Reporter};
 use crate::serving::body::at_most;
@@ -45,6 +47,8 @@ pub use stream::follow;
 const REQUESTS: usize = 256;
 /// …and of these so many of one address, so that no pod keeps the others out.
 const OF_ONE_ADDRESS: usize = 64;
+/// Workers that wait for work at once, over all pools: each has one call for each of its slots.
+const HANGING: usize = 4096;
 /// A call is answered by then: a large result has a minute to arrive, here or at the replica that leads.
 const DEADLINE: Duration = Duration::from_secs(120);
 /// Results at once, each of which is in memory.
@@ -63,6 +67,7 @@ struct WorkerApi {
     archive: Arc<Guard>,
     reviews: Reviews,
     requests: Semaphore,
+    hanging: Semaphore,
     peers_at_work: PerPeer,
     uploads: Semaphore,
     /// The pods that are handing over a result.
@@ -106,6 +111,7 @@ fn router(sources: Sources) -> Router {
         archive,
         reviews: Reviews::new(client),
         requests: Semaphore::new(REQUESTS),
+        hanging: Semaphore::new(HANGING),
         peers_at_work: PerPeer::new(OF_ONE_ADDRESS),
         uploads: Semaphore::new(UPLOADS),
         uploading: Mutex::default(),
@@ -118,6 +124,7 @@ fn router(sources: Sources) -> Router {
     Router::new()
         .route("/worker/v1/progress", post(reports::progress))
         .route("/worker/v1/error", post(reports::error))
+        .route(NEXT, post(next::next).layer(at_most(NEXT_BYTES)))
         .route("/worker/v1/result", put(upload::result))
         .layer(middleware::from_fn_with_state(api.clone(), forward::or_here))
         .layer(middleware::from_fn(manners::unencoded))
@@ -126,7 +133,7 @@ fn router(sources: Sources) -> Router {
         .route(stream::PATH, get(stream::tell))
         .merge(problem_pages::pages())
         .fallback(async || {
-            ProblemType::NoSuchPath.because("POST to /worker/v1/progress or /error, or PUT /worker/v1/result")
+            ProblemType::NoSuchPath.because("POST to /worker/v1/next, /progress or /error, or PUT /worker/v1/result")
         })
         .method_not_allowed_fallback(not_served)
         .layer(middleware::from_fn_with_state(api.clone(), bounded))
@@ -135,6 +142,9 @@ fn router(sources: Sources) -> Router {
 }
 
 async fn bounded(State(api): State<Arc<WorkerApi>>, request: Request, next: Next) -> Response {
+    if request.uri().path() == NEXT {
+        return run_within(&api.hanging, request, next).await;
+    }
     let peer =
         request.extensions().get::<PeerAddress>().filter(|_| !forward::is_from_a_replica(&api, request.headers()));
     let Some(_turn) = api.peers_at_work.turn(peer) else {
@@ -161,9 +171,9 @@ impl FromRequestParts<Arc<WorkerApi>> for Reporter {
         let token = token.filter(|token| !token.is_empty());
         let token =
             token.ok_or_else(|| ProblemType::NoToken.because("the Authorization header is not a bearer token"))?;
-        let attempt = named_attempt(&parts.headers)?;
+        let (attempt, lease) = (named_attempt(&parts.headers)?, named_lease(&parts.headers)?);
         let peer = parts.extensions.get::<PeerAddress>().filter(|_| !forward::is_from_a_replica(api, &parts.headers));
-        Ok(Self { attempt, ..api.reviews.reporter(token, peer).await? })
+        Ok(Self { attempt, lease, ..api.reviews.reporter(token, peer).await? })
     }
 }
 
@@ -178,11 +188,22 @@ fn named_attempt(headers: &HeaderMap) -> Result<Option<i32>, Problem> {
     first.map(|value| read(value).ok_or_else(wrong)).transpose()
 }
 
+/// The lease that a warm worker says it reports for, in the header Task-Lease.
+fn named_lease(headers: &HeaderMap) -> Result<Option<String>, Problem> {
+    let mut given = headers.get_all(LEASE_HEADER).iter();
+    let (first, None) = (given.next(), given.next()) else {
+        return Err(ProblemType::Header.because("send it once, or not at all").at("Task-Lease"));
+    };
+    let wrong = || ProblemType::Header.because("the lease as POST /worker/v1/next gave it").at("Task-Lease");
+    first.map(|value| value.to_str().map(str::to_owned).map_err(|_| wrong())).transpose()
+}
+
 impl From<NotTaken> for Problem {
     fn from(refusal: NotTaken) -> Self {
         let kind = match refusal {
             NotTaken::NobodyLeads | NotTaken::NotNow(_) => ProblemType::NotTaken,
-            NotTaken::Stranger => ProblemType::NotYourTask,
+            NotTaken::Stranger | NotTaken::NoWorker => ProblemType::NotYourTask,
+            NotTaken::NoSuchSlot(_) => return ProblemType::Invalid.because(refusal.to_string()).at("slot"),
             NotTaken::Over => ProblemType::AttemptOver,
         };
         kind.because(refusal.to_string())

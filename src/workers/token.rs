@@ -168,7 +168,13 @@ fn verdict(status: TokenReviewStatus) -> Verdict {
 fn reporter(user: &UserInfo) -> Option<Reporter> {
     let (namespace, _) = user.username.as_deref()?.strip_prefix(ACCOUNT)?.split_once(':')?;
     let extra = |key: &str| user.extra.as_ref()?.get(key)?.first().cloned();
-    Some(Reporter { namespace: namespace.into(), pod: extra(POD_NAME)?, uid: extra(POD_UID)?, attempt: None })
+    Some(Reporter {
+        namespace: namespace.into(),
+        pod: extra(POD_NAME)?,
+        uid: extra(POD_UID)?,
+        attempt: None,
+        lease: None,
+    })
 }
 
 #[cfg(test)]
@@ -207,7 +213,13 @@ mod tests {
         let reporter = reviewed(json!({"authenticated": true, "audiences": [AUDIENCE], "user": user(&extra)}));
         assert_eq!(
             reporter,
-            Ok(Reporter { namespace: "docs".into(), pod: "report-x".into(), uid: "u-1".into(), attempt: None })
+            Ok(Reporter {
+                namespace: "docs".into(),
+                pod: "report-x".into(),
+                uid: "u-1".into(),
+                attempt: None,
+                lease: None
+            })
         );
     }
 

@@ -57,6 +57,10 @@ pub async fn carry_out(task: &Task, action: Action, context: &Context) -> Again 
         Action::Delete(deletion) => delete_child(task, deletion, context).await,
         Action::MakeRoom(otherwise) => make_room(task, *otherwise, context).await,
         Action::EndPod(end) => end_pod(task, end, context).await,
+        Action::TellWorker(why) => {
+            context.cache.tell_worker(task, why);
+            Ok(Some(Duration::ZERO))
+        }
         Action::DeleteTask => {
             // In the version that was decided on: somebody may just have asked for another run.
             let as_seen = Preconditions { uid: task.uid(), resource_version: task.resource_version() };
@@ -115,6 +119,9 @@ async fn make_room(task: &Task, otherwise: TaskStatus, context: &Context) -> Aga
 }
 
 async fn delete_child(task: &Task, Deletion { child, name, uid, why }: Deletion, context: &Context) -> Again {
+    if context.cache.is_worker(&uid) {
+        return end_worker(task, &name, &uid, why, context).await;
+    }
     record::record_run::before_job_goes(task, &name, &context.calls.reads, &context.records).await?;
     let observed = context.cache.observed(task);
     if !context.records.attempt_logs().keep(task, &name, &observed, &context.calls.reads).await {
@@ -128,6 +135,17 @@ async fn delete_child(task: &Task, Deletion { child, name, uid, why }: Deletion,
         context.cache.job_deleted(task, &uid);
     }
     Ok(gone_or_shown(removal, task, &uid, context))
+}
+
+/// The worker that holds the task does not stop: it is ended with its pod, and with whatever else it holds.
+async fn end_worker(task: &Task, name: &str, uid: &str, why: Reason, context: &Context) -> Again {
+    context.cache.give_up_worker(uid, None);
+    let removal = delete::<Pod>(task, name, only(uid), why, context).await?;
+    if removal == Removal::NotThere {
+        context.cache.worker_is_not_there(uid);
+        return Ok(Some(Duration::ZERO));
+    }
+    Ok(shown_by_the_watch(removal))
 }
 
 /// A Job or pod that is not there is forgotten: no watch shows anything of it any longer.

@@ -17,8 +17,6 @@ use task_manager_api::{AdmittedWorker, ReportedError, Task, TaskStatus};
 
 /// A worker that is given the same task so often has failed it.
 pub const HAND_OUTS: u32 = 5;
-/// A stop is to be fetched within a heartbeat and so much more.
-const FETCHED_WITHIN: SignedDuration = SignedDuration::from_secs(5);
 
 pub struct ByWorker<'a> {
     task: &'a Task,
@@ -126,14 +124,7 @@ impl<'a> ByWorker<'a> {
 
     fn ended_by(&self, told: &ToldToStop) -> Timestamp {
         let heartbeat = self.worker.map_or(0, |worker| worker.heartbeat);
-        match told.fetched_at {
-            Some(fetched) => after(fetched, self.grace()),
-            None => after(told.since, SignedDuration::from_secs(heartbeat) + FETCHED_WITHIN),
-        }
-    }
-
-    fn grace(&self) -> SignedDuration {
-        SignedDuration::from_secs(self.pod().map_or(0, |pod| pod.grace_seconds.max(0)))
+        told.due_at(heartbeat, self.pod().map_or(0, |pod| pod.grace_seconds))
     }
 
     pub(super) fn was_launched(&self) -> bool {
@@ -198,15 +189,30 @@ impl<'a> ByWorker<'a> {
     }
 }
 
+/// The end as its worker tells it. Work that the worker ended for its time or its use of memory failed by that; of another
+/// reason the worker's word proves nothing.
 fn of_word(outcome: &Outcome, at: Timestamp) -> Ended {
     match outcome {
         Outcome::Done(left) => {
             Ended { left: left.clone(), at: Some(at), ..Ended::unseen(Reason::Succeeded, String::new()) }
         }
-        Outcome::Failed { error, exit_code } => {
+        Outcome::Failed {
+            exit_code,
+            ended_for: Some(why @ (Reason::Timeout | Reason::OOMKilled | Reason::WorkerLost)),
+            ..
+        } => Ended { exit_code: *exit_code, at: Some(at), ..Ended::unseen(*why, told_by_worker(*why).into()) },
+        Outcome::Failed { error, exit_code, .. } => {
             let message = exit_code.map(|code| format!("the work ended with exit code {code}")).unwrap_or_default();
             let ended = Ended { exit_code: *exit_code, at: Some(at), ..Ended::unseen(Reason::ExitCode, message) };
             if exit_code.is_some() && *error == ReportedError::default() { ended } else { ended.with_report(error) }
         }
+    }
+}
+
+fn told_by_worker(why: Reason) -> &'static str {
+    match why {
+        Reason::Timeout => "ran longer than timeoutSeconds, and its worker ended it",
+        Reason::OOMKilled => "the work was above its memory limit, and its worker ended it",
+        _ => "its worker gave it up",
     }
 }

@@ -35,6 +35,7 @@ use task_manager_api::{Executor, Task, TaskStatus};
 
 pub use by_job::NODE_IS_SILENT;
 pub use by_job::{admitted_at, job_name};
+pub use by_worker::HAND_OUTS;
 pub use held_up::HeldUp;
 pub use starting::A_NODE_COMES;
 

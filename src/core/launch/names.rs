@@ -110,7 +110,11 @@ mod tests {
         let began = Timestamp::UNIX_EPOCH;
         let one = worker("gpu.large", "uid", began, 1);
         assert!(one.starts_with("gpu-large-"), "{one}");
-        for other in [worker("gpu.large", "uid", began, 2), worker("gpu.large", "uid", Timestamp::MAX, 1), worker("gpu.large", "x", began, 1)] {
+        for other in [
+            worker("gpu.large", "uid", began, 2),
+            worker("gpu.large", "uid", Timestamp::MAX, 1),
+            worker("gpu.large", "x", began, 1),
+        ] {
             assert_ne!(one, other);
         }
     }

@@ -4,6 +4,9 @@
 use jiff::{SignedDuration, Timestamp};
 
 use super::worker::{Fault, Worker, WorkerState};
+use crate::Reason;
+use crate::attempt::ended;
+use crate::attempt::facts::Why;
 use crate::time::{after, earliest};
 use task_manager_api::WorkerPoolSpec;
 
@@ -20,6 +23,8 @@ pub struct PoolInput<'a> {
     /// The digest of its template.
     pub template: &'a str,
     pub workers: &'a [Worker],
+    /// The uids of those that go on with what nobody wants any longer, though their time for that is over.
+    pub deaf: &'a [String],
     /// Tasks that wait for a worker and for nothing but their turn.
     pub waiting: usize,
     /// Faults in a row without a worker that asked for work, and when the last one was.
@@ -32,12 +37,35 @@ pub struct PoolInput<'a> {
 pub struct PoolDecision {
     /// How many workers are made.
     pub create: usize,
-    /// The uids of those whose pods are deleted, with the fault where they have one.
-    pub delete: Vec<(String, Option<Fault>)>,
+    pub delete: Vec<Going>,
     /// The uids of those that are told to stop when their task is over.
     pub stop: Vec<String>,
     pub counts: Counts,
     pub wake: Option<Timestamp>,
+}
+
+/// A worker whose pod is deleted; where it has a fault, for that.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Going {
+    pub uid: String,
+    pub name: String,
+    pub why: Option<Why>,
+}
+
+impl Going {
+    fn of(worker: &Worker, fault: Option<Fault>) -> Self {
+        let why = fault.map(|fault| Why::new(Reason::WorkerLost, told(worker, fault)));
+        Self { uid: worker.pod.uid.clone(), name: worker.pod.name.clone(), why }
+    }
+}
+
+fn told(worker: &Worker, fault: Fault) -> String {
+    let ended = ended::ended(&worker.pod, None, Timestamp::UNIX_EPOCH).filter(|_| fault == Fault::EndedByItself);
+    match ended {
+        Some(ended) if !ended.message.is_empty() => format!("{}: {}", fault.told(), ended.message),
+        Some(ended) => format!("{}: {}", fault.told(), ended.reason),
+        None => fault.told().into(),
+    }
 }
 
 /// How many workers there are, as the status tells it.
@@ -54,29 +82,35 @@ pub fn decide(input: &PoolInput, now: Timestamp) -> PoolDecision {
     let states: Vec<(&Worker, WorkerState)> = workers.iter().map(|worker| (worker, worker.state(spec, now))).collect();
     let mut decision = PoolDecision { counts: counts(&states), ..PoolDecision::default() };
     for (worker, state) in &states {
+        let is_deaf = input.deaf.contains(&worker.pod.uid);
         match state {
-            WorkerState::Unhealthy(fault) => decision.delete.push((worker.pod.uid.clone(), Some(*fault))),
+            WorkerState::Going => {}
+            WorkerState::Unhealthy(fault) => decision.delete.push(Going::of(worker, Some(*fault))),
+            // What it leaves is judged before it goes.
+            WorkerState::Ended if worker.holds > 0 => {}
+            WorkerState::Ended if worker.asked_to_go => {}
+            WorkerState::Ended => {
+                decision.delete.push(Going::of(worker, (!worker.stopping).then_some(Fault::EndedByItself)));
+            }
+            WorkerState::Busy | WorkerState::Idle { .. } if is_deaf => {
+                decision.delete.push(Going::of(worker, Some(Fault::Deaf)))
+            }
             WorkerState::Busy if !worker.stopping && input.is_worn_out(worker, now) => {
                 decision.stop.push(worker.pod.uid.clone())
             }
-            WorkerState::Idle { .. } | WorkerState::Starting if input.is_worn_out(worker, now) => {
-                decision.delete.push((worker.pod.uid.clone(), None));
+            WorkerState::Idle { .. } | WorkerState::Starting if input.is_worn_out(worker, now) || worker.stopping => {
+                decision.delete.push(Going::of(worker, None));
             }
             _ => {}
         }
     }
     let wanted = input.wanted(&decision.counts);
-    let leaves = |worker: &Worker| decision.delete.iter().any(|(uid, _)| *uid == worker.pod.uid);
-    let kept = states.iter().filter(|(worker, state)| stays(*state) && !leaves(worker)).count();
+    let leaves = |worker: &Worker| decision.delete.iter().any(|going| going.uid == worker.pod.uid);
+    let staying: Vec<_> = states.iter().filter(|(worker, state)| stays(*state) && !leaves(worker)).copied().collect();
+    let kept = staying.len();
     if kept > wanted {
-        let spare = input.spare(&states, kept - wanted, now);
-        decision.delete.extend(
-            spare
-                .into_iter()
-                .filter(|uid| !decision.delete.iter().any(|(other, _)| other == uid))
-                .map(|uid| (uid, None))
-                .collect::<Vec<_>>(),
-        );
+        let spare = input.spare(&staying, kept - wanted, now);
+        decision.delete.extend(spare.into_iter().map(|worker| Going::of(worker, None)));
     } else if input.may_make(now) {
         decision.create = (wanted - kept).min(MADE_AT_ONCE as usize);
     }
@@ -128,7 +162,7 @@ impl PoolInput<'_> {
 
     /// Those that go because there are too many: starting ones first, then idle ones whose time is over, the longest idle first.
     /// One that is at work never goes for that.
-    fn spare(&self, states: &[(&Worker, WorkerState)], too_many: usize, now: Timestamp) -> Vec<String> {
+    fn spare<'w>(&self, states: &[(&'w Worker, WorkerState)], too_many: usize, now: Timestamp) -> Vec<&'w Worker> {
         let is_paused = self.spec.max() == 0;
         let mut spare: Vec<(Option<Timestamp>, &Worker)> = states
             .iter()
@@ -142,7 +176,7 @@ impl PoolInput<'_> {
             })
             .collect();
         spare.sort_by_key(|(since, worker)| (*since, worker.pod.uid.clone()));
-        spare.into_iter().take(too_many).map(|(_, worker)| worker.pod.uid.clone()).collect()
+        spare.into_iter().take(too_many).map(|(_, worker)| worker).collect()
     }
 
     /// After faults, workers are made again only after a pause that grows.

@@ -62,7 +62,11 @@ pub fn pod(pool: &WorkerPool, name: &str, settings: &Settings) -> Result<Value, 
             }
         });
         if let Some(agent) = pool.spec.agent.as_ref().filter(|_| outcome.is_ok()) {
-            outcome = settings.agent_image.as_deref().ok_or(PoolError::NoAgentImage).map(|image| bring(spec, agent.as_, image));
+            outcome = settings
+                .agent_image
+                .as_deref()
+                .ok_or(PoolError::NoAgentImage)
+                .map(|image| bring(spec, agent.as_, image));
         }
     });
     outcome.map(|()| Value::Object(pod))
@@ -131,7 +135,11 @@ mod tests {
     }
 
     fn settings() -> Settings {
-        Settings { worker_url: Some("http://operator:8082".into()), agent_image: Some("op:1".into()), ..Settings::default() }
+        Settings {
+            worker_url: Some("http://operator:8082".into()),
+            agent_image: Some("op:1".into()),
+            ..Settings::default()
+        }
     }
 
     fn at(value: &Value, pointer: &str) -> Value {
@@ -146,7 +154,12 @@ mod tests {
         assert_eq!(at(&pod, "/metadata/ownerReferences/0/controller"), json!(true));
         assert_eq!(at(&pod, "/spec/restartPolicy"), json!("Never"));
         assert_eq!(at(&pod, "/spec/containers/0/command"), json!(["python3", "work.py"]));
-        let names: Vec<Value> = at(&pod, "/spec/containers/0/env").as_array().expect("variables").iter().map(|variable| variable["name"].clone()).collect();
+        let names: Vec<Value> = at(&pod, "/spec/containers/0/env")
+            .as_array()
+            .expect("variables")
+            .iter()
+            .map(|variable| variable["name"].clone())
+            .collect();
         assert_eq!(names, ["TASK_API_URL", "TASK_TOKEN_FILE", "TASK_SLOTS", "MODE"]);
         assert_eq!(at(&pod, "/spec/containers/1/env"), Value::Null, "the worker alone");
         assert_eq!(at(&pod, "/spec/volumes/0/projected/sources/0/serviceAccountToken/audience"), json!("task-manager"));
@@ -159,7 +172,10 @@ mod tests {
         assert_eq!(at(&copied, "/spec/containers/0/command"), command);
         assert_eq!(at(&copied, "/spec/initContainers/0/image"), json!("op:1"));
         let mounted = pod(&pool(json!({"as": "ImageVolume"})), "warm-1", &settings()).expect("a pod");
-        assert_eq!((at(&mounted, "/spec/containers/0/command"), at(&mounted, "/spec/initContainers")), (command, Value::Null));
+        assert_eq!(
+            (at(&mounted, "/spec/containers/0/command"), at(&mounted, "/spec/initContainers")),
+            (command, Value::Null)
+        );
         assert!(at(&mounted, "/spec/volumes").to_string().contains(r#""image":{"reference":"op:1"}"#));
     }
 
@@ -171,7 +187,10 @@ mod tests {
             settings
         };
         let agent = || pool(json!({"as": "InitContainer"}));
-        assert_eq!(pod(&pool(Value::Null), "w", &without(|settings| settings.worker_url = None)), Err(PoolError::NoWorkerPort));
+        assert_eq!(
+            pod(&pool(Value::Null), "w", &without(|settings| settings.worker_url = None)),
+            Err(PoolError::NoWorkerPort)
+        );
         assert_eq!(pod(&agent(), "w", &without(|settings| settings.agent_image = None)), Err(PoolError::NoAgentImage));
         let mut silent = agent();
         silent.spec.template["spec"]["containers"][0]["command"] = Value::Null;

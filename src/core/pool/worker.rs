@@ -19,6 +19,8 @@ pub struct Worker {
     /// The digest of the template that it was made from.
     pub template: String,
     pub calls: Calls,
+    /// When its last task ended, or it first asked.
+    pub idle_since: Timestamp,
     /// Leases that it holds.
     pub holds: u32,
     /// Tasks that it has handed in.
@@ -27,6 +29,8 @@ pub struct Worker {
     pub failed_alone: u32,
     /// It was told to stop.
     pub stopping: bool,
+    /// We had its pod deleted.
+    pub asked_to_go: bool,
 }
 
 /// What was heard of a worker.
@@ -55,6 +59,24 @@ pub enum Fault {
     Silent,
     /// It fails what others then do.
     FailsAll,
+    /// It goes on with what nobody wants any longer.
+    Deaf,
+    /// It ended by itself though nobody told it to.
+    EndedByItself,
+}
+
+impl Fault {
+    /// The fault in a sentence about the worker.
+    pub fn told(self) -> &'static str {
+        match self {
+            Self::NeverAsked => "it did not ask for work within startDeadlineSeconds",
+            Self::DoesNotAsk => "it was idle and did not ask for work for twice heartbeatSeconds and 5 s",
+            Self::Silent => "it had promised to be heard, and was not for twice heartbeatSeconds and 5 s",
+            Self::FailsAll => "three tasks failed on it that others then did",
+            Self::Deaf => "it went on with a task that was to stop",
+            Self::EndedByItself => "it ended by itself",
+        }
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -77,7 +99,7 @@ impl Worker {
         if ended::ended(&self.pod, None, now).is_some() {
             return WorkerState::Ended;
         }
-        if self.pod.due_gone_at.is_some() {
+        if self.pod.due_gone_at.is_some() || self.asked_to_go {
             return WorkerState::Going;
         }
         if let Some(fault) = self.fault(spec, now) {
@@ -86,7 +108,7 @@ impl Worker {
         match (self.holds, self.calls.first) {
             (1.., _) => WorkerState::Busy,
             (0, None) => WorkerState::Starting,
-            (0, Some(first)) => WorkerState::Idle { since: self.calls.last.unwrap_or(first) },
+            (0, Some(_)) => WorkerState::Idle { since: self.idle_since },
         }
     }
 

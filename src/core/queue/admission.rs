@@ -170,6 +170,11 @@ impl AdmissionQueue {
         }
     }
 
+    /// The slot that an admitted task holds.
+    pub fn reservation(&self, uid: &str) -> Option<Reservation> {
+        self.admitted.get(uid).cloned()
+    }
+
     pub fn is_admitted(&self, uid: &str) -> bool {
         self.admitted.contains_key(uid)
     }

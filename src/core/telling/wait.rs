@@ -42,7 +42,7 @@ impl Wait {
             Queued => Self::Turn,
             QueueFull | CeilingReached | TypeLimit | KeyLimit | NoWorker | OperatorLimit => Self::Room,
             QueueSuspended => Self::Queue,
-            QueueNotReady => Self::QueueCorrection,
+            QueueNotReady | PoolNotReady => Self::QueueCorrection,
             Suspended | NotYetDue => Self::OwnSpec,
             TypeMissing | TypeNotReady | QueueMissing | TooLargeForQueue => Self::Correction,
             WaitingForArchive => Self::Archive,

@@ -1,9 +1,10 @@
 //! The facts of the warm worker to which an attempt was given: its pod, its words, and what it was told. Judges nothing.
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 
 use super::{PodFacts, Why};
 use crate::Reason;
+use crate::time::after;
 use task_manager_api::ReportedError;
 
 /// What is known of the worker that holds the lease of an attempt.
@@ -47,6 +48,19 @@ pub struct ToldToStop {
     pub fetched_at: Option<Timestamp>,
 }
 
+/// A stop is to be fetched within a heartbeat and so much more.
+const FETCHED_WITHIN: SignedDuration = SignedDuration::from_secs(5);
+
+impl ToldToStop {
+    /// Until when the worker may go on: to fetch the stop, and then for its grace.
+    pub fn due_at(&self, heartbeat: i64, grace: i64) -> Timestamp {
+        match self.fetched_at {
+            Some(fetched) => after(fetched, SignedDuration::from_secs(grace.max(0))),
+            None => after(self.since, SignedDuration::from_secs(heartbeat) + FETCHED_WITHIN),
+        }
+    }
+}
+
 /// What a worker hands in with a lease.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Word {
@@ -61,5 +75,14 @@ pub enum Outcome {
     Failed {
         error: ReportedError,
         exit_code: Option<i32>,
+        /// Why the worker ended the work, where it did.
+        ended_for: Option<Reason>,
     },
+}
+
+impl Outcome {
+    /// Of work that its worker gave up without a word.
+    pub fn dropped() -> Self {
+        Self::Failed { error: ReportedError::default(), exit_code: None, ended_for: Some(Reason::WorkerLost) }
+    }
 }

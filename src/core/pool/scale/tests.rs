@@ -14,7 +14,17 @@ fn at(second: i64) -> Timestamp {
 fn idle(uid: &str, since: i64) -> Worker {
     let pod = PodFacts { uid: uid.into(), name: format!("warm-{uid}"), ..fixtures::pod(json!({})) };
     let calls = Calls { first: Some(at(0)), last: Some(at(since)), is_open: true, beats: true, listened_from: at(0) };
-    Worker { pod, template: TEMPLATE.into(), calls, holds: 0, tasks: 0, failed_alone: 0, stopping: false }
+    Worker {
+        pod,
+        template: TEMPLATE.into(),
+        calls,
+        idle_since: at(since),
+        holds: 0,
+        tasks: 0,
+        failed_alone: 0,
+        stopping: false,
+        asked_to_go: false,
+    }
 }
 
 fn busy(uid: &str) -> Worker {
@@ -31,12 +41,12 @@ fn pool(min: i32, max: i32) -> WorkerPoolSpec {
 }
 
 fn decided(spec: &WorkerPoolSpec, workers: &[Worker], waiting: usize, second: i64) -> PoolDecision {
-    let input = PoolInput { spec, template: TEMPLATE, workers, waiting, faults: 0, last_fault: None };
+    let input = PoolInput { spec, template: TEMPLATE, workers, waiting, faults: 0, last_fault: None, deaf: &[] };
     decide(&input, at(second))
 }
 
 fn deleted(decision: &PoolDecision) -> Vec<&str> {
-    decision.delete.iter().map(|(uid, _)| uid.as_str()).collect()
+    decision.delete.iter().map(|going| going.uid.as_str()).collect()
 }
 
 #[test]
@@ -88,17 +98,19 @@ fn a_worker_goes_after_its_last_task_and_when_it_is_too_old() {
 #[test]
 fn a_worker_that_is_not_heard_is_replaced() {
     let hung_up = |worker: Worker| Worker { calls: Calls { is_open: false, ..worker.calls }, ..worker };
-    let fault =
-        |worker: Worker, second| decided(&pool(1, 8), &[worker], 0, second).delete.first().map(|(_, fault)| *fault);
+    let fault = |worker: Worker, second| {
+        let going = decided(&pool(1, 8), &[worker], 0, second).delete.pop()?;
+        Some(going.why.map(|why| why.message).unwrap_or_default())
+    };
     assert_eq!(fault(hung_up(idle("a", 10)), 34), None);
-    assert_eq!(fault(hung_up(idle("a", 10)), 35), Some(Some(Fault::DoesNotAsk)));
+    assert_eq!(fault(hung_up(idle("a", 10)), 35), Some(Fault::DoesNotAsk.told().into()));
     assert_eq!(fault(idle("a", 10), 999), None, "its call hangs");
-    assert_eq!(fault(busy("a"), 25), Some(Some(Fault::Silent)));
+    assert_eq!(fault(busy("a"), 25), Some(Fault::Silent.told().into()));
     let without_promise = Worker { calls: Calls { beats: false, ..busy("a").calls }, ..busy("a") };
     assert_eq!(fault(without_promise, 99_999), None);
     assert_eq!(fault(starting("a"), 599), None);
-    assert_eq!(fault(starting("a"), 600), Some(Some(Fault::NeverAsked)));
-    assert_eq!(fault(Worker { failed_alone: 3, ..idle("a", 0) }, 1), Some(Some(Fault::FailsAll)));
+    assert_eq!(fault(starting("a"), 600), Some(Fault::NeverAsked.told().into()));
+    assert_eq!(fault(Worker { failed_alone: 3, ..idle("a", 0) }, 1), Some(Fault::FailsAll.told().into()));
 }
 
 #[test]
@@ -114,8 +126,15 @@ fn a_new_leader_counts_silence_from_its_own_first_sight() {
 fn after_faults_workers_are_made_again_only_after_a_pause_that_grows() {
     let spec = pool(1, 8);
     let made = |faults, second| {
-        let input =
-            PoolInput { spec: &spec, template: TEMPLATE, workers: &[], waiting: 0, faults, last_fault: Some(at(0)) };
+        let input = PoolInput {
+            spec: &spec,
+            template: TEMPLATE,
+            workers: &[],
+            waiting: 0,
+            faults,
+            last_fault: Some(at(0)),
+            deaf: &[],
+        };
         let decision = decide(&input, at(second));
         (decision.create, decision.wake)
     };
@@ -124,4 +143,39 @@ fn after_faults_workers_are_made_again_only_after_a_pause_that_grows() {
     assert_eq!(made(3, 19), (0, Some(at(20))));
     assert_eq!(made(40, 299), (0, Some(at(300))));
     assert_eq!(made(0, 0), (1, None));
+}
+
+#[test]
+fn a_worker_that_ended_is_removed_once_nothing_of_it_is_awaited() {
+    let ended = || {
+        let worker = idle("a", 0);
+        Worker { pod: PodFacts { phase: crate::attempt::facts::Phase::Failed, ..worker.pod }, ..worker }
+    };
+    let decision = decided(&pool(0, 8), &[ended()], 0, 1);
+    assert_eq!(deleted(&decision), ["a"]);
+    assert!(decision.delete[0].why.as_ref().is_some_and(|why| why.message.starts_with("it ended by itself")));
+    assert!(
+        deleted(&decided(&pool(0, 8), &[Worker { holds: 1, ..ended() }], 0, 1)).is_empty(),
+        "its task is judged first"
+    );
+    let told = decided(&pool(0, 8), &[Worker { stopping: true, ..ended() }], 0, 1);
+    assert_eq!((deleted(&told), told.delete[0].why.clone()), (vec!["a"], None), "it was told to");
+    assert!(deleted(&decided(&pool(0, 8), &[Worker { asked_to_go: true, ..ended() }], 0, 1)).is_empty());
+}
+
+#[test]
+fn a_worker_that_goes_on_with_what_nobody_wants_is_replaced() {
+    let spec = pool(0, 8);
+    let deaf = ["a".to_owned()];
+    let workers = [busy("a")];
+    let input = PoolInput {
+        spec: &spec,
+        template: TEMPLATE,
+        workers: &workers,
+        waiting: 0,
+        faults: 0,
+        last_fault: None,
+        deaf: &deaf,
+    };
+    assert_eq!(deleted(&decide(&input, at(1))), ["a"]);
 }

@@ -65,13 +65,21 @@ fn what_a_worker_hands_in_is_the_end_of_the_task() {
     assert_eq!((done.status().state, &done.status().result), (State::Completed, &Some(json!({"pages": 10}))));
     assert_eq!(done.status().attempts[0].pod.as_deref(), Some("warm-1"));
     let said = |retryable| ReportedError { type_: Some("Broken".into()), message: None, retryable };
-    let failed = |retryable, exit_code| Outcome::Failed { error: said(retryable), exit_code };
+    let failed = |retryable, exit_code| Outcome::Failed { error: said(retryable), exit_code, ended_for: None };
     let retried = changed(on_a_worker(json!({})), says(failed(None, None)));
     assert_eq!(ends(retried, 6), (State::Queued, vec![(1, AttemptOutcome::Failed, Reason::ReportedError)]));
+    let ended_for =
+        |why| Outcome::Failed { error: ReportedError::default(), exit_code: Some(143), ended_for: Some(why) };
+    let overdue = changed(on_a_worker(json!({})), says(ended_for(Reason::Timeout)));
+    assert_eq!(ends(overdue, 6), (State::Queued, vec![(1, AttemptOutcome::Failed, Reason::Timeout)]));
+    let given_up = changed(on_a_worker(json!({})), says(ended_for(Reason::WorkerLost)));
+    assert_eq!(ends(given_up, 6), (State::Queued, vec![(1, AttemptOutcome::Disrupted, Reason::WorkerLost)]));
     let for_good = changed(on_a_worker(json!({})), says(failed(Some(false), None)));
     assert_eq!(ends(for_good, 6).0, State::Failed);
-    let mut ruled =
-        changed(on_a_worker(json!({})), says(Outcome::Failed { error: ReportedError::default(), exit_code: Some(64) }));
+    let mut ruled = changed(
+        on_a_worker(json!({})),
+        says(Outcome::Failed { error: ReportedError::default(), exit_code: Some(64), ended_for: None }),
+    );
     let pool = json!({"executor": "Pool", "workerPool": "warm", "template": null, "failureRules": [{"exitCodes": [64], "action": "Fail"}]});
     ruled.kind = Some(kind(pool));
     assert_eq!(ends(ruled, 6), (State::Failed, vec![(1, AttemptOutcome::Failed, Reason::ExitCode)]));
@@ -142,8 +150,10 @@ fn a_cancel_reaches_the_worker_and_is_written_when_it_has_stopped() {
     assert!(matches!(asked(None).decide(35).action, Action::Delete(Deletion { child: Child::Pod, .. })));
     assert_eq!(asked(Some(30)).decide(59).action, Action::Rest, "its grace");
     assert!(matches!(asked(Some(30)).decide(60).action, Action::Delete(_)));
-    let stopped =
-        changed(asked(Some(30)), says(Outcome::Failed { error: ReportedError::default(), exit_code: Some(143) }));
+    let stopped = changed(
+        asked(Some(30)),
+        says(Outcome::Failed { error: ReportedError::default(), exit_code: Some(143), ended_for: None }),
+    );
     assert_eq!(ends(stopped, 40), (State::Cancelled, vec![(1, AttemptOutcome::Cancelled, Reason::Cancelled)]));
 }
 

@@ -1,0 +1,180 @@
+//! Keeps the worker pools: makes, replaces and ends workers as `core::pool` decides, and writes how many there are. Decides
+//! nothing.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use k8s_openapi::api::core::v1::Pod;
+use kube::ResourceExt;
+use tokio::time::Instant;
+
+use super::cache::Cache;
+use super::cache::workers::{PoolLook, key_of};
+use super::reconcile::delete::{Removal, only, remove};
+use super::status::StatusWriter;
+use crate::api::WorkerPool;
+use crate::cluster::calls::{CallError, Calls};
+use crate::cluster::create::{Run, create};
+use crate::core::Settings;
+use crate::core::launch::names;
+use crate::core::pool::{Going, PoolDecision, PoolInput, decide, pool_status, template};
+use crate::core::queue::Key;
+use crate::core::time::earliest;
+
+/// Between two looks at the pools, however much happens.
+const BETWEEN_LOOKS: Duration = Duration::from_millis(100);
+/// A pool's status is written at most so often.
+const BETWEEN_WRITES: Duration = Duration::from_secs(5);
+
+/// The values that the upkeep of pools uses.
+pub struct Pools {
+    pub calls: Calls,
+    pub cache: Arc<Cache>,
+    pub status: Arc<StatusWriter>,
+    pub settings: Settings,
+}
+
+/// The memory of this part: nothing is lost with it.
+struct Memory {
+    /// When the status of a pool was last written.
+    written: HashMap<Key, Instant>,
+    /// Part of the names of the workers that are made.
+    began: Timestamp,
+    made: u64,
+}
+
+/// Runs for ever.
+pub async fn run(pools: Pools) {
+    let changed = pools.cache.pools_may_change();
+    let mut memory = Memory { written: HashMap::new(), began: Timestamp::now(), made: 0 };
+    loop {
+        let wake = pools.look(&mut memory).await;
+        tokio::time::sleep(BETWEEN_LOOKS).await;
+        let pause = wake.map(|wake| Duration::try_from(wake.duration_since(Timestamp::now())).unwrap_or_default());
+        tokio::select! {
+            () = changed.notified() => {}
+            () = async { match pause { Some(pause) => tokio::time::sleep(pause).await, None => std::future::pending().await } } => {}
+        }
+    }
+}
+
+impl Pools {
+    /// One look at all pools; returns when the next one is due even if nothing changes.
+    async fn look(&self, memory: &mut Memory) -> Option<Timestamp> {
+        let now = Timestamp::now();
+        let looks = self.cache.pools(now);
+        memory.written.retain(|key, _| looks.iter().any(|look| key_of(&look.pool) == *key));
+        let mut wakes = vec![];
+        for look in looks {
+            let decision = decide(&input(&look), now);
+            self.end(&look, &decision).await;
+            let refused = self.make(&look, decision.create, memory).await;
+            wakes.push(self.tell(&look, &decision, refused, memory, now).await);
+            wakes.push(decision.wake);
+        }
+        earliest(wakes)
+    }
+
+    /// Ends those that are to go: their pods are deleted. Those at work are told to end after their task.
+    async fn end(&self, look: &PoolLook, decision: &PoolDecision) {
+        for uid in &decision.stop {
+            self.cache.give_up_worker(uid, None);
+        }
+        for Going { uid, name, why } in &decision.delete {
+            self.cache.give_up_worker(uid, why.clone());
+            let namespace = look.pool.namespace().unwrap_or_default();
+            let why = why.as_ref().map_or("it is not needed any longer", |why| why.message.as_str());
+            tracing::info!(namespace, pool = look.pool.name_any(), worker = name, why, "end the worker");
+            match remove::<Pod>(&namespace, name, only(uid), &self.calls).await {
+                Ok(Removal::NotThere) => drop(self.cache.worker_is_not_there(uid)),
+                Ok(Removal::Asked) => self.cache.worker_goes(uid),
+                Ok(Removal::Refused) | Err(CallError::NotLeader) => {}
+                Err(error) => {
+                    tracing::warn!(namespace, worker = name, %error, "failed to end a worker; will try again")
+                }
+            }
+        }
+    }
+
+    /// Makes so many workers. Returns why none can be made.
+    async fn make(&self, look: &PoolLook, count: usize, memory: &mut Memory) -> Option<String> {
+        let pool = &look.pool;
+        let mut refused = look.refused.clone();
+        if let Err(error) = template::pod(pool, &pool.name_any(), &self.settings) {
+            return Some(error.to_string());
+        }
+        for _ in 0..count {
+            memory.made += 1;
+            let uid = pool.metadata.uid.as_deref().unwrap_or_default();
+            let name = names::worker(&pool.name_any(), uid, memory.began, memory.made);
+            refused = self.make_one(pool, &name).await.err();
+            self.cache.worker_refused(&key_of(pool), refused.clone());
+            if refused.is_some() {
+                break;
+            }
+        }
+        refused
+    }
+
+    async fn make_one(&self, pool: &WorkerPool, name: &str) -> Result<(), String> {
+        let manifest = template::pod(pool, name, &self.settings).map_err(|error| error.to_string())?;
+        let client = self.calls.reads.client();
+        let made = |left| create::<Pod, Pod>(&client, &manifest, Run::Real(left));
+        match self.calls.write_within("create_worker", made).await {
+            Ok(pod) => {
+                self.cache.worker_found(&pod);
+                Ok(())
+            }
+            Err(CallError::Refused(status)) => Err(status.message),
+            Err(error) => Err(error.to_string()),
+        }
+    }
+
+    /// Writes the pool's status where it says anything new; returns when it may be written again.
+    async fn tell(
+        &self,
+        look: &PoolLook,
+        decision: &PoolDecision,
+        refused: Option<String>,
+        memory: &mut Memory,
+        now: Timestamp,
+    ) -> Option<Timestamp> {
+        let pool = &look.pool;
+        let status = pool_status(pool, &decision.counts, look.uncounted, refused.as_deref(), now);
+        if pool.status.as_ref() == Some(&status) {
+            return None;
+        }
+        let key = key_of(pool);
+        let last = memory.written.get(&key).map(Instant::elapsed);
+        if let Some(left) = last.and_then(|last| BETWEEN_WRITES.checked_sub(last)) {
+            return now.checked_add(left).ok();
+        }
+        match self.status.write_pool(pool, status).await {
+            Ok(written) => {
+                self.cache.restarts_counted(&key, look.uncounted);
+                self.cache.pool_changed(key.clone(), Some(&Arc::new(written)));
+            }
+            // The pool has changed, or is gone: the next look sees.
+            Err(CallError::Conflict | CallError::NotFound | CallError::NotLeader) => {}
+            Err(error) => {
+                tracing::warn!(namespace = pool.namespace(), pool = pool.name_any(), %error, "failed to write a pool's status; will try again");
+            }
+        }
+        memory.written.insert(key, Instant::now());
+        now.checked_add(BETWEEN_WRITES).ok()
+    }
+}
+
+fn input(look: &PoolLook) -> PoolInput<'_> {
+    PoolInput {
+        spec: &look.pool.spec,
+        template: &look.template,
+        workers: &look.workers,
+        deaf: &look.deaf,
+        waiting: look.waiting,
+        faults: look.faults,
+        last_fault: look.last_fault,
+    }
+}
