@@ -58,6 +58,11 @@ impl WarmWorker {
         Self { pod: pod.name_any(), uid: pod.uid().expect("a uid"), token, way }
     }
 
+    /// The same with another token.
+    pub fn with(&self, token: &str) -> Self {
+        Self { token: token.into(), ..self.clone() }
+    }
+
     /// The same on its way to another replica.
     pub fn through(&self, way: Rest) -> Self {
         Self { way, ..self.clone() }

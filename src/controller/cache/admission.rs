@@ -33,6 +33,8 @@ impl Cache {
     pub(super) fn stand(&self, inner: &mut Inner, uid: &Uid, state: QueueState) {
         if inner.admission.set(uid, state) {
             self.ring_admission();
+            // Its pool may need another worker.
+            inner.workers.pools_changed();
         }
     }
 

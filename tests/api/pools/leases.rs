@@ -132,7 +132,7 @@ async fn who_is_no_worker_or_asks_for_what_there_is_not_is_told_so() {
         assert_eq!((&unknown["kept"], &unknown["why"]), (&json!(false), &json!("Unknown")));
         let large = json!({"done": {"lease": "x", "result": "x".repeat(5000)}, "wait": 0});
         assert_eq!(worker.next_once(&large).await.status, 413);
-        let stranger = WarmWorker { token: "none".into(), ..worker.clone() };
+        let stranger = worker.with("none");
         assert_eq!(stranger.next_once(&json!({"wait": 0})).await.status, 401);
         assert_eq!(worker.progress(&json!("nobody-knows-this"), &json!({})).await.status, 409);
     })

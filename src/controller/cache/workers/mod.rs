@@ -176,6 +176,13 @@ impl KnownWorker {
 }
 
 impl Workers {
+    /// Pools are to be looked at. Where there are none nobody is woken.
+    pub(super) fn pools_changed(&self) {
+        if !self.pools.is_empty() {
+            self.changed.notify_one();
+        }
+    }
+
     /// A slot that may be offered to tasks: its call hangs, and nobody has it.
     fn free(&self, worker: &Uid, slot: u8) -> Option<(Key, WorkerSlot, Timestamp)> {
         let known = self.workers.get(worker).filter(|known| !known.is_leaving())?;
