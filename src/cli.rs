@@ -7,10 +7,12 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use crate::agent::WorkerOptions;
 use crate::api::Quantity;
 use crate::core::Settings;
 use crate::follow::FollowOptions;
 use crate::logs::LogsOptions;
+use crate::worker_check::WorkerCheckOptions;
 
 /// Runs asynchronous tasks on Kubernetes.
 #[derive(Debug, Parser)]
@@ -36,6 +38,12 @@ pub enum Command {
     /// Print the last lines that a task's work wrote, of any attempt.
     #[command(after_help = help::AFTER_LOGS)]
     Logs(LogsOptions),
+    /// Be a warm worker: run a command once for each task of a pool.
+    #[command(after_help = help::AFTER_WORKER)]
+    Worker(WorkerOptions),
+    /// Try a worker, in whatever language it is, and say which promises of the worker protocol it keeps.
+    #[command(after_help = help::AFTER_WORKER_CHECK)]
+    WorkerCheck(WorkerCheckOptions),
 }
 
 #[derive(Debug, Args)]

@@ -22,6 +22,9 @@ pub const ERROR: &str = "/worker/v1/error";
 /// The header in which `/progress`, `/result` and `/error` name the lease that they are about.
 pub const LEASE_HEADER: &str = "task-lease";
 
+/// The header in which the pod of a Job, which has no lease, names the attempt that it reports for.
+pub const ATTEMPT_HEADER: &str = "task-attempt";
+
 /// Seconds for which `/next` hangs unless the request says otherwise, and at most.
 pub const WAIT_SECONDS: u32 = 25;
 pub const MOST_WAIT_SECONDS: u32 = 50;
