@@ -58,7 +58,7 @@ mod structure {
         ("archive", &["api", "core"]),
         ("cluster", &["api", "errors", "metrics"]),
         ("metrics", &["api", "core"]),
-        ("controller", &["api", "archive", "cluster", "core", "errors", "live", "metrics"]),
+        ("controller", &["api", "archive", "bounded", "cluster", "core", "errors", "live", "metrics"]),
         ("follow", &["api", "core", "errors"]),
         ("live", &["api", "core"]),
         ("logs", &["api", "core", "errors"]),

@@ -41,7 +41,8 @@ pub enum NotKept {
 }
 
 /// What became of the word on this lease, by what the task's status says of the attempt since it ended; `None` while it has not.
-pub fn kept(task: &Task, lease: &AttemptId) -> Option<Kept> {
+/// `ended_for` is the reason that the word itself gave, where it is remembered.
+pub fn kept(task: &Task, lease: &AttemptId, ended_for: Option<Reason>) -> Option<Kept> {
     let status = task.status_or_default();
     let present = AttemptId::of(task);
     if (&present.run_id, present.began) != (&lease.run_id, lease.began) {
@@ -53,6 +54,7 @@ pub fn kept(task: &Task, lease: &AttemptId) -> Option<Kept> {
     Some(match (ended.outcome, ended.reason) {
         (AttemptOutcome::Succeeded, _) => Kept::Yes,
         (AttemptOutcome::Failed | AttemptOutcome::Disrupted, Reason::ExitCode | Reason::ReportedError) => Kept::Yes,
+        (AttemptOutcome::Failed | AttemptOutcome::Disrupted, reason) if Some(reason) == ended_for => Kept::Yes,
         (_, Reason::Superseded) => Kept::No(NotKept::Superseded),
         (AttemptOutcome::Cancelled, _) => Kept::No(NotKept::Cancelled),
         _ => Kept::No(NotKept::Over),
@@ -105,14 +107,23 @@ mod tests {
             (Cancelled, Reason::Cancelled, Kept::No(NotKept::Cancelled)),
             (Cancelled, Reason::Superseded, Kept::No(NotKept::Superseded)),
         ] {
-            assert_eq!(kept(&task(&[(1, outcome, reason)]), &lease("1", 1)), Some(expected), "{outcome:?} {reason}");
+            assert_eq!(kept(&task(&[(1, outcome, reason)]), &lease("1", 1), None), Some(expected), "{outcome:?} {reason}");
+        }
+    }
+
+    #[test]
+    fn a_word_that_itself_gave_the_reason_is_kept_too() {
+        for reason in [Reason::Timeout, Reason::OOMKilled, Reason::WorkerLost] {
+            let ended = task(&[(1, AttemptOutcome::Failed, reason)]);
+            assert_eq!(kept(&ended, &lease("1", 1), Some(reason)), Some(Kept::Yes));
+            assert_eq!(kept(&ended, &lease("1", 1), None), Some(Kept::No(NotKept::Over)), "nobody said so");
         }
     }
 
     #[test]
     fn of_an_attempt_that_has_not_ended_nothing_is_said_and_another_run_counts_as_superseded() {
-        assert_eq!(kept(&task(&[]), &lease("1", 1)), None);
-        assert_eq!(kept(&task(&[]), &lease("2", 1)), Some(Kept::No(NotKept::Superseded)));
-        assert_eq!(kept(&task(&[]), &lease("1", 7)), Some(Kept::No(NotKept::Over)));
+        assert_eq!(kept(&task(&[]), &lease("1", 1), None), None);
+        assert_eq!(kept(&task(&[]), &lease("2", 1), None), Some(Kept::No(NotKept::Superseded)));
+        assert_eq!(kept(&task(&[]), &lease("1", 7), None), Some(Kept::No(NotKept::Over)));
     }
 }

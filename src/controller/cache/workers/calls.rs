@@ -119,7 +119,7 @@ impl Cache {
         let number = lease.split('.').nth(1).and_then(|number| number.parse().ok());
         let found = task.zip(number).and_then(|(task, attempt)| {
             let id = AttemptId { attempt, ..AttemptId::of(&task) };
-            (lease::name(&id, worker) == lease).then(|| lease::kept(&task, &id)).flatten()
+            (lease::name(&id, worker) == lease).then(|| lease::kept(&task, &id, None)).flatten()
         });
         found.unwrap_or(Kept::No(NotKept::Unknown))
     }

@@ -81,6 +81,14 @@ pub enum Outcome {
 }
 
 impl Outcome {
+    /// The reason for which its worker ended the work, where it did.
+    pub fn ended_for(&self) -> Option<Reason> {
+        match self {
+            Self::Done(_) => None,
+            Self::Failed { ended_for, .. } => *ended_for,
+        }
+    }
+
     /// Of work that its worker gave up without a word.
     pub fn dropped() -> Self {
         Self::Failed { error: ReportedError::default(), exit_code: None, ended_for: Some(Reason::WorkerLost) }
