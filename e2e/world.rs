@@ -145,6 +145,8 @@ impl World {
     /// Waits until the task is final, and asserts how.
     pub async fn ends(&self, task: &Task, state: State) -> TaskStatus {
         let status = self.until(task, "is final", |status| status.state.is_final()).await;
+        // Shown where the test fails.
+        println!("task {}: {} {:?}; {:#?}", task.name_any(), status.reason, status.message, status.attempts);
         assert_eq!(status.state, state, "task {}: {} {:?}", task.name_any(), status.reason, status.message);
         status
     }
