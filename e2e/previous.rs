@@ -1,4 +1,4 @@
-//! The state of the product before its newest definitions and its newest migration, made out of the present one: the
+//! The state of the product before its newest definitions and its newest migrations, made out of the present one: the
 //! definitions without the fields that came last, and a PostgreSQL as the version before left it. And the other way round, a
 //! PostgreSQL as a later version would leave it.
 
@@ -21,17 +21,17 @@ const NEWEST_FIELDS: [(&str, &str, &str); 6] = [
     ("TaskQueue", "/properties/status", "default"),
 ];
 
-/// The newest migration undone: what is to be changed here when another one comes. Until it is applied again, a program that
-/// has opened the archive writes its records as the version before did.
-const WITHOUT_THE_NEWEST_MIGRATION: &str = "
+/// The newest migrations undone, 5 and 6, which came together: what is to be changed here when another one comes. Until they
+/// are applied again, a program that has opened the archive writes its records as the version before did.
+const WITHOUT_THE_NEWEST_MIGRATIONS: &str = "
     DO $$ BEGIN
-        ASSERT (SELECT max(version) FROM archive_migrations) = 6, 'undo the newest migration here, not version 6';
+        ASSERT (SELECT max(version) FROM archive_migrations) = 6, 'undo the newest migration here, not 5 and 6';
     END $$;
     DROP TRIGGER archive_search_keep ON archive_records;
     DROP FUNCTION archive_search_keep();
     DROP TABLE archive_search;
     DROP TABLE archive_progress;
-    DELETE FROM archive_migrations WHERE version = 6";
+    DELETE FROM archive_migrations WHERE version > 4";
 
 /// A migration of a later version, which as each one only adds.
 const WITH_A_LATER_MIGRATION: &str = "
@@ -39,8 +39,8 @@ const WITH_A_LATER_MIGRATION: &str = "
     CREATE TABLE archive_later (uid TEXT PRIMARY KEY);
     INSERT INTO archive_migrations (version, digest) VALUES (99, 'later')";
 
-pub async fn undo_the_newest_migration(server: &Postgres, database: &str) {
-    server.execute(database, WITHOUT_THE_NEWEST_MIGRATION).await;
+pub async fn undo_the_newest_migrations(server: &Postgres, database: &str) {
+    server.execute(database, WITHOUT_THE_NEWEST_MIGRATIONS).await;
 }
 
 pub async fn apply_a_later_migration(server: &Postgres, database: &str) {
