@@ -6,7 +6,7 @@ use std::time::Duration;
 use e2e::installed::{CHART, Release, root};
 use e2e::pods::Pods;
 use e2e::previous::{PresentDefinitions, apply_a_later_migration, chart, has_status_field, undo_the_newest_migrations};
-use e2e::world::{A_CHANGE, A_TASK, never_again, pods_can_be_made, retry, shell};
+use e2e::world::{A_CHANGE, never_again, pods_can_be_made, retry, shell};
 use harness::{
     Cluster, Database, Metrics, Namespace, Postgres, With, eventually, in_namespace_of, open_archive, records, task,
     task_queue,
