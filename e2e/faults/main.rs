@@ -1,4 +1,4 @@
-//! Parts that break under a running operator: the node, the API server, etcd.
+//! Parts that break under a running operator (the node, the API server, etcd), and definitions that change under it.
 
 mod api_server_away;
 mod drained_node;
