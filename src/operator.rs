@@ -75,6 +75,8 @@ pub async fn run_with(client: Client, options: RunOptions, shutdown: Cancellatio
     let guard = Arc::new(Guard::of(archive.clone()));
     let deleted_tasks = Arc::new(DeletedTasks::new(guard.clone(), metrics.clone()));
     let watches = Arc::new(Watches::new(client.clone(), metrics.clone(), options.max_known_tasks as usize));
+    let me = me(&options)?;
+    let election = election(&client, &options, me.as_ref())?.with_archive(agreed_archive(&archive, &options));
     let parts = Parts {
         needed: vec![("controller", is_ready), ("rest", knows)],
         told: vec![
@@ -83,11 +85,10 @@ pub async fn run_with(client: Client, options: RunOptions, shutdown: Cancellatio
             ("watches", watches.sight().trouble()),
             ("tasks", watches.tasks_beyond()),
         ],
+        stands: vec![("lease", election.told())],
     };
     let health = health::serve(options.health_addr, parts, metrics.clone(), shutdown.clone())?;
     let live = Arc::new(Live::default());
-    let me = me(&options)?;
-    let election = election(&client, &options, me.as_ref())?.with_archive(agreed_archive(&archive, &options));
     let (peer, peers) = watch::channel(None);
     let for_rest = rest::Sources {
         client: client.clone(),
