@@ -12,12 +12,12 @@ mod shared;
 mod sight;
 mod watches;
 
-pub use caught_up::caught_up;
+pub use caught_up::{Waiting, caught_up};
 pub use changes::{Change, Selected, changes};
 pub use readable::Seen;
 pub use scope::Scope;
 pub use shared::{SharedWatch, Subscription};
-pub use sight::Sight;
+pub use sight::{Eye, Sight};
 pub use watches::Watches;
 
 use std::fmt::Debug;

@@ -58,7 +58,7 @@ impl Watches {
     }
 
     /// Which of the watches see nothing at present.
-    pub fn sight(&self) -> &Sight {
+    pub fn sight(&self) -> &Arc<Sight> {
         &self.parts.sight
     }
 
