@@ -1,6 +1,6 @@
 # The operator's image, for those who have a builder of images. `make image` makes the same without one.
 #
-#   docker build -t task-manager .                                      for this machine
+#   docker build -t localhost/task-manager:0.1.0 .                      for this machine
 #   docker buildx build --platform linux/amd64,linux/arm64 -t … --push .
 #
 # The builder runs on the machine's own architecture and compiles for the other one; nothing is emulated.

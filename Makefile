@@ -10,10 +10,10 @@ KUBECONFIG_ := $(CURDIR)/target/cluster/kubeconfig
 help: ## Show this list.
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-demo: ## See it work: a real single-node Kubernetes, the operator, and sample tasks followed live. CONTEXT=name uses a cluster of yours.
+demo: ## See it work: a real single-node Kubernetes, the chart installed there from the image, and sample tasks followed live. CONTEXT=name uses a cluster of yours, IMAGE=name:tag an image that it can pull.
 	@e2e/demo
 
-demo-down: ## Take the demo down.
+demo-down: ## Uninstall the demo, and take its node down.
 	@e2e/demo down
 
 test: ## Everything: format, lints, unit and property tests, tests against a real API server and real databases, on a real node, and on one that breaks.

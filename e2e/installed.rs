@@ -4,22 +4,29 @@ use std::path::{Path, PathBuf};
 use std::process::Output;
 
 use harness::{Namespace, Operator, target};
-use k8s_openapi::api::core::v1::PersistentVolume;
+use k8s_openapi::api::coordination::v1::Lease;
+use k8s_openapi::api::core::v1::{PersistentVolume, Pod, Secret};
 use kube::Api;
-use kube::api::{DeleteParams, PostParams};
+use kube::api::{DeleteParams, ListParams, PostParams};
 use serde_json::json;
 use tokio::process::Command;
 
 /// Longer than an image takes to start on a node that has much else to do.
 const INSTALLS_WITHIN: &str = "180s";
+/// The chart's folder in the checkout.
+pub const CHART: &str = "charts/task-manager";
+/// The Secret with the URL of a PostgreSQL.
+const SECRET: &str = "archive";
 
 /// A release of the chart in a namespace, for that namespace alone. Its name is the namespace's.
 pub struct Release {
     namespace: Namespace,
-    tag: String,
+    /// The chart's values, as `--set` takes them.
+    values: Vec<String>,
 }
 
-fn root() -> PathBuf {
+/// The checkout.
+pub fn root() -> PathBuf {
     target().join("..").canonicalize().expect("the checkout")
 }
 
@@ -31,23 +38,24 @@ async fn run(command: &mut Command) -> Output {
 }
 
 impl Release {
-    /// The program under test as an image on the node, and a volume for its archive; nothing is installed yet. The static
-    /// program of `make image` takes minutes to build, so the image has it only if TASK_MANAGER_IMAGE_BINARY names it.
+    /// The program under test as an image on the node, and a volume for its archive; nothing is installed yet.
     pub async fn prepare(namespace: &Namespace) -> Self {
-        let file = target().join("test-logs").join(format!("{}.tar", namespace.name));
-        std::fs::create_dir_all(target().join("test-logs")).expect("a folder");
-        let binary = std::env::var_os("TASK_MANAGER_IMAGE_BINARY").map_or_else(Operator::binary, PathBuf::from);
-        let mut build = Command::new(root().join("image/build"));
-        build.arg("--binary").arg(binary);
-        build.env("TASK_MANAGER_IMAGE", format!("localhost/task-manager:{}", namespace.name));
-        run(build.env("TASK_MANAGER_IMAGE_FILE", &file)).await;
-        load(namespace, &file).await;
-        let _ = std::fs::remove_file(&file);
+        make_image(namespace).await;
         make_volume(namespace).await;
-        Self { namespace: namespace.clone(), tag: namespace.name.clone() }
+        let values = format!("archive.sqlite.storageClass={},archive.sqlite.size=1Gi", namespace.name);
+        Self { namespace: namespace.clone(), values: vec![values] }
     }
 
-    /// Helm of this name (helm or helm4) with these words, then the release's name and namespace.
+    /// The same of two replicas, with their archive in the PostgreSQL at this URL.
+    pub async fn prepare_replicas(namespace: &Namespace, url: &str) -> Self {
+        make_image(namespace).await;
+        let secret = json!({"metadata": {"name": SECRET}, "stringData": {"url": url}});
+        namespace.create::<Secret>(&serde_json::from_value(secret).expect("a secret")).await;
+        let values = format!("replicas=2,archive.postgres.secretName={SECRET}");
+        Self { namespace: namespace.clone(), values: vec![values] }
+    }
+
+    /// Helm of this name (helm or helm4) with these words, and the namespace.
     async fn helm(&self, helm: &str, words: &[&str]) -> String {
         let kubeconfig = self.namespace.cluster.kubeconfig();
         let mut command = Command::new(kubeconfig.with_file_name("bin").join(helm));
@@ -60,16 +68,26 @@ impl Release {
 
     /// Returns once it is ready. What the cluster has once (definitions, policies) is left as it is.
     pub async fn install(&self, helm: &str) -> String {
+        self.put(helm, "install", &root().join(CHART), &["--set", "crds.install=false"]).await
+    }
+
+    /// `helm install` or `helm upgrade` with this chart and these words. Returns once it is ready.
+    pub async fn put(&self, helm: &str, how: &str, chart: &Path, more: &[&str]) -> String {
         let name = &self.namespace.name;
-        let values = [
-            format!("image.tag={},image.pullPolicy=Never,test.image=localhost/busybox:1", self.tag),
-            format!("watchNamespace={name},crds.install=false,policies.enabled=false"),
-            format!("priorityClasses.prefix={name}-,archive.sqlite.storageClass={name},archive.sqlite.size=1Gi"),
+        let common = [
+            format!("image.tag={name},image.pullPolicy=Never,test.image=localhost/busybox:1"),
+            format!("watchNamespace={name},policies.enabled=false,priorityClasses.prefix={name}-"),
         ];
-        let chart = root().join("charts/task-manager");
+        let values: Vec<&str> =
+            common.iter().chain(&self.values).flat_map(|values| ["--set", values.as_str()]).collect();
         let chart = chart.to_str().expect("a path that is text");
-        let words = ["install", name, chart, "--wait", "--timeout", INSTALLS_WITHIN, "--set", &values.join(",")];
-        self.helm(helm, &words).await
+        let words = [how, name.as_str(), chart, "--wait", "--timeout", INSTALLS_WITHIN];
+        self.helm(helm, &[&words, &values[..], more].concat()).await
+    }
+
+    /// `helm rollback` to the first revision.
+    pub async fn roll_back(&self, helm: &str) {
+        self.helm(helm, &["rollback", &self.namespace.name, "1", "--wait", "--timeout", INSTALLS_WITHIN]).await;
     }
 
     /// `helm test`
@@ -86,12 +104,43 @@ impl Release {
         format!("http://{0}-task-manager.{0}:8080", self.namespace.name)
     }
 
+    /// The Lease by which the replicas elect their leader.
+    pub async fn lease(&self) -> Lease {
+        let name = format!("{}-task-manager", self.namespace.name);
+        self.namespace.api::<Lease>().get(&name).await.expect("the Lease")
+    }
+
+    /// The pod of the replica that leads, as the Lease names it.
+    pub async fn leader(&self) -> Option<String> {
+        self.lease().await.spec?.holder_identity.filter(|name| !name.is_empty())
+    }
+
+    /// The pods of all replicas.
+    pub async fn replicas(&self) -> Vec<Pod> {
+        let ours = format!("app.kubernetes.io/name=task-manager,app.kubernetes.io/instance={}", self.namespace.name);
+        self.namespace.pods().list(&ListParams::default().labels(&ours)).await.expect("pods").items
+    }
+
     /// Takes away what no release and no namespace takes with it.
     pub async fn clean_up(self) {
         let volumes = Api::<PersistentVolume>::all(self.namespace.client.clone());
         let _ = volumes.delete(&self.namespace.name, &DeleteParams::default()).await;
         let _ = std::fs::remove_dir_all(folder_of(&self.namespace));
     }
+}
+
+/// Gives the node an image of the program under test, tagged with the namespace. The static program of `make image` takes
+/// minutes to build, so the image has it only if TASK_MANAGER_IMAGE_BINARY names it.
+async fn make_image(namespace: &Namespace) {
+    let file = target().join("test-logs").join(format!("{}.tar", namespace.name));
+    std::fs::create_dir_all(target().join("test-logs")).expect("a folder");
+    let binary = std::env::var_os("TASK_MANAGER_IMAGE_BINARY").map_or_else(Operator::binary, PathBuf::from);
+    let mut build = Command::new(root().join("image/build"));
+    build.arg("--binary").arg(binary);
+    build.env("TASK_MANAGER_IMAGE", format!("localhost/task-manager:{}", namespace.name));
+    run(build.env("TASK_MANAGER_IMAGE_FILE", &file)).await;
+    load(namespace, &file).await;
+    let _ = std::fs::remove_file(&file);
 }
 
 /// Gives the node the image.

@@ -3,14 +3,15 @@
 use std::time::Duration;
 
 use harness::{
-    Cluster, Namespace, Operator, Recorder, Seen, With, eventually, executor, in_namespace_of, most_at_once, over_each,
-    stays, word,
+    Cluster, Namespace, Operator, Seen, With, eventually, executor, in_namespace_of, over_each, stays, word,
 };
 use k8s_openapi::api::core::v1::{ContainerStateTerminated, Pod, ServiceAccount};
 use kube::ResourceExt;
 use kube::api::{LogParams, Patch, PatchParams};
 use serde_json::{Value, json};
 use task_manager::api::{Retry, State, Task, TaskSpec, TaskStatus, TaskType, TaskTypeSpec};
+
+use crate::pods::Pods;
 
 /// For a task whose attempts are short to become final, on a slow node that all tests use at once. No test says
 /// how fast something is: when all goes well nobody waits so long.
@@ -25,12 +26,10 @@ const UP: &str = "up";
 /// Work that goes on until the test lets it go.
 pub const WAITS: &str = "until [ -e /tmp/go ]; do sleep 1; done";
 
-const TASK_UID: &str = "taskmanager.dev/task-uid";
-
 pub struct World {
     pub namespace: Namespace,
     pub operator: Operator,
-    pods: Recorder<Pod>,
+    pods: Pods,
 }
 
 /// Tells `story` on the real node, in a namespace of its own with an operator for it.
@@ -47,7 +46,7 @@ pub async fn on_a_node_over_each_executor(slug: &str, story: impl AsyncFn(&mut W
 pub async fn on(cluster: Cluster, slug: &str, story: impl AsyncFnOnce(&mut World)) {
     in_namespace_of(cluster, slug, async |namespace| {
         pods_can_be_made(&namespace).await;
-        let pods = namespace.record().await;
+        let pods = Pods::record(&namespace).await;
         let operator = namespace.operator(&[]).await;
         let mut world = World { namespace, operator, pods };
         story(&mut world).await;
@@ -145,6 +144,8 @@ impl World {
     /// Waits until the task is final, and asserts how.
     pub async fn ends(&self, task: &Task, state: State) -> TaskStatus {
         let status = self.until(task, "is final", |status| status.state.is_final()).await;
+        // Shown where the test fails.
+        println!("task {}: {} {:?}; {:#?}", task.name_any(), status.reason, status.message, status.attempts);
         assert_eq!(status.state, state, "task {}: {} {:?}", task.name_any(), status.reason, status.message);
         status
     }
@@ -197,42 +198,27 @@ impl World {
 
     /// Forgets the pods that were, and keeps a new record from here on: resource versions may have gone backwards.
     pub async fn records_anew(&mut self) {
-        self.pods = self.namespace.record().await;
+        self.pods = Pods::record(&self.namespace).await;
     }
 
     /// The last word on every pod of ours that there ever was, oldest first.
     pub fn all_pods(&self) -> Vec<Seen<Pod>> {
-        let mut pods = Vec::<Seen<Pod>>::new();
-        for seen in self.pods.seen().into_iter().filter(|seen| seen.object.labels().contains_key(TASK_UID)) {
-            match pods.iter_mut().find(|known| known.object.uid() == seen.object.uid()) {
-                Some(known) => *known = seen,
-                None => pods.push(seen),
-            }
-        }
-        pods
+        self.pods.all()
     }
 
     /// The same of one task.
     pub fn pods_of(&self, task: &Task) -> Vec<Seen<Pod>> {
-        let mut pods = self.all_pods();
-        pods.retain(|seen| seen.object.labels().get(TASK_UID) == task.uid().as_ref());
-        pods
+        self.pods.of(task)
     }
 
     /// How many pods of all tasks, at most, were there and had not ended at one moment.
     pub fn most_pods_at_once(&self) -> usize {
-        most_at_once(&self.pods.seen(), is_live)
+        self.pods.most_at_once()
     }
 
     /// At no moment had any task two pods that had not ended.
     pub fn assert_one_pod_at_a_time(&self) {
-        let seen = self.pods.seen();
-        for (name, uid) in
-            self.all_pods().iter().map(|pod| (pod.object.name_any(), pod.object.labels()[TASK_UID].clone()))
-        {
-            let most = most_at_once(&seen, |pod| is_live(pod) && pod.labels().get(TASK_UID) == Some(&uid));
-            assert!(most <= 1, "the task of pod {name} had {most} pods at once");
-        }
+        self.pods.assert_one_at_a_time();
     }
 
     /// Watches for a while that these tasks stay as they are and that nobody makes a pod.
@@ -245,7 +231,6 @@ impl World {
         assert_eq!(self.all_pods().len(), pods, "somebody made a pod");
     }
 
-    /// Waits until neither Jobs nor pods are left.
     /// Waits until no pod runs; those that have ended may be kept for their logs.
     pub async fn nothing_runs(&self) {
         eventually("no pod runs", A_CHANGE, async || {
@@ -254,6 +239,7 @@ impl World {
         .await;
     }
 
+    /// Waits until neither Jobs nor pods are left.
     pub async fn is_empty(&self) {
         eventually("neither Jobs nor pods are left", A_CHANGE, async || {
             (self.namespace.jobs_now().await.is_empty() && self.namespace.pods_now().await.is_empty()).then_some(())

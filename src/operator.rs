@@ -16,7 +16,7 @@ use crate::cli::RunOptions;
 use crate::cluster::client::client;
 use crate::cluster::lease;
 use crate::cluster::lease::{AgreedArchive, Election};
-use crate::cluster::watch::{Scope, Watches};
+use crate::cluster::watch::{Scope, Sight, Watches};
 use crate::controller;
 use crate::controller::{DeletedTasks, Environment, Retention};
 use crate::core::Settings;
@@ -75,6 +75,8 @@ pub async fn run_with(client: Client, options: RunOptions, shutdown: Cancellatio
     let guard = Arc::new(Guard::of(archive.clone()));
     let deleted_tasks = Arc::new(DeletedTasks::new(guard.clone(), metrics.clone()));
     let watches = Arc::new(Watches::new(client.clone(), metrics.clone(), options.max_known_tasks as usize));
+    let me = me(&options)?;
+    let election = election(&client, &options, me.as_ref())?.with_archive(agreed_archive(&archive, &options));
     let parts = Parts {
         needed: vec![("controller", is_ready), ("rest", knows)],
         told: vec![
@@ -83,11 +85,10 @@ pub async fn run_with(client: Client, options: RunOptions, shutdown: Cancellatio
             ("watches", watches.sight().trouble()),
             ("tasks", watches.tasks_beyond()),
         ],
+        stands: vec![("lease", election.told())],
     };
     let health = health::serve(options.health_addr, parts, metrics.clone(), shutdown.clone())?;
     let live = Arc::new(Live::default());
-    let me = me(&options)?;
-    let election = election(&client, &options, me.as_ref())?.with_archive(agreed_archive(&archive, &options));
     let (peer, peers) = watch::channel(None);
     let for_rest = rest::Sources {
         client: client.clone(),
@@ -120,10 +121,10 @@ pub async fn run_with(client: Client, options: RunOptions, shutdown: Cancellatio
         watches: watches.clone(),
         scope: Scope::of(options.watch_namespace.as_deref()),
     };
-    let watching = watch_for_all(watches, election.restored(), shutdown.clone());
+    let watching = watch_for_all(watches.clone(), election.restored(), shutdown.clone());
     let leading = lead(&election, environment, options.settings(), metrics.clone(), ready, &shutdown);
     let keeping = shutdown.run_until_cancelled(async {
-        tokio::join!(guard.watch_over(), deleted_tasks.run(), tell_of(&guard, &metrics));
+        tokio::join!(guard.watch_over(), deleted_tasks.run(), tell_of(&guard, watches.sight(), &metrics));
     });
     let (.., watched) = tokio::join!(leading, health, serving, finding, keeping, watching);
     drain(&deleted_tasks).await;
@@ -210,13 +211,21 @@ async fn watch_for_all(
     }
 }
 
-/// Keeps the metric of whether the archive is up. Never ends.
-async fn tell_of(guard: &Guard, metrics: &Metrics) {
-    let mut trouble = guard.trouble();
+/// Keeps the metrics of whether the archive is up and the right one, and of broken watches. Never ends.
+async fn tell_of(guard: &Guard, sight: &Sight, metrics: &Metrics) {
+    let (mut archive, mut identity) = (guard.trouble(), guard.archive().identity().trouble());
+    let mut watches = sight.trouble();
     loop {
-        metrics.archive_is_up(trouble.borrow_and_update().is_none());
-        // Fails only when the guard is gone, and it is here.
-        let _ = trouble.changed().await;
+        metrics.archive_is_up(archive.borrow_and_update().is_none());
+        metrics.archive_differs(identity.borrow_and_update().is_some());
+        watches.mark_unchanged();
+        metrics.watches_broken(sight.blind());
+        // They fail only when what tells is gone, and it is here.
+        tokio::select! {
+            _ = archive.changed() => {}
+            _ = identity.changed() => {}
+            _ = watches.changed() => {}
+        }
     }
 }
 

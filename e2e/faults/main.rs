@@ -1,10 +1,11 @@
-//! Parts that break under a running operator: the node, the API server, etcd.
+//! Parts that break under a running operator (the node, the API server, etcd), and definitions that change under it.
 
 mod api_server_away;
 mod drained_node;
 mod rest;
 mod restored_etcd;
 mod spare_node;
+mod upgrades;
 mod vanished_node;
 
 use e2e::parts::stop;
@@ -15,6 +16,11 @@ use kube::{Api, Client};
 
 /// Tells `story` on the node that may be broken, in a namespace of its own with an operator for it.
 async fn on_a_fragile_node(slug: &str, story: impl AsyncFnOnce(&mut World)) {
+    can_be_used_again().await;
+    on(Cluster::FragileNode, slug, story).await;
+}
+
+async fn can_be_used_again() {
     let client = Cluster::FragileNode.client().await;
     // The test before may have left the node on its way back; and these two look at the cluster again only after
     // longer and longer pauses, once they have lost sight of it.
@@ -22,7 +28,6 @@ async fn on_a_fragile_node(slug: &str, story: impl AsyncFnOnce(&mut World)) {
         stop(part).mend();
     }
     eventually("the node can be used", A_TASK, async || can_be_used(&node(&client).await?).then_some(())).await;
-    on(Cluster::FragileNode, slug, story).await;
 }
 
 /// The one node on which anything runs.

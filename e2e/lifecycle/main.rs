@@ -20,6 +20,7 @@ mod probes;
 mod pulls;
 mod quotas;
 mod refused_by_node;
+mod replicas;
 mod reruns;
 mod samples;
 mod silence;

@@ -2,14 +2,15 @@
 //! deadline. An archive that takes some records, or a large result, is busy, not down. Logs once that it is down and
 //! once that it is back.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
+mod activity;
+
 use std::time::Duration;
 
-use parking_lot::Mutex;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep, timeout};
 
 use super::{Archive, Error, LargeResult, Record};
+use activity::Activity;
 
 /// The interval of probes while the archive takes records.
 const LOOK: Duration = Duration::from_secs(15);
@@ -24,24 +25,12 @@ pub struct Guard {
     archive: Archive,
     /// Why it takes no records; `None` while it does.
     trouble: watch::Sender<Option<String>>,
-    /// When it last took a record or a result.
-    taken: Mutex<Option<Instant>>,
-    /// Results that are being stored.
-    storing: AtomicUsize,
-}
-
-/// One result that is being stored.
-struct Storing<'a>(&'a AtomicUsize);
-
-impl Drop for Storing<'_> {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
-    }
+    activity: Activity,
 }
 
 impl Guard {
     pub fn of(archive: Archive) -> Self {
-        Self { archive, trouble: watch::Sender::new(None), taken: Mutex::default(), storing: AtomicUsize::new(0) }
+        Self { archive, trouble: watch::Sender::new(None), activity: Activity::default() }
     }
 
     pub fn archive(&self) -> &Archive {
@@ -63,8 +52,8 @@ impl Guard {
         let began = Instant::now();
         let put = self.archive.put(record).await;
         match &put {
-            Ok(()) => self.took(),
-            Err(error) if error.is_temporary() && self.is_busy_since(began) => {}
+            Ok(()) => self.activity.took(),
+            Err(error) if error.is_temporary() && self.activity.is_busy_since(began) => {}
             Err(error) if error.is_temporary() => self.found(Err(error.clone())),
             // Only this record is refused.
             Err(Error::TooLarge { .. }) => {}
@@ -80,15 +69,14 @@ impl Guard {
     pub async fn put_result(&self, uid: &str, run_id: &str, result: &LargeResult) -> Result<(), Error> {
         self.must_be_up()?;
         let began = Instant::now();
-        self.storing.fetch_add(1, Ordering::Relaxed);
-        let storing = Storing(&self.storing);
+        let storing = self.activity.stores();
         let put = self.archive.put_result(uid, run_id, result).await;
         drop(storing);
         match &put {
-            Ok(()) => self.took(),
-            Err(error) if error.is_temporary() && !self.is_busy_since(began) => {
+            Ok(()) => self.activity.took(),
+            Err(error) if error.is_temporary() && !self.activity.is_busy_since(began) => {
                 let probed = self.archive.probe().await;
-                if probed.is_ok() || !self.is_busy_since(began) {
+                if probed.is_ok() || !self.activity.is_busy_since(began) {
                     self.found(probed);
                 }
             }
@@ -101,15 +89,6 @@ impl Guard {
         self.trouble.borrow().clone().map_or(Ok(()), |trouble| Err(Error::Down(trouble)))
     }
 
-    fn took(&self) {
-        *self.taken.lock() = Some(Instant::now());
-    }
-
-    /// Something else was stored since then, or a large result still is: the archive is busy and not down.
-    fn is_busy_since(&self, began: Instant) -> bool {
-        self.storing.load(Ordering::Relaxed) > 0 || self.taken.lock().is_some_and(|taken| taken >= began)
-    }
-
     /// Runs another call. Where that gets no answer, many calls at once may be the reason, so a probe decides whether
     /// the archive is down.
     pub async fn ask<T>(&self, asked: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
@@ -117,7 +96,7 @@ impl Guard {
         let answer = asked.await;
         if let Err(error) = &answer
             && error.is_temporary()
-            && !self.is_busy_since(began)
+            && !self.activity.is_busy_since(began)
         {
             self.found(self.archive.probe().await);
         }
@@ -175,7 +154,7 @@ impl Guard {
         let began = Instant::now();
         let prepared = self.archive.prepare().await;
         let probed = if prepared.is_ok() { self.archive.probe().await } else { prepared };
-        if probed.is_ok() || !self.is_busy_since(began) {
+        if probed.is_ok() || !self.activity.is_busy_since(began) {
             self.found(probed);
         }
     }

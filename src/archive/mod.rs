@@ -135,8 +135,25 @@ impl Archive {
     /// Stores and deletes a record and a result of nobody. A smaller probe would prove less: a database without room,
     /// or without the right to write, still answers.
     pub async fn probe(&self) -> Result<(), Error> {
+        self.must_still_be_itself().await?;
         self.store_and_delete_a_record().await?;
         self.store_and_delete_a_result().await
+    }
+
+    /// Fails where a server answers that has another archive, or none: behind the same URL there may be another one than
+    /// before. The next call prepares it, and reads its id.
+    async fn must_still_be_itself(&self) -> Result<(), Error> {
+        if let Backend::Sqlite { .. } = &self.0.location.backend {
+            return Ok(());
+        }
+        let found = database::id::found(&self.write(database::id::find()).await?.rows)?;
+        let known = self.0.identity.own().borrow().clone();
+        if found == known {
+            return Ok(());
+        }
+        *self.0.opened.lock().await = None;
+        let [known, found] = [known, found].map(|id| id.unwrap_or_else(|| "without id".into()));
+        Err(Error::Down(format!("another database answers at {self}: its archive is {found}, and was {known}")))
     }
 
     async fn write(&self, statement: Statement) -> Result<Answer, Error> {
@@ -166,6 +183,9 @@ impl Archive {
             let answer = connections.run(&statement, deadline).await;
             // A write to a file that was no longer in its place is lost, so it must fail.
             self.0.location.must_still_be(opened).await?;
+            if answer.as_ref().is_err_and(Error::is_of_missing_table) {
+                *self.0.opened.lock().await = None;
+            }
             answer
         };
         within(deadline, work).await

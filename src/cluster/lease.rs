@@ -8,33 +8,37 @@
 mod agreed_archive;
 mod claim;
 mod leadership;
+mod look;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::time::{Duration, Instant, SystemTime};
 
 use k8s_openapi::api::coordination::v1::Lease;
 use kube::api::PostParams;
 use kube::{Api, Client};
+use parking_lot::Mutex;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use super::calls::{CallError, within};
-use super::version;
+use super::calls::within;
 pub use agreed_archive::{ARCHIVE, AgreedArchive};
-use claim::annotations_of_leader;
 pub use leadership::Leadership;
 use leadership::Until;
+use look::{Candidate, Look};
 
 /// A lease that was not renewed for so long may be taken.
 const DURATION: Duration = Duration::from_secs(10);
 /// How often the leader renews it.
 const RENEWAL: Duration = Duration::from_secs(2);
+/// How soon the leader tries again after a renewal that failed. So one that is lost with all its time costs no lease:
+/// before it is over, a second one has as much time.
+const AGAIN: Duration = Duration::from_millis(500);
 /// How often one who waits looks at it.
 const LOOK: Duration = Duration::from_secs(1);
-/// No request about the lease may take longer.
-const REQUEST: Duration = Duration::from_secs(3);
+/// No look at the lease may take longer. A renewal is one request, where nobody else has written to it.
+const LOOK_WITHIN: Duration = Duration::from_secs(3);
 /// One whose term ended by itself stands back for so long: another has the time to take the lease.
 const STEP_BACK: Duration = Duration::from_secs(5);
 /// The leader stops so long before the lease can be taken.
@@ -52,41 +56,38 @@ pub struct Election {
     says: BTreeMap<String, String>,
     /// …and those of another who leads; `None` while nobody else does.
     said: watch::Sender<Option<BTreeMap<String, String>>>,
-    /// The resourceVersion with which the Lease was last seen; 0 before, and where it is gone.
+    /// The resourceVersion with which the Lease was last seen; 0 before.
     seen_at: AtomicU64,
+    /// The Lease as we last wrote it: it is renewed without being read before.
+    written: Mutex<Option<Lease>>,
     /// How often the cluster was seen to have gone back in time.
     restored: watch::Sender<u64>,
+    /// Who leads, or why that is not known.
+    told: watch::Sender<Result<String, String>>,
     archive: Option<AgreedArchive>,
     /// The archive differed when the lease was taken: nobody with the agreed one was there.
     led_differing: AtomicBool,
 }
 
-/// The outcome of a look at the Lease.
-enum Look {
-    Ours,
-    /// Somebody else holds it. The mark changes with each renewal.
-    Taken(String),
-    /// Somebody wrote to it a moment before us: the next look tells who holds it.
-    Overtaken,
-    /// It is older than it was, or gone: the cluster was restored from a backup.
-    WentBack,
+/// Why a term is over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum TermEnd {
+    /// A part of it failed, or it was asked to stop.
+    ByItself,
+    /// Its archive is not the agreed one, and another is to lead.
+    MakesRoom,
+    LeaseLost,
 }
 
-/// Who looks at the Lease.
-enum Candidate<'a> {
-    Leads,
-    /// One who waits for it, and what it saw last, since when.
-    Waits(Option<&'a (String, Instant)>),
-}
-
-impl Candidate<'_> {
-    fn leads(&self) -> bool {
-        matches!(self, Self::Leads)
+impl TermEnd {
+    /// The lease is still ours: another need not wait for it to run out.
+    fn gives_up_the_lease(self) -> bool {
+        self != Self::LeaseLost
     }
 
-    /// The mark that was just read must be the old one: a replica that stood still has read nothing meanwhile.
-    fn has_waited(&self, mark: &str, time: Duration) -> bool {
-        matches!(self, Self::Waits(Some((before, since))) if before == mark && since.elapsed() >= time)
+    /// A term that ended by itself may end at once again; another replica may do better.
+    fn pause(self) -> Duration {
+        if self == Self::ByItself { STEP_BACK } else { LOOK }
     }
 }
 
@@ -102,7 +103,9 @@ impl Election {
             says,
             said: watch::Sender::new(None),
             seen_at: AtomicU64::new(0),
+            written: Mutex::default(),
             restored: watch::Sender::new(0),
+            told: watch::Sender::new(Err("the Lease was not looked at yet".into())),
             archive: None,
             led_differing: AtomicBool::new(false),
         }
@@ -113,10 +116,6 @@ impl Election {
         Self { archive: Some(archive), ..self }
     }
 
-    fn archive_differs(&self, lease: &Lease) -> bool {
-        self.archive.as_ref().is_some_and(|archive| archive.differs(lease.metadata.annotations.as_ref()))
-    }
-
     pub fn leadership(&self) -> Leadership {
         Leadership { until: self.until.subscribe() }
     }
@@ -124,6 +123,11 @@ impl Election {
     /// The annotations of another who leads.
     pub fn said(&self) -> watch::Receiver<Option<BTreeMap<String, String>>> {
         self.said.subscribe()
+    }
+
+    /// Who leads and since when, or why that is not known, in words.
+    pub fn told(&self) -> watch::Receiver<Result<String, String>> {
+        self.told.subscribe()
     }
 
     /// Changes whenever the cluster is seen to have been restored from a backup, whoever leads.
@@ -151,7 +155,7 @@ impl Election {
                         seen = Some((mark, Instant::now()));
                     }
                 }
-                Ok(Look::Overtaken | Look::WentBack) => {}
+                Ok(Look::Yields | Look::Overtaken | Look::WentBack) => {}
                 Err(error) => {
                     ready.send_replace(false);
                     tracing::warn!(lease = self.name, %error, "failed to look at the lease; looks again");
@@ -161,33 +165,55 @@ impl Election {
         }
     }
 
-    /// Keeps the lease; returns when it is lost. One that ran out, if only for a moment, is lost: another may
-    /// have led in between, and so this term must end before the next one begins.
-    pub async fn keep(&self) {
+    /// Keeps the lease until the term must end. One that ran out, if only for a moment, is lost: another may have led in
+    /// between, and so this term must end before the next one begins.
+    async fn keep(&self) -> TermEnd {
+        let end = self.renew().await;
+        if end == TermEnd::LeaseLost {
+            self.until.send_replace(None);
+        }
+        end
+    }
+
+    async fn renew(&self) -> TermEnd {
+        let mut pause = RENEWAL;
         loop {
-            tokio::time::sleep(RENEWAL).await;
-            let until = *self.until.borrow();
-            let has_run_out = || until.is_none_or(|until| until.remaining(Instant::now(), SystemTime::now()).is_none());
-            if has_run_out() {
+            tokio::time::sleep(pause).await;
+            if self.has_run_out() {
                 tracing::error!(lease = self.name, "the lease ran out");
-                break;
+                return TermEnd::LeaseLost;
             }
-            match self.look(Candidate::Leads).await {
+            let began = tokio::time::Instant::now();
+            pause = match self.look(Candidate::Leads).await {
                 // It may have been another's in between, and be free again.
-                Ok(Look::Ours) if has_run_out() => {
+                Ok(Look::Ours) if self.has_run_out() => {
                     tracing::error!(lease = self.name, "the lease ran out while it was renewed");
-                    break;
+                    return TermEnd::LeaseLost;
                 }
-                Ok(Look::Ours | Look::Overtaken) => {}
+                Ok(Look::Ours) => RENEWAL.saturating_sub(began.elapsed()).max(AGAIN),
+                Ok(Look::Overtaken) => AGAIN,
+                Ok(Look::Yields) => {
+                    tracing::warn!(
+                        lease = self.name,
+                        "gives the lease up: its archive is not the one on which the replicas agree, and one that has that may lead"
+                    );
+                    return TermEnd::MakesRoom;
+                }
                 Ok(Look::Taken(by)) => {
                     tracing::error!(lease = self.name, by, "the lease was taken");
-                    break;
+                    return TermEnd::LeaseLost;
                 }
-                Ok(Look::WentBack) => break,
-                Err(error) => tracing::warn!(lease = self.name, %error, "failed to renew the lease"),
-            }
+                Ok(Look::WentBack) => return TermEnd::LeaseLost,
+                Err(error) => {
+                    tracing::warn!(lease = self.name, %error, "failed to renew the lease; tries again");
+                    AGAIN
+                }
+            };
         }
-        self.until.send_replace(None);
+    }
+
+    fn has_run_out(&self) -> bool {
+        self.until.borrow().is_none_or(|until| until.remaining(Instant::now(), SystemTime::now()).is_none())
     }
 
     /// Gives the lease up, so that another need not wait for it to run out.
@@ -202,67 +228,8 @@ impl Election {
             }
             Ok(())
         };
-        if let Err(error) = within(REQUEST, released).await {
+        if let Err(error) = within(LOOK_WITHIN, released).await {
             tracing::warn!(lease = self.name, %error, "failed to give up the lease; it runs out by itself");
-        }
-    }
-
-    /// Looks at the lease, and takes or renews it where that is right. It is ours from before the request was
-    /// sent: whoever waits for it counts from later.
-    ///
-    /// It is also what shows soonest that the cluster was restored from a backup, for nothing of ours is written as
-    /// often, and every replica looks at it. The watches would not tell: one that goes on from a resourceVersion that lies
-    /// ahead stays silent.
-    async fn look(&self, candidate: Candidate<'_>) -> Result<Look, CallError> {
-        let asked = (Instant::now(), SystemTime::now());
-        let found = within(REQUEST, self.leases.get_opt(&self.name)).await?;
-        let now = found.as_ref().map_or(0, |lease| version(&lease.metadata));
-        if now < self.seen_at.swap(now, Ordering::Relaxed) {
-            tracing::error!(lease = self.name, "the lease went back: the cluster was restored; all begin anew");
-            self.restored.send_modify(|times| *times += 1);
-            return Ok(Look::WentBack);
-        }
-        let Some(lease) = found else {
-            return self
-                .written(within(REQUEST, self.leases.create(&PostParams::default(), &self.claim(None))).await, asked);
-        };
-        self.saw(&lease);
-        let spec = lease.spec.clone().unwrap_or_default();
-        let holder = spec.holder_identity.as_deref().unwrap_or_default();
-        let is_anothers = !holder.is_empty() && holder != self.identity;
-        let differs = self.archive_differs(&lease);
-        // One that came to differ while it led makes room for those that do not.
-        let yields = differs && !(candidate.leads() && self.led_differing.load(Ordering::Relaxed));
-        if is_anothers || yields {
-            let renewed = spec.renew_time.as_ref().map(|time| time.0.to_string()).unwrap_or_default();
-            let mark = format!("{holder} at {renewed}");
-            if !candidate.has_waited(&mark, if yields { DURATION + YIELD } else { DURATION }) {
-                self.heard(is_anothers.then(|| annotations_of_leader(lease.metadata.annotations.unwrap_or_default())));
-                return Ok(Look::Taken(mark));
-            }
-        }
-        self.led_differing.store(differs, Ordering::Relaxed);
-        let claim = self.claim(Some(lease));
-        self.written(within(REQUEST, self.leases.replace(&self.name, &PostParams::default(), &claim)).await, asked)
-    }
-
-    fn saw(&self, lease: &Lease) {
-        if let Some(archive) = &self.archive {
-            archive.seen(lease.metadata.annotations.as_ref());
-        }
-    }
-
-    fn written(&self, answer: Result<Lease, CallError>, asked: (Instant, SystemTime)) -> Result<Look, CallError> {
-        match answer {
-            Ok(lease) => {
-                self.saw(&lease);
-                self.seen_at.store(version(&lease.metadata), Ordering::Relaxed);
-                self.until.send_replace(Until::after(asked.0, asked.1, DURATION - MARGIN));
-                self.heard(None);
-                Ok(Look::Ours)
-            }
-            Err(CallError::Conflict | CallError::AlreadyExists) => Ok(Look::Overtaken),
-            Err(error) => Err(error),
         }
     }
 }
@@ -282,20 +249,19 @@ pub async fn lead<F>(
         let over = shutdown.child_token();
         let acting = term(over.clone());
         tokio::pin!(acting);
-        let pause = tokio::select! {
-            () = &mut acting => STEP_BACK,
-            () = election.keep() => {
+        let end = tokio::select! {
+            () = &mut acting => TermEnd::ByItself,
+            end = election.keep() => {
                 over.cancel();
                 acting.await;
-                LOOK
+                end
             }
         };
         if !shutdown.is_cancelled() {
-            // A term that ended by itself may end at once again; another replica may do better.
-            if pause == STEP_BACK {
+            if end.gives_up_the_lease() {
                 election.release().await;
             }
-            shutdown.run_until_cancelled(tokio::time::sleep(pause)).await;
+            shutdown.run_until_cancelled(tokio::time::sleep(end.pause())).await;
         }
     }
     if election.leadership().remaining().is_some() {

@@ -17,7 +17,7 @@ use super::context::Ready;
 use super::status::StatusWriter;
 use crate::api::{Task, TaskStatus};
 use crate::cluster::calls::{CallError, Reads};
-use crate::cluster::watch::caught_up;
+use crate::cluster::watch::{Sight, Waiting, caught_up};
 use crate::core::queue::Grant;
 use crate::core::task;
 use crate::core::task::Admission;
@@ -34,6 +34,7 @@ pub struct Admitting {
     pub just_admitted: Arc<JustAdmitted>,
     pub status: Arc<StatusWriter>,
     pub metrics: Arc<Metrics>,
+    pub sight: Arc<Sight>,
     pub ready: Ready,
 }
 
@@ -68,7 +69,8 @@ pub async fn run(admitting: Admitting, shutdown: CancellationToken) {
 async fn catch_up(admitting: &Admitting) {
     let holders = ListParams::default().fields("status.state=Processing");
     let has_reached = |task: &ObjectMeta| admitting.cache.has_reached(task);
-    caught_up(&admitting.reads, &admitting.tasks, &holders, "admission", has_reached).await;
+    let waiting = Waiting { what_for: "admission", eye: admitting.sight.eye() };
+    caught_up(&admitting.reads, &admitting.tasks, &holders, waiting, has_reached).await;
 }
 
 /// One pass; returns when the next one is due even if nothing rings.

@@ -214,6 +214,7 @@ impl Term {
             just_admitted: self.just_admitted.clone(),
             status: self.status.clone(),
             metrics: self.metrics.clone(),
+            sight: self.environment.watches.sight().clone(),
             ready,
         }
     }

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use axum::http::{Request, header};
-use kube::api::{ObjectMeta, PartialObjectMeta};
+use kube::api::PartialObjectMeta;
 use kube::core::NamespaceResourceScope;
 use kube::{Error, Resource, ResourceExt};
 use serde::Serialize;
@@ -16,6 +16,7 @@ use crate::api::{
     WorkerPool, WorkerPoolSpec, WorkerPoolStatus,
 };
 use crate::cluster::calls::{CallError, Calls, TimeLeft};
+use crate::cluster::identity;
 use crate::metrics::Metrics;
 
 /// The answers that the API server is asked for.
@@ -114,17 +115,6 @@ impl StatusWriter {
 
 fn only_status(task: &Task, status: TaskStatus) -> Task {
     Task { metadata: identity(&task.metadata), spec: TaskSpec::default(), status: Some(status) }
-}
-
-/// Which object, and in which version.
-fn identity(metadata: &ObjectMeta) -> ObjectMeta {
-    ObjectMeta {
-        name: metadata.name.clone(),
-        namespace: metadata.namespace.clone(),
-        uid: metadata.uid.clone(),
-        resource_version: metadata.resource_version.clone(),
-        ..ObjectMeta::default()
-    }
 }
 
 fn tell(before: &Task, after: &Task) {

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use futures::{
     Stream, StreamExt,
-    stream::{BoxStream, select_all},
+    stream::{self, BoxStream, select_all},
 };
 use k8s_openapi::api::core::v1::Namespace;
 use kube::{
@@ -13,7 +13,8 @@ use kube::{
     core::NamespaceResourceScope,
     runtime::{
         WatchStreamExt,
-        watcher::{self, Event, watcher},
+        utils::Backoff,
+        watcher::{self, DefaultBackoff, Event, watcher},
     },
 };
 
@@ -34,7 +35,7 @@ pub fn watch(
     scope: &Scope,
     options: &FollowOptions,
 ) -> impl Stream<Item = watcher::Result<Event<Task>>> + use<> {
-    watcher(api::<Task>(client, scope), config(options)).default_backoff().modify(slim)
+    pausing(watcher(api::<Task>(client, scope), config(options))).modify(slim)
 }
 
 /// Watches beside the tasks that are followed: types, queues, and all tasks where only some are followed. Whoever may not
@@ -50,8 +51,34 @@ fn all<K>(objects: Api<K>) -> BoxStream<'static, Event<K>>
 where
     K: Resource + Clone + Debug + DeserializeOwned + Send + 'static,
 {
-    let shown = watcher(objects, watcher::Config::default().timeout(TERM)).default_backoff();
+    let shown = pausing(watcher(objects, watcher::Config::default().timeout(TERM)));
     shown.filter_map(|shown| std::future::ready(shown.ok())).boxed()
+}
+
+/// After errors it pauses, the longer the more came in a row. kube's own pauses begin anew with each list, also one that fails.
+fn pausing<K>(
+    shown: impl Stream<Item = watcher::Result<Event<K>>> + Send + 'static,
+) -> BoxStream<'static, watcher::Result<Event<K>>>
+where
+    K: Send + 'static,
+{
+    let begin = (shown.boxed(), DefaultBackoff::default(), None);
+    stream::unfold(begin, |(mut shown, mut pauses, due)| async move {
+        if let Some(pause) = due {
+            tokio::time::sleep(pause).await;
+        }
+        let told = shown.next().await?;
+        let due = match &told {
+            Err(_) => pauses.next(),
+            Ok(Event::Init | Event::InitApply(_)) => None,
+            Ok(_) => {
+                pauses.reset();
+                None
+            }
+        };
+        Some((told, (shown, pauses, due)))
+    })
+    .boxed()
 }
 
 fn api<K>(client: Client, scope: &Scope) -> Api<K>
@@ -93,5 +120,35 @@ pub fn refusal(error: &watcher::Error) -> Option<u16> {
             Some(status.code)
         }
         _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::convert::Infallible;
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use axum::http::{Request, Response};
+    use kube::client::Body;
+    use serde_json::json;
+    use tower::service_fn;
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn whoever_may_not_list_asks_less_and_less_often() {
+        let asked = Arc::new(AtomicUsize::new(0));
+        let count = asked.clone();
+        let server = service_fn(move |_: Request<Body>| {
+            count.fetch_add(1, Ordering::Relaxed);
+            let refusal = json!({"kind": "Status", "status": "Failure", "reason": "Forbidden", "code": 403});
+            let response = Response::builder().status(403).body(Body::from(refusal.to_string().into_bytes()));
+            async move { Ok::<_, Infallible>(response.expect("a response")) }
+        });
+        let told = all(Api::<TaskQueue>::all(Client::new(server, "docs")));
+        let _ = tokio::time::timeout(Duration::from_secs(120), told.collect::<Vec<_>>()).await;
+        let asked = asked.load(Ordering::Relaxed);
+        assert!((3..15).contains(&asked), "{asked} lists within two minutes");
     }
 }

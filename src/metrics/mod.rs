@@ -96,6 +96,9 @@ pub struct Metrics {
     archive_up: Gauge,
     records_waiting: Gauge,
     records_lost: Counter,
+    logs_lost: Counter,
+    archive_differs: Gauge,
+    watches_broken: Gauge,
 }
 
 /// From 10 ms to about 18 h.
@@ -133,6 +136,9 @@ impl Default for Metrics {
             archive_up: Gauge::default(),
             records_waiting: Gauge::default(),
             records_lost: Counter::default(),
+            logs_lost: Counter::default(),
+            archive_differs: Gauge::default(),
+            watches_broken: Gauge::default(),
         };
         metrics.registered()
     }
@@ -188,6 +194,11 @@ impl Metrics {
             "Tasks that are not looked at because more than --max-known-tasks exist",
             self.tasks_beyond.clone(),
         );
+        registry.register(
+            "watches_broken",
+            "Watches of this replica that show nothing at present, or lag behind",
+            self.watches_broken.clone(),
+        );
         registry.register("watch_failures", "Watches that ended with an error", self.watch_failures.clone());
         registry.register_collector(Box::new(self.load.clone()));
         self.requests.register(registry);
@@ -217,6 +228,16 @@ impl Metrics {
             "archive_records_lost",
             "Tasks deleted while the archive was down that nobody could remember any longer",
             self.records_lost.clone(),
+        );
+        registry.register(
+            "archive_logs_lost",
+            "Attempts that failed and whose log did not come, or was not taken by the archive",
+            self.logs_lost.clone(),
+        );
+        registry.register(
+            "archive_differs",
+            "1 while this replica has another archive than the one on which all agree, else 0",
+            self.archive_differs.clone(),
         );
         self
     }
@@ -286,6 +307,15 @@ impl Metrics {
         self.archive_up.set(up.into());
     }
 
+    pub fn archive_differs(&self, differs: bool) {
+        self.archive_differs.set(differs.into());
+    }
+
+    /// So many watches of this replica are broken.
+    pub fn watches_broken(&self, watches: usize) {
+        self.watches_broken.set(i64::try_from(watches).unwrap_or(i64::MAX));
+    }
+
     /// So many more records wait to be written, or fewer.
     pub fn records_wait(&self, more: i64) {
         self.records_waiting.inc_by(more);
@@ -293,6 +323,10 @@ impl Metrics {
 
     pub fn record_lost(&self) {
         self.records_lost.inc();
+    }
+
+    pub fn log_lost(&self) {
+        self.logs_lost.inc();
     }
 
     /// Counts what a successful status write says happened.

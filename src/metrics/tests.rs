@@ -67,9 +67,12 @@ fn dashboard_and_alerts_ask_for_metrics_that_there_are() {
 #[test]
 fn every_metric_has_a_place_on_the_dashboard_or_a_reason_to_have_none() {
     // Each is told by others on the dashboard, which carry more labels; or is of interest only when it alerts.
-    let elsewhere = ["tasks_queued", "tasks_running", "tasks_beyond", "watch_failures", "archive_records_lost"]
-        .map(|name| format!("task_manager_{name}"));
-    let shown = named(&file("dashboard.json"));
+    let told_by_others = ["tasks_queued", "tasks_running", "watch_failures"];
+    let alerts = ["tasks_beyond", "archive_records_lost", "archive_logs_lost", "archive_differs", "watches_broken"];
+    let elsewhere = [&told_by_others[..], &alerts].concat();
+    let elsewhere: Vec<_> = elsewhere.iter().map(|name| format!("task_manager_{name}")).collect();
+    let (shown, alerted) = (named(&file("dashboard.json")), file("alerts.yaml"));
+    assert!(alerts.iter().all(|name| alerted.contains(&format!("task_manager_{name}"))), "each of these has an alert");
     let text = counted().text();
     let described = text.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split_once(' '));
     for (name, _) in described.filter(|(name, _)| !elsewhere.contains(&name.to_string())) {

@@ -24,6 +24,8 @@ pub struct Parts {
     pub needed: Vec<(&'static str, watch::Receiver<bool>)>,
     /// These are told of and not waited for, with their trouble if they have any.
     pub told: Vec<(&'static str, watch::Receiver<Option<String>>)>,
+    /// Of these it is told how they stand, or why that is not known.
+    pub stands: Vec<(&'static str, watch::Receiver<Result<String, String>>)>,
 }
 
 #[derive(Clone)]
@@ -70,11 +72,14 @@ impl Parts {
     fn told_of(&self, is_ready: bool) -> String {
         let needed = self.needed.iter().map(|(name, ready)| (name, (!*ready.borrow()).then(|| NOT_READY.to_owned())));
         let told = self.told.iter().map(|(name, trouble)| (name, trouble.borrow().clone()));
-        let line = |(name, trouble): (&&str, Option<String>)| match trouble {
-            None => format!("[+]{name} ok\n"),
-            Some(trouble) => format!("[-]{name} failed: {}\n", trouble.replace('\n', " ")),
+        let troubles = needed.chain(told).map(|(name, trouble)| (name, trouble.map_or(Ok(String::new()), Err)));
+        let stands = self.stands.iter().map(|(name, stands)| (name, stands.borrow().clone()));
+        let line = |(name, stands): (&&str, Result<String, String>)| match stands {
+            Ok(how) if how.is_empty() => format!("[+]{name} ok\n"),
+            Ok(how) => format!("[+]{name} ok: {}\n", how.replace('\n', " ")),
+            Err(trouble) => format!("[-]{name} failed: {}\n", trouble.replace('\n', " ")),
         };
-        let lines: String = needed.chain(told).map(line).collect();
+        let lines: String = troubles.chain(stands).map(line).collect();
         format!("{lines}readyz check {}\n", if is_ready { "passed" } else { "failed" })
     }
 }
@@ -91,10 +96,18 @@ mod tests {
     fn each_part_has_a_line_that_says_what_it_lacks() {
         let (_controller, ready) = watch::channel(true);
         let (archive, trouble) = watch::channel(None);
-        let parts = Parts { needed: vec![("controller", ready)], told: vec![("archive", trouble)] };
-        assert_eq!(parts.told_of(true), "[+]controller ok\n[+]archive ok\nreadyz check passed\n");
+        let (lease, leads) = watch::channel(Ok("one leads".to_owned()));
+        let parts = Parts {
+            needed: vec![("controller", ready)],
+            told: vec![("archive", trouble)],
+            stands: vec![("lease", leads)],
+        };
+        let told = "[+]controller ok\n[+]archive ok\n[+]lease ok: one leads\nreadyz check passed\n";
+        assert_eq!(parts.told_of(true), told);
         archive.send_replace(Some("no answer\nat all".to_owned()));
-        let told = "[+]controller ok\n[-]archive failed: no answer at all\nreadyz check passed\n";
-        assert_eq!(parts.told_of(true), told, "readiness does not depend on the archive");
+        drop(lease.send_replace(Err("not seen".to_owned())));
+        let told =
+            "[+]controller ok\n[-]archive failed: no answer at all\n[-]lease failed: not seen\nreadyz check passed\n";
+        assert_eq!(parts.told_of(true), told, "readiness depends on neither");
     }
 }

@@ -66,6 +66,20 @@ async fn a_replica_with_another_archive_leads_last_and_begins_nothing_that_may_h
         ns.task_when("rare", "waits", |_, status| status.reason == Reason::WaitingForArchive).await;
         assert!(differs(&second).await);
 
+        first.start_again().await;
+        assert_eq!(led_by(&ns, "first").await, named, "it need not wait until the other one ends");
+        ns.task_in("rare", State::Completed).await;
+        eventually("the other one makes room in words", SOON, async || {
+            second.logged().contains("gives the lease up: its archive is not the one").then_some(())
+        })
+        .await;
+        eventually("it tells who leads", SOON, async || {
+            let (_, told) = http_get(second.health, "/readyz?verbose").await?;
+            told.contains("[+]lease ok: first leads since 20").then_some(())
+        })
+        .await;
+
+        first.stop().await;
         second.stop().await;
         let adopting =
             Operator::with_rest(&ns, &["--identity", "adopting", "--archive", &other, "--adopt-archive"]).await;
@@ -73,7 +87,8 @@ async fn a_replica_with_another_archive_leads_last_and_begins_nothing_that_may_h
             lease(&ns).await.filter(|(holder, now)| holder == "adopting" && *now != named).map(drop)
         })
         .await;
-        ns.task_in("rare", State::Completed).await;
+        ns.create(&task("rare-too").with(|spec| spec.once = true)).await;
+        ns.task_in("rare-too", State::Completed).await;
         assert!(!differs(&adopting).await);
         first.start_again().await;
         eventually("now the other one differs", SOON, async || differs(&first).await.then_some(())).await;

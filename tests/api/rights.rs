@@ -172,3 +172,24 @@ async fn the_api_server_of_the_tests_asks_for_the_right_on_finalizers_of_an_owne
     })
     .await;
 }
+
+/// Whether an operator of this namespace may do this in a namespace.
+async fn may(ns: &Namespace, verb: &str, namespace: &str) -> bool {
+    let mut asked = ns.cluster.kubectl();
+    asked.env("KUBECONFIG", ns.operators_kubeconfig());
+    let said = asked.args(["auth", "can-i", verb, "tasks.taskmanager.dev", "--namespace", namespace]).output().await;
+    String::from_utf8_lossy(&said.expect("kubectl runs").stdout).trim() == "yes"
+}
+
+#[tokio::test]
+async fn an_operator_for_all_namespaces_creates_tasks_only_where_rest_serves_them() {
+    in_namespace("rights-rest", async |ns| {
+        ns.rights_in_all_namespaces().await;
+        eventually("the rights count", SOON, async || may(&ns, "list", "default").await.then_some(())).await;
+        for verb in ["create", "patch"] {
+            assert!(may(&ns, verb, &ns.name).await, "{verb} where REST serves");
+            assert!(!may(&ns, verb, "default").await, "{verb} elsewhere");
+        }
+    })
+    .await;
+}

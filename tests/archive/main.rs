@@ -25,6 +25,7 @@ macro_rules! on_all {
     };
 }
 
+mod backups;
 mod crashes;
 mod deleted_tasks;
 mod frozen_disk;

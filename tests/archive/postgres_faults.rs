@@ -155,3 +155,37 @@ async fn a_standby_that_takes_no_writes_is_down_until_it_does() {
     server.execute("postgres", &format!("ALTER DATABASE {name} SET default_transaction_read_only = off")).await;
     works_again(&archive).await;
 }
+
+/// The name of a database.
+fn name(url: &str) -> &str {
+    url.rsplit('/').next().expect("a name")
+}
+
+/// Now `other` answers where `url` leads; its connections end.
+async fn takes_the_place_of(other: &str, url: &str, server: &Postgres) {
+    for (from, to) in [(name(url), "away"), (name(other), name(url))] {
+        let ends = format!("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{from}'");
+        server.execute("postgres", &format!("{ends}; ALTER DATABASE {from} RENAME TO {to}")).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn another_database_behind_the_same_url_is_noticed_and_read_anew() {
+    for is_empty in [false, true] {
+        let server = Postgres::start().await;
+        let (url, other) = (server.database().await, server.database().await);
+        let archive = open(&url).await;
+        archive.put(&completed("before-1", 1)).await.expect("it is put");
+        let id = || archive.identity().own().borrow().clone().expect("an id");
+        let before = id();
+        if !is_empty {
+            drop(open(&other).await);
+        }
+        takes_the_place_of(&other, &url, &server).await;
+        let told = archive.probe().await.expect_err("it is noticed");
+        assert!(is_empty || told.to_string().contains("another database answers"), "{told}");
+        eventually("it takes records", SOON, async || archive.probe().await.ok()).await;
+        assert_ne!(id(), before, "the replicas are told by this that it is not the agreed one");
+        assert_eq!(archive.find("before-1").await.expect("an answer"), None);
+    }
+}

@@ -40,7 +40,7 @@ pub use namespace::{Namespace, in_namespace, in_namespace_of};
 pub use operator::{Ended, Operator, Place, http_get};
 pub use patience::{A_MOMENT, SOON, eventually, stays};
 pub use pgbouncer::PgBouncer;
-pub use postgres::Postgres;
+pub use postgres::{Database, Postgres};
 pub use recorder::{Recorder, Seen, most_at_once};
 pub use rest::{Answer, Events, Following, Rest, Told};
 pub use rights::{FEW_RIGHTS, Right, Rights};

@@ -207,6 +207,17 @@ impl Namespace {
         self.jobs().list(&ListParams::default()).await.expect("Jobs").items
     }
 
+    /// All tasks once all are final and recorded: an archive that was busy takes some of the records later.
+    pub async fn all_archived(&self, deadline: std::time::Duration) -> Vec<Task> {
+        self.all_final(deadline).await;
+        eventually("all tasks are recorded", deadline, async || {
+            let tasks = self.tasks().list(&ListParams::default()).await.ok()?.items;
+            let is_recorded = |task: &Task| task.status.as_ref().is_some_and(|status| status.archived == Some(true));
+            tasks.iter().all(is_recorded).then_some(tasks)
+        })
+        .await
+    }
+
     /// The names of the Jobs and bare pods that there are, in order.
     pub async fn launched_now(&self) -> Vec<String> {
         let is_bare = |pod: &Pod| pod.owner_references().iter().any(|owner| owner.kind == "Task");

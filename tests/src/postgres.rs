@@ -3,6 +3,7 @@
 //! As root it runs as the user that Debian's package made, for PostgreSQL will not run as root. It writes to disk
 //! without waiting for the disk: it is killed as a process here, never by a power cut.
 
+use std::io::Write;
 use std::net::SocketAddr;
 use std::os::unix::fs::{MetadataExt, chown};
 use std::path::{Path, PathBuf};
@@ -33,14 +34,39 @@ const SETTINGS: [&str; 6] = [
 pub struct Postgres {
     folder: PathBuf,
     address: SocketAddr,
+    /// The address of this machine at which pods reach it, too.
+    for_pods: Option<String>,
     keeper: Mutex<Option<Child>>,
 }
+
+/// A database of the role [`OWNER`].
+pub struct Database {
+    /// As the test reaches it, as an administrator.
+    pub url: String,
+    /// As pods reach it, with a password.
+    pub for_pods: String,
+}
+
+/// Whoever owns databases that pods use. It is no administrator.
+const OWNER: &str = "tasks";
+const PASSWORD: &str = "not-secret";
 
 impl Postgres {
     /// A server for this test alone, which may stop and freeze it.
     pub async fn start() -> Self {
+        Self::start_at(None).await
+    }
+
+    /// The same, which pods of a cluster reach at this address of the machine.
+    pub async fn start_for_pods(host: &str) -> Self {
+        let postgres = Self::start_at(Some(host.into())).await;
+        postgres.execute("postgres", &format!("CREATE ROLE {OWNER} LOGIN PASSWORD '{PASSWORD}'")).await;
+        postgres
+    }
+
+    async fn start_at(for_pods: Option<String>) -> Self {
         let folder = new_folder().await;
-        let postgres = Self { folder, address: free_address(), keeper: Mutex::default() };
+        let postgres = Self { folder, address: free_address(), for_pods, keeper: Mutex::default() };
         let data = postgres.folder.join("data");
         let made = as_server(&programs().join("initdb"))
             .args(["--username=postgres", "--auth=trust", "--encoding=UTF8", "--locale=C", "--no-sync", "--pgdata"])
@@ -49,6 +75,11 @@ impl Postgres {
             .await
             .expect("initdb can be started");
         assert!(made.status.success(), "initdb: {}", String::from_utf8_lossy(&made.stderr));
+        if postgres.for_pods.is_some() {
+            let rules = std::fs::File::options().append(true).open(data.join("pg_hba.conf"));
+            // Not scram-sha-256, whose 4,096 rounds take a debug build longer than a connection may take on a busy machine.
+            writeln!(rules.expect("its rules"), "host all {OWNER} all password").expect("one more rule");
+        }
         postgres.start_again().await;
         postgres
     }
@@ -72,8 +103,21 @@ impl Postgres {
         self.url(&name)
     }
 
+    /// A new, empty database that pods use.
+    pub async fn database_for_pods(&self) -> Database {
+        let url = self.database_with(&format!("OWNER {OWNER}")).await;
+        let (host, port) = (self.for_pods.as_deref().expect("pods reach it"), self.address.port());
+        let name = url.rsplit('/').next().expect("a name");
+        Database { for_pods: format!("postgres://{OWNER}:{PASSWORD}@{host}:{port}/{name}"), url }
+    }
+
     pub fn url(&self, database: &str) -> String {
         format!("postgres://postgres@{}/{database}", self.address)
+    }
+
+    /// A program of PostgreSQL's, such as pg_dump.
+    pub fn program(name: &str) -> Command {
+        Command::new(programs().join(name))
     }
 
     pub fn address(&self) -> SocketAddr {
@@ -97,12 +141,13 @@ impl Postgres {
     pub async fn start_again(&self) {
         let log = std::fs::File::options().append(true).create(true).open(self.folder.join("log")).expect("a log");
         let port = self.address.port().to_string();
+        let hosts = ["127.0.0.1"].into_iter().chain(self.for_pods.as_deref()).collect::<Vec<_>>().join(",");
         let keeper = as_server(Path::new("/bin/sh"))
             .args(["-c", KEEPER, "sh"])
             .arg(programs().join("postgres"))
             .arg("-D")
             .arg(self.folder.join("data"))
-            .args(["-h", "127.0.0.1", "-p", &port])
+            .args(["-h", &hosts, "-p", &port])
             .args(SETTINGS.iter().flat_map(|setting| ["-c", setting]))
             .stdin(Stdio::piped())
             .stdout(log.try_clone().expect("the log again"))

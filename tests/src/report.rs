@@ -6,7 +6,7 @@ use std::path::Path;
 use k8s_openapi::NamespaceResourceScope;
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::{Event, Pod};
-use kube::api::ListParams;
+use kube::api::{ListParams, LogParams};
 use kube::{Resource, ResourceExt};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -34,6 +34,19 @@ pub async fn of(namespace: &Namespace) -> String {
         text.push_str(&part);
     }
     namespace.logs().iter().for_each(|log| text.push_str(&tail(log)));
+    text + &logs_of_installed(namespace).await
+}
+
+/// The logs of pods that no task made: an operator that was installed.
+async fn logs_of_installed(namespace: &Namespace) -> String {
+    let others = ListParams::default().labels("!taskmanager.dev/task-uid");
+    let pods = namespace.pods().list(&others).await.map(|pods| pods.items).unwrap_or_default();
+    let last = LogParams { tail_lines: Some(LINES_OF_A_LOG as i64), ..LogParams::default() };
+    let mut text = String::new();
+    for pod in pods.iter().take(MOST_TOLD).map(ResourceExt::name_any) {
+        let log = namespace.pods().logs(&pod, &last).await.unwrap_or_else(|error| error.to_string());
+        let _ = writeln!(text, "--- the end of the log of pod {pod}\n{log}");
+    }
     text
 }
 

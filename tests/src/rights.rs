@@ -32,6 +32,7 @@ pub const FEW_RIGHTS: &str = "few-rights";
 /// All roles and groups of tests begin with this.
 pub(crate) const OURS: &str = "task-manager-tests";
 const IN_A_NAMESPACE: &str = "task-manager-tests:namespace";
+const IN_ALL_NAMESPACES: &str = "task-manager-tests:all-namespaces";
 const IN_THE_CLUSTER: &str = "task-manager-tests:cluster";
 pub(crate) const RBAC: &str = "rbac.authorization.k8s.io";
 
@@ -72,6 +73,12 @@ impl Rights {
     /// Those of the operator that count in one namespace, REST and the Lease among them.
     pub fn in_a_namespace(&self) -> impl Iterator<Item = &Right> {
         self.operator.iter().chain(&self.rest).chain(&self.lease)
+    }
+
+    /// Those that an installation for a whole cluster has in every namespace, and those on the Lease, which tests have in a
+    /// namespace that they may delete. What REST writes is not among them.
+    fn in_all_namespaces(&self) -> impl Iterator<Item = &Right> {
+        self.operator.iter().chain(&self.lease)
     }
 
     pub fn of_the_operator(&self) -> impl Iterator<Item = &Right> {
@@ -124,6 +131,7 @@ async fn install_roles(client: &Client) {
     let rights = Rights::of_the_chart();
     let mut roles = vec![
         (IN_A_NAMESPACE.to_owned(), rules(rights.in_a_namespace())),
+        (IN_ALL_NAMESPACES.to_owned(), rules(rights.in_all_namespaces())),
         (IN_THE_CLUSTER.to_owned(), rules(&rights.cluster)),
     ];
     let ours = PatchParams::apply(OURS).force();
@@ -190,10 +198,10 @@ pub(crate) async fn grant(namespace: &Namespace) {
 
 impl Namespace {
     /// Its operators have their rights in all namespaces, as an installation for a whole cluster: the deletion of this one takes
-    /// none of them away.
+    /// none of them away but those of REST, which has them only in the namespaces that it serves.
     pub async fn rights_in_all_namespaces(&self) {
         let subject = service_account(ACCOUNT, &self.name);
-        let binding = cluster_binding(&format!("{OURS}:{}", self.name), IN_A_NAMESPACE, subject);
+        let binding = cluster_binding(&format!("{OURS}:{}", self.name), IN_ALL_NAMESPACES, subject);
         let bindings = Api::<ClusterRoleBinding>::all(self.client.clone());
         bindings.create(&PostParams::default(), &binding).await.expect("the binding is accepted");
     }

@@ -50,6 +50,11 @@ app.kubernetes.io/instance: {{ .Release.Name }}
 {{- join "\n" $rules }}
 {{- end }}
 
+{{/* The namespaces that REST serves, with commas between them. */}}
+{{- define "task-manager.restNamespaces" -}}
+{{- join "," .Values.rest.namespaces | default .Values.watchNamespace | default .Release.Namespace }}
+{{- end }}
+
 {{/* The schema's rule about replicas once more, for it can be skipped; and one that a schema cannot say. */}}
 {{- define "task-manager.check" -}}
 {{- if and (gt (int .Values.replicas) 1) (not .Values.archive.postgres.secretName) }}

@@ -8,7 +8,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use parking_lot::{Mutex, MutexGuard};
+use parking_lot::Mutex;
 use sqlx::any::AnyConnectOptions;
 use sqlx::{AnyConnection, AssertSqlSafe, ConnectOptions, Connection, Error as Cause, Executor};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -44,10 +44,6 @@ pub(crate) struct Connections {
     unreachable: Mutex<Option<(Error, Instant)>>,
 }
 
-fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock()
-}
-
 impl Connections {
     pub fn new(options: AnyConnectOptions, end: End, most: u32, patience: Duration) -> Arc<Self> {
         let permits = Arc::new(Semaphore::new(most as usize));
@@ -79,7 +75,7 @@ impl Connections {
     ) -> Result<Answer, Error> {
         if let Some(connection) = self.take_idle() {
             match self.run_on(connection, statement, deadline).await {
-                Err(cause) if is_lost(&cause) => locked(&self.idle).clear(),
+                Err(cause) if is_lost(&cause) => self.idle.lock().clear(),
                 done => return Ok(done?),
             }
         }
@@ -102,19 +98,19 @@ impl Connections {
                 answer
             }
         };
-        locked(&self.idle).push((connection, Instant::now()));
+        self.idle.lock().push((connection, Instant::now()));
         Ok(answer)
     }
 
     fn take_idle(&self) -> Option<AnyConnection> {
-        let mut idle = locked(&self.idle);
+        let mut idle = self.idle.lock();
         idle.retain(|(_, since)| since.elapsed() < IDLE);
         idle.pop().map(|(connection, _)| connection)
     }
 
     /// Opens a connection for the caller alone.
     pub async fn connect(&self) -> Result<AnyConnection, Error> {
-        let seen = locked(&self.unreachable).clone();
+        let seen = self.unreachable.lock().clone();
         if let Some((error, _)) = seen.filter(|(_, since)| since.elapsed() < LEFT_ALONE) {
             return Err(error);
         }
@@ -127,14 +123,14 @@ impl Connections {
             },
         };
         let down = connected.as_ref().err().filter(|error| matches!(error, Error::Down(_)));
-        *locked(&self.unreachable) = down.map(|error| (error.clone(), Instant::now()));
+        *self.unreachable.lock() = down.map(|error| (error.clone(), Instant::now()));
         connected
     }
 
     /// Closes all connections, those in use when their call ends. Each runs `last` before, where it can.
     pub async fn close(&self, last: &'static str) {
         let all = self.permits.acquire_many(self.most).await;
-        let idle = std::mem::take(&mut *locked(&self.idle));
+        let idle = std::mem::take(&mut *self.idle.lock());
         for (mut connection, _) in idle {
             let _ = connection.execute(sqlx::raw_sql(last)).await;
             let _ = connection.close().await;

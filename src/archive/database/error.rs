@@ -36,6 +36,11 @@ impl Error {
         self.into()
     }
 
+    /// A table is missing: another database may answer than the one that was prepared.
+    pub(crate) fn is_of_missing_table(&self) -> bool {
+        matches!(self, Self::Refused(told) if told.ends_with(MISSING_TABLE))
+    }
+
     /// Whether the same call may succeed later.
     pub fn is_temporary(&self) -> bool {
         matches!(self, Self::Down(_) | Self::Full(_))
@@ -70,6 +75,9 @@ impl Error {
 /// PgBouncer's words for a connection that says how many digits a float is to have, as the driver's do.
 const POOLER_REFUSES: &str = "unsupported startup parameter: extra_float_digits";
 const POOLER_IGNORES: &str = "ignore_startup_parameters = extra_float_digits";
+
+/// The code of PostgreSQL for a table that it does not have, at the end of a message.
+const MISSING_TABLE: &str = "(42P01)";
 
 /// The length of an SQLSTATE, the code of a PostgreSQL error.
 const SQLSTATE: usize = 5;

@@ -70,7 +70,7 @@ impl FileIdentity {
 }
 
 impl Location {
-    /// The identity of the file. A PostgreSQL server needs none: it fails by itself when it is another one.
+    /// The identity of the file. A PostgreSQL has an id in a table instead, which each probe reads.
     pub async fn identity(&self) -> Result<FileIdentity, Error> {
         let Backend::Sqlite { file } = &self.backend else { return Ok(FileIdentity(None)) };
         let file = file.clone();

@@ -7,13 +7,14 @@ use k8s_openapi::api::coordination::v1::{Lease, LeaseSpec};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
 use kube::api::ObjectMeta;
 
-use super::{ARCHIVE, DURATION, Election};
+use super::agreed_archive::ASKED_BY;
+use super::{DURATION, Election};
 
 /// Annotations that begin so are what leaders say of themselves.
 const PREFIX: &str = "taskmanager.dev/";
 
 pub(super) fn annotations_of_leader(mut annotations: BTreeMap<String, String>) -> BTreeMap<String, String> {
-    annotations.retain(|key, _| key.starts_with(PREFIX));
+    annotations.retain(|key, _| key.starts_with(PREFIX) && key != ASKED_BY);
     annotations
 }
 
@@ -25,12 +26,12 @@ impl Election {
             Some(lease) => (lease.metadata, lease.spec.unwrap_or_default()),
             None => (ObjectMeta { name: Some(self.name.clone()), ..ObjectMeta::default() }, LeaseSpec::default()),
         };
-        let archive = self.archive.as_ref().and_then(|archive| archive.to_say(metadata.annotations.as_ref()));
+        let archive = self.archive.as_ref().map(|archive| archive.to_say(metadata.annotations.as_ref()));
         // Nothing that another leader said of itself stays.
         let annotations = metadata.annotations.get_or_insert_default();
         annotations.retain(|key, _| !key.starts_with(PREFIX));
         annotations.extend(self.says.clone());
-        annotations.extend(archive.map(|id| (ARCHIVE.to_owned(), id)));
+        annotations.extend(archive.unwrap_or_default());
         let same = spec.holder_identity.as_deref() == Some(&self.identity);
         let transitions = spec.lease_transitions.unwrap_or_default().saturating_add(i32::from(!same));
         let claim = LeaseSpec {

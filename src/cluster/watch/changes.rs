@@ -8,12 +8,10 @@ use std::time::Duration;
 
 use futures::stream::{self, BoxStream, Stream, StreamExt};
 use kube::api::{ListParams, WatchEvent, WatchParams};
-use kube::runtime::WatchStreamExt;
-use kube::runtime::utils::Backoff;
 use kube::runtime::watcher::{Error, Event};
 use kube::{Api, Resource, ResourceExt};
 use serde::de::DeserializeOwned;
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 
 use super::page::{Asked, Content, Page, PageEnd, PageSize, is_silence};
 
@@ -51,34 +49,46 @@ where
     K: Resource + Clone + Debug + DeserializeOwned + Send + 'static,
 {
     let begin = Watch { api, selected, state: State::Unlisted, first_page: PageSize::default(), broke: false };
-    stream::unfold(begin, |mut watch| async {
+    stream::unfold((begin, Pauses::default()), |(mut watch, mut pauses)| async {
+        if let Some(pause) = pauses.due {
+            sleep(pause).await;
+        }
         loop {
             if let Some(told) = watch.step().await {
-                return Some((told, watch));
+                pauses.after(&told);
+                return Some((told, (watch, pauses)));
             }
         }
     })
-    .backoff(Pauses { next: FIRST_PAUSE })
 }
 
 /// The pauses after errors that follow one another.
 struct Pauses {
+    /// The one before the next step, which follows an error.
+    due: Option<Duration>,
     next: Duration,
 }
 
-impl Iterator for Pauses {
-    type Item = Duration;
-
-    fn next(&mut self) -> Option<Duration> {
-        let pause = self.next;
-        self.next = (pause * 2).min(LONGEST_PAUSE);
-        Some(pause)
+impl Default for Pauses {
+    fn default() -> Self {
+        Self { due: None, next: FIRST_PAUSE }
     }
 }
 
-impl Backoff for Pauses {
-    fn reset(&mut self) {
-        self.next = FIRST_PAUSE;
+impl Pauses {
+    /// Only a whole list, or a watch that goes on, is an end of the errors: a list that is about to be asked for has no
+    /// answer yet, and one that breaks off in its midst is begun anew as a whole.
+    fn after<K, E>(&mut self, told: &Result<Change<K>, E>) {
+        match told {
+            Err(_) => {
+                self.due = Some(self.next);
+                self.next = (self.next * 2).min(LONGEST_PAUSE);
+            }
+            Ok(Change::Event(Event::Init | Event::InitApply(_))) => self.due = None,
+            Ok(Change::Resumed | Change::Event(Event::InitDone | Event::Apply(_) | Event::Delete(_))) => {
+                *self = Self::default();
+            }
+        }
     }
 }
 

@@ -1,5 +1,17 @@
 //! The watches of this process. Each begins anew where kube's own would stand still, reads each object for itself, so
 //! that one that cannot be read ends no watch, and tells when it broke and when it goes on. Never knows what follows.
+//!
+//! From below to above, with what each hands on:
+//!
+//! ```text
+//! list_text ─► page ─► changes ───► Parts::watch ───► SharedWatch ──────────► subscribers: controller, REST
+//!  bytes to    one     Change:      Shown: objects    one watch for all;
+//!  objects     page    list, watch, read or in part   its Passing (bound) may
+//!              of a    pauses       (readable)        show some in part
+//!              list                     │
+//!                                       └► sight: which watches are broken (an Eye each), for health and blindness
+//! caught_up: waits until a watch has shown all that a list has; tells sight of one that stays behind
+//! ```
 
 mod bound;
 mod caught_up;
@@ -12,12 +24,12 @@ mod shared;
 mod sight;
 mod watches;
 
-pub use caught_up::caught_up;
+pub use caught_up::{Waiting, caught_up};
 pub use changes::{Change, Selected, changes};
 pub use readable::Seen;
 pub use scope::Scope;
 pub use shared::{SharedWatch, Subscription};
-pub use sight::Sight;
+pub use sight::{Eye, Sight};
 pub use watches::Watches;
 
 use std::fmt::Debug;

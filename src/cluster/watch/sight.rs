@@ -43,6 +43,11 @@ impl Sight {
         self.told.subscribe()
     }
 
+    /// How many watches see nothing.
+    pub fn blind(&self) -> usize {
+        self.inner.lock().blind.len()
+    }
+
     /// How long the watch that has been blind longest has seen nothing.
     pub fn blind_for(&self) -> Option<Duration> {
         self.inner.lock().blind.values().map(|blind| blind.since.elapsed()).max()

@@ -14,6 +14,7 @@ use tokio::sync::watch;
 use super::bound::Bound;
 use super::{Parts, Scope, Selected, SharedWatch, Shown, Sight};
 use crate::api::{ANNOTATION_BODY_DIGEST, ANNOTATION_REPLAY_OF, Task, TaskQueue, TaskType};
+use crate::cluster::identity;
 use crate::metrics::Metrics;
 
 pub struct Watches {
@@ -58,7 +59,7 @@ impl Watches {
     }
 
     /// Which of the watches see nothing at present.
-    pub fn sight(&self) -> &Sight {
+    pub fn sight(&self) -> &Arc<Sight> {
         &self.parts.sight
     }
 
@@ -98,15 +99,4 @@ fn slim(task: &mut Task) {
         generation: task.metadata.generation,
         ..identity(&task.metadata)
     };
-}
-
-/// Which object, and in which version.
-fn identity(metadata: &ObjectMeta) -> ObjectMeta {
-    ObjectMeta {
-        name: metadata.name.clone(),
-        namespace: metadata.namespace.clone(),
-        uid: metadata.uid.clone(),
-        resource_version: metadata.resource_version.clone(),
-        ..ObjectMeta::default()
-    }
 }

@@ -6,7 +6,7 @@
 //!   │               │
 //!   │               └──► term_memory: tasks that wait, for one term
 //!   └────► superseded, log_tail: parts of a record that the task does not have
-//! attempt_logs ──► archive: the logs of attempts that others followed
+//! attempt_logs ──► archive: the logs of attempts that no record has
 //! ```
 
 mod attempt_logs;

@@ -2,11 +2,13 @@
 
 use std::time::Duration;
 
+use futures::future::OptionFuture;
 use jiff::Timestamp;
 use kube::ResourceExt;
 use kube::api::GetParams;
 use tokio::time::timeout;
 
+use super::log_tail::LogTail;
 use super::{Records, log_tail, superseded};
 use crate::api::{Payload, Task, TaskStatus};
 use crate::archive::Record;
@@ -30,20 +32,19 @@ pub async fn keep(task: &Task, recording: &Recording, calls: &Calls, records: &R
         return Ok(Kept::NotNow(records.pause(task)));
     }
     let namespace = task.namespace().unwrap_or_default();
-    let log = async {
-        match log_of {
-            Some(log_of) => log_tail::of(&namespace, log_of, &calls.reads).await,
-            None => None,
-        }
-    };
+    let log = OptionFuture::from(log_of.as_ref().map(|log_of| log_tail::of(&namespace, log_of, &calls.reads)));
     let (whole, log) = futures::join!(as_it_ran(task, ended, &calls.reads, records), log);
     let Some(whole) = whole? else { return Ok(Kept::Outdated) };
-    let record = Record::of(&whole, ended, log.as_deref(), Timestamp::now());
+    let record = Record::of(&whole, ended, log.as_ref().and_then(LogTail::text), Timestamp::now());
     // One who no longer leads may have decided on the past.
     let left = calls.remaining().ok_or(CallError::NotLeader)?;
     let taken = timeout(left, records.put(&record)).await.map_err(|_| CallError::NotLeader)?;
     if !taken {
         return Ok(Kept::NotNow(records.pause(task)));
+    }
+    // The end of a run waits for no log.
+    if let Some(LogTail::BrokeOff(_)) = log {
+        records.attempt_logs().missed(task);
     }
     records.taken(task);
     Ok(Kept::There)

@@ -35,7 +35,7 @@ pub struct Records {
 
 impl Records {
     pub fn new(guard: Arc<Guard>, deleted_tasks: Arc<DeletedTasks>, metrics: Arc<Metrics>) -> Self {
-        let attempt_logs = Arc::new(AttemptLogs::new(guard.clone()));
+        let attempt_logs = Arc::new(AttemptLogs::new(guard.clone(), metrics.clone()));
         Self { guard, deleted_tasks, metrics, remembered: Table::default(), attempt_logs }
     }
 

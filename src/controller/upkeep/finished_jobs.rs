@@ -1,10 +1,11 @@
 //! Removes finished Jobs, and bare pods, before their time: where a quota counts them and refuses another, and where a namespace has too
 //! many. Never decides which may go.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use futures::stream::{self, StreamExt};
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::Pod;
 use parking_lot::Mutex;
@@ -22,8 +23,10 @@ use crate::core::task::room;
 /// How long a quota takes to be counted anew after a deletion: so long nothing more goes for it.
 const COUNTED_WITHIN: Duration = Duration::from_secs(5);
 const BETWEEN_SWEEPS: Duration = Duration::from_secs(10);
-/// How many go in one sweep of one namespace.
-const IN_A_SWEEP: usize = 100;
+/// How many of one namespace go before it is looked again which of them may.
+const IN_A_TURN: usize = 500;
+/// How many are removed at once: about what the API server deletes while tasks end as fast as they can.
+const AT_ONCE: usize = 8;
 
 pub struct FinishedJobs {
     cache: Arc<Cache>,
@@ -33,7 +36,7 @@ pub struct FinishedJobs {
     made: Mutex<HashMap<String, Instant>>,
 }
 
-/// Keeps no more than `most` finished Jobs in each namespace.
+/// Keeps no more than `most` finished Jobs in each namespace, beside those that finished since the last sweep.
 pub async fn run(finished: Arc<FinishedJobs>, most: usize) {
     loop {
         tokio::time::sleep(BETWEEN_SWEEPS).await;
@@ -72,19 +75,33 @@ impl FinishedJobs {
         true
     }
 
+    /// Removes all beyond `most`, also those that come to be beyond it meanwhile. Each is asked for once in a sweep.
     async fn sweep(&self, most: usize) -> Result<(), CallError> {
-        let mut by_namespace = HashMap::<_, Vec<_>>::new();
-        for (task, job) in self.spare(None) {
-            by_namespace.entry(job.namespace.clone()).or_default().push((task, job));
-        }
-        for spare in by_namespace.into_values() {
-            let mut goes = room::beyond(most, spare, |(_, job)| job.finished_from());
-            goes.truncate(IN_A_SWEEP);
+        let mut asked = HashSet::new();
+        loop {
+            let goes = self.beyond(most, &asked);
+            asked.extend(goes.iter().map(|(_, job)| job.uid.clone()));
+            if goes.is_empty() {
+                return Ok(());
+            }
             if let Err(error @ (CallError::Deadline | CallError::NotLeader)) = self.remove_all(goes).await {
                 return Err(error);
             }
         }
-        Ok(())
+    }
+
+    /// The oldest beyond `most` in each namespace, but for those that were asked for: the watch has not shown yet that they
+    /// go, or they stay.
+    fn beyond(&self, most: usize, asked: &HashSet<String>) -> Vec<(Arc<Task>, JobFacts)> {
+        let mut by_namespace = HashMap::<_, Vec<_>>::new();
+        for (task, job) in self.spare(None) {
+            by_namespace.entry(job.namespace.clone()).or_default().push((task, job));
+        }
+        let of_one = |spare| {
+            let goes = room::beyond(most, spare, |(_, job): &(_, JobFacts)| job.finished_from());
+            goes.into_iter().filter(|(_, job)| !asked.contains(&job.uid)).take(IN_A_TURN)
+        };
+        by_namespace.into_values().flat_map(of_one).collect()
     }
 
     fn spare(&self, namespace: Option<&str>) -> Vec<(Arc<Task>, JobFacts)> {
@@ -95,8 +112,10 @@ impl FinishedJobs {
     async fn remove_all(&self, goes: Vec<(Arc<Task>, JobFacts)>) -> Result<usize, CallError> {
         let mut removed = 0;
         let mut trouble = None;
-        for (task, job) in goes {
-            match self.remove(&task, &job).await {
+        let removing = stream::iter(goes).map(|(task, job)| async move { (self.remove(&task, &job).await, job) });
+        let mut outcomes = std::pin::pin!(removing.buffer_unordered(AT_ONCE));
+        while let Some((outcome, job)) = outcomes.next().await {
+            match outcome {
                 Ok(is_removed) => removed += usize::from(is_removed),
                 // One that stays keeps no other from going.
                 Err(error @ (CallError::Deadline | CallError::NotLeader)) => return Err(error),
@@ -134,3 +153,6 @@ impl FinishedJobs {
         Ok(true)
     }
 }
+
+#[cfg(test)]
+mod tests;

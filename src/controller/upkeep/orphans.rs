@@ -7,6 +7,7 @@ use std::fmt::Debug;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures::stream::{self, StreamExt};
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::Pod;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
@@ -26,6 +27,9 @@ use crate::core::launch::names;
 const BETWEEN_SWEEPS: Duration = Duration::from_secs(10);
 /// How many Jobs and pods of tasks that are gone are looked for in a sweep.
 const ASKED_FOR: usize = 50;
+/// How many are removed in a sweep, and at once: then it is looked anew which of them are still there.
+const REMOVED: usize = 500;
+const AT_ONCE: usize = 8;
 
 pub async fn run(cache: Arc<Cache>, calls: Calls) {
     let mut seen_before = HashSet::new();
@@ -40,12 +44,9 @@ pub async fn run(cache: Arc<Cache>, calls: Calls) {
             }
         }
         lingered_before = lingering;
-        for orphan in seen.intersection(&seen_before) {
-            if let Err(error) = sweep(orphan, &cache, &calls).await {
-                let Child { kind, namespace, name, .. } = orphan;
-                tracing::warn!(namespace, ?kind, name, %error, "failed to remove what a task left that is gone; will try again");
-            }
-        }
+        let orphans: Vec<Child> = seen.intersection(&seen_before).take(REMOVED).cloned().collect();
+        let removals = orphans.into_iter().map(|orphan| remove_orphan(orphan, &cache, &calls));
+        stream::iter(removals).buffer_unordered(AT_ONCE).collect::<()>().await;
         seen_before = seen;
         tokio::time::sleep(BETWEEN_SWEEPS).await;
     }
@@ -65,7 +66,15 @@ async fn look_for(child: &Child, cache: &Cache, reads: &Reads) -> Result<(), Cal
     Ok(())
 }
 
-async fn sweep(orphan: &Child, cache: &Cache, calls: &Calls) -> Result<(), CallError> {
+async fn remove_orphan(orphan: Child, cache: &Cache, calls: &Calls) {
+    if let Err(error) = look_and_remove(&orphan, cache, calls).await {
+        let Child { kind, namespace, name, .. } = &orphan;
+        tracing::warn!(namespace, ?kind, name, %error, "failed to remove what a task left that is gone; will try again");
+    }
+}
+
+/// Removes it unless its owner is there after all.
+async fn look_and_remove(orphan: &Child, cache: &Cache, calls: &Calls) -> Result<(), CallError> {
     let Child { kind, namespace, name, uid } = orphan;
     let owner = match kind {
         ChildKind::Job => owner_of::<Job, Task>(orphan, is_task, &calls.reads).await?,
@@ -163,4 +172,75 @@ where
 {
     let objects = reads.namespaced::<K>(namespace);
     Ok(reads.read(objects.get_metadata_opt(name)).await?.map(|found| found.metadata))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+    use std::convert::Infallible;
+
+    use axum::http::{Request, Response};
+    use kube::Client;
+    use kube::client::Body;
+    use kube::runtime::reflector;
+    use parking_lot::Mutex;
+    use serde_json::{Value, json};
+    use tokio::sync::watch;
+    use tokio::time::timeout;
+    use tower::service_fn;
+
+    use super::*;
+    use crate::cluster::lease::Election;
+    use crate::core::Settings;
+
+    const SPACE: &str = "docs";
+    const HOLDS: &str = r#"{"queue":"default","type":"work","priority":"normal","resources":{}}"#;
+    const A_DELETION: Duration = Duration::from_millis(20);
+
+    /// The Job of a task that is not there, and names no owner.
+    fn job(name: &str) -> Value {
+        json!({"apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": name, "namespace": SPACE, "uid": name,
+            "labels": {names::LABEL_TASK_UID: format!("task-of-{name}")}, "annotations": {names::ANNOTATION_HOLDS: HOLDS}}})
+    }
+
+    /// Has the Jobs that are asked for, and a Lease; notes what is deleted.
+    fn server(deleted: Arc<Mutex<HashSet<String>>>) -> Client {
+        let answer = move |request: Request<Body>| {
+            let deleted = deleted.clone();
+            async move {
+                let name = request.uri().path().rsplit('/').next().unwrap_or_default().to_owned();
+                let body = match name.as_str() {
+                    "lease" => {
+                        json!({"metadata": {"name": name, "resourceVersion": "7"}, "spec": {"holderIdentity": "me"}})
+                    }
+                    name => job(name),
+                };
+                if request.method() == "DELETE" {
+                    tokio::time::sleep(A_DELETION).await;
+                    deleted.lock().insert(name);
+                }
+                Ok::<_, Infallible>(Response::new(Body::from(body.to_string().into_bytes())))
+            }
+        };
+        Client::new(service_fn(answer), SPACE)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn of_many_orphans_so_many_go_in_a_sweep_several_at_once() {
+        let deleted = Arc::new(Mutex::new(HashSet::new()));
+        let client = server(deleted.clone());
+        let cache = Arc::new(Cache::new(reflector::store().0, Settings::default()));
+        for number in 0..REMOVED + 100 {
+            let job: Job = serde_json::from_value(job(&format!("job-{number}"))).expect("a Job");
+            cache.job_seen(&job);
+        }
+        let election = Election::new(client.clone(), SPACE, "lease", "me", BTreeMap::new());
+        election.win(&watch::Sender::new(false)).await;
+        let calls = Calls::new(Reads::new(client), election.leadership(), Arc::default());
+        let running = run(cache, calls);
+        tokio::pin!(running);
+        let after_the_first = BETWEEN_SWEEPS + Duration::from_secs(5);
+        assert!(timeout(after_the_first, &mut running).await.is_err());
+        assert_eq!(deleted.lock().len(), REMOVED, "they were seen twice");
+    }
 }

@@ -19,7 +19,7 @@ use by_whom::{SIGNALLED, by_others};
 use cluster::{disrupted, ended_by_node, lost, rejected};
 use overdue::{cut_short, overdue};
 
-pub(super) use overdue::overdue_before_its_work;
+pub(super) use overdue::{is_lost_past_its_deadline, overdue_before_its_work};
 
 /// A pod that is still there so long after it should be gone is given up: its node does not answer.
 pub const LOST_AFTER: SignedDuration = SignedDuration::from_secs(60);

@@ -53,7 +53,11 @@ impl ByJob<'_> {
         let init_was_ended = pod.failed_init.as_ref().and_then(|failed| failed.at);
         let init_was_ended = init_was_ended.is_some_and(|at| clocks::outlasted_deadline(pod, at));
         let is_told_otherwise = !matches!(ended.reason, Reason::ExitCode | Reason::NodeLost | Reason::Timeout);
-        if pod.has_begun() || is_told_otherwise || !(by_its_deadline || init_was_ended) {
+        if pod.has_begun()
+            || ended::is_lost_past_its_deadline(pod)
+            || is_told_otherwise
+            || !(by_its_deadline || init_was_ended)
+        {
             return None;
         }
         let why = pod.waiting.clone().or_else(|| self.start_trouble_told()).or_else(|| self.start_told());

@@ -58,6 +58,8 @@ fn built_in(ended: &Ended) -> Verdict {
         | Reason::StartTimeout => Verdict::Disrupted,
         // The pod was ended for one of these, and is wanted again.
         Reason::Cancelled | Reason::Deleted | Reason::Superseded | Reason::DeadlineExceeded => Verdict::Disrupted,
+        // A later version ended the pod for a reason of its own: it is not known that the work failed.
+        Reason::Unknown => Verdict::Disrupted,
         _ => Verdict::Failed,
     }
 }

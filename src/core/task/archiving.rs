@@ -31,13 +31,13 @@ pub fn leaves_unrecorded(task: &Task) -> bool {
     !task.status.as_ref().is_some_and(TaskStatus::is_archived)
 }
 
-/// The log of an attempt that failed and that others followed, of which this Job is left: which attempt, and where its
-/// log is. The record of the run has that of its last one.
-pub fn log_of_earlier(task: &Task, job: &str, observed: &Observed) -> Option<(i32, LogOf)> {
+/// The log of an attempt that failed, of which this Job is left, and that no record has: which attempt, and where its log
+/// is. The record of the run has that of its last one, unless `record_lacks_it`.
+pub fn log_of_attempt(task: &Task, job: &str, observed: &Observed, record_lacks_it: bool) -> Option<(i32, LogOf)> {
     let status = task.status_or_default();
     let job_of = |number| names::job_of(task, &TaskStatus { attempt: number, ..status.clone() });
     let attempt = status.attempts.iter().rev().find(|attempt| job_of(attempt.number) == job)?;
-    let is_in_the_record = status.state.is_final() && attempt.number == status.attempt;
+    let is_in_the_record = status.state.is_final() && attempt.number == status.attempt && !record_lacks_it;
     let has_failed = matches!(attempt.outcome, AttemptOutcome::Failed | AttemptOutcome::Disrupted);
     let pod = attempt.pod.as_ref().filter(|_| has_failed && !is_in_the_record)?;
     Some((attempt.number, observed.log_of(pod)?))

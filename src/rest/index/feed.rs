@@ -16,7 +16,7 @@ use tokio::sync::watch::Sender;
 use super::Index;
 use crate::api::Task;
 use crate::cluster::calls::Reads;
-use crate::cluster::watch::{Scope, Seen, Shown, Watches, caught_up};
+use crate::cluster::watch::{Scope, Seen, Shown, Sight, Waiting, Watches, caught_up};
 use crate::core::queue::Key;
 use elsewhere::Elsewhere;
 use named::Named;
@@ -41,7 +41,7 @@ pub async fn run(
         tokio::select! {
             Some((source, shown)) = tasks.next() => {
                 if intake.tasks(&source, shown) {
-                    catching_up = catch_up(reads.clone(), index.clone(), intake.resumed()).boxed();
+                    catching_up = catch_up(reads.clone(), index.clone(), watches.sight().clone(), intake.resumed()).boxed();
                 }
             }
             Some((source, shown)) = types.next() => intake.named(&source, shown),
@@ -59,11 +59,12 @@ pub async fn run(
 }
 
 /// Returns when the index has all that is in these namespaces now. Never, where there are none.
-async fn catch_up(reads: Reads, index: Arc<Index>, namespaces: Vec<Arc<str>>) {
+async fn catch_up(reads: Reads, index: Arc<Index>, sight: Arc<Sight>, namespaces: Vec<Arc<str>>) {
     for namespace in &namespaces {
         let tasks = Api::<Task>::namespaced(reads.client(), namespace);
         let has_reached = |task: &ObjectMeta| index.has_reached(task);
-        caught_up(&reads, &tasks, &ListParams::default(), "REST", has_reached).await;
+        let waiting = Waiting { what_for: "REST", eye: sight.eye() };
+        caught_up(&reads, &tasks, &ListParams::default(), waiting, has_reached).await;
     }
     if namespaces.is_empty() {
         pending().await

@@ -4,6 +4,7 @@ use std::fs;
 use std::process::Output;
 
 use harness::*;
+use serde_json::json;
 
 use super::{HELMS, chart, helm, matrix, objects_of, root, template, text_of, values};
 
@@ -20,9 +21,11 @@ async fn kubectl(ns: &Namespace, arguments: &[&str]) -> Output {
 async fn prepare(ns: &Namespace) {
     let levels = ["enforce", "warn"].map(|mode| format!("{PRIVILEGE}/{mode}=restricted"));
     kubectl(ns, &["label", "namespace", &ns.name, &levels[0], &levels[1]]).await;
-    let team = r#"{"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "team-a"}}"#;
-    let file = written(ns, "team.json", team);
-    kubectl(ns, &["apply", "--server-side", "--filename", &file]).await;
+    for team in ["team-a", "team-b"] {
+        let space = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": team}}).to_string();
+        let file = written(ns, &format!("{team}.json"), &space);
+        kubectl(ns, &["apply", "--server-side", "--filename", &file]).await;
+    }
     let crds = root().join("tests/chart/crds");
     kubectl(ns, &["apply", "--server-side", "--filename", crds.to_str().expect("text")]).await;
     kubectl(

@@ -137,3 +137,35 @@ fn every_value_has_a_row_in_the_readme_and_a_place_in_the_schema() {
     leaves(&values, &schema, "", &text("README.md"));
     assert!(list(&schema["required"]).is_empty());
 }
+
+/// The notes that helm prints after an installation with the default values and these. Helm 3 asks a cluster for them.
+fn notes(more: &[&str]) -> String {
+    let chart = chart();
+    let chart = chart.to_str().expect("a path that is text");
+    let said = super::helm("helm4", &[&["install", super::RELEASE, chart, "--dry-run=client"], more].concat());
+    super::text_of(&said)
+}
+
+#[test]
+fn the_notes_tell_what_an_uninstallation_leaves() {
+    let said = |more: &[&str]| {
+        let notes = notes(more);
+        let line = notes.lines().find(|line| line.starts_with("`helm uninstall`")).unwrap_or_default().to_owned();
+        line.split(':').next().unwrap_or_default().to_owned()
+    };
+    let postgres = "archive.postgres.secretName=archive";
+    assert_eq!(
+        said(&[]),
+        "`helm uninstall` leaves the definitions with all Tasks, the archive's volume and Jobs that run"
+    );
+    assert_eq!(said(&["--set", postgres]), "`helm uninstall` leaves the definitions with all Tasks and Jobs that run");
+    assert_eq!(
+        said(&["--set", "crds.keep=false"]),
+        "`helm uninstall` takes the definitions away, and with them all Tasks and their Jobs. It leaves the archive's volume."
+    );
+    assert_eq!(
+        said(&["--set", "crds.keep=false", "--set", postgres]),
+        "`helm uninstall` takes the definitions away, and with them all Tasks and their Jobs."
+    );
+    assert!(said(&["--set", "crds.install=false,crds.keep=false"]).contains("leaves the definitions"));
+}

@@ -60,6 +60,8 @@ fn a_file_of_sqlite_is_never_open_to_two_pods_at_once() {
 fn the_pod_knows_its_address_and_is_asked_whether_it_lives_and_is_ready() {
     for file in matrix() {
         let objects = rendered(&file);
+        // It drains for 10 s, writes records for 15 and gives the lease up within 3.
+        assert!(pod(&objects)["terminationGracePeriodSeconds"].as_u64() >= Some(28 + 10), "{file}");
         let container = &pod(&objects)["containers"][0];
         let address = json!({"name": "POD_IP", "valueFrom": {"fieldRef": {"fieldPath": "status.podIP"}}});
         assert!(list(&container["env"]).contains(&address), "{file}");
@@ -118,8 +120,11 @@ fn several_replicas_are_spread_and_one_is_kept_and_one_alone_holds_up_no_drain()
 fn what_cannot_be_told_apart_by_its_name_is_not_made_twice() {
     for file in matrix() {
         let objects = rendered(&file);
-        let mut names: Vec<_> =
-            objects.iter().map(|object| (kind(object), object["metadata"]["name"].as_str())).collect();
+        let name = |object: &'_ Value| {
+            let metadata = &object["metadata"];
+            (kind(object).to_owned(), metadata["namespace"].to_string(), metadata["name"].to_string())
+        };
+        let mut names: Vec<_> = objects.iter().map(name).collect();
         names.sort_unstable();
         let before = names.len();
         names.dedup();

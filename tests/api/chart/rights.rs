@@ -43,11 +43,12 @@ fn of_the_operator(objects: &[Value]) -> BTreeSet<String> {
     let bound: Vec<_> = objects
         .iter()
         .filter(|object| kind(object).ends_with("RoleBinding"))
-        .map(|binding| (binding["roleRef"]["kind"].clone(), binding["roleRef"]["name"].clone()))
+        .map(|binding| (&binding["roleRef"]["kind"], &binding["roleRef"]["name"], &binding["metadata"]["namespace"]))
         .collect();
-    let roles =
-        objects.iter().filter(|object| bound.contains(&(object["kind"].clone(), object["metadata"]["name"].clone())));
-    let roles: Vec<_> = roles.collect();
+    let is_bound = |object: &&Value| {
+        bound.contains(&(&object["kind"], &object["metadata"]["name"], &object["metadata"]["namespace"]))
+    };
+    let roles: Vec<_> = objects.iter().filter(is_bound).collect();
     assert_eq!(roles.len(), bound.len(), "each binding has its role");
     single(roles.into_iter().flat_map(|role| list(&role["rules"])))
 }
@@ -75,6 +76,33 @@ fn each_right_that_has_a_name_can_be_left_out() {
     assert_eq!(of_the_operator(&rendered("least-rights.yaml")), expected(&all, &named));
 }
 
+/// The namespaces in which the operator may create tasks; `*` for all.
+fn where_it_creates_tasks(objects: &[Value]) -> Vec<String> {
+    let creates = |role: &&Value| single(list(&role["rules"])).contains("taskmanager.dev/tasks create");
+    let namespace = |object: &Value| object["metadata"]["namespace"].as_str().unwrap_or("*").to_owned();
+    let bindings = objects.iter().filter(|object| kind(object).ends_with("RoleBinding"));
+    let bindings = bindings.filter(|binding| {
+        let is_its =
+            |role: &&Value| role["kind"] == binding["roleRef"]["kind"] && *name(role) == binding["roleRef"]["name"];
+        objects.iter().filter(is_its).any(|role| creates(&role) && namespace(role) == namespace(binding))
+    });
+    bindings.map(namespace).collect()
+}
+
+#[test]
+fn tasks_are_created_only_in_the_namespaces_that_rest_serves() {
+    for (file, namespaces) in [
+        ("default.yaml", vec!["task-manager"]),
+        ("everything.yaml", vec!["team-a", "team-b"]),
+        ("namespaced.yaml", vec!["team-a"]),
+        ("nothing.yaml", vec![]),
+    ] {
+        assert_eq!(where_it_creates_tasks(&rendered(file)), namespaces, "{file}");
+    }
+    let without_rest = rendered_with("default.yaml", &["--set", "rest.enabled=false"]);
+    assert!(where_it_creates_tasks(&without_rest).is_empty());
+}
+
 #[test]
 fn no_role_reads_secrets_or_has_a_right_to_everything() {
     for file in matrix() {
@@ -94,8 +122,14 @@ fn one_namespace_alone_needs_nothing_about_the_cluster() {
     let kinds: BTreeSet<_> = objects.iter().map(kind).collect();
     assert_eq!(kinds.into_iter().collect::<Vec<_>>(), namespaced);
     let roles = of_kind(&objects, "Role");
-    let places: Vec<_> = roles.iter().map(|role| (name(role), role["metadata"]["namespace"].as_str())).collect();
-    assert_eq!(places, [("task-manager", Some("team-a")), ("task-manager-lease", Some("task-manager"))]);
+    let mut places: Vec<_> = roles.iter().map(|role| (name(role), role["metadata"]["namespace"].as_str())).collect();
+    places.sort_unstable();
+    let expected_places = [
+        ("task-manager", Some("team-a")),
+        ("task-manager-lease", Some("task-manager")),
+        ("task-manager-rest", Some("team-a")),
+    ];
+    assert_eq!(places, expected_places);
     assert_eq!(of_the_operator(&objects), expected(&["operator", "rest", "lease"], &[]));
 }
 

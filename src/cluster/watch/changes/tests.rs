@@ -179,3 +179,35 @@ async fn a_list_whose_text_ends_in_the_middle_is_begun_anew() {
     assert_eq!(told.iter().filter(|word| *word == "whole").count(), 1, "{told:?}");
     assert_eq!(told.iter().filter(|word| *word == "broke").count(), 1, "{told:?}");
 }
+
+/// The pauses after so many errors in a row.
+const AFTER_FIVE: Duration = Duration::from_millis(800 + 1600 + 3200 + 6400 + 8000);
+const AFTER_TWO: Duration = Duration::from_millis(800 + 1600);
+
+/// Each pause ends at a tick of the clock, up to a millisecond later.
+fn is_about(took: Duration, pauses: Duration) -> bool {
+    (pauses..pauses + Duration::from_millis(20)).contains(&took)
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_pauses_grow_while_lists_fail_and_begin_anew_after_a_whole_one() {
+    let mut answers = vec![refused(403); 5];
+    answers.extend([list(7, &["a"], ""), refused(500), watch(&[shows("a", 8)]), refused(500), watch(&[shows("a", 9)])]);
+    let (told, took) = told_within(answers).await;
+    assert_eq!(told.iter().filter(|word| *word == "broke").count(), 7, "{told:?}");
+    assert!(is_about(took, AFTER_FIVE + 2 * FIRST_PAUSE), "{took:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_list_that_breaks_off_in_its_midst_is_no_end_of_the_errors() {
+    let (told, took) = told_within(vec![
+        list(7, &["a"], "more"),
+        refused(500),
+        list(8, &["a"], "more"),
+        refused(500),
+        list(9, &[], ""),
+    ])
+    .await;
+    assert_eq!(told.last().map(String::as_str), Some("whole"));
+    assert!(is_about(took, AFTER_TWO), "{took:?}");
+}

@@ -5,7 +5,7 @@ use jiff::Timestamp;
 use super::{Ended, ended_by_itself};
 use crate::Reason;
 use crate::attempt::clocks;
-use crate::attempt::facts::{JobFacts, PodFacts, Why, Work};
+use crate::attempt::facts::{JobFacts, Phase, PodFacts, Why, Work};
 
 /// The deadline that ended a pod, in seconds.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -45,12 +45,13 @@ pub(super) fn overdue(pod: &PodFacts, job: Option<&JobFacts>) -> Option<Ended> {
 
 /// The deadline that ended it, or for which we did because its kubelet had not.
 pub(super) fn deadline_met(pod: &PodFacts, job: Option<&JobFacts>) -> Option<Deadline> {
-    if !clocks::ends_by_its_timeout(pod) || !pod.has_started() {
+    let is_lost = is_lost_past_its_deadline(pod);
+    if !clocks::ends_by_its_timeout(pod) || !(pod.has_started() || is_lost) {
         return None;
     }
     let by_kubelet = match &pod.work {
         Work::Ended { at, .. } => at.filter(|at| clocks::outlasted_deadline(pod, *at)),
-        _ => None,
+        _ => clocks::deadline(pod).filter(|_| is_lost),
     };
     let by_us = || {
         let (deleted, due) = pod.deleted_at.zip(clocks::due_to_end(pod))?;
@@ -61,6 +62,14 @@ pub(super) fn deadline_met(pod: &PodFacts, job: Option<&JobFacts>) -> Option<Dea
     // Pods of an older operator do not say how long their work may take.
     let Some(timeout) = pod.timeout_seconds else { return Some(Deadline::OfWork(in_force)) };
     Some(if outran(pod, timeout, end) { Deadline::OfWork(timeout) } else { of_the_pod(in_force, timeout, job) })
+}
+
+/// The kubelet ended it for its deadline and lost track of its work, which it had not seen end: a busy one does that. That the
+/// work had begun is known from before, or because its deadline was lowered, which is done for nothing else.
+pub(in crate::attempt) fn is_lost_past_its_deadline(pod: &PodFacts) -> bool {
+    let has_begun = pod.has_begun() || pod.ended_for == Some(Reason::Timeout);
+    let is_over = pod.phase == Phase::Failed && pod.reason.as_deref() == Some("DeadlineExceeded");
+    is_over && has_begun && !matches!(pod.work, Work::Ended { .. })
 }
 
 /// The end of a pod by its deadline, before its work had begun.

@@ -172,14 +172,19 @@ impl Work {
 
 impl PodFacts {
     /// These facts, with what only the facts before them knew: a Job, or a task, that is deleted with its pods spared
-    /// takes their owner references along, and the last version of a deleted pod forgets when its deletion was asked.
+    /// takes their owner references along, and the last version of a pod forgets when its deletion was asked and, now and then,
+    /// that its work ran.
     pub fn after(self, before: &Self) -> Self {
         let asked_before =
             before.deleted_at.is_some_and(|asked| !before.without_grace && Some(asked) <= self.deleted_at);
         let seen = self.seen_after(before);
         let events = before.events.clone().filter(|_| self.is_unchanged(before));
         let of_bare_pod = before.bare.is_some() && self.owner.is_none();
+        // Of work that its kubelet lost track of, the last version of the pod says nothing.
+        let says_nothing = self.phase == Phase::Failed && self.work == Work::NotStarted;
+        let is_lost = says_nothing && matches!(before.work, Work::Running { .. });
         Self {
+            work: if is_lost { before.work.clone() } else { self.work },
             seen,
             job: if of_bare_pod { before.job.clone() } else { self.job },
             bare: if of_bare_pod { before.bare.clone() } else { self.bare },

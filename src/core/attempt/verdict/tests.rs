@@ -14,7 +14,8 @@ fn every_reason_has_its_built_in_verdict() {
     let disrupted = [Evicted, Preempted, NodeLost, PodDeleted, JobDeleted, WorkerLost, RejectedByNode];
     let not_started = [ImageUnavailable, ContainerConfig, StartTimeout];
     let ended_for_others = [Cancelled, Deleted, Superseded, DeadlineExceeded];
-    let uncounted = [&disrupted[..], &not_started, &ended_for_others].concat();
+    let of_a_later_version = [Unknown];
+    let uncounted = [&disrupted[..], &not_started, &ended_for_others, &of_a_later_version].concat();
     for reason in Reason::iter() {
         let expected = match reason {
             Succeeded | ResultLost => Verdict::Succeeded,

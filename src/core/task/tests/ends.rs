@@ -4,7 +4,7 @@ use serde_json::json;
 
 use super::scene::*;
 use crate::attempt::facts::container::EndBeside;
-use crate::attempt::facts::{Phase, PodEvent, PodFacts};
+use crate::attempt::facts::{Phase, PodEvent, PodFacts, Work};
 use crate::attempt::needs::Needs;
 use crate::task::*;
 
@@ -107,4 +107,18 @@ fn a_task_that_was_disrupted_too_often_says_by_what() {
 
 fn late(pod: PodFacts) -> PodFacts {
     PodFacts { waiting: None, ..waits(Reason::Starting)(pod) }
+}
+
+#[test]
+fn work_that_its_kubelet_lost_track_of_at_its_deadline_has_timed_out() {
+    let lost = |pod| PodFacts {
+        phase: Phase::Failed,
+        reason: Some("DeadlineExceeded".into()),
+        deadline_seconds: Some(631),
+        ended_for: Some(Reason::Timeout),
+        work: Work::NotStarted,
+        ..pod
+    };
+    let scene = running(json!({})).pod_is(lost).write(700);
+    assert_eq!(outcomes(scene.status()), [(1, task_manager_api::AttemptOutcome::Failed, Reason::Timeout)]);
 }

@@ -49,11 +49,13 @@ fn the_log_of_an_attempt_that_failed_is_kept_when_another_follows_and_once() {
     let input = again.input();
     let job = &input.observed.jobs[0].name;
     let log_of = LogOf { pod: "p1".into(), container: "work".into() };
-    assert_eq!(log_of_earlier(&again.task, job, &input.observed), Some((1, log_of)));
-    assert_eq!(log_of_earlier(&again.task, "another", &input.observed), None);
+    assert_eq!(log_of_attempt(&again.task, job, &input.observed, false), Some((1, log_of)));
+    assert_eq!(log_of_attempt(&again.task, "another", &input.observed, true), None);
     let over = failed().write(10);
     let input = over.input();
-    assert_eq!(log_of_earlier(&over.task, &input.observed.jobs[0].name, &input.observed), None, "its record has it");
+    let last = |lacks| log_of_attempt(&over.task, &input.observed.jobs[0].name, &input.observed, lacks);
+    assert_eq!(last(false), None, "its record has it");
+    assert_eq!(last(true).map(|(attempt, _)| attempt), Some(1), "it did not come as the record was put");
 }
 
 #[test]

@@ -31,6 +31,24 @@ fn a_timeout_names_its_limit_and_the_field_that_sets_it() {
 }
 
 #[test]
+fn work_that_a_busy_kubelet_lost_track_of_at_its_deadline_ran_out_of_its_time() {
+    let job = JobFacts { deadline_seconds: Some(1200), ..job() };
+    let of_work = (Reason::Timeout, "ran longer than timeoutSeconds, 600 s".to_owned());
+    let lost = |pod| said_by_kubelet("DeadlineExceeded", PodFacts { work: Work::NotStarted, ..pod });
+    let lowered = || ended_by_us(Reason::Timeout, 631, pod());
+    assert_eq!(told(&lost(lowered()), Some(&job)), of_work, "nobody saw it run, and its deadline was lowered");
+    let ran = PodFacts { work: Work::Running { started_at: Some(at(30)) }, ..lowered() };
+    let seen = lost(PodFacts { ended_for: None, ..lowered() }).after(&PodFacts { ended_for: None, ..ran });
+    assert_eq!(
+        told(&seen, Some(&JobFacts { deadline_seconds: Some(631), ..job.clone() })),
+        of_work,
+        "it was seen to run"
+    );
+    let cancelled = lost(ended_by_us(Reason::Cancelled, 1, pod()));
+    assert_eq!(told(&cancelled, Some(&job)).0, Reason::Cancelled);
+}
+
+#[test]
 fn a_deadline_that_a_stranger_set_is_told_as_that_and_counts_as_no_failure() {
     let job = JobFacts { deadline_seconds: Some(1200), ..job() };
     let to = |seconds| PodFacts { deadline_seconds: Some(seconds), ..pod() };
