@@ -24,8 +24,11 @@ use crate::serving::listener::PeerAddress;
 use crate::serving::per_peer::PerPeer;
 use crate::serving::problem::{Problem, ProblemType};
 
-/// So long a review is remembered. A pod's end shows in other ways, sooner.
-const REMEMBERED: Duration = Duration::from_secs(5);
+/// So long it is remembered whose a token is. A pod's end shows in other ways, sooner: who may speak for a task is asked anew for
+/// each call.
+const REMEMBERED: Duration = Duration::from_secs(60);
+/// So long it is remembered that a token is nobody's.
+const REFUSAL_REMEMBERED: Duration = Duration::from_secs(5);
 /// So many are remembered.
 const MOST: usize = 4096;
 /// Reviews at once, and of these so many for one address: a word can be made up.
@@ -97,7 +100,8 @@ impl Reviews {
     fn known(&self, digest: &[u8; 32]) -> Option<Verdict> {
         let known = self.known.lock();
         let (at, verdict) = known.get(digest)?;
-        (at.elapsed() < REMEMBERED).then(|| verdict.clone())
+        let lasts = if verdict.is_ok() { REMEMBERED } else { REFUSAL_REMEMBERED };
+        (at.elapsed() < lasts).then(|| verdict.clone())
     }
 
     fn remember(&self, digest: [u8; 32], verdict: Verdict) {

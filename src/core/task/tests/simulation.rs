@@ -877,11 +877,10 @@ impl World {
     fn make(&mut self, job: JobFacts) {
         match self.executor {
             Executor::Job => self.jobs.push(job),
-            Executor::Pod => {
+            Executor::Pod | Executor::Pool => {
                 let pod = waits(Reason::Unschedulable)(self.bare_pod(&job.name, &job.uid));
                 self.pods.push(Pod::of(PodFacts { waiting: None, ..pod }));
             }
-            Executor::Pool => unreachable!("the simulation has no pools"),
         }
     }
 
