@@ -4,15 +4,17 @@
 LOCAL_IMAGE=localhost/busybox:1
 PUBLIC_IMAGE=docker.io/library/busybox:1.36
 
-prepare_namespace() {
+make_namespace() {
   step "Namespace $NAMESPACE"
   if [[ -z $(kubectl get namespace "$NAMESPACE" --ignore-not-found -o name) ]]; then
     [[ -n $started_node ]] || started_namespace=yes
     kubectl create namespace "$NAMESPACE"
-  else
-    # So that this run shows the life of the tasks anew.
-    kubectl -n "$NAMESPACE" delete tasks --all --timeout=60s
   fi
+}
+
+prepare_namespace() {
+  # So that this run shows the life of the tasks anew.
+  kubectl -n "$NAMESPACE" delete tasks --all --timeout=60s
   # A pod needs it, and it comes a moment after its namespace.
   local deadline=$((SECONDS + 30))
   until kubectl -n "$NAMESPACE" get serviceaccount default >/dev/null 2>&1; do
@@ -78,8 +80,9 @@ link_programs() {
 }
 
 farewell() {
-  local where=node follow="task-manager follow"
+  local where=node follow="task-manager follow" down="make demo-down"
   [[ -z ${CONTEXT:-} ]] || where=namespace
+  [[ -n ${CONTEXT:-} || -z ${DEMO_NODE:-} ]] || down="DEMO_NODE=$DEMO_NODE make demo-down"
   [[ -x $STATE/bin/task-manager ]] || follow="kubectl -n $SYSTEM exec deployment/$SYSTEM -- /task-manager follow"
   link_programs
   cat <<TEXT
@@ -114,6 +117,6 @@ ${bold}A task of your own:${plain}
   YAML
   $follow -n $NAMESPACE mine
 
-${bold}To take it all down:${plain} make demo-down
+${bold}To take it all down:${plain} $down
 TEXT
 }

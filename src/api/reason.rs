@@ -28,7 +28,7 @@ pub enum Reason {
     // Waiting in the queue.
     /// It waits in its queue until there is room and its turn has come.
     #[strum(
-        detailed_message = "Nothing; if it takes long, the queue's status.waitingFor says why, and REST says it of each task. Where nothing starts at all, see whether an operator runs: `kubectl get lease -A` names the one that leads, and when it was last heard."
+        detailed_message = "Nothing; if it takes long, the queue's status.waitingFor says why, and REST says it of each task. Where nothing starts at all, see whether an operator runs: `kubectl get lease -A -o custom-columns=NAME:.metadata.name,HOLDER:.spec.holderIdentity,RENEWED:.spec.renewTime` names the one that leads, and when it last renewed its lease."
     )]
     #[default]
     Queued,

@@ -18,8 +18,8 @@ const FORBIDDEN: u16 = 403;
 pub enum Right {
     ListEvents,
     GetNodes,
-    DryRunJobs,
-    DryRunPods,
+    CreateJobs,
+    CreatePods,
     GetPodLogs,
     ListPriorityClasses,
     WatchNamespaces,
@@ -33,8 +33,8 @@ impl Right {
         match self {
             Self::ListEvents => "readEvents",
             Self::GetNodes => "nodes",
-            Self::DryRunJobs => "jobs",
-            Self::DryRunPods => "createPods",
+            Self::CreateJobs => "jobs",
+            Self::CreatePods => "createPods",
             Self::GetPodLogs => "podLogs",
             Self::ListPriorityClasses => "priorityClasses",
             Self::WatchNamespaces => "namespaces",
@@ -47,8 +47,8 @@ impl Right {
         match self {
             Self::ListEvents => ("list", "events"),
             Self::GetNodes => ("get", "nodes"),
-            Self::DryRunJobs => ("create", "jobs.batch"),
-            Self::DryRunPods => ("create", "pods"),
+            Self::CreateJobs => ("create", "jobs.batch"),
+            Self::CreatePods => ("create", "pods"),
             Self::GetPodLogs => ("get", "pods/log"),
             Self::ListPriorityClasses => ("list", "priorityclasses.scheduling.k8s.io"),
             Self::WatchNamespaces => ("watch", "namespaces"),
@@ -65,8 +65,10 @@ impl Right {
             Self::GetNodes => {
                 "whether the node of a pod that should be gone answers is not known: after 60 s it counts as lost"
             }
-            Self::DryRunJobs => "whether a type's Job can be made is not known before its first launch",
-            Self::DryRunPods => {
+            Self::CreateJobs => {
+                "Jobs cannot be made, and whether a type's Job can be is not known before its first launch"
+            }
+            Self::CreatePods => {
                 "bare pods cannot be made, and what the namespace and webhooks add to a type's pod is not known: queues count it by its template"
             }
             Self::GetPodLogs => "the last lines of what failed are not in the archive",
@@ -157,7 +159,7 @@ mod tests {
         let noted = [
             Right::ListEvents,
             Right::GetNodes,
-            Right::DryRunPods,
+            Right::CreatePods,
             Right::GetPodLogs,
             Right::ListPriorityClasses,
             Right::WatchNamespaces,
@@ -177,7 +179,7 @@ mod tests {
             "pods \"w\" is forbidden: exceeded quota: q, requested: pods=1, used: pods=0, limited: pods=0",
             "pods \"w\" is forbidden: violates PodSecurity \"restricted:latest\": privileged",
         ] {
-            assert_eq!(rights.news(Right::DryRunPods, "a", &refused(message)), None, "{message}");
+            assert_eq!(rights.news(Right::CreatePods, "a", &refused(message)), None, "{message}");
         }
     }
 }

@@ -85,8 +85,8 @@ impl ProblemType {
             }
             Self::RecordGone => "The archive has forgotten the record of this task. Submit it anew.",
             Self::LogGone => {
-                "The pod of this attempt is gone, and nothing of its log is in the archive, which keeps the end of the last \
-                 attempt of a task that failed."
+                "The pod of this attempt is gone, and nothing of its log is in the archive, which keeps the last lines \
+                 of attempts that failed, of the last ten of a run."
             }
             Self::NotAsMatched => {
                 "The task's status is no longer the one whose ETag was sent as If-Match. Look at it, and send the change \

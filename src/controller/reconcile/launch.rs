@@ -14,6 +14,7 @@ use super::apply::{Again, TRACE_EXPECTED_WITHIN};
 use crate::api::{Executor, State, Task};
 use crate::cluster::calls::CallError;
 use crate::cluster::create::{Run, create};
+use crate::cluster::rights::Right;
 use crate::controller::Context;
 use crate::controller::cache::Cache;
 use crate::controller::leased_task;
@@ -33,6 +34,7 @@ trait Launched: Resource<Scope = NamespaceResourceScope, DynamicType = ()> + Clo
     /// The name of its creation in metrics.
     const REQUEST: &'static str;
     const MANIFEST: Launch;
+    const RIGHT: Right;
 
     /// The cache learns of it before the watch shows it.
     fn found(&self, cache: &Cache);
@@ -42,6 +44,7 @@ impl Launched for Job {
     const KIND: Child = Child::Job;
     const REQUEST: &'static str = "create_job";
     const MANIFEST: Launch = job::job;
+    const RIGHT: Right = Right::CreateJobs;
 
     fn found(&self, cache: &Cache) {
         cache.job_found(self);
@@ -52,6 +55,7 @@ impl Launched for Pod {
     const KIND: Child = Child::Pod;
     const REQUEST: &'static str = "create_pod";
     const MANIFEST: Launch = bare_pod::bare_pod;
+    const RIGHT: Right = Right::CreatePods;
 
     fn found(&self, cache: &Cache) {
         cache.pod_found(self);
@@ -118,7 +122,9 @@ async fn create_as<K: Launched>(whole: &Task, kind: &ParsedType, context: &Conte
         Err(error) => return refused(whole, Why::new(Reason::TypeNotReady, error.to_string()), context),
     };
     let made = |left| create::<K, K>(&context.client, &manifest, Run::Real(left));
-    match context.calls.write_within(K::REQUEST, made).await {
+    let answer = context.calls.write_within(K::REQUEST, made).await;
+    context.calls.reads.rights.note(K::RIGHT, &whole.namespace().unwrap_or_default(), &answer);
+    match answer {
         Ok(created) => {
             created.found(&context.cache);
             Ok(Some(TRACE_EXPECTED_WITHIN))

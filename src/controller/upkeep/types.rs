@@ -100,7 +100,7 @@ async fn try_out(kind: &TaskType, checks: &Checks) -> (Usable, Option<DryRun>) {
         Err(error) => return (Usable::No(error.to_string()), None),
     };
     let of_job = match probe.job() {
-        Some(job) => match ask::<Job>(&job, Right::DryRunJobs, checks).await {
+        Some(job) => match ask::<Job>(&job, Right::CreateJobs, checks).await {
             Ok(answered) => probe.dropped_of_job(&answered).map_or(Usable::Yes, Usable::No),
             Err(obstacle) => obstacle,
         },
@@ -147,7 +147,7 @@ async fn try_with_defaults(probe: &Probe<'_>, obstacle: Option<Usable>, checks: 
 }
 
 async fn ask_pod(probe: &Probe<'_>, with_defaults: bool, checks: &Checks) -> Result<Value, Usable> {
-    let answered = ask::<Pod>(&probe.pod(with_defaults), Right::DryRunPods, checks).await?;
+    let answered = ask::<Pod>(&probe.pod(with_defaults), Right::CreatePods, checks).await?;
     probe.dropped_of_pod(&answered).map_or(Ok(answered), |dropped| Err(Usable::No(dropped)))
 }
 

@@ -23,10 +23,13 @@ impl Submitter {
         let kind = self.kind(namespace, &typed.type_).await?;
         let ttl = typed.ttl_seconds_after_finished.unwrap_or_else(|| ttl(&kind));
         let task = Task::new("", typed);
-        if let Some(problem) = above_maximum(&task, &kind) {
-            return Err(problem);
+        // So is a quantity that is none.
+        if has_readable_quantities(&task.spec) {
+            if let Some(problem) = above_maximum(&task, &kind) {
+                return Err(problem);
+            }
+            self.fits_its_queue(namespace, &task).await?;
         }
-        self.fits_its_queue(namespace, &task).await?;
         if let Some(fields) = spec.as_object_mut() {
             fields.insert("ttlSecondsAfterFinished".into(), ttl.into());
         }
@@ -62,7 +65,16 @@ pub(super) fn within_maximum(type_: &str, patch: &Map<String, Value>, kind: &Tas
     changed["type"] = type_.into();
     // One that cannot be read so is refused by the API server too, and its words are better.
     let Ok(typed) = serde_json::from_value::<TaskSpec>(without_nulls(changed)) else { return Ok(()) };
+    if !has_readable_quantities(&typed) {
+        return Ok(());
+    }
     above_maximum(&Task::new("", typed), kind).map_or(Ok(()), Err)
+}
+
+fn has_readable_quantities(spec: &TaskSpec) -> bool {
+    let resources = spec.resources.iter();
+    let mut quantities = resources.flat_map(|named| named.requests.values().chain(named.limits.values()));
+    quantities.all(|quantity| quantity.amount().is_ok())
 }
 
 fn without_nulls(value: Value) -> Value {

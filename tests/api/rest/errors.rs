@@ -95,6 +95,12 @@ async fn what_the_type_does_not_allow_is_refused_at_once() {
             vec![
                 (body_with(json!({"task_type": "nobody"})), 422, "unknown-type", Some("task_type")),
                 (body_with(json!({"task_type": "No Type"})), 422, "unknown-type", Some("task_type")),
+                (
+                    narrow(json!({"resources": {"limits": {"memory": "lots"}}})),
+                    422,
+                    "invalid",
+                    Some("resources.limits.memory"),
+                ),
                 above(json!({"priority": "critical"}), "priority"),
                 above(json!({"timeout_seconds": 601}), "timeout_seconds"),
                 above(json!({"retry": {"limit": 6}}), "retry.limit"),
