@@ -101,6 +101,11 @@ impl Children {
         self.pods.values().any(|pod| !pod.surplus.is_empty())
     }
 
+    /// The uids of its pods that count for more than their slot.
+    pub fn larger_pods(&self) -> Vec<String> {
+        self.pods.values().filter(|pod| !pod.surplus.is_empty()).map(|pod| pod.uid.clone()).collect()
+    }
+
     /// By how much a pod of this task that has not ended counts for more than its slot. Anybody may make a pod with our
     /// labels: only what a Job of the task owns counts.
     pub fn surplus(&self, task: &Task) -> Option<Amounts> {

@@ -81,9 +81,20 @@ impl Cache {
     /// A pod that counts for more than its slot tells how much tasks of its type count for from now on; returns the tasks to
     /// look at for that.
     pub fn pod_teaches(&self, pod: &Pod) -> Vec<ObjectRef<Task>> {
+        task_uid(pod).zip(pod.uid()).map(|(task, pod)| self.learn(&task, &[pod])).unwrap_or_default()
+    }
+
+    /// The same of pods that were shown before their Job: until that is shown nobody knows whose they are.
+    pub fn job_teaches(&self, job: &Job) -> Vec<ObjectRef<Task>> {
+        let Some(task) = task_uid(job) else { return vec![] };
+        let pods = self.lock().children.get(&task).map(Children::larger_pods).unwrap_or_default();
+        self.learn(&task, &pods)
+    }
+
+    fn learn(&self, task: &Uid, pods: &[String]) -> Vec<ObjectRef<Task>> {
         let learned = {
             let mut inner = self.lock();
-            task_uid(pod).zip(pod.uid()).and_then(|(task, pod)| inner.learn(&self.tasks, &task, &pod))
+            pods.iter().find_map(|pod| inner.learn(&self.tasks, task, pod))
         };
         learned
             .map(|(of_type, kind)| {

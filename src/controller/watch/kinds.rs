@@ -170,7 +170,8 @@ impl Watched for Job {
     }
 
     fn changed(job: &Arc<Self>, cache: &Cache) -> Woken {
-        cache.job_seen(job).into_iter().collect()
+        let its_task = cache.job_seen(job);
+        its_task.into_iter().chain(cache.job_teaches(job)).collect()
     }
 
     fn gone(job: &Self, cache: &Cache) -> Woken {
