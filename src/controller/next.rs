@@ -42,7 +42,11 @@ impl Taker {
             return Err(NotTaken::Stranger);
         }
         if !self.context.cache.is_worker(&reporter.uid) {
-            self.find(reporter).await?;
+            match self.find(reporter).await {
+                // Its pod is gone, and with it its leases.
+                Err(NotTaken::Over) => return Err(NotTaken::NoWorker),
+                found => found?,
+            }
         }
         if self.context.cache.is_worker(&reporter.uid) { Ok(()) } else { Err(NotTaken::NoWorker) }
     }
