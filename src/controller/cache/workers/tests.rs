@@ -42,7 +42,7 @@ fn cache() -> (Cache, Asked) {
     cache.type_tried(&kind, None, None);
     cache.pool_changed(key(&pool.metadata), Some(&Arc::new(pool)));
     cache.worker_seen(&pod);
-    let asked = cache.worker_asks("w", 0, true).expect("it is known").ok().expect("it is answered");
+    let Some(Ok(asked)) = cache.worker_asks("w", 0, true) else { panic!("it is answered") };
     (cache, asked)
 }
 
