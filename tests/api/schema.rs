@@ -121,9 +121,13 @@ async fn a_wrong_type_is_refused_with_words_that_say_what_to_write() {
         spec.as_object_mut().expect("an object").extend(more.as_object().cloned().unwrap_or_default());
         spec
     };
+    let one_of_the_two = "executor Job and Pod want a template, executor Pool a workerPool";
     in_namespace("wrong-type", async |ns| {
         let cases = [
-            (json!({}), "spec.template: Required value"),
+            (json!({}), one_of_the_two),
+            (json!({"executor": "Pool"}), one_of_the_two),
+            (with(json!({"executor": "Pool", "workerPool": "warm"})), one_of_the_two),
+            (with(json!({"workerPool": "warm"})), one_of_the_two),
             (json!({"template": "busybox"}), "spec.template in body must be of type object"),
             (with(json!({"executor": "Cron"})), r#"spec.executor: Unsupported value: "Cron""#),
             (with(json!({"failureRules": [{"action": "Fail"}]})), no_matcher),
@@ -361,7 +365,7 @@ async fn the_printed_definitions_go_through_kubectl_apply() {
         child.stdin.take().expect("its input").write_all(yaml.as_bytes()).await.expect("kubectl reads");
         let said = child.wait_with_output().await.expect("kubectl ends");
         assert!(said.status.success(), "{}", String::from_utf8_lossy(&said.stderr));
-        assert_eq!(String::from_utf8_lossy(&said.stdout).lines().count(), 3);
+        assert_eq!(String::from_utf8_lossy(&said.stdout).lines().count(), 4);
     })
     .await;
 }
