@@ -33,7 +33,9 @@ impl Inner {
             return;
         }
         if let Some(before) = self.workers.leases.get(uid) {
-            let kept = lease::kept(task, &before.attempt, before.word.as_ref().and_then(|word| word.outcome.ended_for())).unwrap_or(Kept::No(NotKept::Over));
+            let kept =
+                lease::kept(task, &before.attempt, before.word.as_ref().and_then(|word| word.outcome.ended_for()))
+                    .unwrap_or(Kept::No(NotKept::Over));
             let outcome = ended(task, before.attempt.attempt);
             self.workers.note_outcome(uid, outcome);
             self.end_lease(uid, kept);
