@@ -13,9 +13,8 @@ use super::cache::workers::{Asked, HandedIn, Hanging};
 use super::leased_task;
 use super::reports::Taker;
 use crate::api::Task;
-use crate::core::attempt::facts::worker::Outcome;
 use crate::core::attempt::lease::Kept;
-use crate::live::{Ask, Given, Next, NotTaken, Reporter, ToStop};
+use crate::live::{Ask, Done, Given, Next, NotTaken, Reporter, ToStop};
 
 /// How long a worker waits until what it handed in is written.
 const WRITTEN_WITHIN: Duration = Duration::from_secs(10);
@@ -25,7 +24,7 @@ impl Taker {
         self.is_known(reporter).await?;
         let Ask { done, slot, wait, beats } = ask;
         let kept = match done {
-            Some((lease, outcome)) => Some(self.hand_in(reporter, &lease, outcome).await?),
+            Some(done) => Some(self.hand_in(reporter, done).await?),
             None => None,
         };
         match self.ask(reporter, slot, wait, beats).await {
@@ -47,8 +46,9 @@ impl Taker {
         if self.context.cache.is_worker(&reporter.uid) { Ok(()) } else { Err(NotTaken::NoWorker) }
     }
 
-    async fn hand_in(&self, reporter: &Reporter, lease: &str, outcome: Outcome) -> Result<Kept, NotTaken> {
-        let (over, task) = match self.context.cache.hand_in(reporter, lease, outcome) {
+    async fn hand_in(&self, reporter: &Reporter, done: Done) -> Result<Kept, NotTaken> {
+        let lease = &done.lease.clone();
+        let (over, task) = match self.context.cache.hand_in(reporter, done) {
             HandedIn::Told(kept) => return Ok(kept),
             HandedIn::Waits { over, task } => (over, task),
         };

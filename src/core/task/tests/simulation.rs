@@ -3,7 +3,7 @@
 //! deleted or held back by others, nodes that do not answer, edits, deletions, restarts, lost writes; under an operator whose clock
 //! is not the cluster's.
 //!
-//! Jobs run the attempts, or bare pods.
+//! Jobs run the attempts, or bare pods, or the warm workers of a pool.
 //!
 //! The checks hold at every moment: see `World::check` and `World::write`.
 
@@ -11,10 +11,12 @@ mod acting;
 mod calm;
 mod checks;
 mod cluster;
+mod leases;
 mod moves;
 mod observing;
 mod pod;
 mod strangers;
+mod workers;
 
 use std::collections::{HashMap, HashSet};
 
@@ -24,11 +26,14 @@ use serde_json::json;
 
 use super::scene::*;
 use crate::attempt::Child;
+use crate::attempt::HAND_OUTS;
 use crate::attempt::clocks;
 use crate::attempt::ended;
 use crate::attempt::facts::container::{Beside, OutOfMemory};
+use crate::attempt::facts::worker::{HandedOut, Outcome, ToldToStop, Word, WorkerFacts};
 use crate::attempt::facts::{BarePod, JobEnd, JobFacts, NodeState, Phase, PodEvent, PodFacts, Unanswered, Why, Work};
 use crate::attempt::id::{AttemptId, next_attempt};
+use crate::attempt::lease::{Kept, NotKept, kept};
 use crate::attempt::needs::Needs;
 use crate::attempt::others::is_forestalled;
 use crate::attempt::reports;
@@ -40,7 +45,8 @@ use crate::time::after;
 use jiff::{SignedDuration, Timestamp};
 use moves::{End, Move, some_move};
 use pod::{Pod, ended_by_deletion};
-use task_manager_api::{AttemptOutcome, Executor};
+use task_manager_api::{Admitted, AdmittedWorker, AttemptOutcome, AttemptRecord, Executor, ReportedError};
+use workers::{Says, Workers};
 
 /// The result of forged pods.
 const FORGED: &str = "forged";
@@ -92,6 +98,8 @@ struct World {
     archive: Vec<TaskStatus>,
     /// Jobs or bare pods of this name were created, ever.
     launched: Vec<String>,
+    /// With a pool.
+    workers: Workers,
 }
 
 /// Carrying this out for a task that holds a slot frees it.
@@ -142,6 +150,7 @@ impl World {
             archive_takes: true,
             archive: vec![],
             launched: vec![],
+            workers: Workers::default(),
         }
     }
 
@@ -164,12 +173,12 @@ impl World {
             Move::NodeIsComing(coming) => self.node_is_coming = coming,
             Move::JobIsCounted => self.count_jobs(),
             Move::Reports { pod, report } => self.report(pod, report),
-            Move::Restart => self.forget(),
+            Move::Restart => self.forget()?,
             Move::LoseNextWrite => self.lose_next = true,
             Move::Refuse => self.refuse_next = true,
             Move::NoAnswer => self.no_answer_next = true,
             Move::TakePlaceLate => self.take_place_late(),
-            Move::WatchesCatchUp => self.unshown.clear(),
+            Move::WatchesCatchUp => self.watches_catch_up(),
             Move::DeleteJob { in_foreground } => {
                 // Nobody else is faster than the watches.
                 let shown = self.jobs.first().filter(|job| !self.unshown.contains(&job.uid));
@@ -180,6 +189,18 @@ impl World {
             Move::DeletePod => {
                 if let Some(pod) = self.pods.first().cloned() {
                     self.delete_pod(&pod.facts.uid);
+                }
+            }
+            Move::WorkerComes => self.worker_comes(),
+            Move::WorkerEndsItsWork { place, says } => self.worker_ends_its_work(place, says),
+            Move::WorkerAsks { place, begins_anew } => self.worker_asks(place, begins_anew)?,
+            Move::WorkerBeats { place, obeys } => self.worker_beats(place, obeys),
+            Move::WorkerPodEnds { place, end } => self.worker_pod_ends(place, end),
+            Move::WorkerIsReplaced(place) => self.worker_is_replaced(place),
+            Move::WorkerHasOthers(place, holds) => self.worker_has_others(place, holds),
+            Move::DeleteWorker(place) => {
+                if let Some(place) = self.worker_at(place) {
+                    self.delete_worker(place);
                 }
             }
             Move::ForgePod => self.forge_pod(),
@@ -226,22 +247,29 @@ impl World {
 
 /// A type of this executor.
 fn kind_of(executor: Executor) -> crate::ParsedType {
-    kind(json!({ "executor": executor }))
+    match executor {
+        Executor::Pool => kind(json!({"executor": executor, "workerPool": "warm", "template": null})),
+        executor => kind(json!({ "executor": executor })),
+    }
 }
 
 fn some_executor() -> impl Strategy<Value = Executor> {
-    prop_oneof![Just(Executor::Job), Just(Executor::Pod)]
+    prop_oneof![Just(Executor::Job), Just(Executor::Pod), Just(Executor::Pool)]
+}
+
+/// An executor, and up to so many steps.
+fn some_story(steps: usize) -> impl Strategy<Value = (Executor, Vec<Move>)> {
+    some_executor().prop_flat_map(move |executor| (Just(executor), vec(some_move(executor), 1..steps)))
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: crate::cases(400), max_shrink_iters: 20_000, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: crate::cases(600), max_shrink_iters: 20_000, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn whatever_happens_the_rules_hold_and_no_task_is_stuck(
-        executor in some_executor(),
+        (executor, moves) in some_story(120),
         deadline in prop::option::weighted(0.2, 50..2000i32),
         ahead in -100..100i64,
-        moves in vec(some_move(), 1..120),
     ) {
         let mut world = World::new(executor, deadline, ahead);
         for step in moves {
@@ -255,9 +283,8 @@ proptest! {
 
     #[test]
     fn a_finished_task_leaves_nothing_behind_and_is_not_written_again(
-        executor in some_executor(),
+        (executor, moves) in some_story(80),
         ahead in -100..100i64,
-        moves in vec(some_move(), 1..80),
     ) {
         let mut world = World::new(executor, None, ahead);
         for step in moves {

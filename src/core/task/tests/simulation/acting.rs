@@ -26,11 +26,15 @@ impl World {
                 prop_assert!(!self.is_cut_off(&uid), "deleted though its work had begun: {why}");
                 prop_assert!(self.may_be_deleted(&uid), "deletes what is not recorded");
                 prop_assert!(!self.is_early(&uid, why), "given up before its time: {why}");
+                if self.workers.all.iter().any(|worker| worker.pod.facts.uid == uid) {
+                    self.ends_worker(&uid)?;
+                    return Ok(decision);
+                }
                 let there = self.pods.iter().any(|pod| pod.facts.uid == uid && pod.facts.due_gone_at.is_none());
                 prop_assert!(there, "deletes what is not there");
                 self.delete_pod(&uid);
             }
-            Action::TellWorker(_) => prop_assert!(false, "no worker runs it"),
+            Action::TellWorker(why) => self.tell_worker(why)?,
             Action::DeleteTask => prop_assert!(false, "nobody gave it a time to live"),
         }
         Ok(decision)
@@ -77,8 +81,19 @@ impl World {
         if self.scene.queue.is_none() || pending.ready_at.is_some_and(|ready| ready > at(self.clock())) {
             return Ok(());
         }
-        let admission = Admission { arrival: pending.order.place(), holds: pending.admitted(), worker: None };
-        self.write(admitted(&self.scene.task, &kind, &admission, at(self.clock())))
+        let (arrival, holds) = (pending.order.place(), pending.admitted());
+        let admission = match self.executor {
+            Executor::Job | Executor::Pod => Admission { arrival, holds, worker: None },
+            Executor::Pool => {
+                let Some((pod, uid)) = self.free_worker() else { return Ok(()) };
+                self.grant(true);
+                let worker = AdmittedWorker { pool: "warm".into(), uid, slot: 0, beats: true };
+                Admission { arrival, holds: Admitted { worker: Some(worker), ..holds }, worker: Some(pod) }
+            }
+        };
+        self.write(admitted(&self.scene.task, &kind, &admission, at(self.clock())))?;
+        self.grant(false);
+        Ok(())
     }
 
     pub(super) fn record(&mut self, recording: Recording) -> Checked {
@@ -113,6 +128,7 @@ impl World {
         prop_assert_ne!(status.result.as_ref(), Some(&json!(FORGED)), "a stranger was believed");
         self.check_transition(&status)?;
         self.scene.set(status.clone());
+        self.take_in_lease()?;
         if status.state != State::Processing {
             (self.refused, self.unanswered) = (None, None);
         }
@@ -122,6 +138,9 @@ impl World {
     }
 
     pub(super) fn launch(&mut self) -> Checked {
+        if self.executor == Executor::Pool {
+            return self.hand_out();
+        }
         if std::mem::take(&mut self.lose_next) {
             return Ok(());
         }
@@ -179,7 +198,7 @@ impl World {
     }
 
     /// The operator begins anew, and knows nothing of what is gone.
-    pub(super) fn forget(&mut self) {
+    pub(super) fn forget(&mut self) -> Checked {
         self.reports = None;
         self.gone_jobs.clear();
         self.gone_pods.clear();
@@ -189,5 +208,11 @@ impl World {
         self.not_ended.clear();
         // The lists that it begins with show what is there.
         self.unshown.clear();
+        self.forget_workers()
+    }
+
+    pub(super) fn watches_catch_up(&mut self) {
+        self.unshown.clear();
+        self.workers.unshown.clear();
     }
 }

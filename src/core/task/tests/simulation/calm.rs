@@ -1,5 +1,6 @@
 //! The end of every story: nobody disturbs any more.
 
+use super::workers::Worker;
 use super::*;
 
 impl World {
@@ -9,7 +10,7 @@ impl World {
         (self.lose_next, self.refuse_next, self.no_answer_next) = (false, false, false);
         self.archive_takes = true;
         self.take_place_late();
-        self.unshown.clear();
+        self.watches_catch_up();
         for _ in 0..400 {
             let wake = self.settle()?;
             let status = self.scene.status();
@@ -27,6 +28,7 @@ impl World {
             self.pod_starts(false);
             self.statuses_catch_up();
             self.pod_ends(End::Success);
+            self.workers_are_calm()?;
             self.count_jobs();
             self.collect_garbage();
             self.check()?;
@@ -39,6 +41,7 @@ impl World {
 
     pub(super) fn nodes_answer(&mut self) {
         self.pods.iter_mut().for_each(|pod| pod.node_answers = true);
+        self.workers.all.iter_mut().for_each(|worker| worker.pod.node_answers = true);
     }
 
     /// Pods on nodes that do not answer are deleted by the node controller.
@@ -46,6 +49,9 @@ impl World {
         let lost: Vec<String> =
             self.pods.iter().filter(|pod| !pod.node_answers).map(|pod| pod.facts.uid.clone()).collect();
         lost.iter().for_each(|uid| self.delete_pod(uid));
+        while let Some(place) = self.workers.all.iter().position(Worker::is_lost) {
+            self.delete_worker(place);
+        }
     }
 
     /// Decides and admits until there is nothing to do now.

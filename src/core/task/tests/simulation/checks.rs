@@ -66,7 +66,8 @@ impl World {
         }
         let name = job_name(&self.scene.task);
         let knows_of_a_launch = self.observed().jobs.iter().any(|job| job.name == name && !job.gone);
-        let given_back = next.state == State::Queued && next.attempt == last.attempt - 1 && !knows_of_a_launch;
+        let was_launched = knows_of_a_launch || self.was_given(last);
+        let given_back = next.state == State::Queued && next.attempt == last.attempt - 1 && !was_launched;
         prop_assert!(next.attempt >= last.attempt || given_back, "attempt {} after {}", next.attempt, last.attempt);
         let count = |outcome| next.attempts.iter().filter(|attempt| attempt.outcome == outcome).count() as i32;
         prop_assert_eq!(next.failures, count(AttemptOutcome::Failed));
@@ -122,6 +123,8 @@ impl World {
         let was_wanted = matches!(judged.reason, Reason::Cancelled | Reason::Superseded | Reason::DeadlineExceeded);
         let may_be_matched = was_wanted || Reason::FAILURES.contains(&judged.reason);
         prop_assert!(!has_failed || may_be_matched, "no failure rule may name {}", judged.reason);
+        prop_assert!(next.attempts.starts_with(&last.attempts), "an attempt that was recorded has changed");
+        self.check_end_on_a_worker(last, judged)?;
         let of_it = |pod: &&Pod| Some(&pod.facts.name) == judged.pod.as_ref();
         let Some(pod) = self.pods.iter().find(of_it).filter(|_| judged.outcome != AttemptOutcome::Cancelled) else {
             return Ok(());
@@ -151,7 +154,8 @@ impl World {
     }
 
     pub(super) fn running(&self) -> impl Iterator<Item = &Pod> {
-        self.pods.iter().filter(|pod| {
+        let at_work = self.workers.all.iter().filter(|worker| worker.work.is_some()).map(|worker| &worker.pod);
+        self.pods.iter().chain(at_work).filter(|pod| {
             let mut facts = pod.facts.clone();
             let is_given_up = self.given_up.contains(&facts.uid);
             facts.asked.node = if is_given_up { NodeState::Silent } else { NodeState::Answers };

@@ -21,6 +21,7 @@ impl World {
         let leave: Vec<Pod> = leave;
         self.gone_pods.extend(leave.into_iter().map(|pod| gone_at(now, ended_by_deletion(pod, now))));
         self.release_jobs();
+        self.workers_go(now);
     }
 
     pub(super) fn pod_comes(&mut self, waiting: Option<Reason>, helped: bool, killed: i32) {

@@ -54,6 +54,30 @@ pub(super) enum Move {
         in_foreground: bool,
     },
     DeletePod,
+    /// A worker asks for work for the first time.
+    WorkerComes,
+    WorkerEndsItsWork {
+        place: u8,
+        says: Says,
+    },
+    WorkerAsks {
+        place: u8,
+        begins_anew: bool,
+    },
+    WorkerBeats {
+        place: u8,
+        obeys: bool,
+    },
+    WorkerPodEnds {
+        place: u8,
+        end: End,
+    },
+    /// Its pool gives it up.
+    WorkerIsReplaced(u8),
+    /// It runs other tasks beside this one, or does no longer.
+    WorkerHasOthers(u8, bool),
+    /// Somebody else deletes it.
+    DeleteWorker(u8),
     /// Somebody who may make pods makes one that calls itself the attempt's.
     ForgePod,
     /// Somebody who may make Jobs or pods makes one that calls itself the next attempt's.
@@ -83,7 +107,49 @@ pub(super) enum End {
     NodeStopsAnswering,
 }
 
-pub(super) fn some_move() -> impl Strategy<Value = Move> {
+/// Any step of a story in which this executor runs the attempts.
+pub(super) fn some_move(executor: Executor) -> impl Strategy<Value = Move> {
+    let of_workers = if executor == Executor::Pool { 2 } else { 0 };
+    prop_oneof![
+        1 => any_move(),
+        of_workers => move_of_a_worker(),
+    ]
+}
+
+fn move_of_a_worker() -> impl Strategy<Value = Move> {
+    let place = || 0..3u8;
+    let says = prop_oneof![
+        3 => Just(Says::Done),
+        2 => (1..4i32).prop_map(Says::Exit),
+        1 => Just(Says::Permanent),
+        1 => Just(Says::EndedFor(Reason::Timeout)),
+        1 => Just(Says::EndedFor(Reason::WorkerLost)),
+        1 => Just(Says::EndedFor(Reason::Cancelled)),
+    ];
+    prop_oneof![
+        4 => Just(Move::WorkerComes),
+        6 => (place(), says).prop_map(|(place, says)| Move::WorkerEndsItsWork { place, says }),
+        12 => (place(), prop::bool::weighted(0.2)).prop_map(|(place, begins_anew)| Move::WorkerAsks { place, begins_anew }),
+        6 => (place(), any::<bool>()).prop_map(|(place, obeys)| Move::WorkerBeats { place, obeys }),
+        3 => (place(), some_end()).prop_map(|(place, end)| Move::WorkerPodEnds { place, end }),
+        1 => place().prop_map(Move::WorkerIsReplaced),
+        1 => (place(), any::<bool>()).prop_map(|(place, holds)| Move::WorkerHasOthers(place, holds)),
+        1 => place().prop_map(Move::DeleteWorker),
+    ]
+}
+
+fn some_end() -> impl Strategy<Value = End> {
+    prop_oneof![
+        Just(End::Success),
+        (1..4i32).prop_map(End::Exit),
+        Just(End::OutOfMemory),
+        Just(End::Evicted),
+        Just(End::Permanent),
+        Just(End::NodeStopsAnswering),
+    ]
+}
+
+fn any_move() -> impl Strategy<Value = Move> {
     let waits = prop_oneof![
         4 => Just(None),
         1 => Just(Some(Reason::Unschedulable)),
@@ -91,14 +157,6 @@ pub(super) fn some_move() -> impl Strategy<Value = Move> {
         1 => Just(Some(Reason::PodGated)),
     ];
     let manner = || (any::<bool>(), prop_oneof![Just(0), Just(143), Just(137)]);
-    let end = prop_oneof![
-        Just(End::Success),
-        (1..4i32).prop_map(End::Exit),
-        Just(End::OutOfMemory),
-        Just(End::Evicted),
-        Just(End::Permanent),
-        Just(End::NodeStopsAnswering),
-    ];
     prop_oneof![
         8 => (0..90u16).prop_map(Move::Wait),
         1 => (600..4000u16).prop_map(Move::Wait),
@@ -113,7 +171,7 @@ pub(super) fn some_move() -> impl Strategy<Value = Move> {
         1 => Just(Move::RefuseNextEnd),
         1 => any::<bool>().prop_map(Move::HoldJob),
         1 => Just(Move::HoldNextJob),
-        5 => end.prop_map(Move::PodEnds),
+        5 => some_end().prop_map(Move::PodEnds),
         1 => Just(Move::NodesAnswer),
         1 => any::<bool>().prop_map(Move::NodeIsComing),
         4 => Just(Move::JobIsCounted),

@@ -27,14 +27,16 @@ impl World {
             refused: self.refused.clone(),
             unanswered: self.unanswered.clone(),
             reports: self.reports.clone(),
+            worker: self.worker_facts(),
             ..Observed::of(&self.scene.task, jobs.map(job).collect(), pods.map(pod).collect())
         }
     }
 
     pub(super) fn see(&mut self) {
-        let Observed { jobs, pods, .. } = self.observed();
+        let Observed { jobs, pods, worker, .. } = self.observed();
         self.seen_jobs.extend(jobs.into_iter().map(|job| (job.uid.clone(), job)));
-        self.seen_pods.extend(pods.into_iter().map(|pod| (pod.uid.clone(), pod)));
+        self.seen_pods
+            .extend(pods.into_iter().chain(worker.and_then(|worker| worker.pod)).map(|pod| (pod.uid.clone(), pod)));
     }
 
     /// Reads what the watches have shown, and asks the API server where the core says so.
@@ -56,7 +58,10 @@ impl World {
         let name = job_name(&self.scene.task);
         let kind = Child::of(self.executor);
         let was_asked = asked.contains(&Needs::Launched { kind, name: name.clone() });
+        let is_asked_for = |question: &Needs| matches!(question, Needs::Worker { .. });
+        let was_asked = was_asked || asked.iter().any(is_asked_for);
         let is_there = self.scene.observed.jobs.iter().any(|job| job.name == name && !job.gone);
+        let is_there = is_there || self.scene.observed.worker.is_some();
         let gives_back = self.scene.status().state == State::Processing && gives_the_slot_back(&decide(&input, now));
         prop_assert!(!gives_back || is_there || was_asked, "the slot is given back, and nobody was asked");
         self.scene.observed = self.observed();
@@ -102,12 +107,15 @@ impl World {
             Needs::Node(name) => {
                 let overdue = |pod: &&Pod| !pod.facts.has_ended() && pod.facts.due_gone_at.is_some();
                 let silent = self.pods.iter().filter(|pod| overdue(pod) && !pod.node_answers);
+                let workers = self.workers.all.iter().map(|worker| &worker.pod);
+                let silent = silent.chain(workers.filter(overdue).filter(|pod| !pod.node_answers));
                 let silent: Vec<_> = silent.map(|pod| pod.facts.uid.clone()).collect();
                 let is = if silent.is_empty() { NodeState::Answers } else { NodeState::Silent };
                 self.given_up.extend(silent);
                 input.node_is(name, is);
             }
-            Needs::Worker { .. } | Needs::Nothing => {}
+            Needs::Worker { uid, .. } => input.worker_is(self.worker_asked_for(uid)),
+            Needs::Nothing => {}
         }
     }
 
