@@ -74,6 +74,16 @@ pub fn kept(task: &Task, lease: &AttemptId, ended_for: Option<Reason>) -> Option
     })
 }
 
+/// The same by the lease's name alone, of a lease that nobody remembers; `None` also where it is of another run or worker.
+pub fn kept_by_name(task: &Task, lease: &str, worker: &str, ended_for: Option<Reason>) -> Option<Kept> {
+    let attempt = lease.split('.').nth(1)?.parse().ok()?;
+    let id = AttemptId { attempt, ..AttemptId::of(task) };
+    if name(&id, worker) != lease {
+        return None;
+    }
+    kept(task, &id, ended_for)
+}
+
 #[cfg(test)]
 mod tests {
     use jiff::Timestamp;
@@ -147,6 +157,17 @@ mod tests {
             let status = serde_json::from_value(json!({"state": "Queued", "attempts": attempts})).expect("a status");
             assert_eq!(runs_alone(&status), alone, "{attempts:?}");
         }
+    }
+
+    #[test]
+    fn a_lease_that_nobody_remembers_is_known_by_its_name() {
+        let task = task(&[(1, AttemptOutcome::Succeeded, Reason::Succeeded)]);
+        let by_name = |lease: &str, worker: &str| kept_by_name(&task, lease, worker, None);
+        let one = name(&lease("1", 1), "pod-1");
+        assert_eq!(by_name(&one, "pod-1"), Some(Kept::Yes));
+        assert_eq!(by_name(&one, "pod-2"), None, "another worker's");
+        assert_eq!(by_name(&name(&lease("2", 1), "pod-1"), "pod-1"), None, "another run's");
+        assert_eq!(by_name("nonsense", "pod-1"), None);
     }
 
     #[test]

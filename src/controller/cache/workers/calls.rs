@@ -124,11 +124,7 @@ impl Cache {
     /// What became of a lease that nobody remembers, by its task where that is there.
     fn late(&self, task: Option<&ObjectRef<Task>>, lease: &str, worker: &str, ended_for: Option<Reason>) -> Kept {
         let task = task.and_then(|task| self.task(task));
-        let number = lease.split('.').nth(1).and_then(|number| number.parse().ok());
-        let found = task.zip(number).and_then(|(task, attempt)| {
-            let id = AttemptId { attempt, ..AttemptId::of(&task) };
-            (lease::name(&id, worker) == lease).then(|| lease::kept(&task, &id, ended_for)).flatten()
-        });
+        let found = task.and_then(|task| lease::kept_by_name(&task, lease, worker, ended_for));
         found.unwrap_or(Kept::No(NotKept::Unknown))
     }
 
