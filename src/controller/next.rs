@@ -42,7 +42,9 @@ impl Taker {
             return Err(NotTaken::Stranger);
         }
         if !self.context.cache.is_worker(&reporter.uid) {
-            self.find(reporter).await?;
+            // Whose pod is gone is no worker of anybody, whatever it did before.
+            let found = self.find(reporter).await;
+            found.map_err(|error| if error == NotTaken::Over { NotTaken::NoWorker } else { error })?;
         }
         if self.context.cache.is_worker(&reporter.uid) { Ok(()) } else { Err(NotTaken::NoWorker) }
     }

@@ -12,7 +12,7 @@ use super::needs::{Answered, Needs};
 use super::reports::Reports;
 use super::{Ending, HeldUp, Live, Ran, Stage, admitted_at, others};
 use crate::Reason;
-use crate::time::{after, earliest};
+use crate::time::{after, as_written, earliest};
 use task_manager_api::{AdmittedWorker, ReportedError, Task, TaskStatus};
 
 /// A worker that is given the same task so often has failed it.
@@ -68,7 +68,7 @@ impl<'a> ByWorker<'a> {
     pub(super) fn ended(&self) -> Option<Ended> {
         let worker = self.worker?;
         if let Some(word) = &worker.word {
-            return Some(of_word(&word.outcome, word.at));
+            return Some(of_word(&word.outcome, as_written(word.at)));
         }
         match &worker.pod {
             None => Some(Ended::unseen(Reason::WorkerLost, format!("the worker {} is gone", self.name()))),
@@ -165,7 +165,7 @@ impl<'a> ByWorker<'a> {
     /// From the hand-out; where whoever led before may have handed it out, from the admission, of which that was a part.
     fn at_work_since(&self) -> Timestamp {
         match self.worker.map(|worker| worker.handed_out) {
-            Some(HandedOut::At { first, .. }) => first,
+            Some(HandedOut::At { first, .. }) => as_written(first),
             _ => self.status.started_at.as_ref().map_or(admitted_at(self.status), |started| started.0),
         }
     }

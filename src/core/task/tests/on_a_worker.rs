@@ -253,6 +253,18 @@ fn a_timeout_counts_from_the_hand_out_and_ends_by_the_workers_stop() {
 }
 
 #[test]
+fn the_times_of_a_lease_are_recorded_as_the_status_keeps_them() {
+    let nanoseconds = |second| at(second) + jiff::SignedDuration::from_nanos(1001);
+    let done = changed(on_a_worker(json!({})), |worker| {
+        worker.handed_out = HandedOut::At { first: nanoseconds(0), times: 1 };
+        worker.word = Some(Word { at: nanoseconds(5), outcome: Outcome::Done(None), log: None });
+    });
+    let ended = done.records(6).ended;
+    let written: TaskStatus = serde_json::from_value(serde_json::to_value(&ended).expect("JSON")).expect("a status");
+    assert_eq!(written, ended);
+}
+
+#[test]
 fn a_worker_of_which_nobody_remembers_anything_is_looked_for_first() {
     let mut scene = on_a_worker(json!({}));
     scene.observed.worker = None;
