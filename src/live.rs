@@ -42,13 +42,21 @@ pub struct Reporter {
 /// What a warm worker hands in and asks for.
 #[derive(Debug)]
 pub struct Ask {
-    /// A lease, and how that went.
-    pub done: Option<(String, Outcome)>,
+    pub done: Option<Done>,
     pub slot: u32,
     /// How long it waits for a task.
     pub wait: Duration,
     /// It promises to be heard while it works.
     pub beats: bool,
+}
+
+/// What a worker hands in.
+#[derive(Debug)]
+pub struct Done {
+    pub lease: String,
+    pub outcome: Outcome,
+    /// The last lines that the work wrote.
+    pub log: Option<String>,
 }
 
 /// The answer to that.

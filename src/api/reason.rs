@@ -265,7 +265,7 @@ pub enum Reason {
 
 impl Reason {
     /// The reasons for which an attempt may have failed: those that failureRules can match.
-    pub const FAILURES: [Self; 16] = [
+    pub const FAILURES: [Self; 17] = [
         Self::ExitCode,
         Self::Timeout,
         Self::OOMKilled,
@@ -279,6 +279,7 @@ impl Reason {
         Self::PodDeleted,
         Self::JobDeleted,
         Self::WorkerLost,
+        Self::WorkerRestarted,
         Self::ImageUnavailable,
         Self::ContainerConfig,
         Self::StartTimeout,

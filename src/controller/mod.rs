@@ -238,6 +238,7 @@ impl Term {
             scope: self.environment.scope.clone(),
             cache: self.cache.clone(),
             live: self.environment.live.clone(),
+            records: self.records.clone(),
         }
     }
 }

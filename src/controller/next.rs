@@ -12,10 +12,10 @@ use super::cache::Cache;
 use super::cache::workers::{Asked, HandedIn, Hanging};
 use super::leased_task;
 use super::reports::Taker;
-use crate::api::Task;
-use crate::core::attempt::facts::worker::Outcome;
-use crate::core::attempt::lease::Kept;
-use crate::live::{Ask, Given, Next, NotTaken, Reporter, ToStop};
+use crate::api::{Reason, Task};
+use crate::core::attempt::lease;
+use crate::core::attempt::lease::{Kept, NotKept};
+use crate::live::{Ask, Done, Given, Next, NotTaken, Reporter, ToStop};
 
 /// How long a worker waits until what it handed in is written.
 const WRITTEN_WITHIN: Duration = Duration::from_secs(10);
@@ -25,7 +25,7 @@ impl Taker {
         self.is_known(reporter).await?;
         let Ask { done, slot, wait, beats } = ask;
         let kept = match done {
-            Some((lease, outcome)) => Some(self.hand_in(reporter, &lease, outcome).await?),
+            Some(done) => Some(self.hand_in(reporter, done).await?),
             None => None,
         };
         match self.ask(reporter, slot, wait, beats).await {
@@ -51,14 +51,27 @@ impl Taker {
         if self.context.cache.is_worker(&reporter.uid) { Ok(()) } else { Err(NotTaken::NoWorker) }
     }
 
-    async fn hand_in(&self, reporter: &Reporter, lease: &str, outcome: Outcome) -> Result<Kept, NotTaken> {
-        let (over, task) = match self.context.cache.hand_in(reporter, lease, outcome) {
+    async fn hand_in(&self, reporter: &Reporter, done: Done) -> Result<Kept, NotTaken> {
+        let (lease, ended_for) = (&done.lease.clone(), done.outcome.ended_for());
+        let (over, task) = match self.context.cache.hand_in(reporter, done) {
+            HandedIn::Told(Kept::No(NotKept::Unknown)) => return self.recorded(reporter, lease, ended_for).await,
             HandedIn::Told(kept) => return Ok(kept),
             HandedIn::Waits { over, task } => (over, task),
         };
         self.wake_up(&task).await?;
         let told = timeout(WRITTEN_WITHIN, self.told(lease, &over)).await;
         told.map_err(|_| NotTaken::NotNow("it could not be written to the task yet"))
+    }
+
+    /// What became of a lease by the record of its run: its task is gone, or runs anew.
+    async fn recorded(&self, reporter: &Reporter, lease: &str, ended_for: Option<Reason>) -> Result<Kept, NotTaken> {
+        let unknown = Kept::No(NotKept::Unknown);
+        let Some(uid) = lease::task_uid(lease) else { return Ok(unknown) };
+        let record = self.context.records.last_of(uid).await;
+        let record = record.map_err(|_| NotTaken::NotNow("the archive does not answer"))?;
+        let ended = record.filter(|record| record.summary.namespace == reporter.namespace).map(|record| record.task());
+        let kept = ended.and_then(|task| lease::kept_by_name(&task, lease, &reporter.uid, ended_for));
+        Ok(kept.unwrap_or(unknown))
     }
 
     async fn told(&self, lease: &str, over: &Arc<Notify>) -> Kept {

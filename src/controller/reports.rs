@@ -14,6 +14,7 @@ use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
 use super::cache::{Cache, ReportOf};
+use super::record::Records;
 use crate::api::{Task, TaskStatus};
 use crate::cluster::calls::Reads;
 use crate::cluster::watch::Scope;
@@ -36,6 +37,7 @@ pub struct Context {
     pub scope: Scope,
     pub cache: Arc<Cache>,
     pub live: Arc<Live>,
+    pub records: Arc<Records>,
 }
 
 /// Takes reports until it is dropped.

@@ -8,9 +8,11 @@ use axum::extract::State;
 
 use super::WorkerApi;
 use crate::api::Reason;
-use crate::api::worker_protocol::{Done, NextAnswer, NextRequest, RESULT_BYTES};
+use crate::api::worker_protocol::{Done, LOG_BYTES, NextAnswer, NextRequest, RESULT_BYTES};
 use crate::core::attempt::facts::worker::Outcome;
 use crate::core::attempt::lease::Kept;
+use crate::core::telling::text;
+use crate::live;
 use crate::live::{Ask, Given, Next, Reporter};
 use crate::serving::body::Body;
 use crate::serving::problem::{Problem, ProblemType};
@@ -21,7 +23,7 @@ pub(super) async fn next(
     Body(body): Body<NextRequest>,
 ) -> Result<Json<NextAnswer>, Problem> {
     let wait = Duration::from_secs(body.wait_seconds().into());
-    let done = body.done.map(outcome).transpose()?;
+    let done = body.done.map(handed_in).transpose()?;
     let ask = Ask { done, slot: body.slot, wait, beats: body.beats };
     Ok(Json(answer(api.live.next(&reporter, ask).await?)))
 }
@@ -40,8 +42,8 @@ fn answer(Next { kept, given }: Next) -> NextAnswer {
     NextAnswer { kept, why, task, stop }
 }
 
-/// The lease, and how that went.
-fn outcome(done: Done) -> Result<(String, Outcome), Problem> {
+/// The lease, how that went, and the end of its log: a longer one is no reason to lose what came of the work.
+fn handed_in(done: Done) -> Result<live::Done, Problem> {
     if done.result.as_ref().is_some_and(|result| result.get().len() > RESULT_BYTES) {
         let why = format!(
             "a result has up to {RESULT_BYTES} bytes here; send a larger one by PUT /worker/v1/result before, and leave it out"
@@ -57,5 +59,6 @@ fn outcome(done: Done) -> Result<(String, Outcome), Problem> {
     } else {
         Outcome::Done(done.result.map(|result| result.get().to_owned()))
     };
-    Ok((done.lease, outcome))
+    let log = done.log.map(|log| text::end(&log, LOG_BYTES).to_owned()).filter(|log| !log.is_empty());
+    Ok(live::Done { lease: done.lease, outcome, log })
 }

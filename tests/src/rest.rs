@@ -85,6 +85,28 @@ impl Rest {
         answer.await.unwrap_or_else(|_| panic!("{what}: no answer within {ANSWERS_WITHIN:?}"))
     }
 
+    /// Sends it once; `None` where no whole answer comes within this time.
+    pub async fn try_to_send(
+        &self,
+        within: Duration,
+        method: Method,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: String,
+    ) -> Option<Answer> {
+        let mut request = Request::builder().method(method).uri(format!("http://{}{path}", self.address));
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        let request = request.body(Full::from(body)).expect("a request");
+        let answered = tokio::time::timeout(within, async {
+            let (head, body) = self.client.request(request).await.ok()?.into_parts();
+            let text = String::from_utf8(body.collect().await.ok()?.to_bytes().to_vec()).ok()?;
+            Some(Answer { status: head.status.as_u16(), headers: head.headers, text })
+        });
+        answered.await.ok().flatten()
+    }
+
     async fn open(
         &self,
         method: Method,

@@ -3,6 +3,7 @@
 use hyper::Method;
 use k8s_openapi::api::core::v1::Pod;
 use kube::ResourceExt;
+use kube::api::{Patch, PatchParams};
 use serde_json::{Value, json};
 use task_manager::api::{Executor, TaskType, TaskTypeSpec, WorkerPool};
 
@@ -110,6 +111,33 @@ impl WarmWorker {
         self.say("progress", lease.as_str(), said).await
     }
 
+    pub async fn error(&self, lease: &Value, said: &Value) -> Answer {
+        self.say("error", lease.as_str(), said).await
+    }
+
+    /// Puts a large result.
+    pub async fn result(&self, lease: &Value, content_type: &str, content: String) -> Answer {
+        let bearer = format!("Bearer {}", self.token);
+        let lease = lease.as_str().expect("a lease");
+        let headers = [("authorization", bearer.as_str()), ("content-type", content_type), ("task-lease", lease)];
+        self.way.send(Method::PUT, "/worker/v1/result", &headers, Some(content)).await
+    }
+
+    /// A call whose answer may not come within this time.
+    pub async fn try_to_say(
+        &self,
+        within: std::time::Duration,
+        (method, path): (Method, &str),
+        lease: Option<&str>,
+        content_type: &str,
+        body: String,
+    ) -> Option<Answer> {
+        let bearer = format!("Bearer {}", self.token);
+        let mut headers = vec![("authorization", bearer.as_str()), ("content-type", content_type)];
+        headers.extend(lease.map(|lease| ("task-lease", lease)));
+        self.way.try_to_send(within, method, &format!("/worker/v1/{path}"), &headers, body).await
+    }
+
     async fn say(&self, path: &str, lease: Option<&str>, body: &Value) -> Answer {
         let bearer = format!("Bearer {}", self.token);
         let mut headers = vec![("authorization", bearer.as_str()), ("content-type", "application/json")];
@@ -119,6 +147,17 @@ impl WarmWorker {
 }
 
 impl Namespace {
+    /// The container of this worker ends, as its kubelet tells it.
+    pub async fn worker_ends(&self, worker: &WarmWorker, exit_code: i32) {
+        let ended = json!({"exitCode": exit_code, "finishedAt": jiff::Timestamp::now().round(jiff::Unit::Second).expect("a time")});
+        let phase = if exit_code == 0 { "Succeeded" } else { "Failed" };
+        let status = json!({"status": {"phase": phase, "startTime": "2026-01-01T00:00:00Z", "containerStatuses": [{
+            "name": "worker", "image": "localhost/busybox:1", "imageID": "", "ready": false, "restartCount": 0,
+            "state": {"terminated": ended}}]}});
+        let patched = self.pods().patch_status(&worker.pod, &PatchParams::default(), &Patch::Merge(status)).await;
+        patched.expect("its pod is there");
+    }
+
     /// The pods of this pool that are there and stay.
     pub async fn workers_now(&self, pool: &str) -> Vec<Pod> {
         let pods = self.pods_now().await.into_iter();

@@ -22,7 +22,7 @@ use crate::controller::record::Kept;
 use crate::core::Reason;
 use crate::core::attempt::{Child, Deletion, PodEnd};
 use crate::core::launch::names;
-use crate::core::task::{Action, Recording};
+use crate::core::task::{Action, Recording, keeps_handed_in_log};
 use crate::core::telling::text;
 
 /// When to look again after an effect whose trace the watches should show, in case they do not.
@@ -163,10 +163,14 @@ async fn write(task: &Task, status: TaskStatus, context: &Context) -> Again {
 
 /// False where the task has changed: the watch will show how.
 async fn is_written(task: &Task, status: TaskStatus, context: &Context) -> Result<bool, CallError> {
+    // With the lease it is forgotten.
+    let log = context.cache.handed_in_log(task);
     match context.status.write(task, status).await {
         Ok(written) => {
             context.cache.task_written(&written);
             let reads = &context.calls.reads;
+            let log = log.filter(|_| keeps_handed_in_log(task, written.status_or_default()));
+            log.into_iter().for_each(|log| context.records.attempt_logs().keep_handed_in(task, log));
             context.records.attempt_logs().keep_early(task, written, || context.cache.observed(task), reads);
             Ok(true)
         }

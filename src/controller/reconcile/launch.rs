@@ -28,6 +28,9 @@ use crate::live::Given;
 /// When to look again while an old Job or pod of the same name is still being removed.
 const NAME_FREE_WITHIN: Duration = Duration::from_secs(1);
 
+/// When to look again at a task that is to be alone on its worker, while others there end.
+const ALONE_WITHIN: Duration = Duration::from_secs(1);
+
 /// A kind of object that an attempt is launched as.
 trait Launched: Resource<Scope = NamespaceResourceScope, DynamicType = ()> + Clone + Debug + DeserializeOwned {
     const KIND: Child;
@@ -69,6 +72,9 @@ pub async fn launch(task: &Task, context: &Context) -> Again {
 }
 
 async fn launch_admitted(task: &Task, context: &Context) -> Again {
+    if context.cache.waits_for_others(task) {
+        return Ok(Some(ALONE_WITHIN));
+    }
     let Some(kind) = context.cache.type_of(task) else { return Ok(Some(Duration::ZERO)) };
     // The watch will show what changed meanwhile, and it is decided anew.
     let Some(whole) = whole(task, context).await? else { return Ok(None) };

@@ -27,7 +27,7 @@ pub enum Kept {
 
 /// Puts the record into the archive, if that is up.
 pub async fn keep(task: &Task, recording: &Recording, calls: &Calls, records: &Records) -> Result<Kept, CallError> {
-    let Recording { ended, log_of, .. } = recording;
+    let Recording { ended, log_of, log: handed_in, .. } = recording;
     if !records.is_up() {
         return Ok(Kept::NotNow(records.pause(task)));
     }
@@ -35,7 +35,8 @@ pub async fn keep(task: &Task, recording: &Recording, calls: &Calls, records: &R
     let log = OptionFuture::from(log_of.as_ref().map(|log_of| log_tail::of(&namespace, log_of, &calls.reads)));
     let (whole, log) = futures::join!(as_it_ran(task, ended, &calls.reads, records), log);
     let Some(whole) = whole? else { return Ok(Kept::Outdated) };
-    let record = Record::of(&whole, ended, log.as_ref().and_then(LogTail::text), Timestamp::now());
+    let text = log.as_ref().and_then(LogTail::text).or(handed_in.as_deref());
+    let record = Record::of(&whole, ended, text, Timestamp::now());
     // One who no longer leads may have decided on the past.
     let left = calls.remaining().ok_or(CallError::NotLeader)?;
     let taken = timeout(left, records.put(&record)).await.map_err(|_| CallError::NotLeader)?;

@@ -192,7 +192,7 @@ impl<'a> ByJob<'a> {
         if let Some(pod) = self.pod.filter(|pod| pod.went_unseen() && !answered.pod) {
             return Needs::Pod { name: pod.name.clone(), uid: pod.uid.clone() };
         }
-        if let Some(node) = others::doubtful_node(self.observed, answered, self.now) {
+        if let Some(node) = others::doubtful_node(self.observed, None, answered, self.now) {
             return Needs::Node(node.clone());
         }
         let seen = || self.observed.jobs.iter().filter(|job| (job.kind, &job.name) == (self.kind, &self.name));

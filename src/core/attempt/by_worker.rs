@@ -12,7 +12,7 @@ use super::needs::{Answered, Needs};
 use super::reports::Reports;
 use super::{Ending, HeldUp, Live, Ran, Stage, admitted_at, others};
 use crate::Reason;
-use crate::time::{after, earliest};
+use crate::time::{after, as_written, earliest};
 use task_manager_api::{AdmittedWorker, ReportedError, Task, TaskStatus};
 
 /// A worker that is given the same task so often has failed it.
@@ -68,7 +68,7 @@ impl<'a> ByWorker<'a> {
     pub(super) fn ended(&self) -> Option<Ended> {
         let worker = self.worker?;
         if let Some(word) = &worker.word {
-            return Some(of_word(&word.outcome, word.at));
+            return Some(of_word(&word.outcome, as_written(word.at)));
         }
         match &worker.pod {
             None => Some(Ended::unseen(Reason::WorkerLost, format!("the worker {} is gone", self.name()))),
@@ -79,23 +79,39 @@ impl<'a> ByWorker<'a> {
     /// Whose fault it was that the pod ended while the worker held the lease.
     fn ended_with(&self, pod: &PodFacts, worker: &WorkerFacts) -> Option<Ended> {
         let ended = ended::ended(pod, None, self.now)?;
-        let lost = |message: String| Ended { reason: Reason::WorkerLost, message, ..ended.clone() };
+        let lost = |message: String| Ended::unseen(Reason::WorkerLost, message);
         if let Some(why) = &worker.replaced_for {
             return Some(lost(format!("the worker {} was ended: {}", pod.name, why.message)));
         }
+        let is_told_to_stop_for = |why| worker.told_to_stop.is_some_and(|told| told.why == why);
         Some(match ended.reason {
-            Reason::Succeeded => Ended {
-                reason: Reason::ExitCode,
-                message: format!("the worker {} ended with 0 and had not handed the task in", pod.name),
-                left: None,
-                ..ended
-            },
-            Reason::OOMKilled | Reason::ExitCode if worker.holds_others => {
-                lost(format!("the worker {} ended while it ran several tasks: {}", pod.name, ended.message))
+            Reason::Succeeded | Reason::OOMKilled | Reason::ExitCode if ended::ended_by_itself(pod) => {
+                self.ended_by_itself(pod, worker, ended)
             }
-            Reason::OOMKilled | Reason::ExitCode => Ended { left: None, ..ended },
-            _ => lost(ended.message.clone()),
+            // Whoever ended it: its time was over, and it did not stop.
+            _ if is_told_to_stop_for(Reason::Timeout) => {
+                let message = "ran longer than timeoutSeconds, and did not stop when its worker was told to";
+                Ended { at: ended.at, ..Ended::unseen(Reason::Timeout, message.into()) }
+            }
+            Reason::Succeeded => lost(format!("the worker {} was ended, and had not handed the task in", pod.name)),
+            _ => lost(ended.message),
         })
+    }
+
+    /// Nobody ended the worker. Of several tasks nobody knows which one it was for.
+    fn ended_by_itself(&self, pod: &PodFacts, worker: &WorkerFacts, ended: Ended) -> Ended {
+        let not_handed_in = || format!("the worker {} ended with 0 and had not handed the task in", pod.name);
+        let succeeded = ended.reason == Reason::Succeeded;
+        let message = if succeeded { not_handed_in() } else { ended.message };
+        let ended = Ended { message, left: None, ..ended };
+        match ended.reason {
+            _ if worker.holds_others => {
+                let message = format!("the worker {} ended while it ran several tasks: {}", pod.name, ended.message);
+                Ended { exit_code: ended.exit_code, at: ended.at, ..Ended::unseen(Reason::WorkerLost, message) }
+            }
+            Reason::Succeeded => Ended { reason: Reason::ExitCode, ..ended },
+            _ => ended,
+        }
     }
 
     fn begun_anew(&self, worker: &WorkerFacts) -> Option<Ended> {
@@ -149,7 +165,7 @@ impl<'a> ByWorker<'a> {
     /// From the hand-out; where whoever led before may have handed it out, from the admission, of which that was a part.
     fn at_work_since(&self) -> Timestamp {
         match self.worker.map(|worker| worker.handed_out) {
-            Some(HandedOut::At { first, .. }) => first,
+            Some(HandedOut::At { first, .. }) => as_written(first),
             _ => self.status.started_at.as_ref().map_or(admitted_at(self.status), |started| started.0),
         }
     }
@@ -176,7 +192,8 @@ impl<'a> ByWorker<'a> {
         if self.worker.is_none() && !answered.launched {
             return Needs::Worker { name: self.name().into(), uid: self.lease.uid.clone() };
         }
-        others::doubtful_node(self.observed, answered, self.now)
+        let of_worker = self.pod().filter(|_| self.worker.is_some_and(|worker| worker.word.is_none()));
+        others::doubtful_node(self.observed, of_worker, answered, self.now)
             .map_or(Needs::Nothing, |node| Needs::Node(node.clone()))
     }
 
@@ -200,7 +217,11 @@ fn of_word(outcome: &Outcome, at: Timestamp) -> Ended {
             exit_code,
             ended_for: Some(why @ (Reason::Timeout | Reason::OOMKilled | Reason::WorkerLost)),
             ..
-        } => Ended { exit_code: *exit_code, at: Some(at), ..Ended::unseen(*why, told_by_worker(*why).into()) },
+        } => {
+            // An exit code with WorkerLost is that of a worker which ended by itself.
+            let exit_code = exit_code.filter(|_| *why != Reason::WorkerLost);
+            Ended { exit_code, at: Some(at), ..Ended::unseen(*why, told_by_worker(*why).into()) }
+        }
         Outcome::Failed { error, exit_code, .. } => {
             let message = exit_code.map(|code| format!("the work ended with exit code {code}")).unwrap_or_default();
             let ended = Ended { exit_code: *exit_code, at: Some(at), ..Ended::unseen(Reason::ExitCode, message) };

@@ -3,7 +3,7 @@
 use super::id::AttemptId;
 use crate::Reason;
 use crate::digest::sha256_hex;
-use task_manager_api::{AttemptOutcome, Task};
+use task_manager_api::{AttemptOutcome, AttemptRecord, Task, TaskStatus};
 
 const HASH_DIGITS: usize = 16;
 
@@ -18,6 +18,19 @@ pub fn name(attempt: &AttemptId, worker: &str) -> String {
 /// The uid of the task that a lease is of.
 pub fn task_uid(lease: &str) -> Option<&str> {
     lease.split_once('.').map(|(uid, _)| uid)
+}
+
+/// The worker of this attempt ended by itself while it ran several tasks, and nobody knows for which: `WorkerLost` with the exit
+/// code of the worker says so.
+pub fn ended_among_others(attempt: &AttemptRecord) -> bool {
+    attempt.reason == Reason::WorkerLost && attempt.exit_code.is_some()
+}
+
+/// The task has its next worker to itself, so that its end can be told from that of others.
+pub fn runs_alone(status: &TaskStatus) -> bool {
+    let mut ended = status.attempts.iter().rev();
+    let last = ended.find(|attempt| attempt.outcome != AttemptOutcome::Disrupted || ended_among_others(attempt));
+    last.is_some_and(ended_among_others)
 }
 
 /// What became of what a worker handed in.
@@ -59,6 +72,16 @@ pub fn kept(task: &Task, lease: &AttemptId, ended_for: Option<Reason>) -> Option
         (AttemptOutcome::Cancelled, _) => Kept::No(NotKept::Cancelled),
         _ => Kept::No(NotKept::Over),
     })
+}
+
+/// The same by the lease's name alone, of a lease that nobody remembers; `None` also where it is of another run or worker.
+pub fn kept_by_name(task: &Task, lease: &str, worker: &str, ended_for: Option<Reason>) -> Option<Kept> {
+    let attempt = lease.split('.').nth(1)?.parse().ok()?;
+    let id = AttemptId { attempt, ..AttemptId::of(task) };
+    if name(&id, worker) != lease {
+        return None;
+    }
+    kept(task, &id, ended_for)
 }
 
 #[cfg(test)]
@@ -113,6 +136,38 @@ mod tests {
                 "{outcome:?} {reason}"
             );
         }
+    }
+
+    #[test]
+    fn after_its_worker_ended_with_several_tasks_a_task_runs_alone_until_an_attempt_of_its_own_has_ended() {
+        use AttemptOutcome::*;
+        let among_others = (Disrupted, Reason::WorkerLost, Some(137));
+        let drained = (Disrupted, Reason::WorkerLost, None);
+        let failed = (Failed, Reason::ExitCode, Some(1));
+        for (attempts, alone) in [
+            (vec![], false),
+            (vec![drained], false),
+            (vec![failed], false),
+            (vec![failed, among_others], true),
+            (vec![among_others, drained], true),
+            (vec![among_others, failed], false),
+        ] {
+            let attempt = |(outcome, reason, code): &(AttemptOutcome, Reason, Option<i32>)| json!({"number": 1, "outcome": outcome, "reason": reason, "exitCode": code});
+            let attempts: Vec<_> = attempts.iter().map(attempt).collect();
+            let status = serde_json::from_value(json!({"state": "Queued", "attempts": attempts})).expect("a status");
+            assert_eq!(runs_alone(&status), alone, "{attempts:?}");
+        }
+    }
+
+    #[test]
+    fn a_lease_that_nobody_remembers_is_known_by_its_name() {
+        let task = task(&[(1, AttemptOutcome::Succeeded, Reason::Succeeded)]);
+        let by_name = |lease: &str, worker: &str| kept_by_name(&task, lease, worker, None);
+        let one = name(&lease("1", 1), "pod-1");
+        assert_eq!(by_name(&one, "pod-1"), Some(Kept::Yes));
+        assert_eq!(by_name(&one, "pod-2"), None, "another worker's");
+        assert_eq!(by_name(&name(&lease("2", 1), "pod-1"), "pod-1"), None, "another run's");
+        assert_eq!(by_name("nonsense", "pod-1"), None);
     }
 
     #[test]

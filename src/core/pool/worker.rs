@@ -23,6 +23,8 @@ pub struct Worker {
     pub idle_since: Timestamp,
     /// Leases that it holds.
     pub holds: u32,
+    /// Those of them that it was given, as far as is known.
+    pub given: u32,
     /// Tasks that it has handed in.
     pub tasks: u64,
     /// Tasks that failed on it one after another and then succeeded on others.
@@ -117,7 +119,7 @@ impl Worker {
             return Some(Fault::FailsAll);
         }
         let is_due = self.due_at(spec).is_some_and(|due| due <= now);
-        is_due.then_some(match (self.holds, self.calls.first) {
+        is_due.then_some(match (self.given, self.calls.first) {
             (1.., _) => Fault::Silent,
             (0, Some(_)) => Fault::DoesNotAsk,
             (0, None) => Fault::NeverAsked,
@@ -128,7 +130,7 @@ impl Worker {
     pub fn due_at(&self, spec: &WorkerPoolSpec) -> Option<Timestamp> {
         let Calls { first, last, is_open, beats, listened_from } = self.calls;
         let silence = SignedDuration::from_secs(2 * spec.heartbeat()) + SILENT_AFTER;
-        match (self.holds, first) {
+        match (self.given, first) {
             _ if is_open => None,
             (1.., _) => beats.then(|| after(last.unwrap_or(listened_from).max(listened_from), silence)),
             (0, Some(_)) => Some(after(last.unwrap_or(listened_from).max(listened_from), silence)),

@@ -235,7 +235,7 @@ impl AdmissionQueue {
             return None;
         }
         self.dequeue(uid);
-        let worker = self.ledger.take_worker(&first.task_type);
+        let worker = self.ledger.take_worker(&first.task_type, first.failed_on.as_deref());
         self.reserve(uid.clone(), first.reservation());
         if let Some((pool, _)) = worker.as_ref().filter(|_| self.ledger.lacks_a_worker(&first.task_type)) {
             self.workers_changed(pool);

@@ -46,10 +46,13 @@ impl FreeWorkers {
         self.by_age.remove(&(since, slot.clone()))
     }
 
-    /// The slot that has been idle longest.
-    pub fn take(&mut self) -> Option<WorkerSlot> {
-        let (_, slot) = self.by_age.pop_first()?;
-        self.since.remove(&slot);
+    /// The slot that has been idle longest, of another pod than `but_not` if there is one.
+    pub fn take(&mut self, but_not: Option<&str>) -> Option<WorkerSlot> {
+        let is_another = |slot: &&WorkerSlot| but_not.is_none_or(|pod| *slot.pod != *pod);
+        let mut slots = self.by_age.iter().map(|(_, slot)| slot);
+        let first = slots.clone().next();
+        let slot = slots.find(is_another).or(first)?.clone();
+        self.remove(&slot);
         Some(slot)
     }
 }
@@ -72,9 +75,20 @@ mod tests {
         free.add(slot("b", 0), at(2));
         free.add(slot("a", 1), at(3));
         free.add(slot("a", 0), at(1));
-        let taken: Vec<_> = std::iter::from_fn(|| free.take()).collect();
+        let taken: Vec<_> = std::iter::from_fn(|| free.take(None)).collect();
         assert_eq!(taken, [slot("a", 0), slot("b", 0), slot("a", 1)]);
         assert!(free.is_empty());
+    }
+
+    #[test]
+    fn of_several_free_workers_another_one_than_the_last_is_taken() {
+        let mut free = FreeWorkers::default();
+        free.add(slot("a", 0), at(1));
+        free.add(slot("a", 1), at(2));
+        free.add(slot("b", 0), at(3));
+        assert_eq!(free.take(Some("pool-a")), Some(slot("b", 0)));
+        assert_eq!(free.take(Some("pool-a")), Some(slot("a", 0)), "there is no other");
+        assert_eq!((free.take(None), free.len()), (Some(slot("a", 1)), 0));
     }
 
     #[test]
@@ -83,7 +97,7 @@ mod tests {
         free.add(slot("a", 0), at(1));
         free.add(slot("a", 0), at(5));
         free.add(slot("b", 0), at(3));
-        assert_eq!((free.len(), free.take()), (2, Some(slot("b", 0))));
+        assert_eq!((free.len(), free.take(None)), (2, Some(slot("b", 0))));
         assert!(free.remove(&slot("a", 0)) && !free.remove(&slot("a", 0)) && free.is_empty());
     }
 }

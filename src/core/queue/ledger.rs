@@ -196,11 +196,11 @@ impl Ledger {
         was_there && self.forget_pool_without_free(pool)
     }
 
-    /// The free worker of this type's pool that has been idle longest. Whether others of the pool are still free is for
-    /// `type_is_held`.
-    pub fn take_worker(&mut self, task_type: &Key) -> Option<(Key, WorkerSlot)> {
+    /// The free worker of this type's pool that has been idle longest, of another pod than `but_not` if there is one. Whether
+    /// others of the pool are still free is for `type_is_held`.
+    pub fn take_worker(&mut self, task_type: &Key, but_not: Option<&str>) -> Option<(Key, WorkerSlot)> {
         let pool = self.pool_of(task_type)?.clone();
-        let slot = self.pools.get_mut(&pool)?.take()?;
+        let slot = self.pools.get_mut(&pool)?.take(but_not)?;
         self.forget_pool_without_free(&pool);
         Some((pool, slot))
     }

@@ -11,7 +11,7 @@ use crate::launch::policy;
 use crate::launch::resources::Amounts;
 use crate::telling::wait::Wait;
 use crate::{ParsedType, Settings};
-use task_manager_api::{Admitted, Executor, Priority, State, Task, TaskStatus};
+use task_manager_api::{Admitted, AttemptOutcome, Executor, Priority, State, Task, TaskStatus};
 
 /// A task that may be admitted when there is room.
 #[derive(Clone, Debug, PartialEq)]
@@ -24,6 +24,8 @@ pub struct PendingTask {
     pub executor: Executor,
     /// It is not admitted before this time.
     pub ready_at: Option<Timestamp>,
+    /// The pod of its last attempt, if that failed: of several free workers another one is given it.
+    pub failed_on: Option<Arc<str>>,
 }
 
 /// A slot that an admitted task holds in its queue, type and kbId, with its resources.
@@ -128,7 +130,14 @@ pub(super) fn untyped(task: &Task, first_seen: u64) -> Option<PendingTask> {
         requests: Arc::default(),
         executor: Executor::default(),
         ready_at: ready_at(task),
+        failed_on: failed_on(status),
     })
+}
+
+fn failed_on(status: &TaskStatus) -> Option<Arc<str>> {
+    let last = status.attempts.last()?;
+    let has_failed = matches!(last.outcome, AttemptOutcome::Failed | AttemptOutcome::Disrupted);
+    last.pod.as_deref().filter(|_| has_failed).map(Arc::from)
 }
 
 /// Whether the task itself forbids its start, however much room there is.

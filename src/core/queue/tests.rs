@@ -44,6 +44,7 @@ pub fn waiting(uid: &str, arrival: u64) -> PendingTask {
         requests: Arc::default(),
         executor: Executor::default(),
         ready_at: None,
+        failed_on: None,
     }
 }
 

@@ -148,7 +148,8 @@ impl Input {
     pub fn node_is(&mut self, name: &str, is: NodeState) {
         self.answered.nodes += 1;
         let is_last = self.answered.nodes >= NODES;
-        for pod in &mut self.observed.pods {
+        let of_worker = self.observed.worker.iter_mut().filter_map(|worker| worker.pod.as_mut());
+        for pod in self.observed.pods.iter_mut().chain(of_worker) {
             match pod.node.as_deref() {
                 Some(node) if node == name => pod.asked.node = is,
                 Some(_) if is_last && pod.asked.node == NodeState::NotAsked => pod.asked.node = NodeState::NotKnown,

@@ -31,7 +31,7 @@ use super::time::{after, earliest};
 use crate::attempt::facts::Observed;
 use task_manager_api::{AttemptRecord, Reason, State, Task};
 
-pub use archiving::{Recording, leaves_unrecorded, log_of_attempt};
+pub use archiving::{Recording, keeps_handed_in_log, leaves_unrecorded, log_of_attempt};
 pub use decision::{Action, Decision};
 pub use input::Input;
 use look::Look;

@@ -8,14 +8,14 @@ use tokio::sync::{Notify, oneshot};
 
 use super::super::{Cache, Inner, Uid, uid_of};
 use super::{OpenCall, Slot};
-use crate::api::Task;
+use crate::api::{Reason, Task};
 use crate::core::attempt::HAND_OUTS;
 use crate::core::attempt::facts::worker::{HandedOut, Outcome, Word};
 use crate::core::attempt::id::AttemptId;
 use crate::core::attempt::lease;
 use crate::core::attempt::lease::{Kept, NotKept};
 use crate::core::queue::Key;
-use crate::live::{Given, NotTaken, Reporter, ToStop};
+use crate::live::{Done, Given, NotTaken, Reporter, ToStop};
 
 /// What follows from a worker's asking for work.
 pub enum Asked {
@@ -75,7 +75,11 @@ impl Cache {
         let mut inner = self.lock();
         let now = Timestamp::now();
         let workers = &mut inner.workers;
-        let Some(lease) = workers.leases.get_mut(&uid_of(task)) else { return false };
+        let uid = uid_of(task);
+        if workers.leases.get(&uid).is_some_and(|lease| workers.waits_for_others(lease)) {
+            return false;
+        }
+        let Some(lease) = workers.leases.get_mut(&uid) else { return false };
         if lease.attempt != AttemptId::of(task) || lease.told_to_stop.is_some() {
             return false;
         }
@@ -93,7 +97,9 @@ impl Cache {
     }
 
     /// What a worker says of a lease: its last word. The first one counts.
-    pub fn hand_in(&self, worker: &Reporter, lease: &str, outcome: Outcome) -> HandedIn {
+    pub fn hand_in(&self, worker: &Reporter, done: Done) -> HandedIn {
+        let Done { lease, outcome, log } = done;
+        let lease = lease.as_str();
         let mut inner = self.lock();
         let now = Timestamp::now();
         if let Some(known) = inner.workers.workers.get_mut(&*worker.uid) {
@@ -105,24 +111,22 @@ impl Cache {
         let uid: Uid = lease::task_uid(lease).unwrap_or_default().into();
         let reference = inner.known.get(&uid).map(|known| known.reference.clone());
         let held = inner.workers.leases.get_mut(&uid).filter(|held| held.name == lease && *held.worker == *worker.uid);
-        let Some(held) = held else { return HandedIn::Told(self.late(reference.as_ref(), lease, &worker.uid)) };
+        let Some(held) = held else {
+            return HandedIn::Told(self.late(reference.as_ref(), lease, &worker.uid, outcome.ended_for()));
+        };
         let Some(task) = reference.filter(|_| held.orphan.is_none()) else {
             inner.end_lease(&uid, Kept::No(NotKept::Cancelled));
             inner.place_orphan(&uid);
             return HandedIn::Told(Kept::No(NotKept::Cancelled));
         };
-        held.word.get_or_insert(Word { at: now, outcome });
+        held.word.get_or_insert(Word { at: now, outcome, log });
         HandedIn::Waits { over: held.over.clone(), task }
     }
 
     /// What became of a lease that nobody remembers, by its task where that is there.
-    fn late(&self, task: Option<&ObjectRef<Task>>, lease: &str, worker: &str) -> Kept {
+    fn late(&self, task: Option<&ObjectRef<Task>>, lease: &str, worker: &str, ended_for: Option<Reason>) -> Kept {
         let task = task.and_then(|task| self.task(task));
-        let number = lease.split('.').nth(1).and_then(|number| number.parse().ok());
-        let found = task.zip(number).and_then(|(task, attempt)| {
-            let id = AttemptId { attempt, ..AttemptId::of(&task) };
-            (lease::name(&id, worker) == lease).then(|| lease::kept(&task, &id, None)).flatten()
-        });
+        let found = task.and_then(|task| lease::kept_by_name(&task, lease, worker, ended_for));
         found.unwrap_or(Kept::No(NotKept::Unknown))
     }
 
@@ -212,8 +216,11 @@ impl Inner {
             self.place_orphan(task);
             return self.hang(worker, slot, None);
         };
-        if lease.told_to_stop.is_some() && lease.word.is_none() && lease.handed_out != HandedOut::NotYet {
-            lease.word = Some(Word { at: Timestamp::now(), outcome: Outcome::dropped() });
+        if let Some(told) = lease.told_to_stop
+            && lease.word.is_none()
+            && lease.handed_out != HandedOut::NotYet
+        {
+            lease.word = Some(Word { at: Timestamp::now(), outcome: Outcome::dropped(told.why), log: None });
         }
         if lease.word.is_some() || lease.handed_out == HandedOut::NotYet {
             return self.hang(worker, slot, Some(reference));

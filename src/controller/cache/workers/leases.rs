@@ -5,14 +5,14 @@ use std::sync::Arc;
 use jiff::Timestamp;
 
 use super::super::{Cache, Inner, Uid, is_processing, uid_of};
-use super::{Lease, Slot, Workers};
+use super::{KnownWorker, Lease, Slot, Workers};
 use crate::api::{AdmittedWorker, AttemptOutcome, Reason, Task};
 use crate::core::attempt::admitted_at;
 use crate::core::attempt::facts::worker::{HandedOut, ToldToStop, WorkerFacts};
 use crate::core::attempt::id::AttemptId;
 use crate::core::attempt::lease;
 use crate::core::attempt::lease::{Kept, NotKept};
-use crate::core::queue::{Pass, Reservation};
+use crate::core::queue::{Key, Pass, Reservation};
 
 /// The lease that the task's status names.
 fn named(task: &Task) -> Option<&AdmittedWorker> {
@@ -25,6 +25,7 @@ impl Inner {
     pub(in crate::controller::cache) fn take_in_lease(&mut self, uid: &Uid, task: &Task) {
         let attempt = AttemptId::of(task);
         let present = named(task);
+        self.workers.note_ended_with_several(task);
         let is_it =
             |lease: &Lease| lease.attempt == attempt && present.is_some_and(|named| *named.uid == *lease.worker);
         if let Some(lease) = self.workers.leases.get_mut(uid).filter(|lease| is_it(lease)) {
@@ -41,7 +42,10 @@ impl Inner {
             self.end_lease(uid, kept);
         }
         match present {
-            Some(named) => self.workers.begin_lease(uid, attempt, named, task),
+            Some(named) => {
+                self.workers.begin_lease(uid, attempt, named, task);
+                self.offer_slots_of(&Uid::from(named.uid.as_str()));
+            }
             None => self.release_grant(uid),
         }
     }
@@ -60,8 +64,17 @@ impl Inner {
         ended.over.notify_waiters();
         self.workers.empty(&ended.worker, ended.slot, uid, Some(Timestamp::now()));
         self.workers.forget_if_gone(&ended.worker);
-        self.offer(&ended.worker, ended.slot);
+        match ended.is_alone {
+            true => self.offer_slots_of(&ended.worker),
+            false => self.offer(&ended.worker, ended.slot),
+        }
         self.workers.changed.notify_one();
+    }
+
+    fn offer_slots_of(&mut self, worker: &Uid) {
+        let Some(known) = self.workers.workers.get(worker) else { return };
+        let slots: Vec<u8> = known.slots.keys().copied().collect();
+        slots.into_iter().for_each(|slot| self.offer(worker, slot));
     }
 
     /// The task of a lease is gone. Its slot in the queue is held until the worker has dropped it, unless it never got it.
@@ -147,6 +160,19 @@ impl Cache {
         inner.workers.leases.get(&uid_of(task)).map(|lease| inner.workers.facts(lease))
     }
 
+    /// The log that the worker handed in with the end of the task's present attempt.
+    pub fn handed_in_log(&self, task: &Task) -> Option<String> {
+        let inner = self.lock();
+        let lease = inner.workers.leases.get(&uid_of(task)).filter(|lease| lease.attempt == AttemptId::of(task))?;
+        lease.word.as_ref()?.log.clone()
+    }
+
+    /// The task is to be alone on its worker, or another one there is, and it is handed out later.
+    pub fn waits_for_others(&self, task: &Task) -> bool {
+        let inner = self.lock();
+        inner.workers.leases.get(&uid_of(task)).is_some_and(|lease| inner.workers.waits_for_others(lease))
+    }
+
     /// The worker that holds the task is to be told to stop, when it is heard next.
     pub fn tell_worker(&self, task: &Task, why: Reason) {
         let mut inner = self.lock();
@@ -170,6 +196,9 @@ impl Workers {
         let is_ours = self.granted.remove(uid).is_some_and(|granted| granted == (worker.clone(), slot));
         let admitted_at = admitted_at(task.status_or_default());
         if let Some(known) = self.workers.get_mut(&worker) {
+            if known.pod.has_ended() && !is_ours {
+                *known.at_work_when_it_ended.get_or_insert(0) += 1;
+            }
             known.slots.entry(slot).or_insert_with(|| Slot::new(admitted_at)).task = Some(uid.clone());
             if !is_ours {
                 known.calls.beats |= named.beats;
@@ -184,6 +213,7 @@ impl Workers {
             handed_out: if is_ours { HandedOut::NotYet } else { HandedOut::NotKnown },
             word: None,
             told_to_stop: None,
+            is_alone: lease::runs_alone(task.status_or_default()),
             orphan: None,
             over: Arc::default(),
         };
@@ -197,13 +227,37 @@ impl Workers {
         let pool = known.and_then(|known| self.pools.get(&known.pool));
         WorkerFacts {
             pod: None,
-            holds_others: known.is_some_and(|known| known.holds() > 1),
+            holds_others: known.is_some_and(|known| self.ran_several(known)),
             handed_out: lease.handed_out,
             word: lease.word.clone(),
             told_to_stop: lease.told_to_stop,
             replaced_for: known.and_then(|known| known.replaced_for.clone()),
             heartbeat: pool.map_or(0, |pool| pool.pool.spec.heartbeat()),
         }
+    }
+
+    /// A worker that ended: how many tasks it was at work on is not to be forgotten when the first of them is judged.
+    pub(super) fn note_end(&mut self, worker: &Uid) {
+        let Some(known) = self.workers.get(worker) else { return };
+        let at_work = self.at_work(known);
+        if let Some(known) = self.workers.get_mut(worker) {
+            known.at_work_when_it_ended.get_or_insert(at_work);
+        }
+    }
+
+    /// Another operator may have judged one of a worker's tasks, and not the others.
+    fn note_ended_with_several(&mut self, task: &Task) {
+        let last = task.status.as_ref().and_then(|status| status.attempts.last());
+        let pod = last.filter(|last| lease::ended_among_others(last)).and_then(|last| last.pod.as_deref());
+        if let Some((namespace, pod)) = task.metadata.namespace.as_deref().zip(pod) {
+            self.ended_with_several.insert((namespace.into(), pod.into()), ());
+        }
+    }
+
+    fn ran_several(&self, known: &KnownWorker) -> bool {
+        let pod: Key = (known.pod.namespace.as_str().into(), known.pod.name.as_str().into());
+        let at_work = known.at_work_when_it_ended.unwrap_or_else(|| self.at_work(known));
+        at_work > 1 || self.ended_with_several.get(&pod).is_some()
     }
 
     /// The task no longer has this slot; it is idle since then, where it was at work.

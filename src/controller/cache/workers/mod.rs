@@ -51,6 +51,8 @@ pub struct Workers {
     past: Bounded<String, Kept, PAST>,
     /// The workers on which a task failed last, by the task's uid.
     failed: Bounded<Uid, Uid, FAILED>,
+    /// Namespaces and pods of workers that ended by themselves with several tasks, by what a status says.
+    ended_with_several: Bounded<Key, (), FAILED>,
     calls: u64,
     /// From when this operator has listened.
     since: Timestamp,
@@ -87,6 +89,8 @@ struct KnownWorker {
     replaced_for: Option<Why>,
     /// We had its pod deleted.
     asked_to_go: bool,
+    /// How many tasks it was at work on when its pod was seen to have ended.
+    at_work_when_it_ended: Option<usize>,
 }
 
 struct Slot {
@@ -110,6 +114,8 @@ struct Lease {
     handed_out: HandedOut,
     word: Option<Word>,
     told_to_stop: Option<ToldToStop>,
+    /// Nothing else runs on its worker meanwhile.
+    is_alone: bool,
     /// Its task is gone; the slot in the queue is held until the worker drops it.
     orphan: Option<Reservation>,
     /// Rung when it is over.
@@ -125,6 +131,7 @@ impl Default for Workers {
             granted: HashMap::new(),
             past: Bounded::default(),
             failed: Bounded::default(),
+            ended_with_several: Bounded::default(),
             calls: 0,
             since: Timestamp::now(),
             changed: Arc::default(),
@@ -135,6 +142,13 @@ impl Default for Workers {
 impl Slot {
     fn new(idle_since: Timestamp) -> Self {
         Self { call: None, idle_since, task: None }
+    }
+}
+
+impl Lease {
+    /// Its worker may have the task, and has not said what came of it.
+    fn is_at_work(&self) -> bool {
+        self.handed_out != HandedOut::NotYet && self.word.is_none()
     }
 }
 
@@ -161,14 +175,15 @@ impl KnownWorker {
         self.calls.last = Some(now);
     }
 
-    /// As the core judges it.
-    fn as_worker(&self) -> Worker {
+    /// As the core judges it; it was given so many tasks.
+    fn as_worker(&self, given: usize) -> Worker {
         Worker {
             pod: self.pod.clone(),
             template: self.template.clone(),
             calls: Calls { is_open: self.has_open_call(), ..self.calls },
             idle_since: self.slots.values().map(|slot| slot.idle_since).max().unwrap_or_default(),
             holds: self.holds() as u32,
+            given: given as u32,
             tasks: self.tasks,
             failed_alone: self.failed_alone,
             stopping: self.stopping,
@@ -185,13 +200,30 @@ impl Workers {
         }
     }
 
-    /// A slot that may be offered to tasks: its call hangs, and nobody has it.
+    /// The leases on this worker.
+    fn leases_on<'a>(&'a self, worker: &'a KnownWorker) -> impl Iterator<Item = &'a Lease> {
+        worker.slots.values().filter_map(|slot| self.leases.get(slot.task.as_ref()?))
+    }
+
+    /// How many tasks this worker has, and has not said what came of them.
+    fn at_work(&self, worker: &KnownWorker) -> usize {
+        self.leases_on(worker).filter(|lease| lease.is_at_work()).count()
+    }
+
+    /// This lease is handed out only when others on its worker are over: one of them, or it, is to have the worker to itself.
+    fn waits_for_others(&self, lease: &Lease) -> bool {
+        let Some(worker) = self.workers.get(&lease.worker) else { return false };
+        self.leases_on(worker)
+            .any(|other| other.name != lease.name && other.is_at_work() && (other.is_alone || lease.is_alone))
+    }
+
+    /// A slot that may be offered to tasks: its call hangs, nobody has it, and no task has the worker to itself.
     fn free(&self, worker: &Uid, slot: u8) -> Option<(Key, WorkerSlot, Timestamp)> {
         let known = self.workers.get(worker).filter(|known| !known.is_leaving())?;
         let pool = self.pools.get(&known.pool)?;
-        let is_paused = pool.pool.spec.max() == 0;
+        let is_withheld = pool.pool.spec.max() == 0 || self.leases_on(known).any(|lease| lease.is_alone);
         let state =
-            known.slots.get(&slot).filter(|state| state.call.is_some() && state.task.is_none() && !is_paused)?;
+            known.slots.get(&slot).filter(|state| state.call.is_some() && state.task.is_none() && !is_withheld)?;
         Some((known.pool.clone(), known.slot(worker, slot), state.idle_since))
     }
 }

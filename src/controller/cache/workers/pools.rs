@@ -219,6 +219,7 @@ impl super::Workers {
                     stopping: false,
                     replaced_for: None,
                     asked_to_go: false,
+                    at_work_when_it_ended: None,
                 };
                 // Leases that were seen before their worker was.
                 for (task, lease) in self.leases.iter().filter(|(_, lease)| lease.worker == *uid) {
@@ -235,6 +236,9 @@ impl Inner {
     /// A worker that ended or goes is offered nothing; one that is gone drops what its task no longer wants.
     fn after_worker(&mut self, uid: &Uid) -> Vec<ObjectRef<Task>> {
         self.workers.changed.notify_one();
+        if self.workers.workers.get(uid).is_some_and(|known| known.pod.has_ended()) {
+            self.workers.note_end(uid);
+        }
         let Some(known) = self.workers.workers.get_mut(uid) else { return vec![] };
         let slots: Vec<u8> = known.slots.keys().copied().collect();
         let tasks: Vec<Uid> = known.slots.values().filter_map(|slot| slot.task.clone()).collect();
@@ -285,7 +289,7 @@ impl Inner {
             pool: known.pool.clone(),
             template: template::digest(&known.pool.spec, settings),
             deaf: deaf.map(|lease| lease.worker.to_string()).collect(),
-            workers: workers.map(|(_, worker)| worker.as_worker()).collect(),
+            workers: workers.map(|(_, worker)| worker.as_worker(self.workers.at_work(worker))).collect(),
             waiting: self.admission.waiting_for(key),
             faults: known.faults.in_a_row,
             last_fault: known.faults.last,

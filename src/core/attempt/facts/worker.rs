@@ -66,6 +66,8 @@ impl ToldToStop {
 pub struct Word {
     pub at: Timestamp,
     pub outcome: Outcome,
+    /// The last lines that the work wrote.
+    pub log: Option<String>,
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -89,8 +91,9 @@ impl Outcome {
         }
     }
 
-    /// Of work that its worker gave up without a word.
-    pub fn dropped() -> Self {
-        Self::Failed { error: ReportedError::default(), exit_code: None, ended_for: Some(Reason::WorkerLost) }
+    /// Of work that its worker gave up without a word when it was to stop for this. Where its time was over, that is why.
+    pub fn dropped(told: Reason) -> Self {
+        let ended_for = if told == Reason::Timeout { Reason::Timeout } else { Reason::WorkerLost };
+        Self::Failed { error: ReportedError::default(), exit_code: None, ended_for: Some(ended_for) }
     }
 }

@@ -20,6 +20,7 @@ fn idle(uid: &str, since: i64) -> Worker {
         calls,
         idle_since: at(since),
         holds: 0,
+        given: 0,
         tasks: 0,
         failed_alone: 0,
         stopping: false,
@@ -29,7 +30,7 @@ fn idle(uid: &str, since: i64) -> Worker {
 
 fn busy(uid: &str) -> Worker {
     let worker = idle(uid, 0);
-    Worker { holds: 1, calls: Calls { is_open: false, ..worker.calls }, ..worker }
+    Worker { holds: 1, given: 1, calls: Calls { is_open: false, ..worker.calls }, ..worker }
 }
 
 fn starting(uid: &str) -> Worker {
@@ -111,6 +112,14 @@ fn a_worker_that_is_not_heard_is_replaced() {
     assert_eq!(fault(starting("a"), 599), None);
     assert_eq!(fault(starting("a"), 600), Some(Fault::NeverAsked.told().into()));
     assert_eq!(fault(Worker { failed_alone: 3, ..idle("a", 0) }, 1), Some(Fault::FailsAll.told().into()));
+}
+
+#[test]
+fn a_worker_that_was_granted_a_task_and_does_not_ask_for_it_is_replaced_though_it_promised_nothing() {
+    let calls = Calls { is_open: false, beats: false, ..idle("a", 10).calls };
+    let granted = Worker { holds: 1, given: 0, calls, ..idle("a", 10) };
+    let gone = |second| deleted(&decided(&pool(1, 8), std::slice::from_ref(&granted), 0, second)).len();
+    assert_eq!((gone(34), gone(35)), (0, 1));
 }
 
 #[test]

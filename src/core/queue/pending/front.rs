@@ -82,7 +82,7 @@ impl PendingTasks {
 
     /// The pending tasks of a type.
     pub fn of_type(&self, task_type: &Key) -> Vec<PendingTask> {
-        self.tasks.values().filter(|entry| entry.line.1 == *task_type).map(Entry::pending).collect()
+        self.tasks.values().filter(|entry| entry.line.1 == *task_type).map(|entry| self.pending(entry)).collect()
     }
 }
 

@@ -198,6 +198,7 @@ fn some_pending_task() -> impl Strategy<Value = PendingTask> {
             ),
             executor: task_manager_api::Executor::Job,
             ready_at: ready.map(at),
+            failed_on: None,
         }
     })
 }

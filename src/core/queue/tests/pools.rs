@@ -73,3 +73,21 @@ fn a_pool_of_which_nobody_is_free_and_no_type_speaks_is_forgotten() {
     admission.set_type_limits(key("t"), TypeLimits::default());
     assert_eq!(admission.remembered(), 0);
 }
+
+#[test]
+fn a_task_that_failed_on_a_worker_is_given_another_one_where_one_is_free() {
+    let mut admission = with_pool();
+    let failed_on = |pod: &str| PendingTask { failed_on: Some(pod.into()), ..waiting("a", 1) };
+    let given = |worker: &str| vec![("a".to_owned(), Some(worker.to_owned()))];
+    for (pod, worker) in [("warm-early", "late"), ("warm-late", "early")] {
+        admission.worker_is_free(&key("warm"), slot("early", 0), at(1));
+        admission.worker_is_free(&key("warm"), slot("late", 0), at(2));
+        add(&mut admission, [failed_on(pod)]);
+        assert_eq!(grants(&mut admission), given(worker));
+        admission.remove(&"a".into());
+    }
+    admission.worker_is_not_free(&key("warm"), &slot("late", 0));
+    admission.worker_is_free(&key("warm"), slot("early", 0), at(1));
+    add(&mut admission, [failed_on("warm-early")]);
+    assert_eq!(grants(&mut admission), given("early"), "it is better than none");
+}

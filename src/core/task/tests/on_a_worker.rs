@@ -2,7 +2,7 @@ use serde_json::json;
 
 use super::scene::*;
 use crate::attempt::facts::worker::{HandedOut, Outcome, ToldToStop, Word, WorkerFacts};
-use crate::attempt::facts::{Phase, PodFacts, Why};
+use crate::attempt::facts::{NodeState, Phase, PodFacts, Why};
 use crate::attempt::needs::Needs;
 use crate::task::*;
 use task_manager_api::{AdmittedWorker, AttemptOutcome, ReportedError};
@@ -42,7 +42,7 @@ fn changed(mut scene: Scene, change: impl FnOnce(&mut WorkerFacts)) -> Scene {
 }
 
 fn says(outcome: Outcome) -> impl FnOnce(&mut WorkerFacts) {
-    move |worker| worker.word = Some(Word { at: at(5), outcome })
+    move |worker| worker.word = Some(Word { at: at(5), outcome, log: None })
 }
 
 fn pod_is(change: impl FnOnce(PodFacts) -> PodFacts) -> impl FnOnce(&mut WorkerFacts) {
@@ -110,6 +110,85 @@ fn whose_fault_the_end_of_a_worker_is_depends_on_who_ended_it_and_what_it_held()
 }
 
 #[test]
+fn a_worker_that_ends_with_0_when_it_is_drained_has_failed_nothing() {
+    let lost = (State::Queued, vec![(1, AttemptOutcome::Disrupted, Reason::WorkerLost)]);
+    for drained in [|pod| evicted(exits(0)(pod)), |pod| terminating(3)(exits(0)(pod))] {
+        let drained = |pod| PodFacts { phase: Phase::Succeeded, ..exits_at_5(0)(drained(pod)) };
+        assert_eq!(ends(changed(on_a_worker(json!({})), pod_is(drained)), 30), lost);
+    }
+    let after_its_end = |pod| terminating(9)(exits(0)(pod));
+    let failed = (State::Queued, vec![(1, AttemptOutcome::Failed, Reason::ExitCode)]);
+    assert_eq!(ends(changed(on_a_worker(json!({})), pod_is(after_its_end)), 30), failed);
+}
+
+fn exits_at_5(exit_code: i32) -> impl FnOnce(PodFacts) -> PodFacts {
+    move |pod| PodFacts { disrupted_at: pod.disruption.is_some().then(|| at(3)), ..exits(exit_code)(pod) }
+}
+
+#[test]
+fn of_several_tasks_none_is_counted_for_the_end_of_their_worker_and_its_exit_code_tells_so() {
+    for exit_code in [0, 1, 137] {
+        let scene = changed(on_a_worker(json!({})), |worker| {
+            worker.holds_others = true;
+            pod_is(exits(exit_code))(worker);
+        });
+        let scene = scene.write(30);
+        let ended = &scene.status().attempts[0];
+        assert_eq!((ended.reason, ended.exit_code), (Reason::WorkerLost, Some(exit_code)));
+        assert!(crate::attempt::lease::runs_alone(scene.status()));
+    }
+}
+
+#[test]
+fn work_whose_worker_had_to_be_ended_for_its_time_is_counted_as_timeout() {
+    let overdue = |end: fn(PodFacts) -> PodFacts| {
+        changed(changed(on_a_worker(json!({})), told(Reason::Timeout, None)), pod_is(end))
+    };
+    let timeout = (State::Queued, vec![(1, AttemptOutcome::Failed, Reason::Timeout)]);
+    assert_eq!(ends(overdue(|pod| gone(terminating(700)(pod))), 731), timeout);
+    assert_eq!(ends(overdue(|pod| terminating(3)(exits(143)(pod))), 731), timeout);
+    let lost = (State::Queued, vec![(1, AttemptOutcome::Disrupted, Reason::WorkerLost)]);
+    let beside = changed(on_a_worker(json!({})), pod_is(|pod| terminating(3)(exits(143)(pod))));
+    assert_eq!(ends(beside, 731), lost, "another task on the same worker");
+}
+
+#[test]
+fn a_worker_on_a_node_that_does_not_answer_is_given_up_when_its_pod_should_long_be_gone() {
+    let mut scene = changed(on_a_worker(json!({})).write(20), pod_is(terminating(5)));
+    scene.observed.worker.as_mut().expect("a worker").pod.as_mut().expect("a pod").node = Some("node-3".into());
+    assert_eq!(needs(&scene.input(), at(90)), Needs::Nothing);
+    assert_eq!(needs(&scene.input(), at(96)), Needs::Node("node-3".into()));
+    let mut input = scene.input();
+    input.node_is("node-3", NodeState::Answers);
+    assert_eq!(decide(&input, at(96)).action, Action::Rest, "its node is only slow");
+    input.node_is("node-3", NodeState::Silent);
+    let Action::Write(status) = decide(&input, at(96)).action else { panic!("it is over") };
+    assert_eq!(outcomes(&status), [(1, AttemptOutcome::Disrupted, Reason::WorkerLost)]);
+}
+
+#[test]
+fn the_log_that_was_handed_in_is_kept_of_attempts_that_failed() {
+    let failed = |limit| {
+        let error = Outcome::Failed { error: ReportedError::default(), exit_code: Some(1), ended_for: None };
+        changed(on_a_worker(json!({"retry": {"limit": limit}})), |worker| {
+            worker.word = Some(Word { at: at(5), outcome: error, log: Some("no such page".into()) });
+        })
+    };
+    let last = failed(0).records(6);
+    assert_eq!((last.log.as_deref(), last.log_of), (Some("no such page"), None));
+    let (scene, away) = (failed(0), last.meanwhile.expect("a status"));
+    assert!(!keeps_handed_in_log(&scene.task, &last.then), "its record has it");
+    assert!(keeps_handed_in_log(&scene.task, &away), "the archive is away");
+    let scene = failed(1);
+    assert!(keeps_handed_in_log(&scene.task, &scene.writes(6)), "another attempt follows");
+    let done = changed(on_a_worker(json!({})), |worker| {
+        worker.word = Some(Word { at: at(5), outcome: Outcome::Done(None), log: Some("page 1".into()) });
+    });
+    assert_eq!(done.records(6).log, None, "as of a Job");
+    assert!(!keeps_handed_in_log(&done.task, &done.writes(6)));
+}
+
+#[test]
 fn a_worker_that_asks_again_and_again_while_it_holds_the_task_has_failed_it() {
     let times =
         |times| changed(on_a_worker(json!({})), |worker| worker.handed_out = HandedOut::At { first: at(0), times });
@@ -171,6 +250,18 @@ fn a_timeout_counts_from_the_hand_out_and_ends_by_the_workers_stop() {
     assert_eq!(late.decide(699).action, Action::Rest);
     assert_eq!((late.status().reason, late.status().worker.as_deref()), (Reason::Running, Some("warm-1")));
     assert_eq!(late.decide(700).action, Action::TellWorker(Reason::Timeout));
+}
+
+#[test]
+fn the_times_of_a_lease_are_recorded_as_the_status_keeps_them() {
+    let nanoseconds = |second| at(second) + jiff::SignedDuration::from_nanos(1001);
+    let done = changed(on_a_worker(json!({})), |worker| {
+        worker.handed_out = HandedOut::At { first: nanoseconds(0), times: 1 };
+        worker.word = Some(Word { at: nanoseconds(5), outcome: Outcome::Done(None), log: None });
+    });
+    let ended = done.records(6).ended;
+    let written: TaskStatus = serde_json::from_value(serde_json::to_value(&ended).expect("JSON")).expect("a status");
+    assert_eq!(written, ended);
 }
 
 #[test]
