@@ -91,6 +91,7 @@ impl Cache {
         let concerned: Vec<_> = tasks.iter().filter(|task| !is_final(task) && concerned(task)).collect();
         concerned.iter().for_each(|task| self.place_if_current(inner, task));
         self.ring_admission();
+        inner.workers.pools_changed();
         concerned.into_iter().map(|task| ObjectRef::from_obj(task.as_ref())).collect()
     }
 
@@ -123,6 +124,9 @@ impl Cache {
         let mut inner = self.lock();
         let pass = inner.admission.admit(now);
         inner.take_in_grants(&pass);
+        if pass.promoted {
+            inner.workers.pools_changed();
+        }
         inner.assumed.extend(pass.admitted.iter().map(|grant| grant.task.order.uid().clone()));
         pass
     }

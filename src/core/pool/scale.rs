@@ -25,7 +25,7 @@ pub struct PoolInput<'a> {
     pub workers: &'a [Worker],
     /// The uids of those that go on with what nobody wants any longer, though their time for that is over.
     pub deaf: &'a [String],
-    /// Tasks that wait for a worker and for nothing but their turn.
+    /// Tasks that would start now if each had a worker.
     pub waiting: usize,
     /// Faults in a row without a worker that asked for work, and when the last one was.
     pub faults: u32,
@@ -104,7 +104,7 @@ pub fn decide(input: &PoolInput, now: Timestamp) -> PoolDecision {
             _ => {}
         }
     }
-    let wanted = input.wanted(&decision.counts);
+    let wanted = input.wanted(&states);
     let leaves = |worker: &Worker| decision.delete.iter().any(|going| going.uid == worker.pod.uid);
     let staying: Vec<_> = states.iter().filter(|(worker, state)| stays(*state) && !leaves(worker)).copied().collect();
     let kept = staying.len();
@@ -144,10 +144,12 @@ fn counts(states: &[(&Worker, WorkerState)]) -> Counts {
 
 impl PoolInput<'_> {
     /// How many workers there should be: as many as are at work and as the tasks that wait would need, within its bounds.
-    fn wanted(&self, counts: &Counts) -> usize {
+    fn wanted(&self, states: &[(&Worker, WorkerState)]) -> usize {
         let bound = |count: i32| usize::try_from(count).unwrap_or_default();
         let slots = bound(self.spec.slots()).max(1);
-        let needed = counts.busy + self.waiting.div_ceil(slots);
+        let busy = || states.iter().filter(|(_, state)| *state == WorkerState::Busy);
+        let beside: usize = busy().map(|(worker, _)| slots.saturating_sub(bound(worker.holds as i32))).sum();
+        let needed = busy().count() + self.waiting.saturating_sub(beside).div_ceil(slots);
         needed.clamp(bound(self.spec.min()), bound(self.spec.max()))
     }
 
@@ -160,14 +162,14 @@ impl PoolInput<'_> {
             || self.spec.max_tasks_per_worker.is_some_and(has_done)
     }
 
-    /// Those that go because there are too many: starting ones first, then idle ones whose time is over, the longest idle first.
-    /// One that is at work never goes for that.
+    /// Those that go because there are too many: idle ones whose time is over, the longest idle first. One that starts has
+    /// its idle time before it, unless the pool is paused; one that is at work never goes for that.
     fn spare<'w>(&self, states: &[(&'w Worker, WorkerState)], too_many: usize, now: Timestamp) -> Vec<&'w Worker> {
         let is_paused = self.spec.max() == 0;
         let mut spare: Vec<(Option<Timestamp>, &Worker)> = states
             .iter()
             .filter_map(|(worker, state)| match state {
-                WorkerState::Starting => Some((None, *worker)),
+                WorkerState::Starting => is_paused.then_some((None, *worker)),
                 WorkerState::Idle { since } => {
                     let over = after(*since, SignedDuration::from_secs(self.spec.idle())) <= now;
                     (over || is_paused).then_some((Some(*since), *worker))

@@ -60,6 +60,8 @@ pub struct Pass {
     pub admitted: Vec<Grant>,
     /// When the next delayed task becomes ready.
     pub wake: Option<Timestamp>,
+    /// The time of some delayed task has come.
+    pub promoted: bool,
     /// The pass reached its bound: there may be room for more.
     pub unfinished: bool,
     /// For how many tasks room was sought: what the pass has cost.
@@ -106,8 +108,8 @@ impl AdmissionQueue {
     }
 
     /// It asks no longer.
-    pub fn worker_is_not_free(&mut self, pool: &Key, slot: &WorkerSlot) {
-        if self.ledger.worker_is_not_free(pool, slot) {
+    pub fn worker_is_not_free(&mut self, pool: &Key, worker: &Arc<str>, slot: u8) {
+        if self.ledger.worker_is_not_free(pool, worker, slot) {
             self.workers_changed(pool);
         }
     }
@@ -116,9 +118,9 @@ impl AdmissionQueue {
         self.pending.workers_changed(&self.ledger.types_of_pool(pool), &self.ledger);
     }
 
-    /// How many tasks wait for a worker of this pool and for nothing but their turn.
-    pub fn waiting_for(&self, pool: &Key) -> usize {
-        self.pending.in_turn(&self.ledger.types_of_pool(pool), &self.ledger)
+    /// How many tasks of this pool's types would start now if each had a worker, `most` at most.
+    pub fn would_start(&self, pool: &Key, most: usize) -> usize {
+        self.pending.would_start(&self.ledger.types_of_pool(pool), most, &self.ledger)
     }
 
     /// Sets the state of a task; returns whether it was another.
@@ -213,7 +215,8 @@ impl AdmissionQueue {
     /// says so. Looks only at those that are first in a queue, and once at each for which there is no room: what holds the
     /// others back is known beforehand.
     pub fn admit(&mut self, now: Timestamp) -> Pass {
-        let mut pass = Pass { wake: self.pending.promote(now, &self.ledger), ..Pass::default() };
+        let promoted = self.pending.is_due(now);
+        let mut pass = Pass { wake: self.pending.promote(now, &self.ledger), promoted, ..Pass::default() };
         while let Some(first) = self.pending.first().map(Order::uid).cloned() {
             if self.ledger.all().is_some_and(Running::is_full) {
                 break;

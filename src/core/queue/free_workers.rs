@@ -1,13 +1,13 @@
 //! The free slots of the workers of one pool: whoever has asked for work and has none. The one that has been idle longest gets
 //! the next task. Never knows which workers there are beside them.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use jiff::Timestamp;
 
-/// One of the tasks that a worker can run at once.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+/// A place for one task on a worker, which may have several.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct WorkerSlot {
     /// The worker's pod: its name and its uid.
     pub pod: Arc<str>,
@@ -18,10 +18,13 @@ pub struct WorkerSlot {
     pub beats: bool,
 }
 
+/// The uid of the worker's pod, and the number of its slot.
+type Place = (Arc<str>, u8);
+
 #[derive(Debug, Default)]
 pub struct FreeWorkers {
-    by_age: BTreeSet<(Timestamp, WorkerSlot)>,
-    since: HashMap<WorkerSlot, Timestamp>,
+    by_age: BTreeMap<(Timestamp, Place), WorkerSlot>,
+    since: HashMap<Place, Timestamp>,
 }
 
 impl FreeWorkers {
@@ -35,24 +38,26 @@ impl FreeWorkers {
 
     /// This slot has been idle since then, and asks for work.
     pub fn add(&mut self, slot: WorkerSlot, idle_since: Timestamp) {
-        self.remove(&slot);
-        self.since.insert(slot.clone(), idle_since);
-        self.by_age.insert((idle_since, slot));
+        self.remove(&slot.uid, slot.slot);
+        let place = (slot.uid.clone(), slot.slot);
+        self.since.insert(place.clone(), idle_since);
+        self.by_age.insert((idle_since, place), slot);
     }
 
     /// It asks no longer.
-    pub fn remove(&mut self, slot: &WorkerSlot) -> bool {
-        let Some(since) = self.since.remove(slot) else { return false };
-        self.by_age.remove(&(since, slot.clone()))
+    pub fn remove(&mut self, worker: &Arc<str>, slot: u8) -> bool {
+        let place = (worker.clone(), slot);
+        let Some(since) = self.since.remove(&place) else { return false };
+        self.by_age.remove(&(since, place)).is_some()
     }
 
     /// The slot that has been idle longest, of another pod than `but_not` if there is one.
     pub fn take(&mut self, but_not: Option<&str>) -> Option<WorkerSlot> {
         let is_another = |slot: &&WorkerSlot| but_not.is_none_or(|pod| *slot.pod != *pod);
-        let mut slots = self.by_age.iter().map(|(_, slot)| slot);
+        let mut slots = self.by_age.values();
         let first = slots.clone().next();
         let slot = slots.find(is_another).or(first)?.clone();
-        self.remove(&slot);
+        self.remove(&slot.uid, slot.slot);
         Some(slot)
     }
 }
@@ -92,12 +97,21 @@ mod tests {
     }
 
     #[test]
+    fn a_slot_is_one_whatever_it_promises() {
+        let mut free = FreeWorkers::default();
+        free.add(slot("a", 0), at(1));
+        free.add(WorkerSlot { beats: true, ..slot("a", 0) }, at(2));
+        assert_eq!(free.take(None).map(|slot| slot.beats), Some(true));
+        assert!(free.is_empty());
+    }
+
+    #[test]
     fn a_slot_that_asks_again_counts_once_from_its_last_word() {
         let mut free = FreeWorkers::default();
         free.add(slot("a", 0), at(1));
         free.add(slot("a", 0), at(5));
         free.add(slot("b", 0), at(3));
         assert_eq!((free.len(), free.take(None)), (2, Some(slot("b", 0))));
-        assert!(free.remove(&slot("a", 0)) && !free.remove(&slot("a", 0)) && free.is_empty());
+        assert!(free.remove(&"a".into(), 0) && !free.remove(&"a".into(), 0) && free.is_empty());
     }
 }

@@ -191,8 +191,8 @@ impl Ledger {
     }
 
     /// It asks no longer. Returns whether it was the last one free.
-    pub fn worker_is_not_free(&mut self, pool: &Key, slot: &WorkerSlot) -> bool {
-        let was_there = self.pools.get_mut(pool).is_some_and(|free| free.remove(slot));
+    pub fn worker_is_not_free(&mut self, pool: &Key, worker: &Arc<str>, slot: u8) -> bool {
+        let was_there = self.pools.get_mut(pool).is_some_and(|free| free.remove(worker, slot));
         was_there && self.forget_pool_without_free(pool)
     }
 
@@ -234,6 +234,11 @@ impl Ledger {
         let nothing = Default::default();
         let used = self.queues.get(queue).map_or(&nothing, |queue| &queue.used);
         self.quota(queue)?.lack(used, priority, requests)
+    }
+
+    /// What the admitted tasks of a queue use, by priority.
+    pub fn usage(&self, queue: &Key) -> UsageByPriority {
+        self.queues.get(queue).map(|queue| queue.used.clone()).unwrap_or_default()
     }
 
     /// The resources that the admitted tasks of a queue use together.

@@ -15,6 +15,7 @@ mod order;
 mod pending;
 mod quota;
 mod ranked;
+mod room;
 mod snapshot;
 mod state;
 mod status;

@@ -125,6 +125,11 @@ impl PendingTasks {
         }
     }
 
+    /// The time of a delayed task has come.
+    pub fn is_due(&self, now: Timestamp) -> bool {
+        self.delayed.first().is_some_and(|(ready, _)| *ready <= now)
+    }
+
     /// Lets those in whose time has come; returns when the next one's comes.
     pub fn promote(&mut self, now: Timestamp, ledger: &Ledger) -> Option<Timestamp> {
         while let Some((ready, uid)) = self.delayed.first().cloned() {

@@ -120,8 +120,7 @@ impl Inner {
 
     fn withdraw(&mut self, worker: &Uid, slot: u8) {
         if let Some(known) = self.workers.workers.get(worker) {
-            let offered = known.slot(worker, slot);
-            self.admission.worker_is_not_free(&known.pool, &offered);
+            self.admission.worker_is_not_free(&known.pool, worker, slot);
         }
     }
 

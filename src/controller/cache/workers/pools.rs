@@ -18,13 +18,16 @@ use crate::core::launch::names;
 use crate::core::pool::{Calls, Worker, template};
 use crate::core::queue::Key;
 
+/// Of so many tasks that could start it is found out: a pool grows by ten workers at once.
+const MOST_WAITING: usize = 1000;
+
 /// A pool as it is, for a decision about it.
 pub struct PoolLook {
     pub pool: Arc<WorkerPool>,
     /// The digest of what its workers are made from.
     pub template: String,
     pub workers: Vec<Worker>,
-    /// Tasks that wait for a worker of it, and for nothing but their turn.
+    /// Tasks that would start now if each had a worker.
     pub waiting: usize,
     pub faults: u32,
     pub last_fault: Option<Timestamp>,
@@ -290,7 +293,7 @@ impl Inner {
             template: template::digest(&known.pool.spec, settings),
             deaf: deaf.map(|lease| lease.worker.to_string()).collect(),
             workers: workers.map(|(_, worker)| worker.as_worker(self.workers.at_work(worker))).collect(),
-            waiting: self.admission.waiting_for(key),
+            waiting: self.admission.would_start(key, MOST_WAITING),
             faults: known.faults.in_a_row,
             last_fault: known.faults.last,
             uncounted: known.faults.uncounted,

@@ -37,7 +37,7 @@ fn a_pool_without_a_free_worker_holds_back_its_own_line_only() {
     assert_eq!(grants(&mut admission), [("cold".to_owned(), None)]);
     let why = admission.explain("warm", at(0)).expect("it waits");
     assert_eq!((why.reason(), why.message(None)), (Reason::NoWorker, "no worker of pool warm is free".to_owned()));
-    assert_eq!(admission.waiting_for(&key("warm")), 2);
+    assert_eq!(admission.would_start(&key("warm"), 10), 2);
 }
 
 #[test]
@@ -45,7 +45,7 @@ fn a_worker_that_hung_up_gets_nothing() {
     let mut admission = with_pool();
     admission.worker_is_free(&key("warm"), slot("w", 0), at(0));
     admission.worker_is_free(&key("warm"), slot("w", 1), at(1));
-    admission.worker_is_not_free(&key("warm"), &slot("w", 0));
+    admission.worker_is_not_free(&key("warm"), &"w".into(), 0);
     add(&mut admission, [waiting("a", 1), waiting("b", 2)]);
     let granted = admission.admit(at(0)).admitted;
     let slots: Vec<_> = granted.iter().filter_map(|grant| Some(grant.worker.as_ref()?.1.slot)).collect();
@@ -69,7 +69,7 @@ fn a_pool_of_which_nobody_is_free_and_no_type_speaks_is_forgotten() {
     let mut admission = AdmissionQueue::default();
     admission.set_type_limits(key("t"), TypeLimits { pool: Some(key("warm")), ..TypeLimits::default() });
     admission.worker_is_free(&key("warm"), slot("w", 0), at(0));
-    admission.worker_is_not_free(&key("warm"), &slot("w", 0));
+    admission.worker_is_not_free(&key("warm"), &"w".into(), 0);
     admission.set_type_limits(key("t"), TypeLimits::default());
     assert_eq!(admission.remembered(), 0);
 }
@@ -86,8 +86,26 @@ fn a_task_that_failed_on_a_worker_is_given_another_one_where_one_is_free() {
         assert_eq!(grants(&mut admission), given(worker));
         admission.remove(&"a".into());
     }
-    admission.worker_is_not_free(&key("warm"), &slot("late", 0));
+    admission.worker_is_not_free(&key("warm"), &"late".into(), 0);
     admission.worker_is_free(&key("warm"), slot("early", 0), at(1));
     add(&mut admission, [failed_on("warm-early")]);
     assert_eq!(grants(&mut admission), given("early"), "it is better than none");
+}
+
+#[test]
+fn a_pool_grows_for_those_who_would_start_and_not_for_a_backlog_without_room() {
+    let mut admission = with_pool();
+    let tasks: Vec<_> = (0..30).map(|number| waiting(&format!("t{number}"), number)).collect();
+    add(&mut admission, tasks);
+    assert_eq!(admission.would_start(&key("warm"), 100), 10, "as many as the queue has room for");
+    assert_eq!(admission.would_start(&key("warm"), 4), 4);
+    let limits = |most| TypeLimits { pool: Some(key("warm")), most, ..TypeLimits::default() };
+    admission.set_type_limits(key("t"), limits(Some(3)));
+    assert_eq!(admission.would_start(&key("warm"), 100), 3, "as many as the type allows");
+    admission.set_type_limits(key("t"), limits(None));
+    admission.set_quota(key("q"), Some(queue(json!({"suspend": true}))));
+    assert_eq!(admission.would_start(&key("warm"), 100), 0, "the queue starts nobody");
+    let resources = json!({"capacity": {"resources": {"cpu": 4}}});
+    admission.set_quota(key("q"), Some(queue(resources)));
+    assert_eq!(admission.would_start(&key("warm"), 100), 30, "they ask for nothing that is bounded");
 }
