@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures::{StreamExt, stream};
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Pod;
 use kube::ResourceExt;
@@ -25,6 +26,8 @@ use crate::core::time::earliest;
 
 /// Between two looks at the pools, however much happens.
 const BETWEEN_LOOKS: Duration = Duration::from_millis(100);
+/// So many workers are deleted at once.
+const AT_ONCE: usize = 8;
 /// A pool's status is written at most so often.
 const BETWEEN_WRITES: Duration = Duration::from_secs(5);
 
@@ -63,11 +66,12 @@ pub async fn run(pools: Pools) {
 impl Pools {
     /// One look at all pools; returns when the next one is due even if nothing changes.
     async fn look(&self, memory: &mut Memory) -> Option<Timestamp> {
-        let now = Timestamp::now();
-        let looks = self.cache.pools(now);
-        memory.written.retain(|key, _| looks.iter().any(|look| key_of(&look.pool) == *key));
+        let pools = self.cache.pools();
+        memory.written.retain(|key, _| pools.contains(key));
         let mut wakes = vec![];
-        for look in looks {
+        for pool in pools {
+            let now = Timestamp::now();
+            let Some(look) = self.cache.pool(&pool) else { continue };
             let decision = decide(&input(&look), now);
             self.end(&look, &decision).await;
             let refused = self.make(&look, decision.create, memory).await;
@@ -82,18 +86,35 @@ impl Pools {
         for uid in &decision.stop {
             self.cache.give_up_worker(uid, None);
         }
-        for Going { uid, name, why } in &decision.delete {
-            self.cache.give_up_worker(uid, why.clone());
-            let namespace = look.pool.namespace().unwrap_or_default();
-            let why = why.as_ref().map_or("it is not needed any longer", |why| why.message.as_str());
-            tracing::info!(namespace, pool = look.pool.name_any(), worker = name, why, "end the worker");
-            match remove::<Pod>(&namespace, name, only(uid), &self.calls).await {
-                Ok(Removal::NotThere) => drop(self.cache.worker_is_not_there(uid)),
-                Ok(Removal::Asked) => self.cache.worker_goes(uid),
-                Ok(Removal::Refused) | Err(CallError::NotLeader) => {}
-                Err(error) => {
-                    tracing::warn!(namespace, worker = name, %error, "failed to end a worker; will try again")
-                }
+        // Of all of them before the first is deleted: that may take a while, and nobody is to be given a task meanwhile.
+        let mut deletions = vec![];
+        for going in &decision.delete {
+            if self.leaves(going) {
+                deletions.push(self.delete(&look.pool, going.clone()));
+            }
+        }
+        stream::iter(deletions).buffer_unordered(AT_ONCE).collect::<()>().await;
+    }
+
+    /// Nothing is handed to it any longer. False where it is not needed, and was given a task a moment ago.
+    fn leaves(&self, Going { uid, why, .. }: &Going) -> bool {
+        match why {
+            Some(why) => self.cache.give_up_worker(uid, Some(why.clone())),
+            None => return self.cache.retire_if_idle(uid),
+        }
+        true
+    }
+
+    async fn delete(&self, pool: &WorkerPool, Going { uid, name, why }: Going) {
+        let namespace = pool.namespace().unwrap_or_default();
+        let why = why.as_ref().map_or("it is not needed any longer", |why| why.message.as_str());
+        tracing::info!(namespace, pool = pool.name_any(), worker = name, why, "end the worker");
+        match remove::<Pod>(&namespace, &name, only(&uid), &self.calls).await {
+            Ok(Removal::NotThere) => drop(self.cache.worker_is_not_there(&uid)),
+            Ok(Removal::Asked) => self.cache.worker_goes(&uid),
+            Ok(Removal::Refused) | Err(CallError::NotLeader) => {}
+            Err(error) => {
+                tracing::warn!(namespace, worker = name, %error, "failed to end a worker; will try again")
             }
         }
     }
@@ -172,7 +193,7 @@ fn input(look: &PoolLook) -> PoolInput<'_> {
         spec: &look.pool.spec,
         template: &look.template,
         workers: &look.workers,
-        deaf: &look.deaf,
+        told_to_drop: &look.told_to_drop,
         waiting: look.waiting,
         faults: look.faults,
         last_fault: look.last_fault,

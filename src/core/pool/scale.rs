@@ -23,8 +23,8 @@ pub struct PoolInput<'a> {
     /// The digest of its template.
     pub template: &'a str,
     pub workers: &'a [Worker],
-    /// The uids of those that go on with what nobody wants any longer, though their time for that is over.
-    pub deaf: &'a [String],
+    /// The uids of those that were told to drop what nobody wants any longer, and until when each of them may go on with it.
+    pub told_to_drop: &'a [(String, Timestamp)],
     /// Tasks that would start now if each had a worker.
     pub waiting: usize,
     /// Faults in a row without a worker that asked for work, and when the last one was.
@@ -82,7 +82,7 @@ pub fn decide(input: &PoolInput, now: Timestamp) -> PoolDecision {
     let states: Vec<(&Worker, WorkerState)> = workers.iter().map(|worker| (worker, worker.state(spec, now))).collect();
     let mut decision = PoolDecision { counts: counts(&states), ..PoolDecision::default() };
     for (worker, state) in &states {
-        let is_deaf = input.deaf.contains(&worker.pod.uid);
+        let is_deaf = input.told_to_drop.iter().any(|(uid, until)| *uid == worker.pod.uid && *until <= now);
         match state {
             WorkerState::Going => {}
             WorkerState::Unhealthy(fault) => decision.delete.push(Going::of(worker, Some(*fault))),
@@ -122,8 +122,13 @@ pub fn decide(input: &PoolInput, now: Timestamp) -> PoolDecision {
     let pause = input.pause_ends().filter(|_| kept < wanted);
     let more =
         (wanted > kept + decision.create && decision.create > 0).then(|| after(now, SignedDuration::from_secs(1)));
-    decision.wake =
-        earliest(due.chain(idle_over).map(Some).chain([pause, more]).map(|time| time.filter(|time| *time > now)));
+    decision.wake = earliest(
+        due.chain(idle_over)
+            .chain(input.told_to_drop.iter().map(|(_, until)| *until))
+            .map(Some)
+            .chain([pause, more])
+            .map(|time| time.filter(|time| *time > now)),
+    );
     decision
 }
 

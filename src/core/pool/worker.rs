@@ -98,7 +98,8 @@ pub enum WorkerState {
 
 impl Worker {
     pub fn state(&self, spec: &WorkerPoolSpec, now: Timestamp) -> WorkerState {
-        if ended::ended(&self.pod, None, now).is_some() {
+        // Another container of its pod may go on.
+        if self.pod.work_ended() || ended::ended(&self.pod, None, now).is_some() {
             return WorkerState::Ended;
         }
         if self.pod.due_gone_at.is_some() || self.asked_to_go {

@@ -83,7 +83,9 @@ impl Cache {
         if lease.attempt != AttemptId::of(task) || lease.told_to_stop.is_some() {
             return false;
         }
-        let Some(known) = workers.workers.get_mut(&lease.worker) else { return false };
+        let Some(known) = workers.workers.get_mut(&lease.worker).filter(|known| !known.is_going()) else {
+            return false;
+        };
         let Some(call) = known.slots.get_mut(&lease.slot).and_then(|slot| slot.call.take()) else { return false };
         known.heard(now);
         // From now on its silence tells something.
@@ -191,9 +193,9 @@ impl Inner {
     fn ask(&mut self, worker: &Uid, slot: u8, beats: bool, now: Timestamp) -> Asked {
         let Some(known) = self.workers.workers.get_mut(worker) else { return Asked::Stop };
         known.calls.first.get_or_insert(now);
-        known.calls.beats = beats;
         known.heard(now);
         let state = known.slots.entry(slot).or_insert_with(|| Slot::new(now));
+        state.beats = beats;
         if let Some(before) = state.call.take() {
             // Fails where that call is over too.
             let _ = before.answer.send(Given::Nothing);

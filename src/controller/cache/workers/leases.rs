@@ -195,13 +195,12 @@ impl Workers {
         let is_ours = self.granted.remove(uid).is_some_and(|granted| granted == (worker.clone(), slot));
         let admitted_at = admitted_at(task.status_or_default());
         if let Some(known) = self.workers.get_mut(&worker) {
-            if known.pod.has_ended() && !is_ours {
+            if known.has_ended() && !is_ours {
                 *known.at_work_when_it_ended.get_or_insert(0) += 1;
             }
-            known.slots.entry(slot).or_insert_with(|| Slot::new(admitted_at)).task = Some(uid.clone());
-            if !is_ours {
-                known.calls.beats |= named.beats;
-            }
+            let state = known.slots.entry(slot).or_insert_with(|| Slot::new(admitted_at));
+            state.task = Some(uid.clone());
+            state.beats |= named.beats;
         }
         let lease = Lease {
             name: lease::name(&attempt, &worker),
@@ -209,6 +208,7 @@ impl Workers {
             worker,
             slot,
             admitted_at,
+            beats: named.beats,
             handed_out: if is_ours { HandedOut::NotYet } else { HandedOut::NotKnown },
             word: None,
             told_to_stop: None,

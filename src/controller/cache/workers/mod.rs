@@ -98,6 +98,8 @@ struct Slot {
     idle_since: Timestamp,
     /// The task that has it, by its uid.
     task: Option<Uid>,
+    /// The worker promised to be heard while it is at work on that.
+    beats: bool,
 }
 
 struct OpenCall {
@@ -111,6 +113,7 @@ struct Lease {
     worker: Uid,
     slot: u8,
     admitted_at: Timestamp,
+    beats: bool,
     handed_out: HandedOut,
     word: Option<Word>,
     told_to_stop: Option<ToldToStop>,
@@ -141,7 +144,7 @@ impl Default for Workers {
 
 impl Slot {
     fn new(idle_since: Timestamp) -> Self {
-        Self { call: None, idle_since, task: None }
+        Self { call: None, idle_since, task: None, beats: false }
     }
 }
 
@@ -155,20 +158,39 @@ impl Lease {
 impl KnownWorker {
     /// Its slot of this number, as admission knows it.
     fn slot(&self, uid: &Uid, slot: u8) -> WorkerSlot {
-        WorkerSlot { pod: self.pod.name.as_str().into(), uid: uid.clone(), slot, beats: self.calls.beats }
+        WorkerSlot { pod: self.pod.name.as_str().into(), uid: uid.clone(), slot, beats: self.beats_in(slot) }
+    }
+
+    fn beats_in(&self, slot: u8) -> bool {
+        self.slots.get(&slot).is_some_and(|slot| slot.beats)
     }
 
     fn holds(&self) -> usize {
         self.slots.values().filter(|slot| slot.task.is_some()).count()
     }
 
+    /// It promised to be heard while it is at work on some task that it has.
+    fn beats(&self) -> bool {
+        self.slots.values().any(|slot| slot.task.is_some() && slot.beats)
+    }
+
     fn has_open_call(&self) -> bool {
         self.slots.values().any(|slot| slot.call.is_some())
     }
 
-    /// Nobody gives it anything any longer.
+    /// It is offered to no task any longer.
     fn is_leaving(&self) -> bool {
-        self.stopping || self.replaced_for.is_some() || self.pod.due_gone_at.is_some() || self.pod.has_ended()
+        self.stopping || self.is_going()
+    }
+
+    /// Its pod ends, or is to: nobody gives it anything any longer.
+    fn is_going(&self) -> bool {
+        self.replaced_for.is_some() || self.asked_to_go || self.pod.due_gone_at.is_some() || self.has_ended()
+    }
+
+    /// Nothing comes of it any longer, though another container of its pod may go on.
+    fn has_ended(&self) -> bool {
+        self.pod.has_ended() || self.pod.work_ended()
     }
 
     fn heard(&mut self, now: Timestamp) {
@@ -180,7 +202,7 @@ impl KnownWorker {
         Worker {
             pod: self.pod.clone(),
             template: self.template.clone(),
-            calls: Calls { is_open: self.has_open_call(), ..self.calls },
+            calls: Calls { is_open: self.has_open_call(), beats: self.beats(), ..self.calls },
             idle_since: self.slots.values().map(|slot| slot.idle_since).max().unwrap_or_default(),
             holds: self.holds() as u32,
             given: given as u32,

@@ -5,13 +5,15 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Pod;
-use kube::ResourceExt;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use kube::runtime::reflector::ObjectRef;
+use kube::{Resource, ResourceExt};
 use tokio::sync::Notify;
 
 use super::super::{Cache, Inner, Uid, key};
-use super::{Faults, KnownPool, KnownWorker};
+use super::{Faults, KnownPool, KnownWorker, Slot};
 use crate::api::{Task, WorkerPool};
+use crate::core::Settings;
 use crate::core::attempt::facts::{PodFacts, Why};
 use crate::core::attempt::lease::{Kept, NotKept};
 use crate::core::launch::names;
@@ -35,15 +37,19 @@ pub struct PoolLook {
     pub uncounted: i64,
     /// Why no worker can be made.
     pub refused: Option<String>,
-    /// Uids of workers that hold what nobody wants any longer, and did not drop it in time.
-    pub deaf: Vec<String>,
+    /// The uids of workers that were told to drop what nobody wants any longer, and until when each may go on with it.
+    pub told_to_drop: Vec<(String, Timestamp)>,
 }
 
-/// The pool that a pod says it is a worker of, by the owner that only we make. The policy keeps our label for us.
+/// Name and uid of the pool that a pod says it is a worker of, by the owner that only we make. The policy keeps our label for
+/// us.
 fn pool_of(pod: &Pod) -> Option<(String, String)> {
     pod.labels().contains_key(names::LABEL_POOL).then_some(())?;
-    let owner =
-        pod.owner_references().iter().find(|owner| owner.controller == Some(true) && owner.kind == "WorkerPool")?;
+    let is_pool = |owner: &&OwnerReference| {
+        let of_ours = owner.api_version.split_once('/').is_some_and(|(group, _)| group == WorkerPool::group(&()));
+        owner.controller == Some(true) && owner.kind == WorkerPool::kind(&()) && of_ours
+    };
+    let owner = pod.owner_references().iter().find(is_pool)?;
     Some((owner.name.clone(), owner.uid.clone()))
 }
 
@@ -92,11 +98,12 @@ impl Cache {
     }
 
     fn worker_is(&self, pod: &Pod, facts: PodFacts) -> Vec<ObjectRef<Task>> {
-        let Some((pool, _)) = pool_of(pod) else { return vec![] };
         let uid: Uid = facts.uid.as_str().into();
         let mut inner = self.lock();
+        // One that is known stays a worker, also when somebody takes its label or its owner away.
+        let known = inner.workers.workers.get(&uid).map(|known| known.pool.clone());
+        let Some(pool) = known.or_else(|| inner.workers.pool_of(pod, &facts)) else { return vec![] };
         let template = pod.annotations().get(names::ANNOTATION_TEMPLATE).cloned().unwrap_or_default();
-        let pool: Key = (facts.namespace.as_str().into(), pool.into());
         inner.workers.see(&uid, pool, facts, template);
         inner.after_worker(&uid)
     }
@@ -142,10 +149,28 @@ impl Cache {
         self.lock().workers.changed.clone()
     }
 
-    /// All pools as they are.
-    pub fn pools(&self, now: Timestamp) -> Vec<PoolLook> {
+    /// The pools that there are.
+    pub fn pools(&self) -> Vec<Key> {
+        self.lock().workers.pools.keys().cloned().collect()
+    }
+
+    /// A pool as it is now.
+    pub fn pool(&self, key: &Key) -> Option<PoolLook> {
         let inner = self.lock();
-        inner.workers.pools.iter().map(|(key, known)| inner.look_at(key, known, &self.settings, now)).collect()
+        inner.workers.pools.get(key).map(|known| inner.look_at(key, known, &self.settings))
+    }
+
+    /// A worker is not needed any longer: nothing is handed to it from here on. False where it was given a task meanwhile.
+    pub fn retire_if_idle(&self, worker: &str) -> bool {
+        let mut inner = self.lock();
+        let Some((uid, known)) = inner.workers.workers.get_key_value(worker) else { return false };
+        if known.holds() > 0 {
+            return false;
+        }
+        let uid = uid.clone();
+        inner.workers.workers.get_mut(&uid).into_iter().for_each(|known| known.stopping = true);
+        inner.stop_idle_calls(&uid);
+        true
     }
 
     /// A worker is given up for this; nothing is handed to it any longer.
@@ -187,7 +212,7 @@ impl Cache {
     pub fn worker_counts(&self) -> [usize; 3] {
         let inner = self.lock();
         let mut counts = [0; 3];
-        for known in inner.workers.workers.values().filter(|known| !known.pod.has_ended()) {
+        for known in inner.workers.workers.values().filter(|known| !known.has_ended()) {
             let place =
                 if known.holds() > 0 { 0 } else { usize::from(known.calls.first.is_none() || known.is_leaving()) + 1 };
             counts[place] += 1;
@@ -205,6 +230,14 @@ impl Faults {
 }
 
 impl super::Workers {
+    /// The pool of a worker that is seen first: not a later one of the same name.
+    fn pool_of(&self, pod: &Pod, facts: &PodFacts) -> Option<Key> {
+        let (name, uid) = pool_of(pod)?;
+        let key: Key = (facts.namespace.as_str().into(), name.into());
+        let is_another = |known: &KnownPool| known.pool.metadata.uid.as_deref() != Some(uid.as_str());
+        (!self.pools.get(&key).is_some_and(is_another)).then_some(key)
+    }
+
     fn see(&mut self, uid: &Uid, pool: Key, facts: PodFacts, template: String) {
         match self.workers.get_mut(uid) {
             Some(known) => known.pod = facts.after(&known.pod),
@@ -226,8 +259,8 @@ impl super::Workers {
                 };
                 // Leases that were seen before their worker was.
                 for (task, lease) in self.leases.iter().filter(|(_, lease)| lease.worker == *uid) {
-                    known.slots.entry(lease.slot).or_insert_with(|| super::Slot::new(lease.admitted_at)).task =
-                        Some(task.clone());
+                    let state = known.slots.entry(lease.slot).or_insert_with(|| Slot::new(lease.admitted_at));
+                    (state.task, state.beats) = (Some(task.clone()), lease.beats);
                 }
                 self.workers.insert(uid.clone(), known);
             }
@@ -239,13 +272,13 @@ impl Inner {
     /// A worker that ended or goes is offered nothing; one that is gone drops what its task no longer wants.
     fn after_worker(&mut self, uid: &Uid) -> Vec<ObjectRef<Task>> {
         self.workers.changed.notify_one();
-        if self.workers.workers.get(uid).is_some_and(|known| known.pod.has_ended()) {
+        if self.workers.workers.get(uid).is_some_and(|known| known.has_ended()) {
             self.workers.note_end(uid);
         }
         let Some(known) = self.workers.workers.get_mut(uid) else { return vec![] };
         let slots: Vec<u8> = known.slots.keys().copied().collect();
         let tasks: Vec<Uid> = known.slots.values().filter_map(|slot| slot.task.clone()).collect();
-        let has_ended = known.pod.has_ended();
+        let has_ended = known.has_ended();
         if known.is_leaving() {
             self.stop_idle_calls(uid);
         }
@@ -277,22 +310,19 @@ impl Inner {
         slots.iter().for_each(|(uid, slot)| self.offer(uid, *slot));
     }
 
-    fn look_at(&self, key: &Key, known: &KnownPool, settings: &crate::core::Settings, now: Timestamp) -> PoolLook {
-        let workers = self.workers.workers.iter().filter(|(_, worker)| worker.pool == *key && !worker.pod.is_gone());
-        let deaf = self.workers.leases.values().filter(|lease| {
-            lease.orphan.is_some()
-                && self.workers.workers.get(&lease.worker).is_some_and(|worker| {
-                    worker.pool == *key
-                        && lease.told_to_stop.is_some_and(|told| {
-                            told.due_at(known.pool.spec.heartbeat(), worker.pod.grace_seconds) <= now
-                        })
-                })
+    fn look_at(&self, key: &Key, known: &KnownPool, settings: &Settings) -> PoolLook {
+        let workers = || self.workers.workers.iter().filter(|(_, worker)| worker.pool == *key && !worker.pod.is_gone());
+        let heartbeat = known.pool.spec.heartbeat();
+        let told_to_drop = workers().flat_map(|(uid, worker)| {
+            let orphans = self.workers.leases_on(worker).filter(|lease| lease.orphan.is_some());
+            let until = orphans.filter_map(|lease| lease.told_to_stop);
+            until.map(|told| (uid.to_string(), told.due_at(heartbeat, worker.pod.grace_seconds)))
         });
         PoolLook {
             pool: known.pool.clone(),
             template: template::digest(&known.pool.spec, settings),
-            deaf: deaf.map(|lease| lease.worker.to_string()).collect(),
-            workers: workers.map(|(_, worker)| worker.as_worker(self.workers.at_work(worker))).collect(),
+            told_to_drop: told_to_drop.collect(),
+            workers: workers().map(|(_, worker)| worker.as_worker(self.workers.at_work(worker))).collect(),
             waiting: self.admission.would_start(key, MOST_WAITING),
             faults: known.faults.in_a_row,
             last_fault: known.faults.last,

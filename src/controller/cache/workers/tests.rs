@@ -83,3 +83,36 @@ async fn a_worker_that_was_given_a_task_is_looked_at_anew() {
     let rung = tokio::time::timeout(std::time::Duration::from_secs(5), changed.notified()).await;
     assert!(rung.is_ok(), "from then on it may be silent");
 }
+
+#[test]
+fn a_worker_that_is_not_needed_keeps_the_task_that_it_was_given_a_moment_ago() {
+    let (cache, _call) = cache();
+    cache.task_seen(&task("7", json!({"state": "Queued"})));
+    cache.admit(Timestamp::UNIX_EPOCH);
+    assert!(!cache.retire_if_idle("w"), "it was granted a task");
+    cache.admission_outdated(&task("7", json!({"state": "Queued"})));
+    cache.task_seen(&task("8", json!({"state": "Cancelled"})));
+    assert!(cache.retire_if_idle("w"));
+    cache.task_seen(&task("9", json!({"state": "Queued"})));
+    assert_eq!(cache.admit(Timestamp::UNIX_EPOCH).admitted.len(), 0, "nothing is handed to it from here on");
+}
+
+#[test]
+fn a_worker_that_goes_is_handed_nothing() {
+    let (cache, _call) = cache();
+    cache.task_seen(&task("7", json!({"state": "Queued"})));
+    cache.admit(Timestamp::UNIX_EPOCH);
+    let written = admitted("8");
+    cache.admission_written(&written);
+    cache.worker_goes("w");
+    assert!(!cache.hand_out(&written, Given::Nothing));
+}
+
+#[test]
+fn a_worker_whose_label_somebody_takes_stays_one() {
+    let (cache, _call) = cache();
+    let gone: Pod =
+        read(json!({"metadata": {"name": "w", "namespace": "docs", "uid": "w"}, "status": {"phase": "Running"}}));
+    cache.worker_gone(&gone);
+    assert!(!cache.is_worker("w"), "its end is seen all the same");
+}

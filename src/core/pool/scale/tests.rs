@@ -1,7 +1,7 @@
 use serde_json::json;
 
 use super::*;
-use crate::attempt::facts::{PodFacts, fixtures};
+use crate::attempt::facts::{Phase, PodFacts, Work, fixtures};
 use crate::pool::worker::Calls;
 
 const TEMPLATE: &str = "t1";
@@ -42,7 +42,8 @@ fn pool(min: i32, max: i32) -> WorkerPoolSpec {
 }
 
 fn decided(spec: &WorkerPoolSpec, workers: &[Worker], waiting: usize, second: i64) -> PoolDecision {
-    let input = PoolInput { spec, template: TEMPLATE, workers, waiting, faults: 0, last_fault: None, deaf: &[] };
+    let input =
+        PoolInput { spec, template: TEMPLATE, workers, waiting, faults: 0, last_fault: None, told_to_drop: &[] };
     decide(&input, at(second))
 }
 
@@ -142,7 +143,7 @@ fn after_faults_workers_are_made_again_only_after_a_pause_that_grows() {
             waiting: 0,
             faults,
             last_fault: Some(at(0)),
-            deaf: &[],
+            told_to_drop: &[],
         };
         let decision = decide(&input, at(second));
         (decision.create, decision.wake)
@@ -175,7 +176,7 @@ fn a_worker_that_ended_is_removed_once_nothing_of_it_is_awaited() {
 #[test]
 fn a_worker_that_goes_on_with_what_nobody_wants_is_replaced() {
     let spec = pool(0, 8);
-    let deaf = ["a".to_owned()];
+    let told_to_drop = [("a".to_owned(), at(9))];
     let workers = [busy("a")];
     let input = PoolInput {
         spec: &spec,
@@ -184,7 +185,19 @@ fn a_worker_that_goes_on_with_what_nobody_wants_is_replaced() {
         waiting: 0,
         faults: 0,
         last_fault: None,
-        deaf: &deaf,
+        told_to_drop: &told_to_drop,
     };
-    assert_eq!(deleted(&decide(&input, at(1))), ["a"]);
+    let before = decide(&input, at(8));
+    assert_eq!((deleted(&before).len(), before.wake), (0, Some(at(9))));
+    assert_eq!(deleted(&decide(&input, at(9))), ["a"]);
+}
+
+#[test]
+fn a_worker_whose_container_has_ended_beside_another_is_removed_once_its_task_is_judged() {
+    let work = || Work::Ended { exit_code: 137, started_at: Some(at(0)), at: Some(at(5)), left: None };
+    let beside =
+        |worker: Worker| Worker { pod: PodFacts { phase: Phase::Running, work: work(), ..worker.pod }, ..worker };
+    assert_eq!(deleted(&decided(&pool(0, 8), &[beside(busy("a"))], 0, 6)), [""; 0]);
+    let decision = decided(&pool(0, 8), &[beside(idle("a", 0))], 0, 6);
+    assert_eq!((deleted(&decision), decision.delete[0].why.is_some()), (vec!["a"], true));
 }

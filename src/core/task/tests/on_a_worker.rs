@@ -126,6 +126,15 @@ fn exits_at_5(exit_code: i32) -> impl FnOnce(PodFacts) -> PodFacts {
 }
 
 #[test]
+fn a_worker_whose_container_has_ended_beside_another_has_ended() {
+    let beside = |exit_code| pod_is(move |pod| PodFacts { phase: Phase::Running, ..exits(exit_code)(pod) });
+    let failed = (State::Queued, vec![(1, AttemptOutcome::Failed, Reason::ExitCode)]);
+    for exit_code in [0, 1] {
+        assert_eq!(ends(changed(on_a_worker(json!({})), beside(exit_code)), 6), failed);
+    }
+}
+
+#[test]
 fn of_several_tasks_none_is_counted_for_the_end_of_their_worker_and_its_exit_code_tells_so() {
     for exit_code in [0, 1, 137] {
         let scene = changed(on_a_worker(json!({})), |worker| {
