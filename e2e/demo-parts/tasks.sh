@@ -92,6 +92,7 @@ ${bold}The $where and the operator stay. To look further:${plain}
   export KUBECONFIG=$KUBECONFIG PATH=$STATE/bin:\$PATH
   kubectl -n $NAMESPACE get tasks -o wide
   kubectl -n $NAMESPACE describe task never-works
+  kubectl -n $NAMESPACE get workerpools
   kubectl -n $NAMESPACE logs -l taskmanager.dev/task=counts-pages --tail=3
   kubectl explain task.spec
 

@@ -42,9 +42,11 @@ impl Taker {
             return Err(NotTaken::Stranger);
         }
         if !self.context.cache.is_worker(&reporter.uid) {
-            // Whose pod is gone is no worker of anybody, whatever it did before.
-            let found = self.find(reporter).await;
-            found.map_err(|error| if error == NotTaken::Over { NotTaken::NoWorker } else { error })?;
+            match self.find(reporter).await {
+                // Its pod is gone, and with it its leases.
+                Err(NotTaken::Over) => return Err(NotTaken::NoWorker),
+                found => found?,
+            }
         }
         if self.context.cache.is_worker(&reporter.uid) { Ok(()) } else { Err(NotTaken::NoWorker) }
     }

@@ -1,4 +1,4 @@
-//! The pod that a token belongs to: the API server reviews the token, and its answer is remembered for a few seconds. What is
+//! The pod that a token belongs to: the API server reviews the token, and its answer is remembered for a minute. What is
 //! no pod's token for us by its own word is refused before that costs anything.
 
 use std::time::{Duration, Instant};

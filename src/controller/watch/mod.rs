@@ -21,7 +21,7 @@ use kube::runtime::watcher::Event;
 
 use super::cache::Cache;
 use super::record::Records;
-use crate::api::{Task, WorkerPool};
+use crate::api::Task;
 use crate::cluster::watch::{Scope, Seen, Selected, Shown, Watches};
 use crate::core::launch::names;
 use kinds::ByList;
@@ -70,9 +70,9 @@ pub async fn run(sources: Sources, intake: Intake) {
     let tasks = watches.tasks.subscribe(vec![scope.clone()]).map(|(_, shown)| shown);
     let types = watches.types.subscribe(vec![scope.clone()]).map(|(_, shown)| shown);
     let queues = watches.queues.subscribe(vec![scope.clone()]).map(|(_, shown)| shown);
+    let pools = watches.pools.subscribe(vec![scope.clone()]).map(|(_, shown)| shown);
     let jobs = watches.watch::<Job>(&scope, ours.clone());
     let pods = watches.watch::<Pod>(&scope, ours);
-    let pools = watches.watch::<WorkerPool>(&scope, Selected::default());
     let of_pools = Selected { labels: Some(names::LABEL_POOL.into()), ..Selected::default() };
     let workers = watches.watch::<Pod>(&scope, of_pools);
     let kinds = [

@@ -86,6 +86,8 @@ impl Cache {
         let Some(known) = workers.workers.get_mut(&lease.worker) else { return false };
         let Some(call) = known.slots.get_mut(&lease.slot).and_then(|slot| slot.call.take()) else { return false };
         known.heard(now);
+        // From now on its silence tells something.
+        workers.changed.notify_one();
         // Its client may have gone a moment ago: then it was not given.
         let is_given = call.answer.send(given).is_ok();
         if is_given {

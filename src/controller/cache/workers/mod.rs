@@ -12,6 +12,8 @@
 mod calls;
 mod leases;
 mod pools;
+#[cfg(test)]
+mod tests;
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
