@@ -116,3 +116,76 @@ fn a_worker_whose_label_somebody_takes_stays_one() {
     cache.worker_gone(&gone);
     assert!(!cache.is_worker("w"), "its end is seen all the same");
 }
+
+/// A task on slot 0 or 1 of the worker, with these ended attempts.
+fn on_worker(name: &str, slot: i32, attempts: Value) -> Task {
+    let metadata = json!({"name": name, "namespace": "docs", "uid": name, "resourceVersion": "8"});
+    let worker = json!({"pool": "warm", "uid": "w", "slot": slot, "beats": true});
+    let attempt = 1 + attempts.as_array().map_or(0, Vec::len);
+    let status = json!({"state": "Processing", "attempt": attempt, "worker": "w", "attempts": attempts,
+        "admitted": {"queue": "default", "type": "work", "executor": "Pool", "worker": worker}});
+    read(json!({"apiVersion": "taskmanager.dev/v1alpha1", "kind": "Task", "metadata": metadata,
+        "spec": {"type": "work"}, "status": status}))
+}
+
+fn ended_among_others() -> Value {
+    json!([{"number": 1, "outcome": "Disrupted", "reason": "WorkerLost", "exitCode": 137, "pod": "w"}])
+}
+
+/// The task once its first attempt was judged.
+fn judged(name: &str) -> Task {
+    let mut task = on_worker(name, 0, ended_among_others());
+    task.metadata.resource_version = Some("9".into());
+    let status = json!({"state": "Queued", "attempt": 1, "attempts": ended_among_others()});
+    task.status = Some(read(status));
+    task
+}
+
+fn ended_worker() -> Pod {
+    read(json!({
+        "metadata": {"name": "w", "namespace": "docs", "uid": "w", "labels": {names::LABEL_POOL: "warm"},
+            "ownerReferences": [{"apiVersion": "taskmanager.dev/v1alpha1", "kind": "WorkerPool", "name": "warm",
+                "uid": "pool", "controller": true}]},
+        "status": {"phase": "Failed"},
+    }))
+}
+
+#[test]
+fn how_many_tasks_a_worker_ended_with_is_known_until_the_last_of_them_is_judged() {
+    let (cache, _call) = cache();
+    let second = on_worker("two", 1, json!([]));
+    cache.task_seen(&on_worker("one", 0, json!([])));
+    cache.task_seen(&second);
+    cache.worker_seen(&ended_worker());
+    let ran_several = |cache: &Cache, task: &Task| cache.worker_of(task).map(|facts| facts.holds_others);
+    assert_eq!(ran_several(&cache, &second), Some(true));
+    cache.task_seen(&judged("one"));
+    assert_eq!(ran_several(&cache, &second), Some(true), "though the other is over");
+    let (restarted, _call) = self::cache();
+    restarted.worker_seen(&ended_worker());
+    restarted.task_seen(&second);
+    assert_eq!(ran_several(&restarted, &second), Some(false));
+    restarted.task_seen(&judged("one"));
+    assert_eq!(ran_several(&restarted, &second), Some(true), "the status of the other says so");
+}
+
+#[test]
+fn a_task_that_runs_alone_waits_for_the_others_on_its_worker_and_they_for_it() {
+    for [first, then] in [[json!([]), ended_among_others()], [ended_among_others(), json!([])]] {
+        let (cache, _call) = cache();
+        // Whoever led before may have handed out the first; nobody has the second.
+        let (first, then) = (on_worker("one", 0, first), on_worker("two", 1, then));
+        cache.task_seen(&first);
+        cache.task_seen(&then);
+        assert!(cache.waits_for_others(&then));
+        let done = Task { status: Some(read(json!({"state": "Completed", "attempt": 1}))), ..first.clone() };
+        let done = Task { metadata: on_version(&done, "9"), ..done };
+        cache.task_seen(&done);
+        assert!(!cache.waits_for_others(&then));
+    }
+}
+
+fn on_version(task: &Task, version: &str) -> k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta {
+    let version = Some(version.into());
+    k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta { resource_version: version, ..task.metadata.clone() }
+}
