@@ -229,6 +229,7 @@ impl Term {
             cache: self.cache.clone(),
             status: self.status.clone(),
             settings: self.settings.clone(),
+            metrics: self.metrics.clone(),
         }
     }
 

@@ -19,9 +19,10 @@ use crate::cluster::calls::{CallError, Calls};
 use crate::cluster::create::{Run, create};
 use crate::core::Settings;
 use crate::core::launch::names;
-use crate::core::pool::{Going, PoolDecision, PoolInput, decide, pool_status, template};
+use crate::core::pool::{Going, PoolDecision, PoolInput, WORN_OUT, decide, pool_status, template};
 use crate::core::queue::Key;
 use crate::core::time::earliest;
+use crate::metrics::Metrics;
 
 /// Between two looks at the pools, however much happens.
 const BETWEEN_LOOKS: Duration = Duration::from_millis(100);
@@ -34,6 +35,7 @@ pub struct Pools {
     pub cache: Arc<Cache>,
     pub status: Arc<StatusWriter>,
     pub settings: Settings,
+    pub metrics: Arc<Metrics>,
 }
 
 /// The memory of this part: nothing is lost with it.
@@ -80,10 +82,14 @@ impl Pools {
     /// Ends those that are to go: their pods are deleted. Those at work are told to end after their task.
     async fn end(&self, look: &PoolLook, decision: &PoolDecision) {
         for uid in &decision.stop {
-            self.cache.give_up_worker(uid, None);
+            if self.cache.give_up_worker(uid, None) {
+                self.metrics.worker_replaced(&key_of(&look.pool), WORN_OUT);
+            }
         }
-        for Going { uid, name, why } in &decision.delete {
-            self.cache.give_up_worker(uid, why.clone());
+        for Going { uid, name, why, replaced_for } in &decision.delete {
+            if let (true, Some(word)) = (self.cache.give_up_worker(uid, why.clone()), replaced_for) {
+                self.metrics.worker_replaced(&key_of(&look.pool), word);
+            }
             let namespace = look.pool.namespace().unwrap_or_default();
             let why = why.as_ref().map_or("it is not needed any longer", |why| why.message.as_str());
             tracing::info!(namespace, pool = look.pool.name_any(), worker = name, why, "end the worker");

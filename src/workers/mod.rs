@@ -31,6 +31,7 @@ use tokio_util::sync::CancellationToken;
 use crate::api::worker_protocol::{LEASE_HEADER, NEXT, NEXT_BYTES};
 use crate::archive::Guard;
 use crate::live::{Live, NotTaken, Reporter};
+use crate::metrics::Metrics;
 use crate::serving::body::at_most;
 use crate::serving::limits::{not_served, run_within};
 use crate::serving::listener::{ListenError, PeerAddress};
@@ -86,6 +87,7 @@ pub struct Sources {
     pub client: Client,
     pub archive: Arc<Guard>,
     pub live: Arc<Live>,
+    pub metrics: Arc<Metrics>,
     /// This replica, as the others find it when it leads.
     pub me: Option<Peer>,
     /// The replica that leads, when it is another.
@@ -105,11 +107,11 @@ pub fn serve(addr: SocketAddr, sources: Sources) -> Result<impl Future<Output = 
 }
 
 fn router(sources: Sources) -> Router {
-    let Sources { client, archive, live, me, peers, over } = sources;
+    let Sources { client, archive, live, metrics, me, peers, over } = sources;
     let api = Arc::new(WorkerApi {
         live,
         archive,
-        reviews: Reviews::new(client),
+        reviews: Reviews::new(client, metrics),
         requests: Semaphore::new(REQUESTS),
         hanging: Semaphore::new(HANGING),
         peers_at_work: PerPeer::new(OF_ONE_ADDRESS),

@@ -17,6 +17,7 @@ use crate::cluster::create::{Run, create};
 use crate::cluster::rights::Right;
 use crate::controller::Context;
 use crate::controller::cache::Cache;
+use crate::controller::cache::workers::HandOut;
 use crate::controller::leased_task;
 use crate::controller::leased_task::worker_uid;
 use crate::core::attempt::facts::{self, Why};
@@ -111,8 +112,11 @@ fn is_still(decided_on: &Task, whole: &Task) -> bool {
 fn hand_out(whole: &Task, kind: &ParsedType, context: &Context) -> Option<Duration> {
     let heartbeat = context.cache.heartbeat_of(worker_uid(whole).unwrap_or_default());
     let Some(leased) = leased_task::of(whole, kind, heartbeat, Timestamp::now()) else { return Some(Duration::ZERO) };
-    let is_given = context.cache.hand_out(whole, Given::Task(Box::new(leased)));
-    Some(if is_given { Duration::ZERO } else { TRACE_EXPECTED_WITHIN })
+    let Some(HandOut { pool, took, was_free }) = context.cache.hand_out(whole, Given::Task(Box::new(leased))) else {
+        return Some(TRACE_EXPECTED_WITHIN);
+    };
+    context.metrics.handed_out(&pool, took.unsigned_abs(), was_free);
+    Some(Duration::ZERO)
 }
 
 async fn create_as<K: Launched>(whole: &Task, kind: &ParsedType, context: &Context) -> Again {

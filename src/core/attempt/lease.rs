@@ -107,7 +107,11 @@ mod tests {
             (Cancelled, Reason::Cancelled, Kept::No(NotKept::Cancelled)),
             (Cancelled, Reason::Superseded, Kept::No(NotKept::Superseded)),
         ] {
-            assert_eq!(kept(&task(&[(1, outcome, reason)]), &lease("1", 1), None), Some(expected), "{outcome:?} {reason}");
+            assert_eq!(
+                kept(&task(&[(1, outcome, reason)]), &lease("1", 1), None),
+                Some(expected),
+                "{outcome:?} {reason}"
+            );
         }
     }
 

@@ -4,8 +4,9 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 
+use super::super::known_task::KnownTask;
 use super::super::{Cache, Inner, Uid, is_processing, uid_of};
-use super::{Lease, Slot, Workers};
+use super::{Granted, Lease, Slot, Workers};
 use crate::api::{AdmittedWorker, AttemptOutcome, Reason, Task};
 use crate::core::attempt::admitted_at;
 use crate::core::attempt::facts::worker::{HandedOut, ToldToStop, WorkerFacts};
@@ -33,7 +34,9 @@ impl Inner {
             return;
         }
         if let Some(before) = self.workers.leases.get(uid) {
-            let kept = lease::kept(task, &before.attempt, before.word.as_ref().and_then(|word| word.outcome.ended_for())).unwrap_or(Kept::No(NotKept::Over));
+            let kept =
+                lease::kept(task, &before.attempt, before.word.as_ref().and_then(|word| word.outcome.ended_for()))
+                    .unwrap_or(Kept::No(NotKept::Over));
             let outcome = ended(task, before.attempt.attempt);
             self.workers.note_outcome(uid, outcome);
             self.end_lease(uid, kept);
@@ -46,7 +49,7 @@ impl Inner {
 
     /// The admission of this task did not take place: its worker is free for others.
     pub(in crate::controller::cache) fn release_grant(&mut self, uid: &Uid) {
-        let Some((worker, slot)) = self.workers.granted.remove(uid) else { return };
+        let Some(Granted { worker, slot, .. }) = self.workers.granted.remove(uid) else { return };
         self.workers.empty(&worker, slot, uid, None);
         self.offer(&worker, slot);
     }
@@ -115,12 +118,13 @@ impl Inner {
         for grant in &pass.admitted {
             let Some((_, slot)) = &grant.worker else { continue };
             let task = grant.task.order.uid().clone();
-            if let Some(state) =
-                self.workers.workers.get_mut(&slot.uid).and_then(|known| known.slots.get_mut(&slot.slot))
-            {
-                state.task = Some(task.clone());
-            }
-            self.workers.granted.insert(task, (slot.uid.clone(), slot.slot));
+            let seen_at = self.known.get(&task).map(KnownTask::seen_at);
+            let came_at = seen_at.max(grant.task.ready_at);
+            let state = self.workers.workers.get_mut(&slot.uid).and_then(|known| known.slots.get_mut(&slot.slot));
+            let was_free = state.as_ref().is_some_and(|state| came_at.is_some_and(|came| state.idle_since <= came));
+            state.into_iter().for_each(|state| state.task = Some(task.clone()));
+            let granted = Granted { worker: slot.uid.clone(), slot: slot.slot, was_free };
+            self.workers.granted.insert(task, granted);
         }
     }
 
@@ -165,7 +169,8 @@ impl Workers {
         let worker: Uid = named.uid.as_str().into();
         let slot = u8::try_from(named.slot).unwrap_or_default();
         // Nobody was given a task before this operator has written who gets it.
-        let is_ours = self.granted.remove(uid).is_some_and(|granted| granted == (worker.clone(), slot));
+        let granted = self.granted.remove(uid).filter(|granted| granted.worker == worker && granted.slot == slot);
+        let is_ours = granted.is_some();
         let admitted_at = admitted_at(task.status_or_default());
         if let Some(known) = self.workers.get_mut(&worker) {
             known.slots.entry(slot).or_insert_with(|| Slot::new(admitted_at)).task = Some(uid.clone());
@@ -179,6 +184,7 @@ impl Workers {
             worker,
             slot,
             admitted_at,
+            was_free: granted.is_some_and(|granted| granted.was_free),
             handed_out: if is_ours { HandedOut::NotYet } else { HandedOut::NotKnown },
             word: None,
             told_to_stop: None,

@@ -15,8 +15,9 @@ use crate::api::{Task, WorkerPool};
 use crate::core::attempt::facts::{PodFacts, Why};
 use crate::core::attempt::lease::{Kept, NotKept};
 use crate::core::launch::names;
-use crate::core::pool::{Calls, Worker, template};
+use crate::core::pool::{Calls, Worker, count, template};
 use crate::core::queue::Key;
+use crate::metrics::PoolLoad;
 
 /// A pool as it is, for a decision about it.
 pub struct PoolLook {
@@ -145,11 +146,12 @@ impl Cache {
         inner.workers.pools.iter().map(|(key, known)| inner.look_at(key, known, &self.settings, now)).collect()
     }
 
-    /// A worker is given up for this; nothing is handed to it any longer.
-    pub fn give_up_worker(&self, worker: &str, why: Option<Why>) {
+    /// A worker is given up for this; nothing is handed to it any longer. Returns whether that is news.
+    pub fn give_up_worker(&self, worker: &str, why: Option<Why>) -> bool {
         let mut inner = self.lock();
-        let Some(uid) = inner.workers.workers.get_key_value(worker).map(|(uid, _)| uid.clone()) else { return };
-        let Some(known) = inner.workers.workers.get_mut(&uid) else { return };
+        let Some(uid) = inner.workers.workers.get_key_value(worker).map(|(uid, _)| uid.clone()) else { return false };
+        let Some(known) = inner.workers.workers.get_mut(&uid) else { return false };
+        let is_news = !known.stopping;
         known.stopping = true;
         if let (Some(why), None) = (why, &known.replaced_for) {
             known.replaced_for = Some(why);
@@ -159,6 +161,7 @@ impl Cache {
             }
         }
         inner.stop_idle_calls(&uid);
+        is_news
     }
 
     /// No worker of this pool could be made, for this; or one could.
@@ -180,16 +183,17 @@ impl Cache {
         }
     }
 
-    /// How many workers there are in each state, over all pools: busy, idle, others.
-    pub fn worker_counts(&self) -> [usize; 3] {
+    /// How many workers each pool has in each state, and how many tasks wait for one.
+    pub fn pool_loads(&self, now: Timestamp) -> Vec<PoolLoad> {
         let inner = self.lock();
-        let mut counts = [0; 3];
-        for known in inner.workers.workers.values().filter(|known| !known.pod.has_ended()) {
-            let place =
-                if known.holds() > 0 { 0 } else { usize::from(known.calls.first.is_none() || known.is_leaving()) + 1 };
-            counts[place] += 1;
-        }
-        counts
+        let load = |(key, known): (&Key, &KnownPool)| {
+            let workers: Vec<Worker> = inner.workers_of(key).map(KnownWorker::as_worker).collect();
+            let counts = count(&known.pool.spec, &workers, now);
+            let states = [counts.starting, counts.idle, counts.busy, counts.unhealthy, counts.stopping];
+            let waiting = inner.admission.waiting_for(key);
+            PoolLoad { namespace: key.0.clone(), pool: key.1.clone(), workers: states, waiting }
+        };
+        inner.workers.pools.iter().map(load).collect()
     }
 }
 
@@ -270,8 +274,12 @@ impl Inner {
         slots.iter().for_each(|(uid, slot)| self.offer(uid, *slot));
     }
 
+    /// Those of this pool whose pods are there.
+    fn workers_of(&self, pool: &Key) -> impl Iterator<Item = &KnownWorker> {
+        self.workers.workers.values().filter(move |worker| worker.pool == *pool && !worker.pod.is_gone())
+    }
+
     fn look_at(&self, key: &Key, known: &KnownPool, settings: &crate::core::Settings, now: Timestamp) -> PoolLook {
-        let workers = self.workers.workers.iter().filter(|(_, worker)| worker.pool == *key && !worker.pod.is_gone());
         let deaf = self.workers.leases.values().filter(|lease| {
             lease.orphan.is_some()
                 && self.workers.workers.get(&lease.worker).is_some_and(|worker| {
@@ -285,7 +293,7 @@ impl Inner {
             pool: known.pool.clone(),
             template: template::digest(&known.pool.spec, settings),
             deaf: deaf.map(|lease| lease.worker.to_string()).collect(),
-            workers: workers.map(|(_, worker)| worker.as_worker()).collect(),
+            workers: self.workers_of(key).map(KnownWorker::as_worker).collect(),
             waiting: self.admission.waiting_for(key),
             faults: known.faults.in_a_row,
             last_fault: known.faults.last,
