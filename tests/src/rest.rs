@@ -85,6 +85,23 @@ impl Rest {
         answer.await.unwrap_or_else(|_| panic!("{what}: no answer within {ANSWERS_WITHIN:?}"))
     }
 
+    /// The answer, read whole; `None` where nobody answers, or only in part.
+    pub async fn try_send(
+        &self,
+        method: Method,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: Option<String>,
+    ) -> Option<Answer> {
+        let answer = tokio::time::timeout(ANSWERS_WITHIN, async {
+            let (head, body) = self.try_open(method, path, headers, body).await.ok()?.into_parts();
+            let bytes = body.collect().await.ok()?.to_bytes();
+            let text = String::from_utf8(bytes.to_vec()).expect("text");
+            Some(Answer { status: head.status.as_u16(), headers: head.headers, text })
+        });
+        answer.await.ok().flatten()
+    }
+
     async fn open(
         &self,
         method: Method,
@@ -92,12 +109,23 @@ impl Rest {
         headers: &[(&str, &str)],
         body: Option<String>,
     ) -> Response<Incoming> {
+        let opened = self.try_open(method, path, headers, body).await;
+        opened.unwrap_or_else(|error| panic!("{path}: {error:?}"))
+    }
+
+    async fn try_open(
+        &self,
+        method: Method,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: Option<String>,
+    ) -> Result<Response<Incoming>, hyper_util::client::legacy::Error> {
         let mut request = Request::builder().method(method).uri(format!("http://{}{path}", self.address));
         for (name, value) in headers {
             request = request.header(*name, *value);
         }
         let request = request.body(Full::from(body.unwrap_or_default())).expect("a request");
-        self.client.request(request).await.unwrap_or_else(|error| panic!("{path}: {error:?}"))
+        self.client.request(request).await
     }
 
     /// Submits a task that must be taken; returns its id.

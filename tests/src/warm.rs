@@ -110,6 +110,23 @@ impl WarmWorker {
         self.say("progress", lease.as_str(), said).await
     }
 
+    /// Puts a result that is too large to be handed in with the rest.
+    pub async fn put_result(&self, lease: &Value, text: String) -> Answer {
+        let bearer = format!("Bearer {}", self.token);
+        let lease = lease.as_str().expect("a lease");
+        let headers = [("authorization", bearer.as_str()), ("content-type", "text/plain"), ("task-lease", lease)];
+        self.way.send(Method::PUT, "/worker/v1/result", &headers, Some(text)).await
+    }
+
+    /// What the operator says to this; `None` where nobody answers, or somebody who does not lead.
+    pub async fn try_next(&self, body: &Value) -> Option<Value> {
+        let bearer = format!("Bearer {}", self.token);
+        let headers = [("authorization", bearer.as_str()), ("content-type", "application/json")];
+        let answer = self.way.try_send(Method::POST, "/worker/v1/next", &headers, Some(body.to_string())).await?;
+        assert!(answer.status == 200 || answer.status == 503, "{body}: {answer:?}");
+        (answer.status == 200).then(|| answer.json())
+    }
+
     async fn say(&self, path: &str, lease: Option<&str>, body: &Value) -> Answer {
         let bearer = format!("Bearer {}", self.token);
         let mut headers = vec![("authorization", bearer.as_str()), ("content-type", "application/json")];

@@ -80,7 +80,7 @@ async fn launch_admitted(task: &Task, context: &Context) -> Again {
     match executor(whole.status_or_default()).filter(|admitted| *admitted == kind.spec.executor) {
         Some(Executor::Job) => create_as::<Job>(&whole, &kind, context).await,
         Some(Executor::Pod) => create_as::<Pod>(&whole, &kind, context).await,
-        Some(Executor::Pool) => Ok(hand_out(&whole, &kind, context)),
+        Some(Executor::Pool) => Ok(hand_out(whole, &kind, context)),
         // The type has changed since it was decided.
         None => Ok(Some(Duration::ZERO)),
     }
@@ -109,13 +109,15 @@ fn is_still(decided_on: &Task, whole: &Task) -> bool {
 }
 
 /// Answers the call of the worker that the task was admitted to. Where none hangs, its next one has the task looked at again.
-fn hand_out(whole: &Task, kind: &ParsedType, context: &Context) -> Option<Duration> {
-    let heartbeat = context.cache.heartbeat_of(worker_uid(whole).unwrap_or_default());
-    let Some(leased) = leased_task::of(whole, kind, heartbeat, Timestamp::now()) else { return Some(Duration::ZERO) };
-    let Some(HandOut { pool, took, was_free }) = context.cache.hand_out(whole, Given::Task(Box::new(leased))) else {
+fn hand_out(whole: Task, kind: &ParsedType, context: &Context) -> Option<Duration> {
+    let heartbeat = context.cache.heartbeat_of(worker_uid(&whole).unwrap_or_default());
+    let Some(leased) = leased_task::of(&whole, kind, heartbeat, Timestamp::now()) else { return Some(Duration::ZERO) };
+    let Some(HandOut { pool, took, was_free }) = context.cache.hand_out(&whole, Given::Task(Box::new(leased))) else {
         return Some(TRACE_EXPECTED_WITHIN);
     };
     context.metrics.handed_out(&pool, took.unsigned_abs(), was_free);
+    // Most warm tasks are over soon: then their record needs no read.
+    context.just_admitted.keep(whole);
     Some(Duration::ZERO)
 }
 

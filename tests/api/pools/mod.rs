@@ -1,8 +1,10 @@
 //! Warm workers: the test asks for work as the program in a worker's pod would.
 
+mod costs;
 mod dispatch;
 mod leases;
 mod sizes;
+mod takeover;
 
 use harness::*;
 
