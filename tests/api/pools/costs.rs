@@ -208,8 +208,14 @@ async fn a_thousand_workers_that_wait_for_work_cost_less_than_64_mebibytes() {
             Some(ns.workers_now("warm").await).filter(|pods| pods.len() == many)
         })
         .await;
-        let workers = stream::iter(pods).map(async |pod| WarmWorker::of(&ns, &pod, operator.worker()).await);
-        let workers: Vec<WarmWorker> = workers.buffer_unordered(8).collect().await;
+        // Their tokens are reviewed a few at once, for all of them come from one address.
+        let workers = stream::iter(pods).map(async |pod| {
+            let worker = WarmWorker::of(&ns, &pod, operator.worker()).await;
+            let known = async || (worker.progress(&json!("none"), &json!({})).await.status == 409).then_some(());
+            eventually("its token is known", SOON, known).await;
+            worker
+        });
+        let workers: Vec<WarmWorker> = workers.buffer_unordered(3).collect().await;
         while_they_work(&workers, 25, async {
             eventually("all wait for work", PATIENCE, async || {
                 tokio::time::sleep(Duration::from_secs(1)).await;
