@@ -44,12 +44,15 @@ pub async fn run(count: usize) -> Measurements {
     dumb_writer(&beside, "warm-up", WARM_UP, &statuses).await;
 
     // The writer before and after, so that what changes with time weighs on both.
+    let before = plane::before(&beside, None).await;
     let mut written = dumb_writer(&beside, "before", count / 2, &statuses).await;
+    let writer_cpu = plane_cpu(&before.used(count / 2).await);
     let before = plane::before(&namespace, operator.pid()).await;
     let asked = account.requests().await;
     let took = generator.run("run", count, usize::MAX).await;
     let mut found = before.used(count).await;
     let asked = account.requests().await - asked;
+    let cpu = plane_cpu(&found) + found.cpu.get("operator").copied().unwrap_or_default();
     tokio::time::sleep(plane::REST).await;
     written += dumb_writer(&beside, "after", count / 2, &statuses).await;
     dispatches(&namespace, "run", &given, "dispatch under load", &mut found).await;
@@ -65,6 +68,8 @@ pub async fn run(count: usize) -> Measurements {
         ("rate", rate),
         ("writer rate", writer),
         ("of the writer's rate", rate / writer),
+        ("writer CPU ms", writer_cpu),
+        ("of the writer's CPU", writer_cpu / cpu),
         ("p50 ms", percentile(&latencies, 50)),
         ("p99 ms", percentile(&latencies, 99)),
         ("status writes", asked.statuses as f64 / count as f64),
@@ -155,6 +160,11 @@ async fn dispatches(namespace: &Namespace, prefix: &str, given: &Given, name: &s
     for percent in [50, 99] {
         found.figures.insert(format!("{name} p{percent} ms"), percentile(&took, percent));
     }
+}
+
+/// The CPU milliseconds of one, of API server and etcd.
+fn plane_cpu(found: &Measurements) -> f64 {
+    ["kube-apiserver", "etcd"].iter().filter_map(|part| found.cpu.get(*part)).sum()
 }
 
 fn percentile(sorted: &[f64], percent: usize) -> f64 {

@@ -84,6 +84,8 @@ pub fn pool(runs: &[Measurements], count: usize) {
         row("done a second", [figure("rate", 1)]),
         row("a writer of create and two statuses, a second", [figure("writer rate", 1)]),
         row("share of the writer's rate (target 0.6, aim 0.75)", [figure("of the writer's rate", 2)]),
+        row("the writer's CPU time, through the pool's, operator included", [figure("of the writer's CPU", 2)]),
+        row("CPU ms of one of the writer: API server and etcd", [figure("writer CPU ms", 2)]),
         row("CPU ms of one: API server", [cpu("kube-apiserver")]),
         row("  etcd", [cpu("etcd")]),
         row("  operator", [cpu("operator")]),

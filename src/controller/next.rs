@@ -42,7 +42,9 @@ impl Taker {
             return Err(NotTaken::Stranger);
         }
         if !self.context.cache.is_worker(&reporter.uid) {
-            self.find(reporter).await?;
+            // A token outlives its pod by a few seconds.
+            let gone = |error| if error == NotTaken::Over { NotTaken::NoWorker } else { error };
+            self.find(reporter).await.map_err(gone)?;
         }
         if self.context.cache.is_worker(&reporter.uid) { Ok(()) } else { Err(NotTaken::NoWorker) }
     }

@@ -24,8 +24,10 @@ use crate::core::queue::Key;
 use crate::core::time::earliest;
 use crate::metrics::Metrics;
 
-/// Between two looks at the pools, however much happens.
+/// Between two looks at the pools, however much happens; and so many times as long as a look takes, for with thousands of workers
+/// that is more.
 const BETWEEN_LOOKS: Duration = Duration::from_millis(100);
+const LOOKS_TAKE_A_PART: u32 = 20;
 /// A pool's status is written at most so often.
 const BETWEEN_WRITES: Duration = Duration::from_secs(5);
 
@@ -52,8 +54,9 @@ pub async fn run(pools: Pools) {
     let changed = pools.cache.pools_may_change();
     let mut memory = Memory { written: HashMap::new(), began: Timestamp::now(), made: 0 };
     loop {
-        let wake = pools.look(&mut memory).await;
-        tokio::time::sleep(BETWEEN_LOOKS).await;
+        let (looks, read) = pools.read();
+        let wake = pools.look(looks, &mut memory).await;
+        tokio::time::sleep(BETWEEN_LOOKS.max(LOOKS_TAKE_A_PART * read)).await;
         let pause = wake.map(|wake| Duration::try_from(wake.duration_since(Timestamp::now())).unwrap_or_default());
         tokio::select! {
             () = changed.notified() => {}
@@ -63,10 +66,15 @@ pub async fn run(pools: Pools) {
 }
 
 impl Pools {
+    /// All pools as they are, and how long it took to read that.
+    fn read(&self) -> (Vec<PoolLook>, Duration) {
+        let began = Instant::now();
+        (self.cache.pools(Timestamp::now()), began.elapsed())
+    }
+
     /// One look at all pools; returns when the next one is due even if nothing changes.
-    async fn look(&self, memory: &mut Memory) -> Option<Timestamp> {
+    async fn look(&self, looks: Vec<PoolLook>, memory: &mut Memory) -> Option<Timestamp> {
         let now = Timestamp::now();
-        let looks = self.cache.pools(now);
         memory.written.retain(|key, _| looks.iter().any(|look| key_of(&look.pool) == *key));
         let mut wakes = vec![];
         for look in looks {

@@ -21,6 +21,10 @@ fn named(task: &Task) -> Option<&AdmittedWorker> {
     task.status.as_ref()?.admitted.as_ref()?.worker.as_ref()
 }
 
+pub(in crate::controller::cache) fn names_a_lease(task: &Task) -> bool {
+    named(task).is_some()
+}
+
 impl Inner {
     /// Takes in who holds the task's lease by its status. What waits for the end of a lease goes on.
     pub(in crate::controller::cache) fn take_in_lease(&mut self, uid: &Uid, task: &Task) {

@@ -31,6 +31,7 @@ use crate::core::queue::{Key, Reservation, WorkerSlot};
 use crate::live::Given;
 
 pub use calls::{Asked, HandedIn, Hanging};
+pub(super) use leases::names_a_lease;
 pub use pools::{PoolLook, key_of};
 
 /// What became of so many leases is remembered.
