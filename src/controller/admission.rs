@@ -3,8 +3,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures::SinkExt;
 use jiff::{SignedDuration, Timestamp};
 use kube::api::{ListParams, ObjectMeta};
+use kube::runtime::reflector::ObjectRef;
 use kube::{Api, ResourceExt};
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
@@ -15,6 +17,7 @@ use super::cache::Cache;
 use super::cache::just_admitted::JustAdmitted;
 use super::context::Ready;
 use super::status::StatusWriter;
+use super::watch::Wake;
 use crate::api::{Task, TaskStatus};
 use crate::cluster::calls::{CallError, Reads};
 use crate::cluster::watch::{Sight, Waiting, caught_up};
@@ -36,6 +39,7 @@ pub struct Admitting {
     pub metrics: Arc<Metrics>,
     pub sight: Arc<Sight>,
     pub ready: Ready,
+    pub wake: Wake,
 }
 
 /// Runs until `shutdown`; then finishes the writes that have begun.
@@ -129,6 +133,11 @@ async fn admit(admitting: &Admitting, in_flight: &Semaphore, grant: &Grant, now:
         drop(permit);
         tokio::time::sleep(pause).await;
         permit = in_flight.acquire().await;
+    }
+    drop(permit);
+    if grant.worker.is_some() {
+        // The watch may have shown it before: then nobody would look again. Fails only when the reconciler has ended.
+        let _ = admitting.wake.clone().send(ObjectRef::from_obj(&task)).await;
     }
 }
 

@@ -143,7 +143,7 @@ impl Term {
         let (knows_all, known) = tokio::sync::watch::channel(false);
         let known = Ready(known);
         let (wake, wakes) = mpsc::channel(WAKES);
-        let (context, admitting) = (self.context(known.clone()), self.admitting(known.clone()));
+        let (context, admitting) = (self.context(known.clone()), self.admitting(known.clone(), wake.clone()));
         let (checks, reporting, pools) = (self.checks(), self.reporting(), self.pools());
         let Self {
             environment,
@@ -205,7 +205,7 @@ impl Term {
         }
     }
 
-    fn admitting(&self, ready: Ready) -> Admitting {
+    fn admitting(&self, ready: Ready, wake: watch::Wake) -> Admitting {
         let client = self.environment.client.clone();
         Admitting {
             tasks: self.environment.scope.api(client),
@@ -216,6 +216,7 @@ impl Term {
             metrics: self.metrics.clone(),
             sight: self.environment.watches.sight().clone(),
             ready,
+            wake,
         }
     }
 
@@ -229,6 +230,7 @@ impl Term {
             cache: self.cache.clone(),
             status: self.status.clone(),
             settings: self.settings.clone(),
+            metrics: self.metrics.clone(),
         }
     }
 

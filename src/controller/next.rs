@@ -42,11 +42,9 @@ impl Taker {
             return Err(NotTaken::Stranger);
         }
         if !self.context.cache.is_worker(&reporter.uid) {
-            match self.find(reporter).await {
-                // Its pod is gone, and with it its leases.
-                Err(NotTaken::Over) => return Err(NotTaken::NoWorker),
-                found => found?,
-            }
+            // A token outlives its pod by a few seconds.
+            let gone = |error| if error == NotTaken::Over { NotTaken::NoWorker } else { error };
+            self.find(reporter).await.map_err(gone)?;
         }
         if self.context.cache.is_worker(&reporter.uid) { Ok(()) } else { Err(NotTaken::NoWorker) }
     }

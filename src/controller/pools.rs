@@ -20,14 +20,17 @@ use crate::cluster::calls::{CallError, Calls};
 use crate::cluster::create::{Run, create};
 use crate::core::Settings;
 use crate::core::launch::names;
-use crate::core::pool::{Going, PoolDecision, PoolInput, decide, pool_status, template};
+use crate::core::pool::{Going, PoolDecision, PoolInput, WORN_OUT, decide, pool_status, template};
 use crate::core::queue::Key;
 use crate::core::time::earliest;
+use crate::metrics::Metrics;
 
-/// Between two looks at the pools, however much happens.
+/// Between two looks at the pools, however much happens; and so many times as long as a look takes, for with thousands of workers
+/// that is more.
 const BETWEEN_LOOKS: Duration = Duration::from_millis(100);
 /// So many workers are deleted at once.
 const AT_ONCE: usize = 8;
+const LOOKS_TAKE_A_PART: u32 = 20;
 /// A pool's status is written at most so often.
 const BETWEEN_WRITES: Duration = Duration::from_secs(5);
 
@@ -37,6 +40,7 @@ pub struct Pools {
     pub cache: Arc<Cache>,
     pub status: Arc<StatusWriter>,
     pub settings: Settings,
+    pub metrics: Arc<Metrics>,
 }
 
 /// The memory of this part: nothing is lost with it.
@@ -46,15 +50,18 @@ struct Memory {
     /// Part of the names of the workers that are made.
     began: Timestamp,
     made: u64,
+    /// How long it took to read the state of all pools at the last look.
+    reading: Duration,
 }
 
 /// Runs for ever.
 pub async fn run(pools: Pools) {
     let changed = pools.cache.pools_may_change();
-    let mut memory = Memory { written: HashMap::new(), began: Timestamp::now(), made: 0 };
+    let (began, reading) = (Timestamp::now(), Duration::ZERO);
+    let mut memory = Memory { written: HashMap::new(), began, made: 0, reading };
     loop {
         let wake = pools.look(&mut memory).await;
-        tokio::time::sleep(BETWEEN_LOOKS).await;
+        tokio::time::sleep(BETWEEN_LOOKS.max(LOOKS_TAKE_A_PART * memory.reading)).await;
         let pause = wake.map(|wake| Duration::try_from(wake.duration_since(Timestamp::now())).unwrap_or_default());
         tokio::select! {
             () = changed.notified() => {}
@@ -68,10 +75,13 @@ impl Pools {
     async fn look(&self, memory: &mut Memory) -> Option<Timestamp> {
         let pools = self.cache.pools();
         memory.written.retain(|key, _| pools.contains(key));
+        memory.reading = Duration::ZERO;
         let mut wakes = vec![];
         for pool in pools {
             let now = Timestamp::now();
+            let began = Instant::now();
             let Some(look) = self.cache.pool(&pool) else { continue };
+            memory.reading += began.elapsed();
             let decision = decide(&input(&look), now);
             self.end(&look, &decision).await;
             let refused = self.make(&look, decision.create, memory).await;
@@ -84,12 +94,14 @@ impl Pools {
     /// Ends those that are to go: their pods are deleted. Those at work are told to end after their task.
     async fn end(&self, look: &PoolLook, decision: &PoolDecision) {
         for uid in &decision.stop {
-            self.cache.give_up_worker(uid, None);
+            if self.cache.give_up_worker(uid, None) {
+                self.metrics.worker_replaced(&key_of(&look.pool), WORN_OUT);
+            }
         }
         // Of all of them before the first is deleted: that may take a while, and nobody is to be given a task meanwhile.
         let mut deletions = vec![];
         for going in &decision.delete {
-            if self.leaves(going) {
+            if self.leaves(&look.pool, going) {
                 deletions.push(self.delete(&look.pool, going.clone()));
             }
         }
@@ -97,15 +109,18 @@ impl Pools {
     }
 
     /// Nothing is handed to it any longer. False where it is not needed, and was given a task a moment ago.
-    fn leaves(&self, Going { uid, why, .. }: &Going) -> bool {
-        match why {
-            Some(why) => self.cache.give_up_worker(uid, Some(why.clone())),
-            None => return self.cache.retire_if_idle(uid),
+    fn leaves(&self, pool: &WorkerPool, Going { uid, why, replaced_for, .. }: &Going) -> bool {
+        let is_news = match why {
+            Some(why) => Some(self.cache.give_up_worker(uid, Some(why.clone()))),
+            None => self.cache.retire_if_idle(uid),
+        };
+        if let (Some(true), Some(word)) = (is_news, replaced_for) {
+            self.metrics.worker_replaced(&key_of(pool), word);
         }
-        true
+        is_news.is_some()
     }
 
-    async fn delete(&self, pool: &WorkerPool, Going { uid, name, why }: Going) {
+    async fn delete(&self, pool: &WorkerPool, Going { uid, name, why, .. }: Going) {
         let namespace = pool.namespace().unwrap_or_default();
         let why = why.as_ref().map_or("it is not needed any longer", |why| why.message.as_str());
         tracing::info!(namespace, pool = pool.name_any(), worker = name, why, "end the worker");

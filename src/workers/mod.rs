@@ -31,6 +31,7 @@ use tokio_util::sync::CancellationToken;
 use crate::api::worker_protocol::{LEASE_HEADER, NEXT, NEXT_BYTES};
 use crate::archive::Guard;
 use crate::live::{Live, NotTaken, Reporter};
+use crate::metrics::Metrics;
 use crate::serving::body::at_most;
 use crate::serving::limits::{not_served, run_within};
 use crate::serving::listener::{ListenError, PeerAddress};
@@ -47,8 +48,9 @@ pub use stream::follow;
 const REQUESTS: usize = 256;
 /// …and of these so many of one address, so that no pod keeps the others out.
 const OF_ONE_ADDRESS: usize = 64;
-/// Workers that wait for work at once, over all pools: each has one call for each of its slots.
-const HANGING: usize = 4096;
+/// Connections at once. Workers that wait for work, over all pools, have four fifths of them, one for each slot; the rest is for
+/// what those at work say: a heartbeat must never wait for somebody who is idle.
+const CONNECTIONS: usize = 5120;
 /// A call is answered by then: a large result has a minute to arrive, here or at the replica that leads.
 const DEADLINE: Duration = Duration::from_secs(120);
 /// Results at once, each of which is in memory.
@@ -86,6 +88,7 @@ pub struct Sources {
     pub client: Client,
     pub archive: Arc<Guard>,
     pub live: Arc<Live>,
+    pub metrics: Arc<Metrics>,
     /// This replica, as the others find it when it leads.
     pub me: Option<Peer>,
     /// The replica that leads, when it is another.
@@ -98,20 +101,22 @@ pub struct Sources {
 pub fn serve(addr: SocketAddr, sources: Sources) -> Result<impl Future<Output = ()>, ListenError> {
     let listener = listener::listen(addr, "--worker-addr")?;
     let over = sources.over.clone();
+    let connections = listener::at_most(CONNECTIONS);
     Ok(async move {
-        tracing::info!(worker = %addr, "the worker port is served");
-        listener::serve(listener, router(sources), over).await;
+        tracing::info!(worker = %addr, connections, "the worker port is served");
+        let router = router(sources, connections / 5 * 4);
+        listener::serve_at_most(connections, listener, router, over).await;
     })
 }
 
-fn router(sources: Sources) -> Router {
-    let Sources { client, archive, live, me, peers, over } = sources;
+fn router(sources: Sources, hanging: usize) -> Router {
+    let Sources { client, archive, live, metrics, me, peers, over } = sources;
     let api = Arc::new(WorkerApi {
         live,
         archive,
-        reviews: Reviews::new(client),
+        reviews: Reviews::new(client, metrics),
         requests: Semaphore::new(REQUESTS),
-        hanging: Semaphore::new(HANGING),
+        hanging: Semaphore::new(hanging),
         peers_at_work: PerPeer::new(OF_ONE_ADDRESS),
         uploads: Semaphore::new(UPLOADS),
         uploading: Mutex::default(),

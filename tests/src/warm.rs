@@ -123,6 +123,14 @@ impl WarmWorker {
         self.way.send(Method::PUT, "/worker/v1/result", &headers, Some(content)).await
     }
 
+    /// What the operator says to this; `None` where nobody answers, or somebody who does not lead.
+    pub async fn try_next(&self, body: &Value) -> Option<Value> {
+        let next = (Method::POST, "next");
+        let answer = self.try_to_say(SOON, next, None, "application/json", body.to_string()).await?;
+        assert!(answer.status == 200 || answer.status == 503, "{body}: {answer:?}");
+        (answer.status == 200).then(|| answer.json())
+    }
+
     /// A call whose answer may not come within this time.
     pub async fn try_to_say(
         &self,

@@ -41,15 +41,8 @@ impl Cache {
     /// Puts a task where it stands.
     pub(super) fn place(&self, inner: &mut Inner, task: &Task) {
         let uid = uid_of(task);
-        // While its admission is being written it is not placed, so that the answer to that is news whatever it says. But where
-        // the watch is ahead of that answer, the worker is to get its task.
-        if inner.assumed.contains(&uid) {
-            if is_processing(task) {
-                inner.take_in_lease(&uid, task);
-            }
-            return;
-        }
-        if inner.known.get_mut(&uid).is_some_and(|known| !known.is_news(task)) {
+        // While its admission is being written it is not placed, so that the answer to that is news whatever it says.
+        if inner.assumed.contains(&uid) || inner.known.get_mut(&uid).is_some_and(|known| !known.is_news(task)) {
             return;
         }
         // Admission keeps the copy that is kept here.

@@ -166,10 +166,14 @@ impl Cache {
         self.tasks.state()
     }
 
-    /// The input that the watches have shown for `task`; `None` while they still show the past.
+    /// The input that the watches have shown for `task`; `None` while they still show the past, or show an admission to a worker
+    /// whose answer has not been taken in: the lease begins with that, and the task is looked at again then.
     pub fn gather(&self, task: &Arc<Task>) -> Option<Input> {
         let inner = self.lock();
         let uid = uid_of(task);
+        if inner.assumed.contains(&uid) && workers::names_a_lease(task) {
+            return None;
+        }
         let known = inner.known.get(&uid).filter(|known| known.is_current(task))?;
         let children = inner.children.get(&uid);
         Some(Input {

@@ -185,7 +185,8 @@ async fn is_written(task: &Task, status: TaskStatus, context: &Context) -> Resul
 
 /// The record first. A stop right after it costs nothing: the same record is put again, or one of what came instead.
 async fn record(task: &Task, recording: Recording, context: &Context) -> Again {
-    match record::keep(task, &recording, &context.calls, &context.records).await? {
+    let whole = context.just_admitted.take_spec(task);
+    match record::keep(task, whole, &recording, &context.calls, &context.records).await? {
         Kept::There if task.status.as_ref() == Some(&recording.then) => {
             context.records.told(task);
             Ok(Some(Duration::ZERO))

@@ -17,6 +17,7 @@ use crate::cluster::create::{Run, create};
 use crate::cluster::rights::Right;
 use crate::controller::Context;
 use crate::controller::cache::Cache;
+use crate::controller::cache::workers::HandOut;
 use crate::controller::leased_task;
 use crate::controller::leased_task::worker_uid;
 use crate::core::attempt::facts::{self, Why};
@@ -85,7 +86,7 @@ async fn launch_admitted(task: &Task, context: &Context) -> Again {
     match executor(whole.status_or_default()).filter(|admitted| *admitted == kind.spec.executor) {
         Some(Executor::Job) => create_as::<Job>(&whole, &kind, context).await,
         Some(Executor::Pod) => create_as::<Pod>(&whole, &kind, context).await,
-        Some(Executor::Pool) => Ok(hand_out(&whole, &kind, context)),
+        Some(Executor::Pool) => Ok(hand_out(whole, &kind, context)),
         // The type has changed since it was decided.
         None => Ok(Some(Duration::ZERO)),
     }
@@ -114,11 +115,16 @@ fn is_still(decided_on: &Task, whole: &Task) -> bool {
 }
 
 /// Answers the call of the worker that the task was admitted to. Where none hangs, its next one has the task looked at again.
-fn hand_out(whole: &Task, kind: &ParsedType, context: &Context) -> Option<Duration> {
-    let heartbeat = context.cache.heartbeat_of(worker_uid(whole).unwrap_or_default());
-    let Some(leased) = leased_task::of(whole, kind, heartbeat, Timestamp::now()) else { return Some(Duration::ZERO) };
-    let is_given = context.cache.hand_out(whole, Given::Task(Box::new(leased)));
-    Some(if is_given { Duration::ZERO } else { TRACE_EXPECTED_WITHIN })
+fn hand_out(whole: Task, kind: &ParsedType, context: &Context) -> Option<Duration> {
+    let heartbeat = context.cache.heartbeat_of(worker_uid(&whole).unwrap_or_default());
+    let Some(leased) = leased_task::of(&whole, kind, heartbeat, Timestamp::now()) else { return Some(Duration::ZERO) };
+    let Some(HandOut { pool, took, was_free }) = context.cache.hand_out(&whole, Given::Task(Box::new(leased))) else {
+        return Some(TRACE_EXPECTED_WITHIN);
+    };
+    context.metrics.handed_out(&pool, took.unsigned_abs(), was_free);
+    // Most warm tasks are over soon: then their record needs no read.
+    context.just_admitted.keep(whole);
+    Some(Duration::ZERO)
 }
 
 async fn create_as<K: Launched>(whole: &Task, kind: &ParsedType, context: &Context) -> Again {

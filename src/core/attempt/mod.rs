@@ -171,6 +171,10 @@ impl<'a> Attempt<'a> {
         }
     }
 
+    pub fn is_by_worker(&self) -> bool {
+        matches!(self, Self::Worker(_))
+    }
+
     /// How far it is, given how long it may take to start.
     pub fn stage(&self, limits: TimeLimits) -> Stage {
         match self {

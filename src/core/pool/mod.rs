@@ -5,6 +5,6 @@ mod status;
 pub mod template;
 mod worker;
 
-pub use scale::{Counts, Going, PoolDecision, PoolInput, decide};
+pub use scale::{Counts, Going, PoolDecision, PoolInput, WORN_OUT, count, decide};
 pub use status::pool_status;
 pub use worker::{Calls, Fault, Worker, WorkerState};

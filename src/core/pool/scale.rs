@@ -50,12 +50,22 @@ pub struct Going {
     pub uid: String,
     pub name: String,
     pub why: Option<Why>,
+    /// Why another takes its place, in a word; `None` where it is one too many.
+    pub replaced_for: Option<&'static str>,
 }
+
+/// The word for a worker whose template is another by now, or that is too old, or has done enough.
+pub const WORN_OUT: &str = "WornOut";
 
 impl Going {
     fn of(worker: &Worker, fault: Option<Fault>) -> Self {
         let why = fault.map(|fault| Why::new(Reason::WorkerLost, told(worker, fault)));
-        Self { uid: worker.pod.uid.clone(), name: worker.pod.name.clone(), why }
+        let replaced_for = fault.map(Into::into);
+        Self { uid: worker.pod.uid.clone(), name: worker.pod.name.clone(), why, replaced_for }
+    }
+
+    fn worn_out(worker: &Worker) -> Self {
+        Self { replaced_for: Some(WORN_OUT), ..Self::of(worker, None) }
     }
 }
 
@@ -75,6 +85,14 @@ pub struct Counts {
     pub busy: usize,
     pub idle: usize,
     pub unhealthy: usize,
+    /// Their pods are being deleted.
+    pub stopping: usize,
+}
+
+/// How many workers there are in each state.
+pub fn count(spec: &WorkerPoolSpec, workers: &[Worker], now: Timestamp) -> Counts {
+    let states: Vec<_> = workers.iter().map(|worker| (worker, worker.state(spec, now))).collect();
+    counts(&states)
 }
 
 pub fn decide(input: &PoolInput, now: Timestamp) -> PoolDecision {
@@ -98,8 +116,11 @@ pub fn decide(input: &PoolInput, now: Timestamp) -> PoolDecision {
             WorkerState::Busy if !worker.stopping && input.is_worn_out(worker, now) => {
                 decision.stop.push(worker.pod.uid.clone())
             }
-            WorkerState::Idle { .. } | WorkerState::Starting if input.is_worn_out(worker, now) || worker.stopping => {
+            WorkerState::Idle { .. } | WorkerState::Starting if worker.stopping => {
                 decision.delete.push(Going::of(worker, None));
+            }
+            WorkerState::Idle { .. } | WorkerState::Starting if input.is_worn_out(worker, now) => {
+                decision.delete.push(Going::worn_out(worker));
             }
             _ => {}
         }
@@ -144,6 +165,7 @@ fn counts(states: &[(&Worker, WorkerState)]) -> Counts {
         busy: count(|state| matches!(state, WorkerState::Busy)),
         idle: count(|state| matches!(state, WorkerState::Idle { .. })),
         unhealthy: count(|state| matches!(state, WorkerState::Unhealthy(_))),
+        stopping: count(|state| matches!(state, WorkerState::Going)),
     }
 }
 

@@ -58,7 +58,7 @@ mod tests {
 
     #[test]
     fn a_pool_is_ready_when_as_many_workers_have_asked_as_there_must_be() {
-        let counts = |idle| Counts { starting: 1, busy: 1, idle, unhealthy: 1 };
+        let counts = |idle| Counts { starting: 1, busy: 1, idle, unhealthy: 1, stopping: 1 };
         assert_eq!(status(2, 4, counts(1), None).0, "True");
         let (ready, reason, written) = status(3, 4, counts(1), None);
         assert_eq!((ready.as_str(), reason.as_str()), ("False", "PoolNotReady"));

@@ -50,8 +50,8 @@ pub struct Calls {
     pub listened_from: Timestamp,
 }
 
-/// Why a worker is replaced.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// Why a worker is replaced. The words are labels of metrics.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, strum::IntoStaticStr)]
 pub enum Fault {
     /// It never asked for work.
     NeverAsked,

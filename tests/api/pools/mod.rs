@@ -1,11 +1,13 @@
 //! Warm workers: the test asks for work as the program in a worker's pod would.
 
+mod costs;
 mod dispatch;
 mod faults;
 mod leases;
 mod protocol;
 mod records;
 mod sizes;
+mod takeover;
 
 use harness::*;
 

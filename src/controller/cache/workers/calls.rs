@@ -7,7 +7,7 @@ use kube::runtime::reflector::ObjectRef;
 use tokio::sync::{Notify, oneshot};
 
 use super::super::{Cache, Inner, Uid, uid_of};
-use super::{OpenCall, Slot};
+use super::{HandOut, OpenCall, Slot};
 use crate::api::{Reason, Task};
 use crate::core::attempt::HAND_OUTS;
 use crate::core::attempt::facts::worker::{HandedOut, Outcome, Word};
@@ -70,32 +70,29 @@ impl Cache {
         inner.workers.changed.notify_one();
     }
 
-    /// Gives the worker that the task was admitted to its task. False where no call of it hangs.
-    pub fn hand_out(&self, task: &Task, given: Given) -> bool {
+    /// Gives the worker that the task was admitted to its task. `None` where no call of it hangs.
+    pub fn hand_out(&self, task: &Task, given: Given) -> Option<HandOut> {
         let mut inner = self.lock();
         let now = Timestamp::now();
         let workers = &mut inner.workers;
         let uid = uid_of(task);
         if workers.leases.get(&uid).is_some_and(|lease| workers.waits_for_others(lease)) {
-            return false;
+            return None;
         }
-        let Some(lease) = workers.leases.get_mut(&uid) else { return false };
+        let lease = workers.leases.get_mut(&uid)?;
         if lease.attempt != AttemptId::of(task) || lease.told_to_stop.is_some() {
-            return false;
+            return None;
         }
-        let Some(known) = workers.workers.get_mut(&lease.worker).filter(|known| !known.is_going()) else {
-            return false;
-        };
-        let Some(call) = known.slots.get_mut(&lease.slot).and_then(|slot| slot.call.take()) else { return false };
+        let known = workers.workers.get_mut(&lease.worker).filter(|known| !known.is_going())?;
+        let call = known.slots.get_mut(&lease.slot)?.call.take()?;
         known.heard(now);
         // From now on its silence tells something.
         workers.changed.notify_one();
         // Its client may have gone a moment ago: then it was not given.
-        let is_given = call.answer.send(given).is_ok();
-        if is_given {
-            lease.handed_out = HandedOut::At { first: now, times: 1 };
-        }
-        is_given
+        call.answer.send(given).ok()?;
+        lease.handed_out = HandedOut::At { first: now, times: 1 };
+        let took = now.duration_since(lease.admitted_at);
+        Some(HandOut { pool: known.pool.clone(), took, was_free: lease.was_free })
     }
 
     /// What a worker says of a lease: its last word. The first one counts.

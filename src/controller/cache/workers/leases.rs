@@ -4,8 +4,9 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 
+use super::super::known_task::KnownTask;
 use super::super::{Cache, Inner, Uid, is_processing, uid_of};
-use super::{KnownWorker, Lease, Slot, Workers};
+use super::{Granted, KnownWorker, Lease, Slot, Workers};
 use crate::api::{AdmittedWorker, AttemptOutcome, Reason, Task};
 use crate::core::attempt::admitted_at;
 use crate::core::attempt::facts::worker::{HandedOut, ToldToStop, WorkerFacts};
@@ -18,6 +19,10 @@ use crate::core::queue::{Key, Pass, Reservation};
 fn named(task: &Task) -> Option<&AdmittedWorker> {
     is_processing(task).then_some(())?;
     task.status.as_ref()?.admitted.as_ref()?.worker.as_ref()
+}
+
+pub(in crate::controller::cache) fn names_a_lease(task: &Task) -> bool {
+    named(task).is_some()
 }
 
 impl Inner {
@@ -52,7 +57,7 @@ impl Inner {
 
     /// The admission of this task did not take place: its worker is free for others.
     pub(in crate::controller::cache) fn release_grant(&mut self, uid: &Uid) {
-        let Some((worker, slot)) = self.workers.granted.remove(uid) else { return };
+        let Some(Granted { worker, slot, .. }) = self.workers.granted.remove(uid) else { return };
         self.workers.empty(&worker, slot, uid, None);
         self.offer(&worker, slot);
     }
@@ -129,12 +134,13 @@ impl Inner {
         for grant in &pass.admitted {
             let Some((_, slot)) = &grant.worker else { continue };
             let task = grant.task.order.uid().clone();
-            if let Some(state) =
-                self.workers.workers.get_mut(&slot.uid).and_then(|known| known.slots.get_mut(&slot.slot))
-            {
-                state.task = Some(task.clone());
-            }
-            self.workers.granted.insert(task, (slot.uid.clone(), slot.slot));
+            let seen_at = self.known.get(&task).map(KnownTask::seen_at);
+            let came_at = seen_at.max(grant.task.ready_at);
+            let state = self.workers.workers.get_mut(&slot.uid).and_then(|known| known.slots.get_mut(&slot.slot));
+            let was_free = state.as_ref().is_some_and(|state| came_at.is_some_and(|came| state.idle_since <= came));
+            state.into_iter().for_each(|state| state.task = Some(task.clone()));
+            let granted = Granted { worker: slot.uid.clone(), slot: slot.slot, was_free };
+            self.workers.granted.insert(task, granted);
         }
     }
 
@@ -192,7 +198,8 @@ impl Workers {
         let worker: Uid = named.uid.as_str().into();
         let slot = u8::try_from(named.slot).unwrap_or_default();
         // Nobody was given a task before this operator has written who gets it.
-        let is_ours = self.granted.remove(uid).is_some_and(|granted| granted == (worker.clone(), slot));
+        let granted = self.granted.remove(uid).filter(|granted| granted.worker == worker && granted.slot == slot);
+        let is_ours = granted.is_some();
         let admitted_at = admitted_at(task.status_or_default());
         if let Some(known) = self.workers.get_mut(&worker) {
             if known.has_ended() && !is_ours {
@@ -209,6 +216,7 @@ impl Workers {
             slot,
             admitted_at,
             beats: named.beats,
+            was_free: granted.is_some_and(|granted| granted.was_free),
             handed_out: if is_ours { HandedOut::NotYet } else { HandedOut::NotKnown },
             word: None,
             told_to_stop: None,

@@ -18,7 +18,7 @@ mod tests;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use tokio::sync::{Notify, oneshot};
 
 use super::Uid;
@@ -33,6 +33,7 @@ use crate::core::queue::{Key, Reservation, WorkerSlot};
 use crate::live::Given;
 
 pub use calls::{Asked, HandedIn, Hanging};
+pub(super) use leases::names_a_lease;
 pub use pools::{PoolLook, key_of};
 
 /// What became of so many leases is remembered.
@@ -47,7 +48,7 @@ pub struct Workers {
     /// By the uid of the task.
     leases: HashMap<Uid, Lease>,
     /// The slots that tasks were granted whose admission is being written.
-    granted: HashMap<Uid, (Uid, u8)>,
+    granted: HashMap<Uid, Granted>,
     past: Bounded<String, Kept, PAST>,
     /// The workers on which a task failed last, by the task's uid.
     failed: Bounded<Uid, Uid, FAILED>,
@@ -107,6 +108,22 @@ struct OpenCall {
     answer: oneshot::Sender<Given>,
 }
 
+struct Granted {
+    worker: Uid,
+    slot: u8,
+    was_free: bool,
+}
+
+/// A task was given to a worker of this pool.
+#[derive(Clone, Debug, PartialEq)]
+pub struct HandOut {
+    pub pool: Key,
+    /// From the admission until the worker had it.
+    pub took: SignedDuration,
+    /// The worker was idle already when the task came.
+    pub was_free: bool,
+}
+
 struct Lease {
     attempt: AttemptId,
     name: String,
@@ -114,6 +131,8 @@ struct Lease {
     slot: u8,
     admitted_at: Timestamp,
     beats: bool,
+    /// The worker was idle already when the task came.
+    was_free: bool,
     handed_out: HandedOut,
     word: Option<Word>,
     told_to_stop: Option<ToldToStop>,

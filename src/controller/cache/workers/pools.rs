@@ -17,8 +17,9 @@ use crate::core::Settings;
 use crate::core::attempt::facts::{PodFacts, Why};
 use crate::core::attempt::lease::{Kept, NotKept};
 use crate::core::launch::names;
-use crate::core::pool::{Calls, Worker, template};
+use crate::core::pool::{Calls, Worker, count, template};
 use crate::core::queue::Key;
+use crate::metrics::PoolLoad;
 
 /// Of so many tasks that could start it is found out: a pool grows by ten workers at once.
 const MOST_WAITING: usize = 1000;
@@ -160,24 +161,23 @@ impl Cache {
         inner.workers.pools.get(key).map(|known| inner.look_at(key, known, &self.settings))
     }
 
-    /// A worker is not needed any longer: nothing is handed to it from here on. False where it was given a task meanwhile.
-    pub fn retire_if_idle(&self, worker: &str) -> bool {
+    /// A worker is not needed any longer: nothing is handed to it from here on. Returns whether that is news; `None` where it
+    /// was given a task meanwhile, and so stays.
+    pub fn retire_if_idle(&self, worker: &str) -> Option<bool> {
         let mut inner = self.lock();
-        let Some((uid, known)) = inner.workers.workers.get_key_value(worker) else { return false };
-        if known.holds() > 0 {
-            return false;
-        }
+        let (uid, _) = inner.workers.workers.get_key_value(worker).filter(|(_, known)| known.holds() == 0)?;
         let uid = uid.clone();
-        inner.workers.workers.get_mut(&uid).into_iter().for_each(|known| known.stopping = true);
+        let was_stopping = std::mem::replace(&mut inner.workers.workers.get_mut(&uid)?.stopping, true);
         inner.stop_idle_calls(&uid);
-        true
+        Some(!was_stopping)
     }
 
-    /// A worker is given up for this; nothing is handed to it any longer.
-    pub fn give_up_worker(&self, worker: &str, why: Option<Why>) {
+    /// A worker is given up for this; nothing is handed to it any longer. Returns whether that is news.
+    pub fn give_up_worker(&self, worker: &str, why: Option<Why>) -> bool {
         let mut inner = self.lock();
-        let Some(uid) = inner.workers.workers.get_key_value(worker).map(|(uid, _)| uid.clone()) else { return };
-        let Some(known) = inner.workers.workers.get_mut(&uid) else { return };
+        let Some(uid) = inner.workers.workers.get_key_value(worker).map(|(uid, _)| uid.clone()) else { return false };
+        let Some(known) = inner.workers.workers.get_mut(&uid) else { return false };
+        let is_news = !known.stopping;
         known.stopping = true;
         if let (Some(why), None) = (why, &known.replaced_for) {
             known.replaced_for = Some(why);
@@ -187,6 +187,7 @@ impl Cache {
             }
         }
         inner.stop_idle_calls(&uid);
+        is_news
     }
 
     /// No worker of this pool could be made, for this; or one could.
@@ -208,16 +209,17 @@ impl Cache {
         }
     }
 
-    /// How many workers there are in each state, over all pools: busy, idle, others.
-    pub fn worker_counts(&self) -> [usize; 3] {
+    /// How many workers each pool has in each state, and how many tasks wait for one.
+    pub fn pool_loads(&self, now: Timestamp) -> Vec<PoolLoad> {
         let inner = self.lock();
-        let mut counts = [0; 3];
-        for known in inner.workers.workers.values().filter(|known| !known.has_ended()) {
-            let place =
-                if known.holds() > 0 { 0 } else { usize::from(known.calls.first.is_none() || known.is_leaving()) + 1 };
-            counts[place] += 1;
-        }
-        counts
+        let load = |(key, known): (&Key, &KnownPool)| {
+            let workers: Vec<Worker> = inner.workers_of(key).collect();
+            let counts = count(&known.pool.spec, &workers, now);
+            let states = [counts.starting, counts.idle, counts.busy, counts.unhealthy, counts.stopping];
+            let waiting = inner.admission.would_start(key, MOST_WAITING);
+            PoolLoad { namespace: key.0.clone(), pool: key.1.clone(), workers: states, waiting }
+        };
+        inner.workers.pools.iter().map(load).collect()
     }
 }
 
@@ -310,10 +312,16 @@ impl Inner {
         slots.iter().for_each(|(uid, slot)| self.offer(uid, *slot));
     }
 
+    /// Those of this pool whose pods are there.
+    fn workers_of(&self, pool: &Key) -> impl Iterator<Item = Worker> {
+        let there = self.workers.workers.values().filter(move |worker| worker.pool == *pool && !worker.pod.is_gone());
+        there.map(|worker| worker.as_worker(self.workers.at_work(worker)))
+    }
+
     fn look_at(&self, key: &Key, known: &KnownPool, settings: &Settings) -> PoolLook {
-        let workers = || self.workers.workers.iter().filter(|(_, worker)| worker.pool == *key && !worker.pod.is_gone());
         let heartbeat = known.pool.spec.heartbeat();
-        let told_to_drop = workers().flat_map(|(uid, worker)| {
+        let of_pool = self.workers.workers.iter().filter(|(_, worker)| worker.pool == *key);
+        let told_to_drop = of_pool.flat_map(|(uid, worker)| {
             let orphans = self.workers.leases_on(worker).filter(|lease| lease.orphan.is_some());
             let until = orphans.filter_map(|lease| lease.told_to_stop);
             until.map(|told| (uid.to_string(), told.due_at(heartbeat, worker.pod.grace_seconds)))
@@ -322,7 +330,7 @@ impl Inner {
             pool: known.pool.clone(),
             template: template::digest(&known.pool.spec, settings),
             told_to_drop: told_to_drop.collect(),
-            workers: workers().map(|(_, worker)| worker.as_worker(self.workers.at_work(worker))).collect(),
+            workers: self.workers_of(key).collect(),
             waiting: self.admission.would_start(key, MOST_WAITING),
             faults: known.faults.in_a_row,
             last_fault: known.faults.last,

@@ -62,10 +62,10 @@ fn a_worker_is_to_get_its_task_also_where_the_watch_shows_the_admission_before_i
     assert_eq!(cache.admit(Timestamp::UNIX_EPOCH).admitted.len(), 1);
     let written = admitted("8");
     cache.task_seen(&written);
+    cache.admission_written(&written);
     let facts = cache.worker_of(&written).expect("its lease is known");
     assert_eq!(facts.handed_out, HandedOut::NotYet);
-    assert!(cache.hand_out(&written, Given::Nothing), "its call hangs");
-    cache.admission_written(&written);
+    assert!(cache.hand_out(&written, Given::Nothing).is_some(), "its call hangs");
     let facts = cache.worker_of(&written).expect("its lease is known");
     assert!(matches!(facts.handed_out, HandedOut::At { times: 1, .. }), "{facts:?}");
 }
@@ -79,7 +79,7 @@ async fn a_worker_that_was_given_a_task_is_looked_at_anew() {
     cache.admission_written(&written);
     let changed = cache.pools_may_change();
     changed.notified().await;
-    assert!(cache.hand_out(&written, Given::Nothing));
+    assert!(cache.hand_out(&written, Given::Nothing).is_some());
     let rung = tokio::time::timeout(std::time::Duration::from_secs(5), changed.notified()).await;
     assert!(rung.is_ok(), "from then on it may be silent");
 }
@@ -89,10 +89,10 @@ fn a_worker_that_is_not_needed_keeps_the_task_that_it_was_given_a_moment_ago() {
     let (cache, _call) = cache();
     cache.task_seen(&task("7", json!({"state": "Queued"})));
     cache.admit(Timestamp::UNIX_EPOCH);
-    assert!(!cache.retire_if_idle("w"), "it was granted a task");
+    assert_eq!(cache.retire_if_idle("w"), None, "it was granted a task");
     cache.admission_outdated(&task("7", json!({"state": "Queued"})));
     cache.task_seen(&task("8", json!({"state": "Cancelled"})));
-    assert!(cache.retire_if_idle("w"));
+    assert_eq!((cache.retire_if_idle("w"), cache.retire_if_idle("w")), (Some(true), Some(false)));
     cache.task_seen(&task("9", json!({"state": "Queued"})));
     assert_eq!(cache.admit(Timestamp::UNIX_EPOCH).admitted.len(), 0, "nothing is handed to it from here on");
 }
@@ -105,7 +105,7 @@ fn a_worker_that_goes_is_handed_nothing() {
     let written = admitted("8");
     cache.admission_written(&written);
     cache.worker_goes("w");
-    assert!(!cache.hand_out(&written, Given::Nothing));
+    assert!(cache.hand_out(&written, Given::Nothing).is_none());
 }
 
 #[test]

@@ -84,8 +84,28 @@ fn a_changed_template_replaces_idle_workers_at_once_and_busy_ones_after_their_ta
     let decision = decided(&pool(2, 8), &[old(idle("a", 0)), old(busy("b"))], 0, 5);
     assert_eq!((deleted(&decision), decision.stop.clone()), (vec!["a"], vec!["b".to_owned()]));
     assert_eq!(decision.create, 1);
+    assert_eq!(decision.delete[0].replaced_for, Some(WORN_OUT));
     let told = Worker { stopping: true, ..old(busy("b")) };
     assert_eq!(decided(&pool(1, 8), &[told], 0, 5).stop, [""; 0]);
+    let told = Worker { stopping: true, ..old(idle("b", 0)) };
+    assert_eq!(decided(&pool(1, 8), &[told], 0, 5).delete[0].replaced_for, None, "it was counted when it was told");
+}
+
+#[test]
+fn each_fault_has_a_word_and_a_worker_too_many_has_none() {
+    let going = |workers: &[Worker], second| decided(&pool(1, 8), workers, 0, second).delete.pop().expect("one goes");
+    assert_eq!(going(&[busy("a")], 25).replaced_for, Some("Silent"));
+    assert_eq!(going(&[starting("a")], 600).replaced_for, Some("NeverAsked"));
+    assert_eq!(going(&[idle("a", 0), idle("b", 0)], 301).replaced_for, None, "one too many");
+}
+
+#[test]
+fn workers_are_counted_by_state() {
+    let going = Worker { asked_to_go: true, ..idle("d", 0) };
+    let broken = Worker { failed_alone: 3, ..idle("e", 0) };
+    let workers = [idle("a", 0), busy("b"), starting("c"), going, broken];
+    let counts = Counts { starting: 1, busy: 1, idle: 1, unhealthy: 1, stopping: 1 };
+    assert_eq!(count(&pool(0, 8), &workers, at(1)), counts);
 }
 
 #[test]

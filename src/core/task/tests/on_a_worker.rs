@@ -3,9 +3,11 @@ use serde_json::json;
 use super::scene::*;
 use crate::attempt::facts::worker::{HandedOut, Outcome, ToldToStop, Word, WorkerFacts};
 use crate::attempt::facts::{NodeState, Phase, PodFacts, Why};
+use crate::attempt::id::AttemptId;
 use crate::attempt::needs::Needs;
+use crate::attempt::reports::{Report, Reports};
 use crate::task::*;
-use task_manager_api::{AdmittedWorker, AttemptOutcome, ReportedError};
+use task_manager_api::{AdmittedWorker, AttemptOutcome, Progress, ReportedError};
 
 /// A worker that was given the task at second 0, and does not share its pod.
 fn worker(scene: &Scene) -> WorkerFacts {
@@ -51,6 +53,22 @@ fn pod_is(change: impl FnOnce(PodFacts) -> PodFacts) -> impl FnOnce(&mut WorkerF
 
 fn told(why: Reason, fetched_at: Option<i64>) -> impl FnOnce(&mut WorkerFacts) {
     move |worker| worker.told_to_stop = Some(ToldToStop { why, since: at(20), fetched_at: fetched_at.map(at) })
+}
+
+#[test]
+fn the_progress_of_a_worker_is_written_once_in_half_a_minute_at_most() {
+    let said = |mut scene: Scene, percent| {
+        let mut reports = Reports::none(AttemptId::of(&scene.task), "uid of warm-1");
+        reports.take(Report::Progress(Progress { percent: Some(percent), ..Progress::default() }));
+        scene.observed.reports = Some(reports);
+        scene
+    };
+    let percent = |scene: &Scene| scene.status().progress.as_ref().and_then(|progress| progress.percent);
+    let scene = said(on_a_worker(json!({})), 10).write(10);
+    assert_eq!(percent(&scene), Some(10), "in one write with that it runs");
+    let scene = said(scene, 20);
+    assert_eq!(scene.wakes(11), Some(40));
+    assert_eq!(percent(&scene.write(40)), Some(20));
 }
 
 fn ends(scene: Scene, second: i64) -> (State, Vec<(i32, AttemptOutcome, Reason)>) {
