@@ -65,7 +65,7 @@ mod structure {
         ("rest", &["api", "archive", "bounded", "cluster", "core", "live", "metrics", "serving"]),
         ("serving", &["metrics"]),
         ("worker_check", &["api"]),
-        ("workers", &["api", "archive", "bounded", "cluster", "core", "live", "serving"]),
+        ("workers", &["api", "archive", "bounded", "cluster", "core", "live", "metrics", "serving"]),
     ];
 
     fn sources(part: &str) -> Vec<(PathBuf, String)> {
