@@ -43,6 +43,7 @@ fn pending(number: u64, task_type: &str) -> PendingTask {
         requests: Arc::new(requests.map(|(name, amount)| (name.to_owned(), amount)).into()),
         executor: task_manager::api::Executor::Job,
         ready_at: None,
+        failed_on: None,
     }
 }
 
