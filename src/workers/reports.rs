@@ -35,7 +35,15 @@ pub(super) async fn progress(
     let report = if body == ProgressRequest::default() {
         Report::Heartbeat
     } else {
-        Report::Progress(reports::progress(body.percent, body.done, body.total, body.message.as_deref())?)
+        match reports::progress(body.percent, body.done, body.total, body.message.as_deref()) {
+            Ok(progress) => Report::Progress(progress),
+            // Whoever says a wrong number is alive all the same.
+            Err(invalid) if reporter.lease.is_some() => {
+                api.live.take(&reporter, Report::Heartbeat).await?;
+                return Err(invalid.into());
+            }
+            Err(invalid) => return Err(invalid.into()),
+        }
     };
     Ok(match api.live.take(&reporter, report).await? {
         Some(stop) => Json(ProgressAnswer { cancel: Some(cancel(stop)) }).into_response(),

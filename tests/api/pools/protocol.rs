@@ -119,7 +119,7 @@ async fn reports_name_their_lease_and_an_empty_one_changes_no_progress() {
         assert_eq!(workers[0].progress(&lease, &json!({"percent": 40})).await.status, 204);
         assert_eq!(workers[0].progress(&lease, &json!({})).await.status, 204);
         assert_eq!(operator.rest().status(&uid).await["progress"]["percent"].as_f64(), Some(40.0));
-        assert_eq!(workers[0].progress(&lease, &json!({"percent": 400})).await.status, 422);
+        assert_eq!(workers[0].progress(&lease, &json!({"done": 1.5})).await.status, 422);
         for other in [&json!("nobody-knows-this"), &lease] {
             let worker = if other == &lease { &workers[1] } else { &workers[0] };
             assert_eq!(worker.progress(other, &json!({})).await.status, 409);
