@@ -6,12 +6,13 @@ use e2e::gate::{Gate, HELD};
 use e2e::warm::{
     ONCE_AT_A_TIME, Workers, assert_once_at_a_time, is_agent, on_a_node_with_workers, pool_of_agents, signal,
 };
-use e2e::world::World;
-use harness::stays;
+use e2e::world::{A_TASK, World};
+use harness::{eventually, stays};
 use k8s_openapi::api::core::v1::Pod;
 use kube::ResourceExt;
 use kube::api::{DeleteParams, EvictParams};
-use task_manager::api::{AttemptOutcome, Reason, Task, TaskStatus};
+use serde_json::json;
+use task_manager::api::{AttemptOutcome, Reason, State, Task, TaskStatus};
 
 use super::{pool, task};
 
@@ -128,7 +129,7 @@ async fn a_task_that_kills_each_worker_fails_by_itself_and_the_others_run() {
         for number in 0..20 {
             others.push(task(world, "work", &format!("task-{number}")).await);
         }
-        let status = world.ends(&poison, task_manager::api::State::Failed).await;
+        let status = world.ends(&poison, State::Failed).await;
         assert_eq!((status.reason, status.attempt, status.failures, status.disruptions), (Reason::ExitCode, 3, 3, 0));
         assert!(status.attempts.iter().all(|attempt| attempt.exit_code == Some(137)), "{:?}", status.attempts);
         for task in &others {
@@ -138,6 +139,41 @@ async fn a_task_that_kills_each_worker_fails_by_itself_and_the_others_run() {
         assert_eq!(assert_once_at_a_time(&gate).len(), 23);
         workers.until("has counted the three", |status| status.restarts == 3).await;
         assert!(workers.most_at_once() <= 2, "{} at once", workers.most_at_once());
+    })
+    .await;
+}
+
+/// Takes as long as it is let.
+const BESIDE: &str = "trap 'exit 1' TERM; until [ -e /gate/go ]; do sleep 0.2; done";
+
+#[tokio::test]
+async fn of_two_tasks_on_one_worker_a_cancel_stops_one_and_the_workers_end_blames_none() {
+    on_a_node_with_workers("pool-two", async |world| {
+        let gate = Gate::new(&world.namespace);
+        let mut warm = pool_of_agents(world, 1, 1, &format!("{ONCE_AT_A_TIME} {BESIDE}")).await;
+        warm.spec.slots_per_worker = Some(2);
+        gate.on_template(&mut warm.spec.template);
+        let workers = pool(world, &warm, &[("work", 0)]).await;
+        let (one, two) = (task(world, "work", "one").await, task(world, "work", "two").await);
+        let began = async |count| {
+            eventually("so many have begun", A_TASK, async || (gate.lines("began").len() == count).then_some(())).await;
+        };
+        began(2).await;
+        world.change(&one, json!({"cancel": true})).await;
+        world.ends(&one, State::Cancelled).await;
+        let three = task(world, "work", "three").await;
+        began(3).await;
+        let pod = only(&workers);
+        assert_eq!(signal(&pod, "-KILL", is_agent), 1);
+        began(5).await;
+        gate.open("go");
+        for task in [&two, &three] {
+            let status = world.completes(task).await;
+            assert_eq!(status.attempt, 2);
+            is_not_counted(&status);
+        }
+        workers.one_comes_in_the_place_of(&pod.name_any()).await;
+        assert_once_at_a_time(&gate);
     })
     .await;
 }
