@@ -25,9 +25,8 @@ impl<'a> Room<'a> {
     /// One more task starts, if there is room for it in its queue, in its type and in all. Of kbIds nothing is counted.
     pub fn take(&mut self, queue: &'a Key, task_type: &'a Key, priority: Priority, requests: &Amounts) -> bool {
         let of_type = self.of_types.entry(task_type).or_default();
-        let is_full = |bound: Option<Running>, more: i64| {
-            bound.is_some_and(|Running { running, most }| running + more >= most)
-        };
+        let is_full =
+            |bound: Option<Running>, more: i64| bound.is_some_and(|Running { running, most }| running + more >= most);
         if is_full(self.ledger.all(), self.started) || is_full(self.ledger.of_type(task_type), *of_type) {
             return false;
         }
