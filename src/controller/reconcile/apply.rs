@@ -22,6 +22,7 @@ use crate::controller::record::Kept;
 use crate::core::Reason;
 use crate::core::attempt::{Child, Deletion, PodEnd};
 use crate::core::launch::names;
+use crate::core::pool::Fault;
 use crate::core::task::{Action, Recording, keeps_handed_in_log};
 use crate::core::telling::text;
 
@@ -139,7 +140,7 @@ async fn delete_child(task: &Task, Deletion { child, name, uid, why }: Deletion,
 
 /// The worker that holds the task does not stop: it is ended with its pod, and with whatever else it holds.
 async fn end_worker(task: &Task, name: &str, uid: &str, why: Reason, context: &Context) -> Again {
-    context.cache.give_up_worker(uid, None);
+    context.cache.give_up_worker(uid, Some(Fault::Deaf.why()));
     let removal = delete::<Pod>(task, name, only(uid), why, context).await?;
     if removal == Removal::NotThere {
         context.cache.worker_is_not_there(uid);

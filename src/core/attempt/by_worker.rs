@@ -83,16 +83,17 @@ impl<'a> ByWorker<'a> {
         let pod = if pod.work_ended() && !pod.has_ended() { &without_others } else { pod };
         let ended = ended::ended(pod, None, self.now)?;
         let lost = |message: String| Ended::unseen(Reason::WorkerLost, message);
-        if let Some(why) = &worker.replaced_for {
+        let is_overdue = worker.told_to_stop.is_some_and(|told| told.why == Reason::Timeout);
+        // A worker that was ended because this task did not stop is replaced for that, too.
+        if let Some(why) = worker.replaced_for.as_ref().filter(|_| !is_overdue) {
             return Some(lost(format!("the worker {} was ended: {}", pod.name, why.message)));
         }
-        let is_told_to_stop_for = |why| worker.told_to_stop.is_some_and(|told| told.why == why);
         Some(match ended.reason {
             Reason::Succeeded | Reason::OOMKilled | Reason::ExitCode if ended::ended_by_itself(pod) => {
                 self.ended_by_itself(pod, worker, ended)
             }
             // Whoever ended it: its time was over, and it did not stop.
-            _ if is_told_to_stop_for(Reason::Timeout) => {
+            _ if is_overdue => {
                 let message = "ran longer than timeoutSeconds, and did not stop when its worker was told to";
                 Ended { at: ended.at, ..Ended::unseen(Reason::Timeout, message.into()) }
             }

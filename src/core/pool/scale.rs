@@ -6,7 +6,7 @@ use jiff::{SignedDuration, Timestamp};
 use super::worker::{Fault, Worker, WorkerState};
 use crate::Reason;
 use crate::attempt::ended;
-use crate::attempt::facts::Why;
+use crate::attempt::facts::{PodFacts, Why};
 use crate::time::{after, earliest};
 use task_manager_api::WorkerPoolSpec;
 
@@ -78,6 +78,19 @@ fn told(worker: &Worker, fault: Fault) -> String {
     }
 }
 
+/// Nobody evicted it or deleted it before, and its node is there.
+fn ended_by_itself(worker: &Worker) -> bool {
+    let PodFacts { deleted_at, due_gone_at, disrupted_at, .. } = &worker.pod;
+    let others_acted = deleted_at.is_some() || due_gone_at.is_some() || disrupted_at.is_some();
+    let ended = ended::ended(&worker.pod, None, Timestamp::UNIX_EPOCH);
+    match ended.map(|ended| ended.reason) {
+        Some(Reason::Evicted | Reason::Preempted | Reason::NodeLost) => false,
+        // A worker that is told to end by SIGTERM ends with 0.
+        Some(Reason::PodDeleted | Reason::Succeeded) => !others_acted,
+        _ => true,
+    }
+}
+
 /// How many workers there are, as the status tells it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counts {
@@ -108,7 +121,8 @@ pub fn decide(input: &PoolInput, now: Timestamp) -> PoolDecision {
             WorkerState::Ended if worker.holds > 0 => {}
             WorkerState::Ended if worker.asked_to_go => {}
             WorkerState::Ended => {
-                decision.delete.push(Going::of(worker, (!worker.stopping).then_some(Fault::EndedByItself)));
+                let is_fault = !worker.stopping && ended_by_itself(worker);
+                decision.delete.push(Going::of(worker, is_fault.then_some(Fault::EndedByItself)));
             }
             WorkerState::Busy | WorkerState::Idle { .. } if is_deaf => {
                 decision.delete.push(Going::of(worker, Some(Fault::Deaf)))
@@ -133,7 +147,7 @@ pub fn decide(input: &PoolInput, now: Timestamp) -> PoolDecision {
         let spare = input.spare(&staying, kept - wanted, now);
         decision.delete.extend(spare.into_iter().map(|worker| Going::of(worker, None)));
     } else if input.may_make(now) {
-        decision.create = (wanted - kept).min(MADE_AT_ONCE as usize);
+        decision.create = (wanted - kept).min(input.room(&states, now)).min(MADE_AT_ONCE as usize);
     }
     let due = states.iter().filter_map(|(worker, state)| stays(*state).then(|| worker.due_at(spec)).flatten());
     let idle_over = states.iter().filter_map(|(_, state)| match state {
@@ -178,6 +192,16 @@ impl PoolInput<'_> {
         let beside: usize = busy().map(|(worker, _)| slots.saturating_sub(bound(worker.holds as i32))).sum();
         let needed = busy().count() + self.waiting.saturating_sub(beside).div_ceil(slots);
         needed.clamp(bound(self.spec.min()), bound(self.spec.max()))
+    }
+
+    /// How many workers may be made beside those that there are. One that goes counts until it has ended, or is given up with
+    /// its node: a pool takes no more than its maximum of the cluster.
+    fn room(&self, states: &[(&Worker, WorkerState)], now: Timestamp) -> usize {
+        let is_there = |(worker, state): &&(&Worker, WorkerState)| {
+            *state != WorkerState::Ended && !ended::is_long_due(&worker.pod, now)
+        };
+        let most = usize::try_from(self.spec.max()).unwrap_or_default();
+        most.saturating_sub(states.iter().filter(is_there).count())
     }
 
     /// Its template is another by now, or it is too old, or has done enough.

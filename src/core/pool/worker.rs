@@ -2,8 +2,9 @@
 
 use jiff::{SignedDuration, Timestamp};
 
+use crate::Reason;
 use crate::attempt::ended;
-use crate::attempt::facts::PodFacts;
+use crate::attempt::facts::{PodFacts, Why};
 use crate::time::after;
 use task_manager_api::WorkerPoolSpec;
 
@@ -68,6 +69,11 @@ pub enum Fault {
 }
 
 impl Fault {
+    /// Why its pod is ended, as those of its tasks are told that had no part in it.
+    pub fn why(self) -> Why {
+        Why::new(Reason::WorkerLost, self.told())
+    }
+
     /// The fault in a sentence about the worker.
     pub fn told(self) -> &'static str {
         match self {

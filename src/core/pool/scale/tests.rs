@@ -63,6 +63,19 @@ fn as_many_workers_are_made_as_tasks_wait_for_within_the_pools_bounds() {
 }
 
 #[test]
+fn a_worker_that_goes_takes_a_place_until_it_has_ended_or_is_given_up() {
+    let goes = |worker: Worker| Worker { pod: PodFacts { due_gone_at: Some(at(30)), ..worker.pod }, ..worker };
+    let made = |workers: &[Worker], second| decided(&pool(2, 2), workers, 0, second).create;
+    assert_eq!(made(&[goes(idle("a", 0)), idle("b", 0)], 20), 0);
+    assert_eq!(made(&[Worker { asked_to_go: true, ..idle("a", 0) }, idle("b", 0)], 20), 0);
+    let has_ended = |worker: Worker| Worker { pod: PodFacts { phase: Phase::Failed, ..worker.pod }, ..worker };
+    assert_eq!(made(&[has_ended(goes(idle("a", 0))), idle("b", 0)], 20), 1);
+    assert_eq!(made(&[goes(idle("a", 0)), idle("b", 0)], 90), 0);
+    assert_eq!(made(&[goes(idle("a", 0)), idle("b", 0)], 91), 1, "its node does not answer");
+    assert_eq!(decided(&pool(1, 2), &[goes(idle("a", 0))], 0, 20).create, 1, "there is room for both");
+}
+
+#[test]
 fn a_pool_grows_by_ten_at_once_at_most_and_goes_on() {
     let decision = decided(&pool(0, 100), &[], 50, 1);
     assert_eq!((decision.create, decision.wake), (10, Some(at(2))));
@@ -179,7 +192,8 @@ fn after_faults_workers_are_made_again_only_after_a_pause_that_grows() {
 fn a_worker_that_ended_is_removed_once_nothing_of_it_is_awaited() {
     let ended = || {
         let worker = idle("a", 0);
-        Worker { pod: PodFacts { phase: crate::attempt::facts::Phase::Failed, ..worker.pod }, ..worker }
+        let work = Work::Ended { exit_code: 1, started_at: Some(at(0)), at: Some(at(1)), left: None };
+        Worker { pod: PodFacts { phase: Phase::Failed, work, ..worker.pod }, ..worker }
     };
     let decision = decided(&pool(0, 8), &[ended()], 0, 1);
     assert_eq!(deleted(&decision), ["a"]);
@@ -220,4 +234,23 @@ fn a_worker_whose_container_has_ended_beside_another_is_removed_once_its_task_is
     assert_eq!(deleted(&decided(&pool(0, 8), &[beside(busy("a"))], 0, 6)), [""; 0]);
     let decision = decided(&pool(0, 8), &[beside(idle("a", 0))], 0, 6);
     assert_eq!((deleted(&decision), decision.delete[0].why.is_some()), (vec!["a"], true));
+}
+
+#[test]
+fn a_worker_that_others_ended_has_no_fault() {
+    let has_fault = |exit_code: i32, change: fn(PodFacts) -> PodFacts| {
+        let worker = idle("a", 0);
+        let work = Work::Ended { exit_code, started_at: Some(at(0)), at: Some(at(60)), left: None };
+        let phase = if exit_code == 0 { Phase::Succeeded } else { Phase::Failed };
+        let pod = change(PodFacts { phase, work, ..worker.pod });
+        decided(&pool(0, 8), &[Worker { pod, ..worker }], 0, 61).delete.pop().expect("it goes").why.is_some()
+    };
+    let deleted = |pod| PodFacts { deleted_at: Some(at(50)), due_gone_at: Some(at(80)), ..pod };
+    let evicted = |pod| PodFacts { disrupted_at: Some(at(50)), ..pod };
+    for exit_code in [0, 143] {
+        assert!(has_fault(exit_code, |pod| pod));
+        assert!(!has_fault(exit_code, deleted) && !has_fault(exit_code, evicted), "{exit_code}");
+    }
+    let too_late = |pod| PodFacts { deleted_at: Some(at(70)), due_gone_at: Some(at(80)), ..pod };
+    assert!(has_fault(1, too_late), "it had ended before");
 }

@@ -174,6 +174,10 @@ fn work_whose_worker_had_to_be_ended_for_its_time_is_counted_as_timeout() {
     let timeout = (State::Queued, vec![(1, AttemptOutcome::Failed, Reason::Timeout)]);
     assert_eq!(ends(overdue(|pod| gone(terminating(700)(pod))), 731), timeout);
     assert_eq!(ends(overdue(|pod| terminating(3)(exits(143)(pod))), 731), timeout);
+    let replaced = changed(overdue(|pod| terminating(3)(exits(143)(pod))), |worker| {
+        worker.replaced_for = Some(Why::new(Reason::WorkerLost, "it went on with a task that was to stop"));
+    });
+    assert_eq!(ends(replaced, 731), timeout, "its own pool replaces it for that");
     let lost = (State::Queued, vec![(1, AttemptOutcome::Disrupted, Reason::WorkerLost)]);
     let beside = changed(on_a_worker(json!({})), pod_is(|pod| terminating(3)(exits(143)(pod))));
     assert_eq!(ends(beside, 731), lost, "another task on the same worker");
