@@ -30,8 +30,8 @@ impl Taker {
         };
         match self.ask(reporter, slot, wait, beats).await {
             Ok(given) => Ok(Next { kept, given }),
-            // What is written is told all the same.
-            Err(NotTaken::NotNow(_)) if kept.is_some() => Ok(Next { kept, given: Given::Nothing }),
+            // What is written is told all the same; what stands against another task is told by the next call.
+            Err(_) if kept.is_some() => Ok(Next { kept, given: Given::Nothing }),
             Err(error) => Err(error),
         }
     }
@@ -54,6 +54,7 @@ impl Taker {
         let (over, task) = match self.context.cache.hand_in(reporter, done) {
             HandedIn::Told(Kept::No(NotKept::Unknown)) => return self.recorded(reporter, lease, ended_for).await,
             HandedIn::Told(kept) => return Ok(kept),
+            HandedIn::NotNow => return Err(NotTaken::NotNow("its task cannot be read")),
             HandedIn::Waits { over, task } => (over, task),
         };
         self.wake_up(&task).await?;
@@ -89,8 +90,10 @@ impl Taker {
         let cache = &self.context.cache;
         match cache.worker_asks(&reporter.uid, slot, beats).ok_or(NotTaken::NoWorker)?? {
             Asked::Stop => Ok(Given::Stop),
-            Asked::TooOften { task } => {
+            Asked::TooOften { task, lease, over } => {
                 self.wake_up(&task).await?;
+                // So that it does not ask again and again meanwhile.
+                let _ = timeout(WRITTEN_WITHIN, self.told(&lease, &over)).await;
                 Ok(Given::Nothing)
             }
             Asked::Again { task, lease, first } => self.again(reporter, &task, &lease, first).await,
@@ -118,12 +121,14 @@ impl Taker {
         let whole = self.context.reads.read(tasks.get_opt(&task.name)).await;
         let whole = whole.map_err(|_| NotTaken::NotNow("the API server does not answer"))?;
         let held = whole.filter(|whole| leased_task::lease_name(whole).as_deref() == Some(lease));
-        let given = held.and_then(|whole| {
-            let kind = self.context.cache.type_of(&whole)?;
-            let heartbeat = self.context.cache.heartbeat_of(&reporter.uid);
-            leased_task::of(&whole, &kind, heartbeat, first)
-        });
-        Ok(given.map_or(Given::Nothing, |leased| Given::Task(Box::new(leased))))
+        // Its lease is over by now.
+        let Some(whole) = held else { return Ok(Given::Nothing) };
+        let heartbeat = self.context.cache.heartbeat_of(&reporter.uid);
+        let kind = self.context.cache.type_of(&whole);
+        let leased = kind.and_then(|kind| leased_task::of(&whole, &kind, heartbeat, first));
+        let leased = leased.ok_or(NotTaken::NotNow("its type is missing"))?;
+        self.context.cache.handed_out_again(lease, first);
+        Ok(Given::Task(Box::new(leased)))
     }
 
     /// The stop that a worker is to be told of. What waits for its being fetched is looked at.

@@ -23,8 +23,8 @@ pub enum Asked {
     Hangs { call: Hanging, wake: Option<ObjectRef<Task>> },
     /// It holds this lease: it is given the same task again.
     Again { task: ObjectRef<Task>, lease: String, first: Timestamp },
-    /// It held a lease and asked for it too often: its task is looked at.
-    TooOften { task: ObjectRef<Task> },
+    /// It held a lease and asked for it too often: its task is looked at, and this is rung when the lease is over.
+    TooOften { task: ObjectRef<Task>, lease: String, over: Arc<Notify> },
     /// It ends.
     Stop,
 }
@@ -39,6 +39,8 @@ pub struct Hanging {
 pub enum HandedIn {
     /// It is known already what became of it.
     Told(Kept),
+    /// Its task cannot be read, so nothing can be written to it.
+    NotNow,
     /// It is told when the task's status says so: this is rung then.
     Waits { over: Arc<Notify>, task: ObjectRef<Task> },
 }
@@ -48,12 +50,15 @@ impl Cache {
     pub fn worker_asks(&self, worker: &str, slot: u32, beats: bool) -> Option<Result<Asked, NotTaken>> {
         let mut inner = self.lock();
         let (uid, known) = inner.workers.workers.get_key_value(worker)?;
-        let (uid, pool) = (uid.clone(), known.pool.clone());
-        let slots = inner.workers.pools.get(&pool).map_or(1, |pool| pool.pool.spec.slots());
-        let Some(slot) = u8::try_from(slot).ok().filter(|slot| i32::from(*slot) < slots) else {
-            return Some(Err(NotTaken::NoSuchSlot(slots)));
-        };
-        Some(Ok(inner.ask(&uid, slot, beats, Timestamp::now())))
+        let uid = uid.clone();
+        let slots = inner.workers.slots_of(&known.pool);
+        // One that it had before the pool's slotsPerWorker was lowered stays its own, and is offered to nobody.
+        let is_its_own = |slot: &u8| i32::from(*slot) < slots || known.slots.contains_key(slot);
+        match u8::try_from(slot).ok().filter(is_its_own) {
+            Some(slot) => Some(Ok(inner.ask(&uid, slot, beats, Timestamp::now()))),
+            None if known.is_leaving() => Some(Ok(Asked::Stop)),
+            None => Some(Err(NotTaken::NoSuchSlot(slots))),
+        }
     }
 
     /// A call of a worker is over: it was answered, or its client has gone.
@@ -95,6 +100,19 @@ impl Cache {
         Some(HandOut { pool: known.pool.clone(), took, was_free: lease.was_free })
     }
 
+    /// The holder of this lease is given its task once more.
+    pub fn handed_out_again(&self, lease: &str, first: Timestamp) {
+        let mut inner = self.lock();
+        let held = lease::task_uid(lease).and_then(|uid| inner.workers.leases.get_mut(uid));
+        if let Some(held) = held.filter(|held| held.name == lease) {
+            let times = match held.handed_out {
+                HandedOut::At { times, .. } => times + 1,
+                HandedOut::NotKnown | HandedOut::NotYet => 1,
+            };
+            held.handed_out = HandedOut::At { first, times };
+        }
+    }
+
     /// What a worker says of a lease: its last word. The first one counts.
     pub fn hand_in(&self, worker: &Reporter, done: Done) -> HandedIn {
         let Done { lease, outcome, log } = done;
@@ -113,6 +131,9 @@ impl Cache {
         let Some(held) = held else {
             return HandedIn::Told(self.late(reference.as_ref(), lease, &worker.uid, outcome.ended_for()));
         };
+        if held.is_unreadable() {
+            return HandedIn::NotNow;
+        }
         let Some(task) = reference.filter(|_| held.orphan.is_none()) else {
             inner.end_lease(&uid, Kept::No(NotKept::Cancelled));
             inner.place_orphan(&uid);
@@ -209,6 +230,9 @@ impl Inner {
     fn ask_again(&mut self, worker: &Uid, slot: u8, task: &Uid) -> Asked {
         let reference = self.known.get(task).map(|known| known.reference.clone());
         let Some(lease) = self.workers.leases.get_mut(task) else { return self.hang(worker, slot, None) };
+        if lease.is_unreadable() {
+            return self.hang(worker, slot, None);
+        }
         let Some(reference) = reference.filter(|_| lease.orphan.is_none()) else {
             // It asks for other work, so it has dropped what nobody wants any longer.
             self.end_lease(task, Kept::No(NotKept::Cancelled));
@@ -229,11 +253,12 @@ impl Inner {
             // The one that led before may have given it out as soon as it had written it.
             HandedOut::NotKnown | HandedOut::NotYet => (lease.admitted_at, 1),
         };
-        lease.handed_out = HandedOut::At { first, times };
+        let name = lease.name.clone();
         if times > HAND_OUTS {
-            Asked::TooOften { task: reference }
+            lease.handed_out = HandedOut::At { first, times };
+            Asked::TooOften { task: reference, lease: name, over: lease.over.clone() }
         } else {
-            Asked::Again { task: reference, lease: lease.name.clone(), first }
+            Asked::Again { task: reference, lease: name, first }
         }
     }
 

@@ -168,6 +168,11 @@ impl Slot {
 }
 
 impl Lease {
+    /// Its task is there and cannot be read: nobody told the worker to drop it.
+    fn is_unreadable(&self) -> bool {
+        self.orphan.is_some() && self.told_to_stop.is_none()
+    }
+
     /// Its worker may have the task, and has not said what came of it.
     fn is_at_work(&self) -> bool {
         self.handed_out != HandedOut::NotYet && self.word.is_none()
@@ -241,6 +246,11 @@ impl Workers {
         }
     }
 
+    /// How many tasks a worker of this pool runs at once.
+    fn slots_of(&self, pool: &Key) -> i32 {
+        self.pools.get(pool).map_or(1, |pool| pool.pool.spec.slots())
+    }
+
     /// The leases on this worker.
     fn leases_on<'a>(&'a self, worker: &'a KnownWorker) -> impl Iterator<Item = &'a Lease> {
         worker.slots.values().filter_map(|slot| self.leases.get(slot.task.as_ref()?))
@@ -262,7 +272,9 @@ impl Workers {
     fn free(&self, worker: &Uid, slot: u8) -> Option<(Key, WorkerSlot, Timestamp)> {
         let known = self.workers.get(worker).filter(|known| !known.is_leaving())?;
         let pool = self.pools.get(&known.pool)?;
-        let is_withheld = pool.pool.spec.max() == 0 || self.leases_on(known).any(|lease| lease.is_alone);
+        let spec = &pool.pool.spec;
+        let is_withheld =
+            spec.max() == 0 || i32::from(slot) >= spec.slots() || self.leases_on(known).any(|lease| lease.is_alone);
         let state =
             known.slots.get(&slot).filter(|state| state.call.is_some() && state.task.is_none() && !is_withheld)?;
         Some((known.pool.clone(), known.slot(worker, slot), state.idle_since))

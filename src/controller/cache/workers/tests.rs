@@ -5,13 +5,13 @@ use k8s_openapi::api::core::v1::Pod;
 use kube::runtime::reflector;
 use serde_json::{Value, json};
 
-use super::Asked;
+use super::{Asked, HandedIn};
 use crate::api::{Task, TaskType, WorkerPool};
 use crate::controller::cache::{Cache, key};
 use crate::core::Settings;
-use crate::core::attempt::facts::worker::HandedOut;
+use crate::core::attempt::facts::worker::{HandedOut, Outcome};
 use crate::core::launch::names;
-use crate::live::Given;
+use crate::live::{Done, Given, NotTaken, Reporter};
 
 fn read<K: serde::de::DeserializeOwned>(object: Value) -> K {
     serde_json::from_value(object).expect("an object")
@@ -188,4 +188,46 @@ fn a_task_that_runs_alone_waits_for_the_others_on_its_worker_and_they_for_it() {
 fn on_version(task: &Task, version: &str) -> k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta {
     let version = Some(version.into());
     k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta { resource_version: version, ..task.metadata.clone() }
+}
+
+#[test]
+fn asking_again_counts_when_the_task_was_given_again_and_not_before() {
+    let (cache, _call) = cache();
+    let held = on_worker("one", 0, json!([]));
+    cache.task_seen(&held);
+    let asks = || cache.worker_asks("w", 0, true).expect("it is known").map_err(|_| "no such slot");
+    for _ in 0..10 {
+        assert!(matches!(asks(), Ok(Asked::Again { .. })), "the API server does not answer");
+    }
+    for _ in 0..5 {
+        let Ok(Asked::Again { lease, first, .. }) = asks() else { panic!("it is given the task again") };
+        cache.handed_out_again(&lease, first);
+    }
+    assert!(matches!(asks(), Ok(Asked::TooOften { .. })));
+}
+
+#[test]
+fn a_slot_that_a_worker_has_stays_its_own_when_the_pool_is_to_have_fewer() {
+    let (cache, _call) = cache();
+    cache.task_seen(&on_worker("two", 3, json!([])));
+    let asks = |slot| cache.worker_asks("w", slot, true).expect("it is known");
+    assert!(matches!(asks(3), Ok(Asked::Again { .. })));
+    assert!(matches!(asks(4), Err(NotTaken::NoSuchSlot(1))));
+    cache.give_up_worker("w", None);
+    assert!(matches!(asks(4), Ok(Asked::Stop)), "it is to end");
+}
+
+#[test]
+fn a_word_on_a_task_that_cannot_be_read_waits_until_it_can() {
+    let (cache, _call) = cache();
+    let held = on_worker("one", 0, json!([]));
+    cache.task_seen(&held);
+    let Some(Ok(Asked::Again { lease, .. })) = cache.worker_asks("w", 0, true) else { panic!("it holds a lease") };
+    cache.task_passed_over(&held.metadata);
+    let done = || Done { lease: lease.clone(), outcome: Outcome::Done(None), log: None };
+    let (namespace, pod, uid) = ("docs".into(), "w".into(), "w".into());
+    let worker = Reporter { namespace, pod, uid, attempt: None, lease: None };
+    assert!(matches!(cache.hand_in(&worker, done()), HandedIn::NotNow));
+    cache.task_seen(&held);
+    assert!(matches!(cache.hand_in(&worker, done()), HandedIn::Waits { .. }));
 }
