@@ -10,7 +10,7 @@ use criterion::{BatchSize, BenchmarkId, Criterion, Throughput, criterion_group, 
 use jiff::Timestamp;
 use serde_json::json;
 use task_manager::api::{Amount, Priority, TaskQueueSpec};
-use task_manager::core::queue::{AdmissionQueue, Key, Order, Pass, PendingTask, QueueState, Quota};
+use task_manager::core::queue::{AdmissionQueue, Key, Order, Pass, PendingTask, QueueState, Quota, TypeLimits};
 
 const SIZES: [u64; 3] = [1_000, 10_000, 100_000];
 const SLOTS: u64 = 50;
@@ -18,6 +18,10 @@ const PRIORITIES: [Priority; Priority::COUNT] = [Priority::Low, Priority::Normal
 
 fn key(name: &str) -> Key {
     ("docs".into(), name.into())
+}
+
+fn limits(most: Option<i32>, most_per_kb_id: Option<i32>) -> TypeLimits {
+    TypeLimits { most, most_per_kb_id, pool: None }
 }
 
 fn uid(number: u64) -> Arc<str> {
@@ -39,6 +43,7 @@ fn pending(number: u64, task_type: &str) -> PendingTask {
         requests: Arc::new(requests.map(|(name, amount)| (name.to_owned(), amount)).into()),
         executor: task_manager::api::Executor::Job,
         ready_at: None,
+        failed_on: None,
     }
 }
 
@@ -77,7 +82,7 @@ fn full(pending_tasks: &[PendingTask]) -> AdmissionQueue {
 /// There are slots, but all except 50 tasks are of a type that has as many running as it may.
 fn held_back(pending_tasks: &[PendingTask]) -> AdmissionQueue {
     let mut admission = with_slots(1000);
-    admission.set_type_limits(key("common"), Some(1), None);
+    admission.set_type_limits(key("common"), limits(Some(1), None));
     admission.set(&uid(u64::MAX), QueueState::Admitted(pending(1, "common").reservation()));
     filled(admission, pending_tasks)
 }
@@ -108,7 +113,7 @@ fn a_kb_id_each(pending_tasks: &[PendingTask]) -> AdmissionQueue {
 
 fn limited_by_kb_id(pending_tasks: &[PendingTask]) -> AdmissionQueue {
     let mut admission = with_slots(SLOTS);
-    ["common", "rare"].into_iter().for_each(|name| admission.set_type_limits(key(name), None, Some(1)));
+    ["common", "rare"].into_iter().for_each(|name| admission.set_type_limits(key(name), limits(None, Some(1))));
     filled(admission, pending_tasks)
 }
 

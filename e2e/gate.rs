@@ -5,7 +5,7 @@ use std::fs;
 use std::path::PathBuf;
 
 use harness::{Namespace, eventually, target};
-use serde_json::json;
+use serde_json::{Value, json};
 use task_manager::api::TaskTypeSpec;
 
 use crate::world::A_TASK;
@@ -26,7 +26,12 @@ impl Gate {
 
     /// Mounts the gate into the containers of this type.
     pub fn on(&self, kind: &mut TaskTypeSpec) {
-        let pod = &mut kind.template["spec"];
+        self.on_template(&mut kind.template);
+    }
+
+    /// Mounts it into the first container of a template.
+    pub fn on_template(&self, template: &mut Value) {
+        let pod = &mut template["spec"];
         pod["volumes"] = json!([{"name": "gate", "hostPath": {"path": self.folder, "type": "Directory"}}]);
         pod["containers"][0]["volumeMounts"] = json!([{"name": "gate", "mountPath": "/gate"}]);
     }
@@ -34,6 +39,12 @@ impl Gate {
     /// Lets a task go on that is [`HELD`].
     pub fn open(&self, task: &str) {
         fs::write(self.folder.join(task), "").expect("a file can be made");
+    }
+
+    /// The lines of a file in the folder; none where nobody has made it.
+    pub fn lines(&self, file: &str) -> Vec<String> {
+        let text = fs::read_to_string(self.folder.join(file)).unwrap_or_default();
+        text.lines().map(str::to_owned).collect()
     }
 
     /// Waits until a container has made this file in the folder.

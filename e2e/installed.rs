@@ -30,7 +30,7 @@ pub fn root() -> PathBuf {
     target().join("..").canonicalize().expect("the checkout")
 }
 
-async fn run(command: &mut Command) -> Output {
+pub(crate) async fn run(command: &mut Command) -> Output {
     let said = command.output().await.unwrap_or_else(|error| panic!("{command:?} can be started: {error}"));
     let told = [&said.stdout[..], &said.stderr].map(String::from_utf8_lossy).concat();
     assert!(said.status.success(), "{command:?}: {told}");
@@ -132,22 +132,36 @@ impl Release {
 /// Gives the node an image of the program under test, tagged with the namespace. The static program of `make image` takes
 /// minutes to build, so the image has it only if TASK_MANAGER_IMAGE_BINARY names it.
 async fn make_image(namespace: &Namespace) {
-    let file = target().join("test-logs").join(format!("{}.tar", namespace.name));
-    std::fs::create_dir_all(target().join("test-logs")).expect("a folder");
-    let binary = std::env::var_os("TASK_MANAGER_IMAGE_BINARY").map_or_else(Operator::binary, PathBuf::from);
-    let mut build = Command::new(root().join("image/build"));
-    build.arg("--binary").arg(binary);
-    build.env("TASK_MANAGER_IMAGE", format!("localhost/task-manager:{}", namespace.name));
-    run(build.env("TASK_MANAGER_IMAGE_FILE", &file)).await;
-    load(namespace, &file).await;
-    let _ = std::fs::remove_file(&file);
+    make_image_as(namespace, &namespace.name).await;
 }
 
-/// Gives the node the image.
-async fn load(namespace: &Namespace, file: &Path) {
+/// The same with a tag of its own; the name of the image.
+pub(crate) async fn make_image_as(namespace: &Namespace, tag: &str) -> String {
+    let (file, name) = (image_file(tag), format!("localhost/task-manager:{tag}"));
+    let mut build = Command::new(root().join("image/build"));
+    build.arg("--binary").arg(image_binary()).env("TASK_MANAGER_IMAGE", &name);
+    run(build.env("TASK_MANAGER_IMAGE_FILE", &file)).await;
+    load(namespace, &file).await;
+    name
+}
+
+/// The program that is in the images.
+pub(crate) fn image_binary() -> PathBuf {
+    std::env::var_os("TASK_MANAGER_IMAGE_BINARY").map_or_else(Operator::binary, PathBuf::from)
+}
+
+/// Where an image is until the node has it.
+pub(crate) fn image_file(tag: &str) -> PathBuf {
+    std::fs::create_dir_all(target().join("test-logs")).expect("a folder");
+    target().join("test-logs").join(format!("{tag}.tar"))
+}
+
+/// Gives the node the image, and removes the file.
+pub(crate) async fn load(namespace: &Namespace, file: &Path) {
     let kubeconfig = namespace.cluster.kubeconfig();
     let name = kubeconfig.parent().and_then(Path::file_name).expect("the folder of a cluster");
     run(Command::new(root().join("e2e/cluster/cluster")).arg("load").arg(file).arg("--name").arg(name)).await;
+    let _ = std::fs::remove_file(file);
 }
 
 fn folder_of(namespace: &Namespace) -> PathBuf {

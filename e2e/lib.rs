@@ -12,5 +12,6 @@ pub mod previous;
 pub mod program;
 pub mod registry;
 pub mod told;
+pub mod warm;
 pub mod webhook;
 pub mod world;

@@ -44,10 +44,20 @@ pub async fn on_a_node_over_each_executor(slug: &str, story: impl AsyncFn(&mut W
 
 /// The same on any cluster that has a node.
 pub async fn on(cluster: Cluster, slug: &str, story: impl AsyncFnOnce(&mut World)) {
+    on_with(cluster, slug, async |namespace| namespace.operator(&[]).await, story).await;
+}
+
+/// The same with an operator that is started in this way.
+pub async fn on_with(
+    cluster: Cluster,
+    slug: &str,
+    start: impl AsyncFnOnce(&Namespace) -> Operator,
+    story: impl AsyncFnOnce(&mut World),
+) {
     in_namespace_of(cluster, slug, async |namespace| {
         pods_can_be_made(&namespace).await;
         let pods = Pods::record(&namespace).await;
-        let operator = namespace.operator(&[]).await;
+        let operator = start(&namespace).await;
         let mut world = World { namespace, operator, pods };
         story(&mut world).await;
         assert!(!world.operator.logged().contains("panicked at"), "the operator panicked");

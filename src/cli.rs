@@ -7,10 +7,12 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use crate::agent::WorkerOptions;
 use crate::api::Quantity;
 use crate::core::Settings;
 use crate::follow::FollowOptions;
 use crate::logs::LogsOptions;
+use crate::worker_check::WorkerCheckOptions;
 
 /// Runs asynchronous tasks on Kubernetes.
 #[derive(Debug, Parser)]
@@ -36,6 +38,12 @@ pub enum Command {
     /// Print the last lines that a task's work wrote, of any attempt.
     #[command(after_help = help::AFTER_LOGS)]
     Logs(LogsOptions),
+    /// Be a warm worker: run a command once for each task of a pool.
+    #[command(after_help = help::AFTER_WORKER)]
+    Worker(WorkerOptions),
+    /// Try a worker, in whatever language it is, and say which promises of the worker protocol it keeps.
+    #[command(after_help = help::AFTER_WORKER_CHECK)]
+    WorkerCheck(WorkerCheckOptions),
 }
 
 #[derive(Debug, Args)]
@@ -65,6 +73,11 @@ pub struct RunOptions {
     /// attempt gets TASK_API_URL, and a token in TASK_TOKEN_FILE [default: attempts get neither].
     #[arg(long, env = "TASK_MANAGER_WORKER_URL", value_name = "URL", value_parser = worker_url)]
     pub worker_url: Option<String>,
+
+    /// Image that holds this program, for worker pools whose spec.agent brings the agent into their pods [default: such
+    /// pools are not ready].
+    #[arg(long, env = "TASK_MANAGER_AGENT_IMAGE", value_name = "IMAGE")]
+    pub agent_image: Option<String>,
 
     /// URL at which the other replicas reach this one's --worker-addr, by plain HTTP [default: http:// with POD_IP or
     /// the listening address, and its port].
@@ -229,6 +242,7 @@ impl RunOptions {
             keep_finished: self.keep_finished,
             priority_class_prefix: self.priority_class_prefix.clone(),
             worker_url: self.worker_url.clone(),
+            agent_image: self.agent_image.clone(),
         }
     }
 }

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use crate::cli::Command;
 use crate::errors::chain;
-use crate::{api, follow, logs, operator, telemetry};
+use crate::{agent, api, follow, logs, operator, telemetry, worker_check};
 
 /// Runs a subcommand to its end. Prints an error as a sentence.
 pub fn run(command: Command) -> ExitCode {
@@ -32,6 +32,8 @@ async fn choose(command: Command) -> Result<ExitCode, Box<dyn std::error::Error>
             let client = kube::Client::try_default().await.map_err(operator::Error::Config)?;
             logs::logs(client, &options).await?;
         }
+        Command::Worker(options) => return Ok(agent::run(options).await?),
+        Command::WorkerCheck(options) => return Ok(worker_check::run(options).await?),
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -3,6 +3,7 @@
 pub use task_manager_api as api;
 pub use task_manager_core as core;
 
+pub mod agent;
 pub mod archive;
 pub mod bounded;
 pub mod cli;
@@ -18,6 +19,7 @@ pub mod operator;
 pub mod rest;
 pub mod serving;
 pub mod telemetry;
+pub mod worker_check;
 pub mod workers;
 
 #[cfg(test)]
@@ -27,7 +29,8 @@ mod structure {
     use std::fs;
     use std::path::{Path, PathBuf};
 
-    const ALL: [&str; 18] = [
+    const ALL: [&str; 20] = [
+        "agent",
         "api",
         "archive",
         "bounded",
@@ -45,21 +48,24 @@ mod structure {
         "rest",
         "serving",
         "telemetry",
+        "worker_check",
         "workers",
     ];
 
     /// What each part may use beside itself.
-    const MAY_USE: [(&str, &[&str]); 10] = [
+    const MAY_USE: [(&str, &[&str]); 12] = [
+        ("agent", &["api", "errors"]),
         ("archive", &["api", "core"]),
         ("cluster", &["api", "errors", "metrics"]),
         ("metrics", &["api", "core"]),
-        ("controller", &["api", "archive", "cluster", "core", "errors", "live", "metrics"]),
+        ("controller", &["api", "archive", "bounded", "cluster", "core", "errors", "live", "metrics"]),
         ("follow", &["api", "core", "errors"]),
         ("live", &["api", "core"]),
         ("logs", &["api", "core", "errors"]),
         ("rest", &["api", "archive", "bounded", "cluster", "core", "live", "metrics", "serving"]),
         ("serving", &["metrics"]),
-        ("workers", &["api", "archive", "bounded", "cluster", "core", "live", "serving"]),
+        ("worker_check", &["api"]),
+        ("workers", &["api", "archive", "bounded", "cluster", "core", "live", "metrics", "serving"]),
     ];
 
     fn sources(part: &str) -> Vec<(PathBuf, String)> {

@@ -6,14 +6,18 @@
 
 use std::num::NonZeroUsize;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use futures::future::BoxFuture;
 use jiff::Timestamp;
 use lru::LruCache;
 use tokio::sync::broadcast;
 
-use crate::api::Progress;
+use crate::api::worker_protocol::LeasedTask;
+use crate::api::{Progress, Reason};
+use crate::core::attempt::facts::worker::Outcome;
 use crate::core::attempt::id::AttemptId;
+use crate::core::attempt::lease::Kept;
 use crate::core::attempt::reports::{Report, Reports};
 
 /// The reports of so many tasks are kept; beyond that, those go that came first.
@@ -31,6 +35,53 @@ pub struct Reporter {
     pub uid: String,
     /// The number of the attempt that it says it reports for, if it says any.
     pub attempt: Option<i32>,
+    /// The lease that it says it reports for, where it is a warm worker.
+    pub lease: Option<String>,
+}
+
+/// What a warm worker hands in and asks for.
+#[derive(Debug)]
+pub struct Ask {
+    pub done: Option<Done>,
+    pub slot: u32,
+    /// How long it waits for a task.
+    pub wait: Duration,
+    /// It promises to be heard while it works.
+    pub beats: bool,
+}
+
+/// What a worker hands in.
+#[derive(Debug)]
+pub struct Done {
+    pub lease: String,
+    pub outcome: Outcome,
+    /// The last lines that the work wrote.
+    pub log: Option<String>,
+}
+
+/// The answer to that.
+#[derive(Debug)]
+pub struct Next {
+    /// What became of what it handed in.
+    pub kept: Option<Kept>,
+    pub given: Given,
+}
+
+/// What a warm worker gets.
+#[derive(Debug)]
+pub enum Given {
+    Task(Box<LeasedTask>),
+    /// It asks again.
+    Nothing,
+    /// It ends.
+    Stop,
+}
+
+/// Its work is to stop.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ToStop {
+    pub reason: Reason,
+    pub grace_seconds: i64,
 }
 
 /// Why a report was not taken.
@@ -44,6 +95,10 @@ pub enum NotTaken {
     Stranger,
     #[error("the attempt that this pod worked on is over; what it says no longer changes anything")]
     Over,
+    #[error("this token's pod is no worker of a pool")]
+    NoWorker,
+    #[error("the workers of this pool have {0} slots: name one from 0 on")]
+    NoSuchSlot(i32),
 }
 
 /// Knows which pod works on which attempt, and takes its reports.
@@ -51,8 +106,11 @@ pub trait ReportTaker: Send + Sync {
     /// The attempt that this pod is at work on.
     fn attempt_of<'a>(&'a self, reporter: &'a Reporter) -> BoxFuture<'a, Result<AttemptId, NotTaken>>;
 
-    /// Takes a report. What must outlive us is written when this returns.
-    fn take<'a>(&'a self, reporter: &'a Reporter, report: Report) -> BoxFuture<'a, Result<(), NotTaken>>;
+    /// Takes a report. What must outlive us is written when this returns. A warm worker may be told to stop.
+    fn take<'a>(&'a self, reporter: &'a Reporter, report: Report) -> BoxFuture<'a, Result<Option<ToStop>, NotTaken>>;
+
+    /// A warm worker hands in what is done, and hangs until there is something to do.
+    fn next<'a>(&'a self, reporter: &'a Reporter, ask: Ask) -> BoxFuture<'a, Result<Next, NotTaken>>;
 }
 
 pub struct Live {
@@ -103,8 +161,12 @@ impl Live {
         self.taker()?.attempt_of(reporter).await
     }
 
-    pub async fn take(&self, reporter: &Reporter, report: Report) -> Result<(), NotTaken> {
+    pub async fn take(&self, reporter: &Reporter, report: Report) -> Result<Option<ToStop>, NotTaken> {
         self.taker()?.take(reporter, report).await
+    }
+
+    pub async fn next(&self, reporter: &Reporter, ask: Ask) -> Result<Next, NotTaken> {
+        self.taker()?.next(reporter, ask).await
     }
 
     /// Keeps a report from this pod; returns what it had reported of the same attempt before.
@@ -196,7 +258,8 @@ mod tests {
 
     #[tokio::test]
     async fn where_nobody_leads_no_report_is_taken() {
-        let reporter = Reporter { namespace: "docs".into(), pod: "p".into(), uid: "u".into(), attempt: None };
+        let reporter =
+            Reporter { namespace: "docs".into(), pod: "p".into(), uid: "u".into(), attempt: None, lease: None };
         assert_eq!(Live::default().take(&reporter, percent(1)).await, Err(NotTaken::NobodyLeads));
     }
 }

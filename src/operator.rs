@@ -104,6 +104,7 @@ pub async fn run_with(client: Client, options: RunOptions, shutdown: Cancellatio
         client: client.clone(),
         archive: guard.clone(),
         live: live.clone(),
+        metrics: metrics.clone(),
         me,
         peers,
         over: shutdown.clone(),

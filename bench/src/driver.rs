@@ -10,7 +10,7 @@ use task_manager::api::Executor;
 use tokio::process::Command;
 
 use crate::measurements::Measurements;
-use crate::{Size, http, paced, queue, queued, report};
+use crate::{Size, http, paced, pool, queue, queued, report};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, ValueEnum)]
 pub enum Case {
@@ -19,6 +19,8 @@ pub enum Case {
     /// Tasks that bare pods run.
     Pods,
     Kueue,
+    /// Tasks that a pool of warm workers runs.
+    Pool,
     Paced,
     Queued,
     Http,
@@ -39,9 +41,16 @@ async fn take_turns(cases: &[Case], count: usize, rounds: usize) -> BTreeMap<Cas
 }
 
 pub async fn queue(size: Size) {
-    let mut found = take_turns(&[Case::Jobs, Case::Tasks, Case::Pods, Case::Kueue], size.tasks, size.rounds).await;
-    let runs = |case| found.remove(&case).unwrap_or_default();
-    report::queue([Case::Jobs, Case::Tasks, Case::Pods, Case::Kueue].map(runs).each_ref(), size.tasks);
+    let cases = [Case::Jobs, Case::Tasks, Case::Pods, Case::Kueue, Case::Pool];
+    let mut found = take_turns(&cases, size.tasks, size.rounds).await;
+    let all = cases.map(|case| found.remove(&case).unwrap_or_default());
+    report::queue(all.each_ref(), size.tasks);
+    report::pool(&all[4], size.tasks);
+}
+
+pub async fn pool(size: Size) {
+    let mut found = take_turns(&[Case::Pool], size.tasks, size.rounds).await;
+    report::pool(&found.remove(&Case::Pool).unwrap_or_default(), size.tasks);
 }
 
 pub async fn paced(size: Size) {
@@ -63,7 +72,8 @@ pub async fn http(size: Size) {
 async fn on_a_fresh_control_plane(case: Case, count: usize) -> Measurements {
     cluster(&["down"]).await;
     let with = match case {
-        Case::Queued => &[][..],
+        // No node takes the pods of a pool: its workers are played.
+        Case::Queued | Case::Pool => &[][..],
         Case::Kueue => &["--with", "kcm,scheduler,kwok,kueue"],
         _ => &["--with", "kcm,scheduler,kwok"],
     };
@@ -105,6 +115,7 @@ pub async fn run(case: Case, count: usize) {
         Case::Tasks => queue::tasks(count, Executor::Job).await,
         Case::Pods => queue::tasks(count, Executor::Pod).await,
         Case::Kueue => queue::kueue(count).await,
+        Case::Pool => pool::run(count).await,
         Case::Paced => paced::run(count).await,
         Case::Queued => queued::run(count).await,
         Case::Http => http::run(count).await,

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use futures::StreamExt;
-use harness::{Namespace, With, task, task_type};
+use harness::{Namespace, Rest, With, task, task_type};
 use k8s_openapi::NamespaceResourceScope;
 use k8s_openapi::api::batch::v1::Job;
 use kube::api::{PartialObjectMeta, PostParams};
@@ -67,6 +67,8 @@ pub fn with_payload(name: &str, bytes: usize) -> Task {
 
 pub struct Generator<K> {
     api: Api<K>,
+    /// Where Tasks are submitted; without it they are created at the API server.
+    rest: Option<Rest>,
     named: fn(&str) -> K,
     created: HashMap<String, Instant>,
     done: BTreeMap<String, Duration>,
@@ -99,7 +101,20 @@ impl<K: Load> Generator<K> {
         }));
         is_listed.await.expect("the watch begins");
         let in_flight = Arc::new(Semaphore::new(IN_FLIGHT));
-        Self { api: namespace.api(), named, created: HashMap::new(), done: BTreeMap::new(), news, in_flight }
+        Self {
+            api: namespace.api(),
+            rest: None,
+            named,
+            created: HashMap::new(),
+            done: BTreeMap::new(),
+            news,
+            in_flight,
+        }
+    }
+
+    /// From now on all are submitted here, as Tasks of the type "work".
+    pub fn over_rest(self, rest: Rest) -> Self {
+        Self { rest: Some(rest), ..self }
     }
 
     /// Creates `count` as fast as possible, with at most `at_once` unfinished ones; returns the time until all were
@@ -150,9 +165,12 @@ impl<K: Load> Generator<K> {
     pub async fn create(&mut self, object: K) {
         let permit = self.in_flight.clone().acquire_owned().await.expect("it is never closed");
         self.created.insert(object.name_any(), Instant::now());
-        let api = self.api.clone();
+        let (api, rest) = (self.api.clone(), self.rest.clone());
         tokio::spawn(async move {
-            api.create(&PostParams::default(), &object).await.expect("it is accepted");
+            match rest {
+                Some(rest) => drop(rest.submit(&json!({"task_type": "work", "name": object.name_any()})).await),
+                None => drop(api.create(&PostParams::default(), &object).await.expect("it is accepted")),
+            }
             drop(permit);
         });
     }

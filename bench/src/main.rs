@@ -10,6 +10,9 @@
 //! - `queue`: Tasks through a queue of capacity 50, all created as fast as it goes, beside plain Jobs of the same
 //!   pod template of which the generator keeps 50 going; beside Tasks that bare pods run, and such Jobs in a queue of Kueue with room for 50
 //!   (without client limits, its webhooks on loopback, as an administrator whom no priority and fairness holds back).
+//! - `pool`, a part of `queue`: Tasks that come over REST and that eight warm workers run, whose work takes no time, beside a
+//!   writer that creates as many Tasks and writes both statuses of each and does nothing else; how long a task takes on
+//!   an idle pool. There are no nodes: the workers are played in the generator's process.
 //! - `paced`: five a second, Jobs and Tasks in alternating blocks: how long from create to Complete, and all
 //!   requests that one costs.
 //! - `queued`: 10,000 Tasks with a payload of 1 KiB that wait behind 50 that never end: memory and CPU.
@@ -23,6 +26,7 @@ mod http;
 mod measurements;
 mod paced;
 mod plane;
+mod pool;
 mod queue;
 mod queued;
 mod report;
@@ -41,6 +45,8 @@ enum Command {
     All(Size),
     /// A queue of capacity 50 beside plain Jobs of which 50 are kept going, and beside Kueue.
     Queue(Size),
+    /// A pool of eight warm workers beside a writer that only writes.
+    Pool(Size),
     /// Latency and requests of a few a second.
     Paced(Size),
     /// Memory and CPU with many queued.
@@ -86,6 +92,7 @@ async fn main() {
             driver::queue(size).await;
         }
         Command::Queue(size) => driver::queue(size).await,
+        Command::Pool(size) => driver::pool(size).await,
         Command::Paced(size) => driver::paced(size).await,
         Command::Queued(size) => driver::queued(size).await,
         Command::Http(size) => driver::http(size).await,

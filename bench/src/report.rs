@@ -50,10 +50,11 @@ fn heads(names: &[&str]) -> Vec<String> {
 }
 
 /// Of plain Jobs of which 50 are kept going, of Tasks in a queue with room for 50 that Jobs run and that bare pods run, and of
-/// Jobs in a queue of Kueue with room for 50.
-pub fn queue(all: [&Vec<Measurements>; 4], count: usize) {
-    let [jobs, tasks, pods, kueue] = all;
-    let mut rows = vec![heads(&["", "plain Jobs", "Tasks by Jobs", "Tasks by bare pods", "Jobs by Kueue"])];
+/// Jobs in a queue of Kueue with room for 50, and of Tasks that a pool of eight warm workers runs.
+pub fn queue(all: [&Vec<Measurements>; 5], count: usize) {
+    let [jobs, tasks, pods, kueue, pool] = all;
+    let mut rows =
+        vec![heads(&["", "plain Jobs", "Tasks by Jobs", "Tasks by bare pods", "Jobs by Kueue", "Tasks by a pool"])];
     let mut each = |name: &str, figure: &dyn Fn(&Measurements) -> f64, digits: usize| {
         rows.push(row(name, all.map(|runs| spread(runs.iter().map(figure), digits))));
     };
@@ -71,6 +72,35 @@ pub fn queue(all: [&Vec<Measurements>; 4], count: usize) {
     println!("  the same by CPU time: {}", cpu_times(pods, jobs));
     println!("  Tasks to Jobs by Kueue, run by run: {} times the rate", rates(tasks, kueue));
     println!("  the same by CPU time: {}", cpu_times(tasks, kueue));
+    println!("  Tasks by a pool to Jobs, run by run: {} times the rate (target 3)", rates(pool, jobs));
+    println!("  Tasks by a pool to Jobs by Kueue, run by run: {} times the rate (target 9)", rates(pool, kueue));
+}
+
+/// Of Tasks that eight warm workers run whose work takes no time.
+pub fn pool(runs: &[Measurements], count: usize) {
+    let figure = |name: &str, digits| spread(runs.iter().map(|run| run.figures[name]), digits);
+    let cpu = |name: &str| spread(runs.iter().map(|run| run.cpu.get(name).copied().unwrap_or_default()), 2);
+    let rows = [
+        row("done a second", [figure("rate", 1)]),
+        row("a writer of create and two statuses, a second", [figure("writer rate", 1)]),
+        row("share of the writer's rate (target 0.6, aim 0.75)", [figure("of the writer's rate", 2)]),
+        row("the writer's CPU time, through the pool's, operator included", [figure("of the writer's CPU", 2)]),
+        row("CPU ms of one of the writer: API server and etcd", [figure("writer CPU ms", 2)]),
+        row("CPU ms of one: API server", [cpu("kube-apiserver")]),
+        row("  etcd", [cpu("etcd")]),
+        row("  operator", [cpu("operator")]),
+        row("  generator, workers included", [cpu("generator")]),
+        row("the operator's writes of the status, of one", [figure("status writes", 2)]),
+        row("all its other writes, the creation included", [figure("other writes", 2)]),
+        row("its reads", [figure("reads", 2)]),
+        row("idle pool: submitted to Complete, p50, ms (target 25)", [figure("p50 ms", 1)]),
+        row("  p99 (target 75)", [figure("p99 ms", 1)]),
+        row("idle pool: admitted until the worker has it, p50, ms", [figure("dispatch p50 ms", 1)]),
+        row("  p99 (target 15)", [figure("dispatch p99 ms", 1)]),
+        row("the same under load, p50, ms", [figure("dispatch under load p50 ms", 1)]),
+        row("  p99", [figure("dispatch under load p99 ms", 1)]),
+    ];
+    table(&format!("A pool of eight workers: {count} tasks over REST in each of {} runs", runs.len()), &rows);
 }
 
 /// The rate of the ones to that of the others, run by run.

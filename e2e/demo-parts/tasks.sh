@@ -34,9 +34,11 @@ apply_samples() {
 }
 
 samples() {
-  local of=$LOCAL_IMAGE file
+  local of=$LOCAL_IMAGE file pools=()
   [[ -z ${CONTEXT:-} ]] || of=$PUBLIC_IMAGE
-  for file in manifests/samples/*.yaml; do
+  # A program with DEMO_BINARY may need libraries that the samples' image has not; its agent runs in that image.
+  [[ -n ${DEMO_BINARY:-} ]] || pools=(manifests/samples/pools/*.yaml)
+  for file in manifests/samples/*.yaml ${pools[@]+"${pools[@]}"}; do
     printf -- '---\n'
     sed "s|image: $LOCAL_IMAGE\$|image: $of|" "$file"
   done
@@ -92,6 +94,7 @@ ${bold}The $where and the operator stay. To look further:${plain}
   export KUBECONFIG=$KUBECONFIG PATH=$STATE/bin:\$PATH
   kubectl -n $NAMESPACE get tasks -o wide
   kubectl -n $NAMESPACE describe task never-works
+  kubectl -n $NAMESPACE get workerpools
   kubectl -n $NAMESPACE logs -l taskmanager.dev/task=counts-pages --tail=3
   kubectl explain task.spec
 

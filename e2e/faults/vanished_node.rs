@@ -4,16 +4,17 @@ use std::time::Duration;
 
 use e2e::gate::{Gate, HELD};
 use e2e::parts::stop;
+use e2e::warm::{ONCE_AT_A_TIME, Workers, assert_once_at_a_time, pool_of_agents, warm_type, with_workers};
 use e2e::world::{A_TASK, World, never_again};
-use harness::{Seen, eventually, stays};
+use harness::{Cluster, Seen, eventually, stays};
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::core::v1::Pod;
 use kube::ResourceExt;
-use serde_json::json;
+use serde_json::{Value, json};
 use task_manager::api::{AttemptOutcome, Reason, Task, TaskTypeSpec};
 
 use super::spare_node::SpareNode;
-use super::{is_ready, node, on_a_fragile_node};
+use super::{can_be_used_again, is_ready, node, on_a_fragile_node};
 
 /// A pod that is still there so long after it should be gone is given up.
 const LOST_AFTER: SignedDuration = SignedDuration::from_secs(60);
@@ -24,8 +25,12 @@ const LAST_WORDS: Duration = Duration::from_secs(10);
 /// just coming back.
 fn leaves_soon(kind: &mut TaskTypeSpec) {
     never_again(kind);
+    pods_leave_soon(&mut kind.template);
+}
+
+fn pods_leave_soon(template: &mut Value) {
     let leaves = |taint: &str| json!({"key": format!("node.kubernetes.io/{taint}"), "operator": "Exists", "effect": "NoExecute", "tolerationSeconds": 15});
-    kind.template["spec"]["tolerations"] = json!([leaves("unreachable"), leaves("not-ready")]);
+    template["spec"]["tolerations"] = json!([leaves("unreachable"), leaves("not-ready")]);
 }
 
 #[tokio::test]
@@ -75,6 +80,55 @@ async fn tasks_of_a_vanished_node_are_retried_uncounted_and_their_old_pods_are_i
         })
         .await;
         assert_eq!(world.namespace.jobs_now().await.len(), 2);
+    })
+    .await;
+}
+
+/// Its work goes on until the gate is open, or in its first attempt for ever.
+const WARM: &str = r#"case $TASK_NAME in
+ends) until [ -e /gate/ends ]; do sleep 0.5; done ;;
+*) [ $TASK_ATTEMPT -gt 1 ] || sleep 3000 ;;
+esac"#;
+
+#[tokio::test]
+async fn workers_of_a_vanished_node_hand_in_what_they_can_and_the_rest_is_retried_uncounted() {
+    can_be_used_again().await;
+    with_workers(Cluster::FragileNode, "warm-vanished", async |world| {
+        let _spare = SpareNode::new(&world.namespace.client).await;
+        let gate = Gate::new(&world.namespace);
+        let mut warm = pool_of_agents(world, 2, 2, &format!("{ONCE_AT_A_TIME} {WARM}")).await;
+        gate.on_template(&mut warm.spec.template);
+        pods_leave_soon(&mut warm.spec.template);
+        let workers = Workers::record(&world.namespace).await;
+        world.namespace.create(&warm).await;
+        world.namespace.create(&warm_type("work", 0)).await;
+        let (ends, goes_on) = (world.task("ends").await, world.task("goes-on").await);
+        eventually("both have begun", A_TASK, async || (gate.lines("began").len() == 2).then_some(())).await;
+
+        let vanished = stop("kubelet");
+        let old: Vec<String> = workers.all().iter().map(|seen| seen.object.name_any()).collect();
+        eventually("both pods are to go", A_TASK, async || {
+            workers.all().iter().all(|seen| seen.object.metadata.deletion_timestamp.is_some()).then_some(())
+        })
+        .await;
+        gate.open("ends");
+        let status = world.completes(&ends).await;
+        assert_eq!((status.attempt, status.failures, status.disruptions), (1, 0, 0), "its worker still speaks to us");
+        let status = world.until(&goes_on, "was lost with its node", |status| status.disruptions == 1).await;
+        let first = &status.attempts[0];
+        assert_eq!((first.outcome, first.reason, status.failures), (AttemptOutcome::Disrupted, Reason::WorkerLost, 0));
+        assert!(!is_ready(&node(&world.namespace.client).await.expect("the node")), "its node still does not answer");
+        vanished.mend();
+
+        let status = world.completes(&goes_on).await;
+        assert_eq!((status.attempt, status.failures, status.disruptions), (2, 0, 1), "{:?}", status.attempts);
+        eventually("the old pods are gone", A_TASK, async || {
+            let gone = |seen: &Seen<Pod>| seen.deleted || !old.contains(&seen.object.name_any());
+            workers.all().iter().all(gone).then_some(())
+        })
+        .await;
+        assert_eq!(assert_once_at_a_time(&gate).len(), 3);
+        assert_eq!(workers.status().await.restarts, 0, "no worker had a fault");
     })
     .await;
 }

@@ -16,6 +16,7 @@ mod neighbours;
 mod operator_restarts;
 mod order;
 mod policies;
+mod pools;
 mod probes;
 mod pulls;
 mod quotas;

@@ -8,8 +8,9 @@ use jiff::Timestamp;
 use kube::ResourceExt;
 use kube::api::ListParams;
 use serde_json::Value;
-use task_manager::api::{Reason, State, Task, TaskStatus};
+use task_manager::api::{Reason, State, Task, TaskStatus, WorkerPool};
 
+use e2e::warm::{images, on_a_node_with_workers};
 use e2e::world::{World, on_a_node};
 
 /// The promises of the comments in the manifests: task, state, reason, attempts.
@@ -58,6 +59,28 @@ async fn the_samples_do_what_their_comments_promise() {
         results_are_right(&statuses);
         world.assert_one_pod_at_a_time();
         applying_again_changes_nothing(&tasks, world, path(&folder)).await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn the_sample_of_a_pool_does_what_its_comments_promise() {
+    on_a_node_with_workers("pool-sample", async |world| {
+        let image = &images(&world.namespace).await.worker;
+        for file in ["pools/10-workerpool-warm-scripts.yaml", "pools/20-tasks-on-warm-workers.yaml"] {
+            let sample = target().join("../manifests/samples").join(file);
+            let text = std::fs::read_to_string(sample).expect("a sample").replace("localhost/busybox:1", image);
+            world.namespace.apply_yaml(&text).await.expect("it is accepted");
+        }
+        for name in ["quick-check-1", "quick-check-2", "quick-check-3"] {
+            let task = world.namespace.task(name).await;
+            let status = world.ends(&task, State::Completed).await;
+            assert_eq!((status.reason, status.attempt), (Reason::Succeeded, 1), "{name}: {:?}", status.message);
+            let sum = status.result.as_ref().and_then(|result| result["sha256"].as_str());
+            assert_eq!(sum.map(str::len), Some(64), "{:?}", status.result);
+        }
+        let pool = world.namespace.api::<WorkerPool>().get("warm-scripts").await.expect("it is there");
+        assert!(pool.status.is_some_and(|status| status.ready >= 1), "its workers ask for work");
     })
     .await;
 }

@@ -4,7 +4,7 @@ use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
 use kube::CustomResourceExt;
 use serde_json::json;
 
-use super::{Reason, Task, TaskQueue, TaskType};
+use super::{Reason, Task, TaskQueue, TaskType, WorkerPool};
 
 /// The CustomResourceDefinitions, as `crds/` holds them and `task-manager crd` prints them.
 pub fn crds() -> Vec<CustomResourceDefinition> {
@@ -13,6 +13,7 @@ pub fn crds() -> Vec<CustomResourceDefinition> {
         with_default_status(Task::crd(), &first_status()),
         with_default_status(TaskType::crd(), &unseen),
         with_default_status(TaskQueue::crd(), &unseen),
+        with_default_status(WorkerPool::crd(), &unseen),
     ]
     .map(with_unwrapped_descriptions)
     .map(with_null_as_absent)

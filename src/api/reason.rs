@@ -38,6 +38,11 @@ pub enum Reason {
     /// Its queue cannot be used as it is, and admits nobody.
     #[strum(detailed_message = "Read the TaskQueue's Ready condition and correct its spec.")]
     QueueNotReady,
+    /// A WorkerPool has not the workers that it should have: the message says why.
+    #[strum(
+        detailed_message = "Read the WorkerPool's Ready condition: its template is refused, or its workers do not come up or never ask for work."
+    )]
+    PoolNotReady,
     /// Its queue has no room: the message says of what, and how much is used.
     #[strum(
         detailed_message = "Nothing; it starts when its turn has come and enough has ended. Else raise the queue's capacity."
@@ -56,6 +61,11 @@ pub enum Reason {
         detailed_message = "Nothing; it starts when one of them has ended. Else raise the type's maxConcurrentPerKbId."
     )]
     KeyLimit,
+    /// No worker of the pool that runs tasks of its type is free.
+    #[strum(
+        detailed_message = "Nothing; it starts when a worker has ended its task or a new one has started. Else raise the WorkerPool's replicas.max; its Ready condition says why workers do not come up."
+    )]
+    NoWorker,
     /// As many tasks run in all queues together as the operator lets run.
     #[strum(
         detailed_message = "Nothing; it starts when enough have ended. Else raise the operator's --max-running-tasks."
@@ -169,6 +179,9 @@ pub enum Reason {
     /// The warm worker that ran the task is gone.
     #[strum(detailed_message = "Nothing; it is tried again.")]
     WorkerLost,
+    /// The worker's process began anew again and again while it held the task, and never ended it.
+    #[strum(detailed_message = "Read the worker's log: the task most likely ends its process.")]
+    WorkerRestarted,
     /// The image could not be pulled in time. Final where the registry says that there is no such image or no right to it.
     #[strum(
         detailed_message = "Correct the image's name or the pull secret, then run it again with a new runId. A registry that has trouble is asked again by itself."
@@ -252,7 +265,7 @@ pub enum Reason {
 
 impl Reason {
     /// The reasons for which an attempt may have failed: those that failureRules can match.
-    pub const FAILURES: [Self; 16] = [
+    pub const FAILURES: [Self; 17] = [
         Self::ExitCode,
         Self::Timeout,
         Self::OOMKilled,
@@ -266,10 +279,16 @@ impl Reason {
         Self::PodDeleted,
         Self::JobDeleted,
         Self::WorkerLost,
+        Self::WorkerRestarted,
         Self::ImageUnavailable,
         Self::ContainerConfig,
         Self::StartTimeout,
     ];
+
+    /// The reason that this word means; `Unknown` where it is one of a later version, or none.
+    pub fn read(word: &str) -> Self {
+        serde_json::from_value(word.into()).unwrap_or(Self::Unknown)
+    }
 
     pub fn as_str(self) -> &'static str {
         self.into()

@@ -415,6 +415,24 @@ fn is_false(flag: &bool) -> bool {
     !flag
 }
 
+/// A worker of a pool, and which of its tasks at once this is.
+#[derive(KubeSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct AdmittedWorker {
+    /// The WorkerPool.
+    #[schemars(length(max = 253))]
+    pub pool: String,
+    /// The uid of the worker's pod.
+    #[schemars(length(max = 63))]
+    pub uid: String,
+    /// From 0.
+    #[serde(default)]
+    pub slot: i32,
+    /// It promised to be heard while it works.
+    #[serde(default)]
+    pub beats: bool,
+}
+
 /// The slot of an attempt in its queue and type, from admission until its pod has ended.
 #[derive(KubeSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -436,6 +454,10 @@ pub struct Admitted {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 63))]
     pub executor: Option<String>,
+
+    /// The worker that runs the attempt, with executor Pool.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub worker: Option<AdmittedWorker>,
 
     /// The kbId for which the type's maxConcurrentPerKbId counts the attempt.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -37,10 +37,13 @@ use super::{Condition, Priority, Quantity, Resources, Retry, schema};
     )
 )]
 #[serde(rename_all = "camelCase")]
+#[x_kube(validation = Rule::new("self.?executor.orValue('Job') == 'Pool' ? has(self.workerPool) && !has(self.template) : has(self.template) && !has(self.workerPool)")
+    .message("executor Job and Pod want a template, executor Pool a workerPool: write the one and leave out the other"))]
 pub struct TaskTypeSpec {
     /// The way in which an attempt is run. Job: one Kubernetes Job for each attempt. Pod: one bare pod for each attempt,
     /// which costs the cluster less, and whose end nobody remembers for the operator: where the operator is away while work
-    /// succeeds and somebody deletes its pod, the task runs again. A change counts from the next attempt on. Default: Job.
+    /// succeeds and somebody deletes its pod, the task runs again. Pool: a warm worker of spec.workerPool. A change counts
+    /// from the next attempt on. Default: Job.
     #[serde(default)]
     pub executor: Executor,
 
@@ -50,8 +53,14 @@ pub struct TaskTypeSpec {
     /// operator sets restartPolicy, activeDeadlineSeconds, variables that begin with TASK_, mounts under /task and
     /// labels under taskmanager.dev/, and a template that sets them makes the type not Ready; so do restart rules of
     /// the work's container. Example: {spec: {containers: [{name: work, image: busybox, command: [...]}]}}.
+    #[serde(default, skip_serializing_if = "Value::is_null")]
     #[schemars(schema_with = "schema::any_object")]
     pub template: Value,
+
+    /// The WorkerPool in this namespace whose workers run the tasks, with executor Pool. Example: warm.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 253))]
+    pub worker_pool: Option<String>,
 
     /// Values for tasks of this type that set none themselves. Example: {timeoutSeconds: 600, retry: {limit: 5}}.
     #[serde(default)]
@@ -116,6 +125,8 @@ pub enum Executor {
     Job,
     /// One bare pod per attempt.
     Pod,
+    /// A warm worker.
+    Pool,
 }
 
 impl Executor {
@@ -124,6 +135,7 @@ impl Executor {
         match self {
             Self::Job => None,
             Self::Pod => Some("Pod"),
+            Self::Pool => Some("Pool"),
         }
     }
 
@@ -132,6 +144,7 @@ impl Executor {
         match name {
             None | Some("Job") => Some(Self::Job),
             Some("Pod") => Some(Self::Pod),
+            Some("Pool") => Some(Self::Pool),
             Some(_) => None,
         }
     }

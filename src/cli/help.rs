@@ -45,6 +45,32 @@ Examples:
 Exit codes:
   0  done        1  there is no such log, or an error        2  wrong usage";
 
+pub const AFTER_WORKER: &str = "\
+Examples:
+  task-manager worker -- python3 page.py              in the pod of a WorkerPool
+  task-manager worker --slots 4 -- ./convert          four tasks at once
+  task-manager worker --once -- python3 page.py       in a Job, for its progress
+  task-manager worker --install /agent                in an init container
+
+The command finds what it finds in a Job: TASK_PAYLOAD_FILE, TASK_RESULT_FILE,
+TASK_ID and the others, and TASK_PROGRESS_FILE: a percentage, or a line such as
+{\"done\": 4, \"total\": 10, \"message\": \"page 4\"}; the last line counts.
+
+Exit codes:
+  0  ended by SIGTERM, or told to stop    1  an error    2  wrong usage
+  127  there is no such command    with --once: that of the command";
+
+pub const AFTER_WORKER_CHECK: &str = "\
+Examples:
+  task-manager worker-check -- python3 worker.py
+  task-manager worker-check --addr 127.0.0.1:9000     and start it by hand
+
+In payloads the worker finds what its work is to do: sleep for .seconds, fail
+where there is .fail, with that message, else return .answer.
+
+Exit codes:
+  0  it keeps its promises    1  it breaks one, or an error    2  wrong usage";
+
 #[cfg(test)]
 mod tests {
     use clap::CommandFactory;
@@ -67,11 +93,11 @@ mod tests {
 
     #[test]
     fn each_help_has_examples_and_exit_codes() {
-        for subcommand in [&[][..], &["run"], &["crd"], &["follow"], &["logs"]] {
+        for subcommand in [&[][..], &["run"], &["crd"], &["follow"], &["logs"], &["worker"], &["worker-check"]] {
             let help = help_of(subcommand);
             assert!(help.contains("Examples:") && help.contains("Exit codes:"), "{help}");
         }
-        for text in [AFTER_HELP, AFTER_RUN, AFTER_CRD, AFTER_LOGS] {
+        for text in [AFTER_HELP, AFTER_RUN, AFTER_CRD, AFTER_LOGS, AFTER_WORKER, AFTER_WORKER_CHECK] {
             assert!(text.lines().all(|line| line.chars().count() <= 80), "80 columns hold each line: {text}");
         }
         assert!(help_of(&[]).contains("KUBECONFIG") && help_of(&[]).contains("NO_COLOR"));

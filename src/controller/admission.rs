@@ -3,8 +3,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures::SinkExt;
 use jiff::{SignedDuration, Timestamp};
 use kube::api::{ListParams, ObjectMeta};
+use kube::runtime::reflector::ObjectRef;
 use kube::{Api, ResourceExt};
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
@@ -15,10 +17,11 @@ use super::cache::Cache;
 use super::cache::just_admitted::JustAdmitted;
 use super::context::Ready;
 use super::status::StatusWriter;
+use super::watch::Wake;
 use crate::api::{Task, TaskStatus};
 use crate::cluster::calls::{CallError, Reads};
 use crate::cluster::watch::{Sight, Waiting, caught_up};
-use crate::core::queue::PendingTask;
+use crate::core::queue::Grant;
 use crate::core::task;
 use crate::core::task::Admission;
 use crate::metrics::Metrics;
@@ -36,6 +39,7 @@ pub struct Admitting {
     pub metrics: Arc<Metrics>,
     pub sight: Arc<Sight>,
     pub ready: Ready,
+    pub wake: Wake,
 }
 
 /// Runs until `shutdown`; then finishes the writes that have begun.
@@ -82,13 +86,13 @@ fn pass(
 ) -> Option<Timestamp> {
     let now = Timestamp::now();
     let pass = admitting.cache.admit(now);
-    for (place, pending) in pass.admitted.into_iter().enumerate() {
+    for (place, grant) in pass.admitted.into_iter().enumerate() {
         let admitting = admitting.clone();
         let in_flight = in_flight.clone();
         // A microsecond apart, so that the order in which slots were given can be read back.
         let at = now + SignedDuration::from_micros(place as i64);
         let writing = async move {
-            admit(&admitting, &in_flight, &pending, at).await;
+            admit(&admitting, &in_flight, &grant, at).await;
         };
         writes.spawn(over.clone().run_until_cancelled_owned(writing));
     }
@@ -110,24 +114,30 @@ async fn sleep_until(wake: Option<Timestamp>) {
 }
 
 /// Writes one admission. The slot stays assumed until it is known whether the write took place.
-async fn admit(admitting: &Admitting, in_flight: &Semaphore, pending: &PendingTask, now: Timestamp) {
+async fn admit(admitting: &Admitting, in_flight: &Semaphore, grant: &Grant, now: Timestamp) {
     let mut permit = in_flight.acquire().await;
-    let uid = pending.order.uid();
+    let uid = grant.task.order.uid();
     let task = admitting.cache.reference(uid).and_then(|reference| admitting.cache.task(&reference));
     let Some(task) = task.filter(|task| task.metadata.uid.as_deref() == Some(uid)) else {
         // Its slot goes with it.
         return admitting.cache.admission_void(uid);
     };
-    let kind = admitting.cache.type_of(&task).filter(|_| admitting.cache.pending(&task).as_ref() == Some(pending));
+    let kind = admitting.cache.type_of(&task).filter(|_| admitting.cache.pending(&task).as_ref() == Some(&grant.task));
     // It is no longer as it was when it got the slot: suspended, cancelled, of another size.
     let Some(kind) = kind else { return admitting.cache.not_admitted(&task) };
-    let admission = Admission { arrival: pending.order.place(), holds: pending.admitted() };
+    let admission =
+        Admission { arrival: grant.task.order.place(), holds: grant.admitted(), worker: grant.worker_pod() };
     let status = task::admitted(&task, &kind, &admission, now);
     while let Some(pause) = write(admitting, &task, status.clone()).await {
         // Others are admitted meanwhile.
         drop(permit);
         tokio::time::sleep(pause).await;
         permit = in_flight.acquire().await;
+    }
+    drop(permit);
+    if grant.worker.is_some() {
+        // The watch may have shown it before: then nobody would look again. Fails only when the reconciler has ended.
+        let _ = admitting.wake.clone().send(ObjectRef::from_obj(&task)).await;
     }
 }
 

@@ -9,6 +9,9 @@ mod admission;
 mod cache;
 mod context;
 mod events;
+mod leased_task;
+mod next;
+mod pools;
 mod reconcile;
 pub mod record;
 pub mod reports;
@@ -140,8 +143,8 @@ impl Term {
         let (knows_all, known) = tokio::sync::watch::channel(false);
         let known = Ready(known);
         let (wake, wakes) = mpsc::channel(WAKES);
-        let (context, admitting) = (self.context(known.clone()), self.admitting(known.clone()));
-        let (checks, reporting) = (self.checks(), self.reporting());
+        let (context, admitting) = (self.context(known.clone()), self.admitting(known.clone(), wake.clone()));
+        let (checks, reporting, pools) = (self.checks(), self.reporting(), self.pools());
         let Self {
             environment,
             metrics,
@@ -171,6 +174,7 @@ impl Term {
         parts.once_known(tell(ready));
         parts.once_known(record::retention::run(archive.archive().clone(), retention));
         parts.once_known(reports::run(reporting, wake.clone(), shutdown.clone()));
+        parts.once_known(pools::run(pools));
         parts.once_known(upkeep::orphans::run(cache.clone(), calls));
         parts.once_known(upkeep::finished_jobs::run(finished_jobs, settings.keep_finished));
         parts.once_known(upkeep::types::run(cache.clone(), checks, wake.clone()));
@@ -201,7 +205,7 @@ impl Term {
         }
     }
 
-    fn admitting(&self, ready: Ready) -> Admitting {
+    fn admitting(&self, ready: Ready, wake: watch::Wake) -> Admitting {
         let client = self.environment.client.clone();
         Admitting {
             tasks: self.environment.scope.api(client),
@@ -212,11 +216,22 @@ impl Term {
             metrics: self.metrics.clone(),
             sight: self.environment.watches.sight().clone(),
             ready,
+            wake,
         }
     }
 
     fn checks(&self) -> Checks {
         Checks { calls: self.calls.clone(), status: self.status.clone(), settings: self.settings.clone() }
+    }
+
+    fn pools(&self) -> pools::Pools {
+        pools::Pools {
+            calls: self.calls.clone(),
+            cache: self.cache.clone(),
+            status: self.status.clone(),
+            settings: self.settings.clone(),
+            metrics: self.metrics.clone(),
+        }
     }
 
     fn reporting(&self) -> reports::Context {
@@ -225,6 +240,7 @@ impl Term {
             scope: self.environment.scope.clone(),
             cache: self.cache.clone(),
             live: self.environment.live.clone(),
+            records: self.records.clone(),
         }
     }
 }

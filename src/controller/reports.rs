@@ -14,12 +14,13 @@ use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
 use super::cache::{Cache, ReportOf};
+use super::record::Records;
 use crate::api::{Task, TaskStatus};
 use crate::cluster::calls::Reads;
 use crate::cluster::watch::Scope;
 use crate::core::attempt::id::AttemptId;
 use crate::core::attempt::reports::{Report, Reports, same};
-use crate::live::{Live, NotTaken, ReportTaker, Reporter};
+use crate::live::{Ask, Live, Next, NotTaken, ReportTaker, Reporter, ToStop};
 
 /// How long a reporter waits until the watches have shown what its attempt is.
 const KNOWN_WITHIN: Duration = Duration::from_secs(3);
@@ -36,6 +37,7 @@ pub struct Context {
     pub scope: Scope,
     pub cache: Arc<Cache>,
     pub live: Arc<Live>,
+    pub records: Arc<Records>,
 }
 
 /// Takes reports until it is dropped.
@@ -45,9 +47,9 @@ pub async fn run(context: Context, wake: Wake, stop: CancellationToken) {
     future::pending::<()>().await;
 }
 
-struct Taker {
-    context: Context,
-    wake: Wake,
+pub(super) struct Taker {
+    pub(super) context: Context,
+    pub(super) wake: Wake,
     stop: CancellationToken,
 }
 
@@ -56,23 +58,34 @@ impl ReportTaker for Taker {
         self.until_stopped(async { self.task_of(reporter).await.map(|task| AttemptId::of(&task)) })
     }
 
-    fn take<'a>(&'a self, reporter: &'a Reporter, report: Report) -> BoxFuture<'a, Result<(), NotTaken>> {
+    fn take<'a>(&'a self, reporter: &'a Reporter, report: Report) -> BoxFuture<'a, Result<Option<ToStop>, NotTaken>> {
         self.until_stopped(async move {
             let task = self.task_of(reporter).await?;
-            let attempt = AttemptId::of(&task);
-            let before = self.context.live.keep(&attempt, &reporter.uid, report.clone());
-            if !is_awaited(&task, &before, &report) {
-                self.look_at(&task).await?;
+            if report != Report::Heartbeat {
+                self.keep(reporter, &task, report).await?;
             }
-            match report {
-                Report::Progress(_) => Ok(()),
-                Report::Error(_) | Report::Result(_) => self.written(reporter, &attempt, &report).await,
-            }
+            Ok(self.fetch_stop(reporter, &task).await)
         })
+    }
+
+    fn next<'a>(&'a self, reporter: &'a Reporter, ask: Ask) -> BoxFuture<'a, Result<Next, NotTaken>> {
+        self.until_stopped(async move { self.hand_in_and_ask(reporter, ask).await })
     }
 }
 
 impl Taker {
+    async fn keep(&self, reporter: &Reporter, task: &Task, report: Report) -> Result<(), NotTaken> {
+        let attempt = AttemptId::of(task);
+        let before = self.context.live.keep(&attempt, &reporter.uid, report.clone());
+        if !is_awaited(task, &before, &report) {
+            self.look_at(task).await?;
+        }
+        match report {
+            Report::Heartbeat | Report::Progress(_) => Ok(()),
+            Report::Error(_) | Report::Result(_) => self.written(reporter, &attempt, &report).await,
+        }
+    }
+
     /// The reconciler ends when nobody can wake it any longer, so no report is waited for when the term is over.
     fn until_stopped<'a, T: Send + 'a>(
         &'a self,
@@ -89,6 +102,14 @@ impl Taker {
         }
         let known = timeout(KNOWN_WITHIN, async {
             loop {
+                match self.context.cache.lease_of(reporter) {
+                    Some(Err(NotTaken::NotNow(_))) => {
+                        sleep(BETWEEN_LOOKS).await;
+                        continue;
+                    }
+                    Some(leased) => return leased,
+                    None => {}
+                }
                 match self.context.cache.report_of(reporter) {
                     ReportOf::Present(task) => return Ok(task),
                     ReportOf::Over => return Err(NotTaken::Over),
@@ -102,19 +123,19 @@ impl Taker {
     }
 
     /// A pod may report before the watch shows it.
-    async fn find(&self, reporter: &Reporter) -> Result<(), NotTaken> {
+    pub(super) async fn find(&self, reporter: &Reporter) -> Result<(), NotTaken> {
         let pods = self.context.reads.namespaced::<Pod>(&reporter.namespace);
         let found = self.context.reads.read(pods.get_opt(&reporter.pod)).await;
         let found = found.map_err(|_| NotTaken::NotNow("the API server does not answer"))?;
         match found.filter(|pod| pod.uid().as_ref() == Some(&reporter.uid)) {
-            Some(pod) if self.context.cache.pod_found(&pod) => Ok(()),
+            Some(pod) if self.context.cache.worker_found(&pod) || self.context.cache.pod_found(&pod) => Ok(()),
             Some(_) => Err(NotTaken::Stranger),
             // Its token outlives it by a few seconds.
             None => Err(NotTaken::Over),
         }
     }
 
-    async fn look_at(&self, task: &Task) -> Result<(), NotTaken> {
+    pub(super) async fn look_at(&self, task: &Task) -> Result<(), NotTaken> {
         look_at(&self.wake, task).await
     }
 
@@ -147,6 +168,7 @@ async fn look_at(wake: &Wake, task: &Task) -> Result<(), NotTaken> {
 /// It says this already.
 fn says(status: &TaskStatus, report: &Report) -> bool {
     match report {
+        Report::Heartbeat => true,
         Report::Progress(progress) => status.progress.as_ref().is_some_and(|written| same(written, progress)),
         Report::Error(error) => status.reported_error.as_ref() == Some(error),
         Report::Result(result) => status.result_ref.as_ref() == Some(result),

@@ -13,6 +13,7 @@ use serde::de::DeserializeOwned;
 use super::events::Events;
 use crate::api::{
     Task, TaskQueue, TaskQueueSpec, TaskQueueStatus, TaskSpec, TaskStatus, TaskType, TaskTypeSpec, TaskTypeStatus,
+    WorkerPool, WorkerPoolSpec, WorkerPoolStatus,
 };
 use crate::cluster::calls::{CallError, Calls, TimeLeft};
 use crate::cluster::identity;
@@ -86,6 +87,11 @@ impl StatusWriter {
     pub async fn write_queue(&self, queue: &TaskQueue, status: TaskQueueStatus) -> Result<TaskQueue, CallError> {
         let (metadata, spec) = (identity(&queue.metadata), TaskQueueSpec::default());
         self.put(&TaskQueue { metadata, spec, status: Some(status) }, WHOLE).await
+    }
+
+    pub async fn write_pool(&self, pool: &WorkerPool, status: WorkerPoolStatus) -> Result<WorkerPool, CallError> {
+        let (metadata, spec) = (identity(&pool.metadata), WorkerPoolSpec::default());
+        self.put(&WorkerPool { metadata, spec, status: Some(status) }, WHOLE).await
     }
 
     /// The API server takes status alone from such a request, and checks uid and resourceVersion. The answer is what

@@ -6,6 +6,7 @@
 pub mod attempt;
 pub mod digest;
 pub mod launch;
+pub mod pool;
 pub mod queue;
 pub mod settings;
 pub mod task;

@@ -22,6 +22,8 @@ pub struct Settings {
     pub priority_class_prefix: String,
     /// The worker API's URL for pods; without it they get neither the URL nor a token.
     pub worker_url: Option<String>,
+    /// The image that holds the agent: the operator's own.
+    pub agent_image: Option<String>,
 }
 
 impl Default for Settings {
@@ -36,6 +38,7 @@ impl Default for Settings {
             keep_finished: 500,
             priority_class_prefix: "task-manager-".into(),
             worker_url: None,
+            agent_image: None,
         }
     }
 }

@@ -14,6 +14,8 @@ use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::registry::Unit;
 
 use super::origin::{MOST_ORIGINS, Origin};
+use super::pools;
+use super::pools::{MOST_POOLS, PoolLoad};
 
 /// So many queues, and so many types that are not ready, have series of their own; further ones have none.
 const MOST_QUEUES: usize = 1000;
@@ -24,6 +26,7 @@ pub struct Load {
     pub tasks: Vec<(Origin, Tasks)>,
     pub queues: Vec<QueueLoad>,
     pub unready_types: Vec<UnreadyType>,
+    pub pools: Vec<PoolLoad>,
 }
 
 /// How many tasks of one origin wait, for whatever reason, and how many hold a slot.
@@ -72,6 +75,7 @@ impl Load {
         }
         self.queues.truncate(MOST_QUEUES);
         self.unready_types.truncate(MOST_QUEUES);
+        self.pools.truncate(MOST_POOLS);
         self
     }
 }
@@ -116,7 +120,8 @@ impl Collector for LastLoad {
             let labels = vec![("namespace", &*kind.namespace), ("type", &*kind.task_type), ("reason", &*kind.reason)];
             (labels, 1.0)
         });
-        gauge(&mut encoder, "type_not_ready", "1 for each type whose Ready is not True, by reason", None, unready)
+        gauge(&mut encoder, "type_not_ready", "1 for each type whose Ready is not True, by reason", None, unready)?;
+        pools::encode(&load.pools, &mut encoder)
     }
 }
 
@@ -128,7 +133,7 @@ fn resource_of(amount: &Amount) -> &str {
     &amount.resource
 }
 
-fn gauge<'a>(
+pub(super) fn gauge<'a>(
     encoder: &mut DescriptorEncoder,
     name: &str,
     help: &str,

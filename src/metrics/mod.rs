@@ -3,6 +3,7 @@
 
 mod load;
 mod origin;
+mod pools;
 mod requests;
 #[cfg(test)]
 mod tests;
@@ -19,12 +20,15 @@ use prometheus_client::registry::{Registry, Unit};
 use strum::IntoEnumIterator;
 
 use crate::api::{AttemptOutcome, Priority, State, Task, TaskStatus};
+use crate::core::queue::Key;
 use load::LastLoad;
 use origin::{Counted, OriginLabels};
+use pools::Pools;
 use requests::Requests;
 
 pub use load::{Amount, Load, QueueLoad, Tasks, UnreadyType};
 pub use origin::Origin;
+pub use pools::PoolLoad;
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct Finished {
@@ -78,6 +82,7 @@ pub struct Metrics {
     counted: Counted,
     load: LastLoad,
     requests: Requests,
+    pools: Pools,
     finished: Family<Finished, Counter>,
     attempts: Family<Attempt, Counter>,
     given_back: Family<GivenBack, Counter>,
@@ -118,6 +123,7 @@ impl Default for Metrics {
             counted: Counted::default(),
             load: LastLoad::default(),
             requests: Requests::default(),
+            pools: Pools::default(),
             finished: Family::default(),
             attempts: Family::default(),
             given_back: Family::default(),
@@ -202,6 +208,7 @@ impl Metrics {
         registry.register("watch_failures", "Watches that ended with an error", self.watch_failures.clone());
         registry.register_collector(Box::new(self.load.clone()));
         self.requests.register(registry);
+        self.pools.register(registry);
         self.archive_registered()
     }
 
@@ -275,6 +282,22 @@ impl Metrics {
     /// A request to this route of the REST shim was answered with this code.
     pub fn answered(&self, route: &str, method: &str, code: u16, took: Duration) {
         self.requests.answered(route, method, code, took);
+    }
+
+    /// A worker of this pool was given a task, so long after the task was admitted; it was idle when the task came, or had to be
+    /// waited for.
+    pub fn handed_out(&self, pool: &Key, took: Duration, was_free: bool) {
+        self.pools.handed_out(pool, took, was_free);
+    }
+
+    /// Another worker is to take the place of one of this pool.
+    pub fn worker_replaced(&self, pool: &Key, reason: &'static str) {
+        self.pools.replaced(pool, reason);
+    }
+
+    /// The API server was asked whose a token is.
+    pub fn token_reviewed(&self, result: &'static str) {
+        self.pools.token_reviewed(result);
     }
 
     pub fn reconciled(&self, took: Duration, failed: Option<&'static str>) {

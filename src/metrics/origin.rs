@@ -12,7 +12,7 @@ use crate::api::Task;
 /// So many combinations of namespace, queue and type have series of their own; all further ones share one.
 pub(super) const MOST_ORIGINS: usize = 1000;
 /// The value of each label for all further combinations. It is no name of Kubernetes.
-const OTHER: &str = "_other";
+pub(super) const OTHER: &str = "_other";
 
 /// Namespace, queue and type of tasks.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]

@@ -23,6 +23,12 @@ fn counted() -> Metrics {
     metrics.watch_failed("Task");
     metrics.archived(took, "ok");
     metrics.answered("/api/v1/tasks", "GET", 200, took);
+    let pool = ("docs".into(), "warm".into());
+    metrics.handed_out(&pool, took, true);
+    metrics.worker_replaced(&pool, "Silent");
+    metrics.token_reviewed("ok");
+    let pools = vec![PoolLoad { namespace: pool.0, pool: pool.1, workers: [1; 5], waiting: 1 }];
+    metrics.load(Load { pools, ..Load::default() });
     metrics.task_moved(&task(State::Queued, 0, None), &task(State::Processing, 1, Some(5)));
     let mut given_back = task(State::Queued, 0, Some(5));
     given_back.status.get_or_insert_default().given_back = 1;
@@ -158,7 +164,7 @@ fn a_scrape_shows_the_last_load_alone() {
     let origin = Origin { namespace: "docs".into(), queue: "new".into(), task_type: "work".into() };
     let tasks = vec![(origin, Tasks { waiting: 3, running: 1 })];
     let unready = UnreadyType { namespace: "docs".into(), task_type: "work".into(), reason: "InvalidTemplate".into() };
-    metrics.load(Load { queues: vec![queue("new")], tasks, unready_types: vec![unready] });
+    metrics.load(Load { queues: vec![queue("new")], tasks, unready_types: vec![unready], ..Load::default() });
     let text = metrics.text();
     assert!(!text.contains("\"old\""), "{text}");
     for line in [
@@ -171,4 +177,38 @@ fn a_scrape_shows_the_last_load_alone() {
     ] {
         assert!(text.lines().any(|seen| seen == line), "{line} is not in\n{text}");
     }
+}
+
+#[test]
+fn workers_are_told_by_state_and_tasks_by_whether_a_worker_was_idle() {
+    let metrics = Metrics::default();
+    let pool = ("docs".into(), "warm".into());
+    for was_free in [true, true, false] {
+        metrics.handed_out(&pool, Duration::from_millis(3), was_free);
+    }
+    let pools = vec![PoolLoad { namespace: "docs".into(), pool: "warm".into(), workers: [1, 2, 3, 4, 5], waiting: 6 }];
+    metrics.load(Load { pools, ..Load::default() });
+    let text = metrics.text();
+    for line in [
+        "pool_workers{namespace=\"docs\",pool=\"warm\",state=\"starting\"} 1.0",
+        "pool_workers{namespace=\"docs\",pool=\"warm\",state=\"stopping\"} 5.0",
+        "pool_tasks_waiting{namespace=\"docs\",pool=\"warm\"} 6.0",
+        "pool_tasks_given_total{namespace=\"docs\",pool=\"warm\",worker=\"idle\"} 2",
+        "pool_tasks_given_total{namespace=\"docs\",pool=\"warm\",worker=\"awaited\"} 1",
+        "pool_dispatch_seconds_count{namespace=\"docs\",pool=\"warm\"} 3",
+    ] {
+        assert!(text.lines().any(|told| told == format!("task_manager_{line}")), "{line} is missing in {text}");
+    }
+}
+
+#[test]
+fn pools_beyond_the_bound_share_one_series() {
+    let metrics = Metrics::default();
+    for number in 0..pools::MOST_POOLS + 2 {
+        metrics.worker_replaced(&("docs".into(), format!("pool-{number}").into()), "Silent");
+    }
+    let text = metrics.text();
+    let counted: Vec<_> = text.lines().filter(|line| line.contains("pool_workers_replaced_total{")).collect();
+    assert_eq!(counted.len(), pools::MOST_POOLS + 1);
+    assert!(counted.iter().any(|line| line.contains("pool=\"_other\"") && line.ends_with(" 2")), "{text}");
 }

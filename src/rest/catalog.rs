@@ -1,4 +1,4 @@
-//! The types and queues of the served namespaces with their statuses, kept up to date by their watches. Knows no task.
+//! The types, queues and worker pools of the served namespaces with their statuses, kept up to date by their watches. Knows no task.
 
 use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
@@ -8,7 +8,7 @@ use kube::Resource;
 use kube::runtime::watcher::Event;
 use parking_lot::Mutex;
 
-use crate::api::{TaskQueue, TaskType};
+use crate::api::{TaskQueue, TaskType, WorkerPool};
 use crate::cluster::watch::{Scope, Seen, Shown, Watches};
 use crate::core::queue::Key;
 use crate::serving::problem::{Problem, ProblemType};
@@ -18,6 +18,7 @@ pub struct Catalog {
     pub default_queue_tasks: i32,
     types: Mutex<Table<TaskType>>,
     queues: Mutex<Table<TaskQueue>>,
+    pools: Mutex<Table<WorkerPool>>,
 }
 
 struct Table<K> {
@@ -36,7 +37,7 @@ impl<K> Default for Table<K> {
 
 impl Catalog {
     pub fn new(default_queue_tasks: i32) -> Self {
-        Self { default_queue_tasks, types: Mutex::default(), queues: Mutex::default() }
+        Self { default_queue_tasks, types: Mutex::default(), queues: Mutex::default(), pools: Mutex::default() }
     }
 
     /// Keeps it up to date. Runs for ever.
@@ -44,10 +45,12 @@ impl Catalog {
         let scopes = || namespaces.iter().map(|namespace| Scope::of(Some(namespace))).collect();
         let mut types = watches.types.subscribe(scopes());
         let mut queues = watches.queues.subscribe(scopes());
+        let mut pools = watches.pools.subscribe(scopes());
         loop {
             tokio::select! {
                 Some((source, shown)) = types.next() => self.types.lock().take_in(&source, shown, &namespaces),
                 Some((source, shown)) = queues.next() => self.queues.lock().take_in(&source, shown, &namespaces),
+                Some((source, shown)) = pools.next() => self.pools.lock().take_in(&source, shown, &namespaces),
                 else => return,
             }
         }
@@ -61,6 +64,11 @@ impl Catalog {
     /// The queues of these namespaces that somebody created, by namespace and name.
     pub fn queues(&self, namespaces: &[String]) -> Result<Vec<(Key, Arc<TaskQueue>)>, Problem> {
         self.queues.lock().all(namespaces)
+    }
+
+    /// The worker pools of these namespaces, by namespace and name.
+    pub fn pools(&self, namespaces: &[String]) -> Result<Vec<(Key, Arc<WorkerPool>)>, Problem> {
+        self.pools.lock().all(namespaces)
     }
 }
 
@@ -95,7 +103,9 @@ impl<K: Resource<DynamicType = ()>> Table<K> {
 
     fn all(&self, namespaces: &[String]) -> Result<Vec<(Key, Arc<K>)>, Problem> {
         if !namespaces.iter().all(|namespace| self.listed.contains(namespace.as_str())) {
-            return Err(ProblemType::NotReady.because("types and queues are still being read; ask again in a moment"));
+            return Err(
+                ProblemType::NotReady.because("types, queues and pools are still being read; ask again in a moment")
+            );
         }
         let is_meant = |key: &Key| namespaces.iter().any(|namespace| **namespace == *key.0);
         let objects = self.objects.iter().filter(|(key, _)| is_meant(key));

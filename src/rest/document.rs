@@ -22,7 +22,7 @@ use crate::serving::problem::{Problem, ProblemType};
         license(name = "Apache-2.0", identifier = "Apache-2.0")
     ),
     tags((name = "tasks", description = "One piece of work each."),
-        (name = "types and queues", description = "What there is, how full it is, and what it waits for."),
+        (name = "types, queues and pools", description = "What there is, how full it is, and what it waits for."),
         (name = "dead letters", description = "Tasks that failed, and how they are run again.")),
     components(schemas(Problem, ProblemType))
 )]

@@ -15,7 +15,7 @@ use utoipa_axum::router::{OpenApiRouter, UtoipaMethodRouterExt};
 use utoipa_axum::routes;
 
 use super::app::App;
-use super::ask::{list, queues, result, status, statuses, task, types};
+use super::ask::{list, pools, queues, result, status, statuses, task, types};
 use super::follow::events;
 use super::measured::measured;
 use super::submit::{bulk, cancel, cancel_many, change, replay};
@@ -45,6 +45,7 @@ pub fn router(app: App, ready: watch::Receiver<bool>, metrics: Arc<Metrics>) -> 
         .routes(routes!(statuses::statuses))
         .routes(routes!(types::types))
         .routes(routes!(queues::queues))
+        .routes(routes!(pools::pools))
         .routes(routes!(task::task, change::change))
         .routes(routes!(status::status))
         .routes(routes!(result::result))

@@ -29,6 +29,8 @@ use super::connections::Connections;
 /// together leave file descriptors for what the operator opens itself, however few the process may have.
 const CONNECTIONS: usize = 1024;
 const PART_OF_DESCRIPTORS: usize = 6;
+/// The part of a port whose clients hang, each on a connection of its own.
+const PART_OF_MANY: usize = 3;
 /// The same for a port that few ask.
 const FEW: usize = 64;
 /// A client that reads nothing of its answer for so long is cut off.
@@ -75,6 +77,11 @@ pub async fn serve(listener: TcpListener, router: Router, over: CancellationToke
     serve_at_most(most, listener, router, over).await;
 }
 
+/// So many connections may a port have that wants `most`, by the file descriptors of this process.
+pub fn at_most(most: usize) -> usize {
+    most.min(file_descriptors() / PART_OF_MANY)
+}
+
 /// The same on a port that few ask.
 pub async fn serve_few(listener: TcpListener, router: Router, over: CancellationToken) {
     serve_at_most(FEW, listener, router, over).await;
@@ -87,7 +94,8 @@ fn file_descriptors() -> usize {
     files.and_then(|limits| limits.split_whitespace().next()?.parse().ok()).unwrap_or(usize::MAX)
 }
 
-async fn serve_at_most(most: usize, listener: TcpListener, router: Router, over: CancellationToken) {
+/// The same with at most so many connections.
+pub async fn serve_at_most(most: usize, listener: TcpListener, router: Router, over: CancellationToken) {
     let connections = Connections::new(most);
     let graceful = GracefulShutdown::new();
     let http = http();

@@ -4,6 +4,7 @@
 //! is decided here.
 
 mod forward;
+mod next;
 mod peer;
 pub mod reports;
 mod stream;
@@ -27,8 +28,10 @@ use parking_lot::Mutex;
 use tokio::sync::{Semaphore, watch};
 use tokio_util::sync::CancellationToken;
 
+use crate::api::worker_protocol::{LEASE_HEADER, NEXT, NEXT_BYTES};
 use crate::archive::Guard;
 use crate::live::{Live, NotTaken, Reporter};
+use crate::metrics::Metrics;
 use crate::serving::body::at_most;
 use crate::serving::limits::{not_served, run_within};
 use crate::serving::listener::{ListenError, PeerAddress};
@@ -45,6 +48,9 @@ pub use stream::follow;
 const REQUESTS: usize = 256;
 /// …and of these so many of one address, so that no pod keeps the others out.
 const OF_ONE_ADDRESS: usize = 64;
+/// Connections at once. Workers that wait for work, over all pools, have four fifths of them, one for each slot; the rest is for
+/// what those at work say: a heartbeat must never wait for somebody who is idle.
+const CONNECTIONS: usize = 5120;
 /// A call is answered by then: a large result has a minute to arrive, here or at the replica that leads.
 const DEADLINE: Duration = Duration::from_secs(120);
 /// Results at once, each of which is in memory.
@@ -63,6 +69,7 @@ struct WorkerApi {
     archive: Arc<Guard>,
     reviews: Reviews,
     requests: Semaphore,
+    hanging: Semaphore,
     peers_at_work: PerPeer,
     uploads: Semaphore,
     /// The pods that are handing over a result.
@@ -81,6 +88,7 @@ pub struct Sources {
     pub client: Client,
     pub archive: Arc<Guard>,
     pub live: Arc<Live>,
+    pub metrics: Arc<Metrics>,
     /// This replica, as the others find it when it leads.
     pub me: Option<Peer>,
     /// The replica that leads, when it is another.
@@ -93,19 +101,22 @@ pub struct Sources {
 pub fn serve(addr: SocketAddr, sources: Sources) -> Result<impl Future<Output = ()>, ListenError> {
     let listener = listener::listen(addr, "--worker-addr")?;
     let over = sources.over.clone();
+    let connections = listener::at_most(CONNECTIONS);
     Ok(async move {
-        tracing::info!(worker = %addr, "the worker port is served");
-        listener::serve(listener, router(sources), over).await;
+        tracing::info!(worker = %addr, connections, "the worker port is served");
+        let router = router(sources, connections / 5 * 4);
+        listener::serve_at_most(connections, listener, router, over).await;
     })
 }
 
-fn router(sources: Sources) -> Router {
-    let Sources { client, archive, live, me, peers, over } = sources;
+fn router(sources: Sources, hanging: usize) -> Router {
+    let Sources { client, archive, live, metrics, me, peers, over } = sources;
     let api = Arc::new(WorkerApi {
         live,
         archive,
-        reviews: Reviews::new(client),
+        reviews: Reviews::new(client, metrics),
         requests: Semaphore::new(REQUESTS),
+        hanging: Semaphore::new(hanging),
         peers_at_work: PerPeer::new(OF_ONE_ADDRESS),
         uploads: Semaphore::new(UPLOADS),
         uploading: Mutex::default(),
@@ -118,6 +129,7 @@ fn router(sources: Sources) -> Router {
     Router::new()
         .route("/worker/v1/progress", post(reports::progress))
         .route("/worker/v1/error", post(reports::error))
+        .route(NEXT, post(next::next).layer(at_most(NEXT_BYTES)))
         .route("/worker/v1/result", put(upload::result))
         .layer(middleware::from_fn_with_state(api.clone(), forward::or_here))
         .layer(middleware::from_fn(manners::unencoded))
@@ -126,7 +138,7 @@ fn router(sources: Sources) -> Router {
         .route(stream::PATH, get(stream::tell))
         .merge(problem_pages::pages())
         .fallback(async || {
-            ProblemType::NoSuchPath.because("POST to /worker/v1/progress or /error, or PUT /worker/v1/result")
+            ProblemType::NoSuchPath.because("POST to /worker/v1/next, /progress or /error, or PUT /worker/v1/result")
         })
         .method_not_allowed_fallback(not_served)
         .layer(middleware::from_fn_with_state(api.clone(), bounded))
@@ -135,6 +147,9 @@ fn router(sources: Sources) -> Router {
 }
 
 async fn bounded(State(api): State<Arc<WorkerApi>>, request: Request, next: Next) -> Response {
+    if request.uri().path() == NEXT {
+        return run_within(&api.hanging, request, next).await;
+    }
     let peer =
         request.extensions().get::<PeerAddress>().filter(|_| !forward::is_from_a_replica(&api, request.headers()));
     let Some(_turn) = api.peers_at_work.turn(peer) else {
@@ -161,9 +176,9 @@ impl FromRequestParts<Arc<WorkerApi>> for Reporter {
         let token = token.filter(|token| !token.is_empty());
         let token =
             token.ok_or_else(|| ProblemType::NoToken.because("the Authorization header is not a bearer token"))?;
-        let attempt = named_attempt(&parts.headers)?;
+        let (attempt, lease) = (named_attempt(&parts.headers)?, named_lease(&parts.headers)?);
         let peer = parts.extensions.get::<PeerAddress>().filter(|_| !forward::is_from_a_replica(api, &parts.headers));
-        Ok(Self { attempt, ..api.reviews.reporter(token, peer).await? })
+        Ok(Self { attempt, lease, ..api.reviews.reporter(token, peer).await? })
     }
 }
 
@@ -178,11 +193,22 @@ fn named_attempt(headers: &HeaderMap) -> Result<Option<i32>, Problem> {
     first.map(|value| read(value).ok_or_else(wrong)).transpose()
 }
 
+/// The lease that a warm worker says it reports for, in the header Task-Lease.
+fn named_lease(headers: &HeaderMap) -> Result<Option<String>, Problem> {
+    let mut given = headers.get_all(LEASE_HEADER).iter();
+    let (first, None) = (given.next(), given.next()) else {
+        return Err(ProblemType::Header.because("send it once, or not at all").at("Task-Lease"));
+    };
+    let wrong = || ProblemType::Header.because("the lease as POST /worker/v1/next gave it").at("Task-Lease");
+    first.map(|value| value.to_str().map(str::to_owned).map_err(|_| wrong())).transpose()
+}
+
 impl From<NotTaken> for Problem {
     fn from(refusal: NotTaken) -> Self {
         let kind = match refusal {
             NotTaken::NobodyLeads | NotTaken::NotNow(_) => ProblemType::NotTaken,
-            NotTaken::Stranger => ProblemType::NotYourTask,
+            NotTaken::Stranger | NotTaken::NoWorker => ProblemType::NotYourTask,
+            NotTaken::NoSuchSlot(_) => return ProblemType::Invalid.because(refusal.to_string()).at("slot"),
             NotTaken::Over => ProblemType::AttemptOver,
         };
         kind.because(refusal.to_string())

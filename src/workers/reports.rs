@@ -2,26 +2,19 @@
 
 use std::sync::Arc;
 
+use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
 
 use super::WorkerApi;
+use crate::api::worker_protocol::{Cancel, ProgressAnswer, ProgressRequest};
 use crate::core::attempt::reports;
 use crate::core::attempt::reports::{InvalidReport, Report};
-use crate::live::Reporter;
+use crate::live::{Reporter, ToStop};
 use crate::serving::body::Body;
 use crate::serving::problem::{Problem, ProblemType};
-
-/// How far the work is; what it leaves out is not known.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct Progress {
-    percent: Option<f64>,
-    done: Option<f64>,
-    total: Option<f64>,
-    message: Option<String>,
-}
 
 /// Why the work will fail, with the same meaning as in TASK_RESULT_FILE.
 #[derive(Deserialize)]
@@ -33,14 +26,33 @@ pub(super) struct Error {
     retryable: Option<bool>,
 }
 
+/// With 204 the work goes on. An empty report is a heartbeat.
 pub(super) async fn progress(
     reporter: Reporter,
     State(api): State<Arc<WorkerApi>>,
-    Body(body): Body<Progress>,
-) -> Result<StatusCode, Problem> {
-    let progress = reports::progress(body.percent, body.done, body.total, body.message.as_deref())?;
-    api.live.take(&reporter, Report::Progress(progress)).await?;
-    Ok(StatusCode::NO_CONTENT)
+    Body(body): Body<ProgressRequest>,
+) -> Result<Response, Problem> {
+    let report = if body == ProgressRequest::default() {
+        Report::Heartbeat
+    } else {
+        match reports::progress(body.percent, body.done, body.total, body.message.as_deref()) {
+            Ok(progress) => Report::Progress(progress),
+            // Whoever says a wrong number is alive all the same.
+            Err(invalid) if reporter.lease.is_some() => {
+                api.live.take(&reporter, Report::Heartbeat).await?;
+                return Err(invalid.into());
+            }
+            Err(invalid) => return Err(invalid.into()),
+        }
+    };
+    Ok(match api.live.take(&reporter, report).await? {
+        Some(stop) => Json(ProgressAnswer { cancel: Some(cancel(stop)) }).into_response(),
+        None => StatusCode::NO_CONTENT.into_response(),
+    })
+}
+
+fn cancel(ToStop { reason, grace_seconds }: ToStop) -> Cancel {
+    Cancel { reason: reason.to_string(), grace_seconds }
 }
 
 pub(super) async fn error(

@@ -1,6 +1,8 @@
-//! The pod that a token belongs to: the API server reviews the token, and its answer is remembered for a few seconds. What is
+//! The pod that a token belongs to: the API server reviews the token, and its answer is remembered for a minute. What is
 //! no pod's token for us by its own word is refused before that costs anything.
 
+use std::collections::HashMap;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use base64::Engine;
@@ -12,7 +14,7 @@ use parking_lot::Mutex;
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 use sha2::{Digest, Sha256};
-use tokio::sync::Semaphore;
+use tokio::sync::{OnceCell, Semaphore};
 use tokio::time::timeout;
 
 use crate::bounded::Bounded;
@@ -20,12 +22,16 @@ use crate::cluster::calls::CallError;
 use crate::cluster::rights::{Right, Rights};
 use crate::core::launch::work_inputs::AUDIENCE;
 use crate::live::Reporter;
+use crate::metrics::Metrics;
 use crate::serving::listener::PeerAddress;
 use crate::serving::per_peer::PerPeer;
 use crate::serving::problem::{Problem, ProblemType};
 
-/// So long a review is remembered. A pod's end shows in other ways, sooner.
-const REMEMBERED: Duration = Duration::from_secs(5);
+/// So long it is remembered whose a token is. A pod's end shows in other ways, sooner: who may speak for a task is asked anew for
+/// each call.
+const REMEMBERED: Duration = Duration::from_secs(60);
+/// So long it is remembered that a token is nobody's.
+const REFUSAL_REMEMBERED: Duration = Duration::from_secs(5);
 /// So many are remembered.
 const MOST: usize = 4096;
 /// Reviews at once, and of these so many for one address: a word can be made up.
@@ -46,34 +52,75 @@ pub struct Reviews {
     turns: Semaphore,
     peers: PerPeer,
     /// By the digest of the token: tokens themselves are not kept.
-    known: Mutex<Bounded<[u8; 32], (Instant, Verdict), MOST>>,
+    known: Mutex<Bounded<Digest32, (Instant, Verdict), MOST>>,
+    /// The reviews that are under way: whoever else asks about the same token waits for the same answer.
+    under_way: Mutex<HashMap<Digest32, Arc<OnceCell<Verdict>>>>,
+    metrics: Arc<Metrics>,
+}
+
+type Digest32 = [u8; 32];
+
+/// A part in a review that is under way.
+struct UnderWay<'a> {
+    reviews: &'a Reviews,
+    digest: Digest32,
+    review: Arc<OnceCell<Verdict>>,
+}
+
+impl Drop for UnderWay<'_> {
+    fn drop(&mut self) {
+        let mut under_way = self.reviews.under_way.lock();
+        // One is the map's.
+        if Arc::strong_count(&self.review) <= 2 {
+            under_way.remove(&self.digest);
+        }
+    }
 }
 
 impl Reviews {
-    pub fn new(client: Client) -> Self {
+    pub fn new(client: Client, metrics: Arc<Metrics>) -> Self {
         Self {
             reviews: Api::all(client),
             rights: Rights::default(),
             turns: Semaphore::new(AT_ONCE),
             peers: PerPeer::new(OF_ONE_ADDRESS),
             known: Mutex::default(),
+            under_way: Mutex::default(),
+            metrics,
         }
     }
 
     pub async fn reporter(&self, token: &str, peer: Option<&PeerAddress>) -> Verdict {
         by_its_own_word(token)?;
-        let digest: [u8; 32] = Sha256::digest(token).into();
+        let digest: Digest32 = Sha256::digest(token).into();
         if let Some(known) = self.known(&digest) {
             return known;
+        }
+        let part = self.part_in_review(digest);
+        part.review.get_or_try_init(|| self.ask(token, digest, peer)).await?.clone()
+    }
+
+    fn part_in_review(&self, digest: Digest32) -> UnderWay<'_> {
+        let review = self.under_way.lock().entry(digest).or_default().clone();
+        UnderWay { reviews: self, digest, review }
+    }
+
+    /// Asks the API server, unless somebody has had the answer a moment ago. An error says that there is none.
+    async fn ask(&self, token: &str, digest: Digest32, peer: Option<&PeerAddress>) -> Result<Verdict, Problem> {
+        if let Some(known) = self.known(&digest) {
+            return Ok(known);
         }
         let Some(_turn) = self.peers.turn(peer) else {
             return Err(ProblemType::Busy
                 .because("too many tokens of this address are being reviewed; send it again in a moment"));
         };
-        let status = timeout(DEADLINE, self.review(token)).await.unwrap_or_else(|_| Err(not_reviewed()))?;
-        let verdict = verdict(status);
+        let status = timeout(DEADLINE, self.review(token)).await.unwrap_or_else(|_| Err(not_reviewed()));
+        let verdict = status.map(verdict);
+        let results = verdict.as_ref().map(|verdict| if verdict.is_ok() { "ok" } else { "refused" });
+        self.metrics.token_reviewed(results.unwrap_or("failed"));
+        let verdict = verdict?;
         self.remember(digest, verdict.clone());
-        verdict
+        Ok(verdict)
     }
 
     async fn review(&self, token: &str) -> Result<TokenReviewStatus, Problem> {
@@ -94,13 +141,14 @@ impl Reviews {
         }
     }
 
-    fn known(&self, digest: &[u8; 32]) -> Option<Verdict> {
+    fn known(&self, digest: &Digest32) -> Option<Verdict> {
         let known = self.known.lock();
         let (at, verdict) = known.get(digest)?;
-        (at.elapsed() < REMEMBERED).then(|| verdict.clone())
+        let lasts = if verdict.is_ok() { REMEMBERED } else { REFUSAL_REMEMBERED };
+        (at.elapsed() < lasts).then(|| verdict.clone())
     }
 
-    fn remember(&self, digest: [u8; 32], verdict: Verdict) {
+    fn remember(&self, digest: Digest32, verdict: Verdict) {
         self.known.lock().insert(digest, (Instant::now(), verdict));
     }
 }
@@ -168,7 +216,13 @@ fn verdict(status: TokenReviewStatus) -> Verdict {
 fn reporter(user: &UserInfo) -> Option<Reporter> {
     let (namespace, _) = user.username.as_deref()?.strip_prefix(ACCOUNT)?.split_once(':')?;
     let extra = |key: &str| user.extra.as_ref()?.get(key)?.first().cloned();
-    Some(Reporter { namespace: namespace.into(), pod: extra(POD_NAME)?, uid: extra(POD_UID)?, attempt: None })
+    Some(Reporter {
+        namespace: namespace.into(),
+        pod: extra(POD_NAME)?,
+        uid: extra(POD_UID)?,
+        attempt: None,
+        lease: None,
+    })
 }
 
 #[cfg(test)]
@@ -207,7 +261,13 @@ mod tests {
         let reporter = reviewed(json!({"authenticated": true, "audiences": [AUDIENCE], "user": user(&extra)}));
         assert_eq!(
             reporter,
-            Ok(Reporter { namespace: "docs".into(), pod: "report-x".into(), uid: "u-1".into(), attempt: None })
+            Ok(Reporter {
+                namespace: "docs".into(),
+                pod: "report-x".into(),
+                uid: "u-1".into(),
+                attempt: None,
+                lease: None
+            })
         );
     }
 

@@ -14,7 +14,7 @@ use crate::stage::{set, status};
 fn counted_as() -> &'static str {
     match executor() {
         Executor::Job => "count/jobs.batch",
-        Executor::Pod => "count/pods",
+        Executor::Pod | Executor::Pool => "count/pods",
     }
 }
 

@@ -36,7 +36,7 @@ fn a_launch(task: &Task, labels: Value, controller: bool) -> Value {
     let uid = task.uid().expect("a uid");
     let (version, kind, spec) = match executor() {
         Executor::Job => ("batch/v1", "Job", json!({"template": template()})),
-        Executor::Pod => ("v1", "Pod", template()["spec"].clone()),
+        Executor::Pod | Executor::Pool => ("v1", "Pod", template()["spec"].clone()),
     };
     json!({"apiVersion": version, "kind": kind, "spec": spec, "metadata":
         {"name": first_job(task), "labels": labels, "ownerReferences": owner("Task", &task.name_any(), &uid, controller)}})
@@ -46,7 +46,7 @@ fn a_launch(task: &Task, labels: Value, controller: bool) -> Value {
 async fn launched(ns: &Namespace, name: &str) -> kube::Result<ObjectMeta> {
     match executor() {
         Executor::Job => ns.jobs().get(name).await.map(|job| job.metadata),
-        Executor::Pod => ns.pods().get(name).await.map(|pod| pod.metadata),
+        Executor::Pod | Executor::Pool => ns.pods().get(name).await.map(|pod| pod.metadata),
     }
 }
 
@@ -54,7 +54,7 @@ async fn delete(ns: &Namespace, name: &str) {
     let how = DeleteParams::background();
     match executor() {
         Executor::Job => ns.jobs().delete(name, &how).await.map(drop).expect("deleted"),
-        Executor::Pod => ns.pods().delete(name, &how).await.map(drop).expect("deleted"),
+        Executor::Pod | Executor::Pool => ns.pods().delete(name, &how).await.map(drop).expect("deleted"),
     }
 }
 

@@ -203,7 +203,7 @@ impl Case {
                         self.launch();
                         break;
                     }
-                    Action::Rest | Action::DeleteTask => break,
+                    Action::Rest | Action::DeleteTask | Action::TellWorker(_) => break,
                 }
                 writes += 1;
                 assert!(writes < DECISIONS, "it does not come to rest: {:?}", self.task.status);
@@ -247,7 +247,7 @@ impl Case {
         admission.set_quota(pending.queue.clone(), Some(self.capacity.clone()));
         admission.set(&"uid-of-one".into(), QueueState::Pending(pending));
         for pending in admission.admit(self.now).admitted {
-            let admission = Admission { arrival: pending.order.place(), holds: pending.admitted() };
+            let admission = Admission { arrival: pending.task.order.place(), holds: pending.admitted(), worker: None };
             self.write(lifecycle::admitted(&self.task, &self.task_type, &admission, self.now));
         }
     }

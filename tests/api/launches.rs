@@ -78,7 +78,7 @@ fn a_job() -> k8s_openapi::api::batch::v1::Job {
 fn launched() -> (&'static str, &'static str) {
     match executor() {
         Executor::Job => ("jobs", "count/jobs.batch"),
-        Executor::Pod => ("pods", "count/pods"),
+        Executor::Pod | Executor::Pool => ("pods", "count/pods"),
     }
 }
 

@@ -273,7 +273,7 @@ async fn a_job_or_bare_pod_that_somebody_deletes_costs_no_counted_failure() {
                 ns.jobs().delete(&name, &how).await.expect("deleted");
                 (Reason::JobDeleted, format!("somebody deleted the Job {name}"))
             }
-            Executor::Pod => {
+            Executor::Pod | Executor::Pool => {
                 ns.pods().delete(&name, &how).await.expect("deleted");
                 (Reason::PodDeleted, format!("somebody deleted the pod {name}"))
             }

@@ -28,6 +28,7 @@ mod order;
 mod orphans;
 mod pods;
 mod policies;
+mod pools;
 mod process;
 mod rest;
 mod retries;

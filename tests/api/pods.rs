@@ -254,7 +254,9 @@ async fn what_somebodys_finalizer_keeps_is_told_until_it_goes() {
             let how = PatchParams::default();
             match executor() {
                 Executor::Job => ns.jobs().patch(&job, &how, &finalizers).await.map(drop).expect("accepted"),
-                Executor::Pod => ns.pods().patch(&job, &how, &finalizers).await.map(drop).expect("accepted"),
+                Executor::Pod | Executor::Pool => {
+                    ns.pods().patch(&job, &how, &finalizers).await.map(drop).expect("accepted")
+                }
             }
         };
         patch(finalizers(Some("example.com/keep"))).await;

@@ -121,9 +121,13 @@ async fn a_wrong_type_is_refused_with_words_that_say_what_to_write() {
         spec.as_object_mut().expect("an object").extend(more.as_object().cloned().unwrap_or_default());
         spec
     };
+    let one_of_the_two = "executor Job and Pod want a template, executor Pool a workerPool";
     in_namespace("wrong-type", async |ns| {
         let cases = [
-            (json!({}), "spec.template: Required value"),
+            (json!({}), one_of_the_two),
+            (json!({"executor": "Pool"}), one_of_the_two),
+            (with(json!({"executor": "Pool", "workerPool": "warm"})), one_of_the_two),
+            (with(json!({"workerPool": "warm"})), one_of_the_two),
             (json!({"template": "busybox"}), "spec.template in body must be of type object"),
             (with(json!({"executor": "Cron"})), r#"spec.executor: Unsupported value: "Cron""#),
             (with(json!({"failureRules": [{"action": "Fail"}]})), no_matcher),
@@ -187,6 +191,45 @@ async fn a_wrong_queue_is_refused_with_words_that_say_what_to_write() {
         ] {
             let queue = manifest("TaskQueue", "fine", json!({"ceilings": fine}));
             ns.apply(queue).await.expect("accepted");
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_wrong_pool_is_refused_with_words_that_say_what_to_write() {
+    let with = |more: Value| {
+        let mut spec = json!({"replicas": {"max": 1}, "template": {"spec": {"containers": []}}});
+        spec.as_object_mut().expect("an object").extend(more.as_object().cloned().unwrap_or_default());
+        spec
+    };
+    in_namespace("wrong-pool", async |ns| {
+        let cases = [
+            (json!({"replicas": {"max": 1}}), "spec.template: Required value"),
+            (with(json!({"replicas": {}})), "spec.replicas.max: Required value"),
+            (with(json!({"replicas": {"min": 3, "max": 2}})), "write min <= max, or max: 0 to pause the pool"),
+            (
+                with(json!({"replicas": {"max": 1001}})),
+                "spec.replicas.max in body should be less than or equal to 1000",
+            ),
+            (with(json!({"agent": {"as": "Sidecar"}})), r#"spec.agent.as: Unsupported value: "Sidecar""#),
+            (with(json!({"slotsPerWorker": 0})), "spec.slotsPerWorker in body should be greater than or equal to 1"),
+            (
+                with(json!({"heartbeatSeconds": 4})),
+                "spec.heartbeatSeconds in body should be greater than or equal to 5",
+            ),
+            (with(json!({"idleSeconds": "long"})), "spec.idleSeconds in body must be of type integer"),
+        ];
+        all_refused(&ns, "WorkerPool", &cases).await;
+        for (number, fine) in [
+            json!({}),
+            json!({"replicas": {"min": 2, "max": 0}}),
+            json!({"agent": {}, "slotsPerWorker": 64, "heartbeatSeconds": 60, "idleSeconds": 0}),
+        ]
+        .into_iter()
+        .enumerate()
+        {
+            ns.apply(manifest("WorkerPool", &format!("fine-{number}"), with(fine))).await.expect("accepted");
         }
     })
     .await;
@@ -361,7 +404,7 @@ async fn the_printed_definitions_go_through_kubectl_apply() {
         child.stdin.take().expect("its input").write_all(yaml.as_bytes()).await.expect("kubectl reads");
         let said = child.wait_with_output().await.expect("kubectl ends");
         assert!(said.status.success(), "{}", String::from_utf8_lossy(&said.stderr));
-        assert_eq!(String::from_utf8_lossy(&said.stdout).lines().count(), 3);
+        assert_eq!(String::from_utf8_lossy(&said.stdout).lines().count(), 4);
     })
     .await;
 }

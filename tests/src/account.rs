@@ -27,11 +27,13 @@ const PRECEDENCE: u32 = 100;
 
 /// Requests that are counted separately: a name, the verbs, the group and the resources. A request counts for the
 /// first entry that it matches.
-const COUNTED: [(&str, &[&str], &str, &str); 6] = [
+const COUNTED: [(&str, &[&str], &str, &str); 8] = [
     ("leases", &["*"], "coordination.k8s.io", "leases"),
     ("statuses", &["update"], "taskmanager.dev", "tasks/status"),
     ("jobs", &["create"], "batch", "jobs"),
     ("pods", &["create"], "", "pods"),
+    ("pools", &["update"], "taskmanager.dev", "workerpools/status"),
+    ("reviews", &["create"], "authentication.k8s.io", "tokenreviews"),
     ("writes", &WRITES, "*", "*"),
     // The last one shows that all are in force, since it was created last.
     ("reads", &["get", "list"], "*", "*"),
@@ -49,6 +51,10 @@ pub struct Requests {
     pub statuses: u64,
     /// Jobs and bare pods created.
     pub launches: u64,
+    /// Writes of a worker pool's status.
+    pub pools: u64,
+    /// Tokens that were asked about: that changes nothing.
+    pub reviews: u64,
     /// All other mutating requests but those about Leases.
     pub other_writes: u64,
     pub leases: u64,
@@ -56,9 +62,9 @@ pub struct Requests {
 }
 
 impl Requests {
-    /// All mutating requests but those about Leases.
+    /// All requests that change something but those about Leases.
     pub fn writes(self) -> u64 {
-        self.statuses + self.launches + self.other_writes
+        self.statuses + self.launches + self.pools + self.other_writes
     }
 }
 
@@ -69,6 +75,8 @@ impl Sub for Requests {
         Self {
             statuses: self.statuses - before.statuses,
             launches: self.launches - before.launches,
+            pools: self.pools - before.pools,
+            reviews: self.reviews - before.reviews,
             other_writes: self.other_writes - before.other_writes,
             leases: self.leases - before.leases,
             reads: self.reads - before.reads,
@@ -98,6 +106,8 @@ impl Account {
         Requests {
             statuses: count("statuses"),
             launches: count("jobs") + count("pods"),
+            pools: count("pools"),
+            reviews: count("reviews"),
             other_writes: count("writes"),
             leases: count("leases"),
             reads: count("reads"),

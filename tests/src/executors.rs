@@ -51,5 +51,6 @@ pub fn word(executor: Executor) -> &'static str {
     match executor {
         Executor::Job => "job",
         Executor::Pod => "pod",
+        Executor::Pool => "pool",
     }
 }

@@ -24,6 +24,7 @@ mod rights;
 mod rights_table;
 mod tokens;
 mod user;
+mod warm;
 mod worker;
 
 pub use account::{Account, Requests};
@@ -45,4 +46,5 @@ pub use rest::{Answer, Events, Following, Rest, Told};
 pub use rights::{FEW_RIGHTS, Right, Rights};
 pub use rights_table::update_page as update_page_of_security;
 pub use user::User;
+pub use warm::{WarmWorker, pool_type, worker_pool};
 pub use worker::Worker;

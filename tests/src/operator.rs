@@ -127,6 +127,14 @@ impl Operator {
         Self::with_rest_as(namespace, kubeconfig, &flags).await
     }
 
+    /// A replica beside this one, which pods reach at the same URL, as behind a Service.
+    pub async fn replica(&self, identity: &str) -> Self {
+        let worker = free_address().to_string();
+        let url = self.flag("--worker-url").expect("it listens to work");
+        let flags = ["--worker-addr", &worker, "--worker-url", url, "--identity", identity];
+        Self::with_rest_as(&self.namespace, self.kubeconfig.clone(), &flags).await
+    }
+
     /// The value of this flag, if it was started with it.
     pub fn flag(&self, name: &str) -> Option<&str> {
         let at = self.flags.iter().position(|flag| flag == name)?;

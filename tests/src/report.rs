@@ -11,7 +11,7 @@ use kube::{Resource, ResourceExt};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
-use task_manager::api::{Task, TaskQueue, TaskType};
+use task_manager::api::{Task, TaskQueue, TaskType, WorkerPool};
 
 use crate::namespace::Namespace;
 
@@ -25,6 +25,7 @@ pub async fn of(namespace: &Namespace) -> String {
         objects::<Task>(namespace, &["/metadata/resourceVersion", "/spec", "/status"]).await,
         objects::<TaskType>(namespace, &["/spec"]).await,
         objects::<TaskQueue>(namespace, &["/spec"]).await,
+        objects::<WorkerPool>(namespace, &["/spec/replicas", "/status"]).await,
         objects::<Job>(namespace, &["/metadata/deletionTimestamp", "/metadata/ownerReferences/0/name", "/status"])
             .await,
         objects::<Pod>(namespace, &["/metadata/deletionTimestamp", "/metadata/ownerReferences/0/name", "/status"])

@@ -85,6 +85,23 @@ impl Rest {
         answer.await.unwrap_or_else(|_| panic!("{what}: no answer within {ANSWERS_WITHIN:?}"))
     }
 
+    /// Sends it once; `None` where no whole answer comes within this time.
+    pub async fn try_to_send(
+        &self,
+        within: Duration,
+        method: Method,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: String,
+    ) -> Option<Answer> {
+        let answered = tokio::time::timeout(within, async {
+            let (head, body) = self.try_open(method, path, headers, Some(body)).await.ok()?.into_parts();
+            let text = String::from_utf8(body.collect().await.ok()?.to_bytes().to_vec()).ok()?;
+            Some(Answer { status: head.status.as_u16(), headers: head.headers, text })
+        });
+        answered.await.ok().flatten()
+    }
+
     async fn open(
         &self,
         method: Method,
@@ -92,12 +109,23 @@ impl Rest {
         headers: &[(&str, &str)],
         body: Option<String>,
     ) -> Response<Incoming> {
+        let opened = self.try_open(method, path, headers, body).await;
+        opened.unwrap_or_else(|error| panic!("{path}: {error:?}"))
+    }
+
+    async fn try_open(
+        &self,
+        method: Method,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: Option<String>,
+    ) -> Result<Response<Incoming>, hyper_util::client::legacy::Error> {
         let mut request = Request::builder().method(method).uri(format!("http://{}{path}", self.address));
         for (name, value) in headers {
             request = request.header(*name, *value);
         }
         let request = request.body(Full::from(body.unwrap_or_default())).expect("a request");
-        self.client.request(request).await.unwrap_or_else(|error| panic!("{path}: {error:?}"))
+        self.client.request(request).await
     }
 
     /// Submits a task that must be taken; returns its id.

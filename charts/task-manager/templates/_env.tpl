@@ -32,6 +32,7 @@
 - {name: TASK_MANAGER_WORKER_ADDR, value: "{{ .Values.bind }}:8082"}
 # A variable of its own, so that a kustomization which renames the Service renames it here too.
 - {name: WORKER_SERVICE, value: {{ include "task-manager.fullname" . }}-worker}
+- {name: TASK_MANAGER_AGENT_IMAGE, value: {{ include "task-manager.image" . | quote }}}
 - {name: TASK_MANAGER_WORKER_URL, value: "http://$(WORKER_SERVICE).$(POD_NAMESPACE):{{ .Values.worker.port }}"}
 {{- end }}
 - {name: TASK_MANAGER_DEFAULT_QUEUE_TASKS, value: {{ int64 .Values.queue.defaultTasks | quote }}}

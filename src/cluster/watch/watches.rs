@@ -13,7 +13,7 @@ use tokio::sync::watch;
 
 use super::bound::Bound;
 use super::{Parts, Scope, Selected, SharedWatch, Shown, Sight};
-use crate::api::{ANNOTATION_BODY_DIGEST, ANNOTATION_REPLAY_OF, Task, TaskQueue, TaskType};
+use crate::api::{ANNOTATION_BODY_DIGEST, ANNOTATION_REPLAY_OF, Task, TaskQueue, TaskType, WorkerPool};
 use crate::cluster::identity;
 use crate::metrics::Metrics;
 
@@ -21,6 +21,7 @@ pub struct Watches {
     pub tasks: Arc<SharedWatch<Task>>,
     pub types: Arc<SharedWatch<TaskType>>,
     pub queues: Arc<SharedWatch<TaskQueue>>,
+    pub pools: Arc<SharedWatch<WorkerPool>>,
     bound: Arc<Bound>,
     parts: Parts,
 }
@@ -34,6 +35,7 @@ impl Watches {
             tasks: SharedWatch::passing(parts.clone(), slim, bound.clone()),
             types: SharedWatch::new(parts.clone(), |_| {}),
             queues: SharedWatch::new(parts.clone(), |_| {}),
+            pools: SharedWatch::new(parts.clone(), |_| {}),
             bound,
             parts,
         }
@@ -65,7 +67,7 @@ impl Watches {
 
     /// Watches for whoever subscribes. Never ends.
     pub async fn run(&self) {
-        tokio::join!(self.tasks.run(), self.types.run(), self.queues.run());
+        tokio::join!(self.tasks.run(), self.types.run(), self.queues.run(), self.pools.run());
     }
 
     /// The cluster was restored from a backup. A watch that goes on from a version which lies ahead would stay silent.
@@ -73,6 +75,7 @@ impl Watches {
         self.tasks.begin_anew();
         self.types.begin_anew();
         self.queues.begin_anew();
+        self.pools.begin_anew();
     }
 }
 

@@ -33,6 +33,8 @@ impl Cache {
     pub(super) fn stand(&self, inner: &mut Inner, uid: &Uid, state: QueueState) {
         if inner.admission.set(uid, state) {
             self.ring_admission();
+            // Its pool may need another worker.
+            inner.workers.pools_changed();
         }
     }
 
@@ -47,6 +49,7 @@ impl Cache {
         let uid = inner.known.get_key_value(&uid).map_or(uid, |(known, _)| known.clone());
         let state = inner.queue_state(task, &self.settings);
         self.stand(inner, &uid, state);
+        inner.take_in_lease(&uid, task);
         inner.see_what_it_says(&uid, task);
         if !is_processing(task) {
             inner.forget_gone_children(&uid);
@@ -59,13 +62,14 @@ impl Cache {
         inner.assumed.remove(uid);
         inner.told.remove(uid);
         inner.forget_gone_children(uid);
+        inner.orphan_lease(uid, None);
         self.place_orphan(inner, uid);
     }
 
     /// A slot is held until the pod has ended or is gone, also when its task is gone.
     pub(super) fn place_orphan(&self, inner: &mut Inner, uid: &Uid) {
-        let reservation = inner.children.get(uid).and_then(Children::reservation);
-        self.stand(inner, uid, reservation.map_or(QueueState::Inactive, QueueState::Admitted));
+        inner.release_grant(uid);
+        inner.place_orphan(uid);
     }
 
     pub(super) fn place_if_current(&self, inner: &mut Inner, task: &Task) {
@@ -80,6 +84,7 @@ impl Cache {
         let concerned: Vec<_> = tasks.iter().filter(|task| !is_final(task) && concerned(task)).collect();
         concerned.iter().for_each(|task| self.place_if_current(inner, task));
         self.ring_admission();
+        inner.workers.pools_changed();
         concerned.into_iter().map(|task| ObjectRef::from_obj(task.as_ref())).collect()
     }
 
@@ -111,7 +116,11 @@ impl Cache {
     pub fn admit(&self, now: Timestamp) -> Pass {
         let mut inner = self.lock();
         let pass = inner.admission.admit(now);
-        inner.assumed.extend(pass.admitted.iter().map(|pending| pending.order.uid().clone()));
+        inner.take_in_grants(&pass);
+        if pass.promoted {
+            inner.workers.pools_changed();
+        }
+        inner.assumed.extend(pass.admitted.iter().map(|grant| grant.task.order.uid().clone()));
         pass
     }
 
@@ -123,6 +132,15 @@ impl Cache {
 }
 
 impl Inner {
+    /// A slot is held until the pod has ended or is gone, or the worker has dropped the task, also when its task is gone.
+    pub(super) fn place_orphan(&mut self, uid: &Uid) {
+        let of_children = self.children.get(uid).and_then(Children::reservation);
+        let reservation = of_children.or_else(|| self.orphan_reservation(uid));
+        if self.admission.set(uid, reservation.map_or(QueueState::Inactive, QueueState::Admitted)) {
+            self.bell.notify_one();
+        }
+    }
+
     /// Where a task stands with admission, by all that is known beside it.
     fn queue_state(&self, task: &Task, settings: &Settings) -> QueueState {
         let task_type = self.parsed_types.get(&key_beside(task, &task.spec.type_)).map(Arc::as_ref);
@@ -134,7 +152,8 @@ impl Inner {
         let state = surplus.into_iter().fold(state, |state, surplus| state.with_surplus(&surplus));
         // The holder of the slot of a task that is left alone is not among the children that are known here.
         if task.metadata.deletion_timestamp.is_some() && !attempt::is_left_alone(task) {
-            return state.of_deleted_task(self.children.get(&uid_of(task)).and_then(Children::reservation));
+            let of_children = self.children.get(&uid_of(task)).and_then(Children::reservation);
+            return state.of_deleted_task(of_children.or_else(|| self.held_by_a_worker(task)));
         }
         let begins = self.may_begin(task) && !self.ending.contains_key(&*namespace_of(task));
         if begins && !self.is_forestalled(task, first_seen) { state } else { state.in_deleted_namespace() }

@@ -1,5 +1,5 @@
 //! Tasks as the API server answered the write of their admission: whole, payload included, for the launch that
-//! follows at once. Nothing depends on a task being here: one that is not, or not in the version that the launch
+//! follows at once, and where a warm worker has the task, for the record that follows soon. Nothing depends on a task being here: one that is not, or not in the version that the launch
 //! was decided on, is read again.
 
 use std::collections::VecDeque;
@@ -24,6 +24,7 @@ fn bytes(task: &Task) -> usize {
 impl JustAdmitted {
     pub fn keep(&self, task: Task) {
         let mut tasks = self.tasks.lock();
+        tasks.retain(|kept| kept.metadata.uid != task.metadata.uid);
         tasks.push_back(task);
         while tasks.len() > MOST || tasks.len() > 1 && tasks.iter().map(bytes).sum::<usize>() > MOST_BYTES {
             tasks.pop_front();
@@ -35,6 +36,13 @@ impl JustAdmitted {
         let mut tasks = self.tasks.lock();
         let place = tasks.iter().position(|kept| kept.metadata.uid == task.metadata.uid)?;
         tasks.remove(place).filter(|kept| kept.metadata.resource_version == task.metadata.resource_version)
+    }
+
+    /// The task with the whole spec that `task` has, as it was when it was admitted.
+    pub fn take_spec(&self, task: &Task) -> Option<Task> {
+        let mut tasks = self.tasks.lock();
+        let place = tasks.iter().position(|kept| kept.metadata.uid == task.metadata.uid)?;
+        tasks.remove(place).filter(|kept| kept.metadata.generation == task.metadata.generation)
     }
 }
 
@@ -58,6 +66,22 @@ mod tests {
         assert_eq!(kept.take(&task("a", "1")), Some(task("a", "1")));
         assert_eq!(kept.take(&task("a", "1")), None, "it is handed out once");
         assert_eq!(kept.take(&task("b", "3")), None, "it has changed since");
+    }
+
+    #[test]
+    fn the_spec_of_a_task_is_handed_out_unless_it_has_changed() {
+        let kept = JustAdmitted::default();
+        let of_generation = |uid: &str, version: &str, generation| {
+            let mut task = task(uid, version);
+            task.metadata.generation = Some(generation);
+            task
+        };
+        kept.keep(of_generation("a", "1", 1));
+        kept.keep(of_generation("a", "3", 1));
+        kept.keep(of_generation("b", "2", 1));
+        assert_eq!(kept.take_spec(&of_generation("a", "7", 1)), Some(of_generation("a", "3", 1)), "the last one");
+        assert_eq!(kept.take_spec(&of_generation("a", "7", 1)), None, "it is kept once");
+        assert_eq!(kept.take_spec(&of_generation("b", "7", 2)), None, "its spec is another");
     }
 
     #[test]

@@ -20,6 +20,8 @@ pub struct KnownTask {
     run_id: String,
     /// With which it was first seen in this run: its arrival, while nobody wrote one down.
     first_seen: u64,
+    /// When that was.
+    seen_at: Timestamp,
     /// The archive has said that no earlier task has had this run.
     is_first: bool,
     /// An older version is past: a newer one is known of, our own last write mostly.
@@ -48,6 +50,7 @@ impl KnownTask {
             reference: ObjectRef::new(&task.name_any()).within(&task.namespace().unwrap_or_default()),
             run_id: task.spec.run_id.clone(),
             first_seen: version(task),
+            seen_at: Timestamp::now(),
             is_first: false,
             not_before: 0,
             latest: 0,
@@ -64,11 +67,17 @@ impl KnownTask {
         if self.run_id == task.spec.run_id { self.first_seen } else { version(task) }
     }
 
+    /// When it was first seen in its present run.
+    pub fn seen_at(&self) -> Timestamp {
+        self.seen_at
+    }
+
     /// The watch shows it so.
     pub fn seen(&mut self, task: &Task) {
         if self.run_id != task.spec.run_id {
             self.run_id.clone_from(&task.spec.run_id);
             self.first_seen = version(task);
+            self.seen_at = Timestamp::now();
             self.is_first = false;
         }
         self.latest = version(task);

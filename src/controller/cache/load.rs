@@ -40,7 +40,9 @@ impl Cache {
         // Each takes the lock for itself.
         let queues = self.lock().queue_loads(oldest);
         let unready_types = self.types().iter().filter_map(|kind| unready(kind)).collect();
-        Load { tasks: counts.into_iter().map(|(of, tasks)| (origin(of), tasks)).collect(), queues, unready_types }
+        let pools = self.pool_loads(now);
+        let tasks = counts.into_iter().map(|(of, tasks)| (origin(of), tasks)).collect();
+        Load { tasks, queues, unready_types, pools }
     }
 }
 

@@ -34,6 +34,7 @@ mod queues;
 mod tasks;
 mod types;
 mod waits;
+pub mod workers;
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -46,6 +47,7 @@ use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::Notify;
 
 use crate::api::{State, Task, TaskQueue, TaskType};
+use crate::core::attempt::facts::Observed;
 use crate::core::attempt::needs::Answered;
 use crate::core::queue::{AdmissionQueue, Key, Notices, Quota};
 use crate::core::task::Earlier;
@@ -53,6 +55,7 @@ use crate::core::{Input, ParsedType, Settings};
 use children::Children;
 use dry_runs::DryRuns;
 use known_task::KnownTask;
+use workers::Workers;
 
 pub use jobs_and_pods::ReportOf;
 
@@ -92,6 +95,9 @@ struct Inner {
     notices: Notices,
     /// Queued tasks whose status says why they wait.
     told: HashSet<Uid>,
+    workers: Workers,
+    /// The same as the cache's.
+    bell: Arc<Notify>,
 }
 
 fn is_processing(task: &Task) -> bool {
@@ -123,6 +129,7 @@ fn key_beside(task: &Task, name: &str) -> Key {
 impl Cache {
     pub fn new(tasks: Store<Task>, settings: Settings) -> Self {
         let settings = Arc::new(settings);
+        let (admission, untried): (Arc<Notify>, _) = (Arc::default(), Notify::new());
         let inner = Inner {
             settings: settings.clone(),
             admission: AdmissionQueue::new(settings.max_running_tasks)
@@ -140,8 +147,9 @@ impl Cache {
             ending: HashMap::new(),
             notices: Notices::default(),
             told: HashSet::new(),
+            workers: Workers::default(),
+            bell: admission.clone(),
         };
-        let (admission, untried) = (Arc::default(), Notify::new());
         Self { tasks, settings, inner: Mutex::new(inner), admission, untried }
     }
 
@@ -158,10 +166,14 @@ impl Cache {
         self.tasks.state()
     }
 
-    /// The input that the watches have shown for `task`; `None` while they still show the past.
+    /// The input that the watches have shown for `task`; `None` while they still show the past, or show an admission to a worker
+    /// whose answer has not been taken in: the lease begins with that, and the task is looked at again then.
     pub fn gather(&self, task: &Arc<Task>) -> Option<Input> {
         let inner = self.lock();
         let uid = uid_of(task);
+        if inner.assumed.contains(&uid) && workers::names_a_lease(task) {
+            return None;
+        }
         let known = inner.known.get(&uid).filter(|known| known.is_current(task))?;
         let children = inner.children.get(&uid);
         Some(Input {
@@ -169,7 +181,10 @@ impl Cache {
             task_type: inner.parsed_types.get(&key_beside(task, &task.spec.type_)).cloned(),
             dry_run_awaited: inner.dry_runs.awaited_until(&key_beside(task, &task.spec.type_)),
             queue: inner.admission.quota(&key_beside(task, &task.spec.queue)).cloned(),
-            observed: children.map(|children| children.observed(task)).unwrap_or_default(),
+            observed: Observed {
+                worker: inner.worker_facts(task),
+                ..children.map(|children| children.observed(task)).unwrap_or_default()
+            },
             earlier: Earlier::NotAsked,
             record_in_doubt: false,
             first_seen: known.first_seen(task),

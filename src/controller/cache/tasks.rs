@@ -9,7 +9,7 @@ use kube::runtime::reflector::ObjectRef;
 
 use super::known_task::{KnownTask, version};
 use super::{Cache, Inner, Uid, uid_of};
-use crate::api::Task;
+use crate::api::{Reason, Task};
 use crate::cluster;
 use crate::core::queue::QueueState;
 
@@ -121,6 +121,8 @@ impl Cache {
         let mut inner = self.lock();
         inner.passed_over.remove(uid);
         self.forget_task(&mut inner, uid);
+        inner.orphan_lease(uid, Some(Reason::Deleted));
+        inner.place_orphan(uid);
     }
 
     /// A task that is there and cannot be read: nothing is decided about it until it can be, and it holds what its

@@ -79,6 +79,25 @@ fn a_slot_stays_assumed_while_its_write_is_in_flight_whatever_else_changes() {
     assert_eq!(admitted(&cache), 1, "now it is known that it holds nothing");
 }
 
+#[test]
+fn an_admission_to_a_worker_is_decided_on_only_when_its_answer_was_taken_in() {
+    let processing = |admitted: Value| {
+        let cache = cache();
+        cache.task_seen(&task("first", "7", json!({"state": "Queued"})));
+        assert_eq!(self::admitted(&cache), 1);
+        let task = task("first", "8", json!({"state": "Processing", "admitted": admitted}));
+        cache.task_seen(&task);
+        (cache, task)
+    };
+    let worker = json!({"pool": "warm", "uid": "w", "slot": 0, "beats": true});
+    let (cache, given) = processing(json!({"queue": "default", "executor": "Pool", "worker": worker}));
+    assert!(gathered(&cache, &given).is_none(), "its lease begins with the answer");
+    cache.admission_written(&given);
+    assert!(gathered(&cache, &given).is_some());
+    let (cache, given) = processing(json!({"queue": "default", "executor": "Job"}));
+    assert!(gathered(&cache, &given).is_some(), "a Job is launched at once");
+}
+
 /// Whether admission was rung since it was last asked.
 fn is_rung(cache: &Cache) -> bool {
     use futures::FutureExt;

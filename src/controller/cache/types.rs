@@ -9,7 +9,7 @@ use kube::runtime::reflector::ObjectRef;
 use super::{Cache, key_beside};
 use crate::api::{Task, TaskType};
 use crate::core::ParsedType;
-use crate::core::queue::Key;
+use crate::core::queue::{Key, TypeLimits};
 
 impl Cache {
     /// Takes in a type as it is now; returns the tasks to look at for it. A change of its status alone
@@ -39,9 +39,8 @@ impl Cache {
         if before == read && !anew {
             return vec![];
         }
-        let bounds = read.as_ref().map(|kind| (kind.spec.max_concurrent, kind.spec.max_concurrent_per_kb_id));
-        let (most, most_per_key) = bounds.unwrap_or_default();
-        inner.admission.set_type_limits(key.clone(), most, most_per_key);
+        let limits = read.as_ref().map(|kind| TypeLimits::of(&key.0, &kind.spec));
+        inner.admission.set_type_limits(key.clone(), limits.unwrap_or_default());
         self.place_concerned(&mut inner, |task| key == key_beside(task, &task.spec.type_))
     }
 

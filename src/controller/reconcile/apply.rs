@@ -22,7 +22,8 @@ use crate::controller::record::Kept;
 use crate::core::Reason;
 use crate::core::attempt::{Child, Deletion, PodEnd};
 use crate::core::launch::names;
-use crate::core::task::{Action, Recording};
+use crate::core::pool::Fault;
+use crate::core::task::{Action, Recording, keeps_handed_in_log};
 use crate::core::telling::text;
 
 /// When to look again after an effect whose trace the watches should show, in case they do not.
@@ -57,6 +58,10 @@ pub async fn carry_out(task: &Task, action: Action, context: &Context) -> Again 
         Action::Delete(deletion) => delete_child(task, deletion, context).await,
         Action::MakeRoom(otherwise) => make_room(task, *otherwise, context).await,
         Action::EndPod(end) => end_pod(task, end, context).await,
+        Action::TellWorker(why) => {
+            context.cache.tell_worker(task, why);
+            Ok(Some(Duration::ZERO))
+        }
         Action::DeleteTask => {
             // In the version that was decided on: somebody may just have asked for another run.
             let as_seen = Preconditions { uid: task.uid(), resource_version: task.resource_version() };
@@ -115,6 +120,9 @@ async fn make_room(task: &Task, otherwise: TaskStatus, context: &Context) -> Aga
 }
 
 async fn delete_child(task: &Task, Deletion { child, name, uid, why }: Deletion, context: &Context) -> Again {
+    if context.cache.is_worker(&uid) {
+        return end_worker(task, &name, &uid, why, context).await;
+    }
     record::record_run::before_job_goes(task, &name, &context.calls.reads, &context.records).await?;
     let observed = context.cache.observed(task);
     if !context.records.attempt_logs().keep(task, &name, &observed, &context.calls.reads).await {
@@ -128,6 +136,17 @@ async fn delete_child(task: &Task, Deletion { child, name, uid, why }: Deletion,
         context.cache.job_deleted(task, &uid);
     }
     Ok(gone_or_shown(removal, task, &uid, context))
+}
+
+/// The worker that holds the task does not stop: it is ended with its pod, and with whatever else it holds.
+async fn end_worker(task: &Task, name: &str, uid: &str, why: Reason, context: &Context) -> Again {
+    context.cache.give_up_worker(uid, Some(Fault::Deaf.why()));
+    let removal = delete::<Pod>(task, name, only(uid), why, context).await?;
+    if removal == Removal::NotThere {
+        context.cache.worker_is_not_there(uid);
+        return Ok(Some(Duration::ZERO));
+    }
+    Ok(shown_by_the_watch(removal))
 }
 
 /// A Job or pod that is not there is forgotten: no watch shows anything of it any longer.
@@ -145,10 +164,14 @@ async fn write(task: &Task, status: TaskStatus, context: &Context) -> Again {
 
 /// False where the task has changed: the watch will show how.
 async fn is_written(task: &Task, status: TaskStatus, context: &Context) -> Result<bool, CallError> {
+    // With the lease it is forgotten.
+    let log = context.cache.handed_in_log(task);
     match context.status.write(task, status).await {
         Ok(written) => {
             context.cache.task_written(&written);
             let reads = &context.calls.reads;
+            let log = log.filter(|_| keeps_handed_in_log(task, written.status_or_default()));
+            log.into_iter().for_each(|log| context.records.attempt_logs().keep_handed_in(task, log));
             context.records.attempt_logs().keep_early(task, written, || context.cache.observed(task), reads);
             Ok(true)
         }
@@ -163,7 +186,8 @@ async fn is_written(task: &Task, status: TaskStatus, context: &Context) -> Resul
 
 /// The record first. A stop right after it costs nothing: the same record is put again, or one of what came instead.
 async fn record(task: &Task, recording: Recording, context: &Context) -> Again {
-    match record::keep(task, &recording, &context.calls, &context.records).await? {
+    let whole = context.just_admitted.take_spec(task);
+    match record::keep(task, whole, &recording, &context.calls, &context.records).await? {
         Kept::There if task.status.as_ref() == Some(&recording.then) => {
             context.records.told(task);
             Ok(Some(Duration::ZERO))

@@ -21,6 +21,7 @@ use crate::controller::cache::Cache;
 use crate::controller::record::once;
 use crate::core::attempt::Child;
 use crate::core::attempt::facts;
+use crate::core::attempt::facts::worker::WorkerFacts;
 use crate::core::attempt::facts::{JobFacts, NodeState, PodEvent, PodFacts};
 use crate::core::attempt::needs::Needs;
 use crate::core::launch::names;
@@ -55,6 +56,8 @@ enum Answer {
     /// Nobody else's either.
     BarePod(Option<Box<Pod>>),
     Pod(Option<Box<Pod>>),
+    /// The worker that holds the task, as far as it is known by now.
+    Worker(Option<Box<WorkerFacts>>),
     Events {
         of: String,
         events: Vec<PodEvent>,
@@ -86,6 +89,7 @@ impl Answer {
             Self::Job(job) => input.job_is(job.map(|job| JobFacts::of(&job).first_seen(now))),
             Self::BarePod(pod) => input.bare_pod_is(pod.map(|pod| PodFacts::of(&pod).first_seen(now))),
             Self::Pod(pod) => input.pod_is(pod.map(|pod| PodFacts::of(&pod).first_seen(now))),
+            Self::Worker(worker) => input.worker_is(worker.map(|worker| *worker)),
             Self::Events { of, events } => input.events_are(&of, &events, now),
             Self::Node { name, is } => input.node_is(&name, is),
         }
@@ -98,6 +102,7 @@ async fn ask(needs: &Needs, task: &Task, context: &Context) -> Result<Answer, Ca
         Needs::PodsOf(job) => pods_of(task, job, context).await.map(Answer::Pods),
         Needs::Launched { kind: Child::Job, name } => launched(task, name, context).await.map(Answer::Job),
         Needs::Launched { kind: Child::Pod, name } => launched(task, name, context).await.map(Answer::BarePod),
+        Needs::Worker { name, uid } => worker(task, name, uid, context).await.map(Answer::Worker),
         Needs::Pod { name, uid } => pod(task, name, uid, context).await.map(Answer::Pod),
         Needs::EventsOf(uid) => {
             Ok(Answer::Events { of: uid.clone(), events: pod_events::of(task, uid, context).await? })
@@ -123,7 +128,7 @@ fn remember(answer: &Answer, cache: &Cache) {
             cache.pod_found(pod);
         }
         Answer::Job(None) | Answer::BarePod(None) | Answer::Nothing => {}
-        Answer::Pod(_) | Answer::Events { .. } | Answer::Node { .. } => {}
+        Answer::Pod(_) | Answer::Worker(_) | Answer::Events { .. } | Answer::Node { .. } => {}
     }
 }
 
@@ -153,6 +158,17 @@ async fn pod(task: &Task, name: &str, uid: &str, context: &Context) -> Result<Op
         label::restore(task, pod, context).await;
     }
     Ok(found.map(Box::new))
+}
+
+/// What is known of the worker of this uid once the API server was asked for its pod. The watch may not have shown it yet.
+async fn worker(task: &Task, name: &str, uid: &str, context: &Context) -> Result<Option<Box<WorkerFacts>>, CallError> {
+    let pods = Api::<Pod>::namespaced(context.client.clone(), &task.namespace().unwrap_or_default());
+    let found = context.calls.read(pods.get_opt(name)).await?.filter(|pod| pod.metadata.uid.as_deref() == Some(uid));
+    Ok(match found {
+        Some(pod) if context.cache.worker_found(&pod) => context.cache.worker_of(task),
+        _ => context.cache.worker_not_there(task),
+    }
+    .map(Box::new))
 }
 
 /// Whether the node's Ready condition is True. An answer that did not come is asked for

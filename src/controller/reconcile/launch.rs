@@ -3,6 +3,7 @@
 use std::fmt::Debug;
 use std::time::Duration;
 
+use jiff::Timestamp;
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::Pod;
 use kube::core::NamespaceResourceScope;
@@ -16,13 +17,20 @@ use crate::cluster::create::{Run, create};
 use crate::cluster::rights::Right;
 use crate::controller::Context;
 use crate::controller::cache::Cache;
+use crate::controller::cache::workers::HandOut;
+use crate::controller::leased_task;
+use crate::controller::leased_task::worker_uid;
 use crate::core::attempt::facts::{self, Why};
 use crate::core::attempt::{Child, executor, job_name};
 use crate::core::launch::{Launch, bare_pod, holds, job};
 use crate::core::{ParsedType, Reason};
+use crate::live::Given;
 
 /// When to look again while an old Job or pod of the same name is still being removed.
 const NAME_FREE_WITHIN: Duration = Duration::from_secs(1);
+
+/// When to look again at a task that is to be alone on its worker, while others there end.
+const ALONE_WITHIN: Duration = Duration::from_secs(1);
 
 /// A kind of object that an attempt is launched as.
 trait Launched: Resource<Scope = NamespaceResourceScope, DynamicType = ()> + Clone + Debug + DeserializeOwned {
@@ -65,6 +73,9 @@ pub async fn launch(task: &Task, context: &Context) -> Again {
 }
 
 async fn launch_admitted(task: &Task, context: &Context) -> Again {
+    if context.cache.waits_for_others(task) {
+        return Ok(Some(ALONE_WITHIN));
+    }
     let Some(kind) = context.cache.type_of(task) else { return Ok(Some(Duration::ZERO)) };
     // The watch will show what changed meanwhile, and it is decided anew.
     let Some(whole) = whole(task, context).await? else { return Ok(None) };
@@ -75,6 +86,7 @@ async fn launch_admitted(task: &Task, context: &Context) -> Again {
     match executor(whole.status_or_default()).filter(|admitted| *admitted == kind.spec.executor) {
         Some(Executor::Job) => create_as::<Job>(&whole, &kind, context).await,
         Some(Executor::Pod) => create_as::<Pod>(&whole, &kind, context).await,
+        Some(Executor::Pool) => Ok(hand_out(whole, &kind, context)),
         // The type has changed since it was decided.
         None => Ok(Some(Duration::ZERO)),
     }
@@ -100,6 +112,19 @@ fn is_still(decided_on: &Task, whole: &Task) -> bool {
     let same = version(whole) == version(decided_on) && turn(whole) == turn(decided_on);
     same && whole.metadata.deletion_timestamp.is_none()
         && turn(whole).is_some_and(|(state, ..)| state == State::Processing)
+}
+
+/// Answers the call of the worker that the task was admitted to. Where none hangs, its next one has the task looked at again.
+fn hand_out(whole: Task, kind: &ParsedType, context: &Context) -> Option<Duration> {
+    let heartbeat = context.cache.heartbeat_of(worker_uid(&whole).unwrap_or_default());
+    let Some(leased) = leased_task::of(&whole, kind, heartbeat, Timestamp::now()) else { return Some(Duration::ZERO) };
+    let Some(HandOut { pool, took, was_free }) = context.cache.hand_out(&whole, Given::Task(Box::new(leased))) else {
+        return Some(TRACE_EXPECTED_WITHIN);
+    };
+    context.metrics.handed_out(&pool, took.unsigned_abs(), was_free);
+    // Most warm tasks are over soon: then their record needs no read.
+    context.just_admitted.keep(whole);
+    Some(Duration::ZERO)
 }
 
 async fn create_as<K: Launched>(whole: &Task, kind: &ParsedType, context: &Context) -> Again {

@@ -4,12 +4,14 @@
 
 use std::num::NonZeroUsize;
 use std::sync::Arc;
+use std::time::Duration;
 
 use jiff::Timestamp;
 use kube::ResourceExt;
 use lru::LruCache;
 use parking_lot::Mutex;
 use tokio::sync::Semaphore;
+use tokio::time::{sleep, timeout};
 
 use super::log_tail;
 use super::log_tail::LogTail;
@@ -26,6 +28,11 @@ use crate::metrics::Metrics;
 const AT_ONCE: usize = 16;
 /// The most Jobs of which something is remembered. The logs of those beyond are read and stored once more.
 const REMEMBERED: NonZeroUsize = NonZeroUsize::MIN.saturating_add(9_999);
+/// The most logs that workers handed in and that the archive has not taken yet: 4 KiB each.
+const HANDED_IN_WAITING: usize = 1024;
+/// So long one of these waits.
+const WAITS_AT_MOST: Duration = Duration::from_secs(3600);
+const TRIED_AGAIN_AFTER: Duration = Duration::from_secs(1);
 /// So often a log is asked for while its Job is to go, and does not come; then the Job goes without.
 const ASKED_FOR: u32 = 4;
 
@@ -39,6 +46,8 @@ pub struct AttemptLogs {
     /// How often the log of a Job that is to go was asked for in vain.
     in_vain: Mutex<LruCache<String, u32>>,
     turns: Arc<Semaphore>,
+    /// Turns of those that workers handed in, which wait while the archive is away.
+    handed_in: Arc<Semaphore>,
 }
 
 /// The outcome of one try to keep a log.
@@ -56,7 +65,15 @@ impl AttemptLogs {
     pub fn new(guard: Arc<Guard>, metrics: Arc<Metrics>) -> Self {
         let turns = Arc::new(Semaphore::new(AT_ONCE));
         let [kept, missed] = [(); 2].map(|()| Mutex::new(LruCache::new(REMEMBERED)));
-        Self { guard, metrics, kept, missed, in_vain: Mutex::new(LruCache::new(REMEMBERED)), turns }
+        Self {
+            guard,
+            metrics,
+            kept,
+            missed,
+            in_vain: Mutex::new(LruCache::new(REMEMBERED)),
+            turns,
+            handed_in: Arc::new(Semaphore::new(HANDED_IN_WAITING)),
+        }
     }
 
     /// The record of this task's run was put without the log of its last attempt: that did not come.
@@ -113,6 +130,37 @@ impl AttemptLogs {
         match log {
             LogTail::Whole(_) => Tried::Kept,
             LogTail::BrokeOff(_) => Tried::InVain("its node did not hand it out whole".to_owned()),
+        }
+    }
+
+    /// Keeps the log that a worker handed in with an attempt that failed: nothing else has it. While the archive is away it
+    /// waits here; not too many do, and not for ever.
+    pub fn keep_handed_in(self: &Arc<Self>, task: &Task, log: String) {
+        let (this, attempt) = (self.clone(), AttemptId::of(task));
+        let Ok(turn) = self.handed_in.clone().try_acquire_owned() else { return this.metrics.log_lost() };
+        tokio::spawn(async move {
+            if timeout(WAITS_AT_MOST, this.put_until_taken(&attempt, &log)).await != Ok(true) {
+                tracing::warn!(uid = attempt.uid, attempt = attempt.attempt, "the log of an attempt is lost");
+                this.metrics.log_lost();
+            }
+            drop(turn);
+        });
+    }
+
+    /// False where the archive will never take it.
+    async fn put_until_taken(&self, attempt: &AttemptId, log: &str) -> bool {
+        let AttemptId { uid, run_id, began, attempt } = attempt;
+        let key = AttemptKey { uid, run_id, began: *began, attempt: *attempt };
+        let mut trouble = self.guard.trouble();
+        loop {
+            if trouble.wait_for(Option::is_none).await.is_err() {
+                return false;
+            }
+            match self.guard.ask(self.guard.archive().put_log(&key, log, Timestamp::now())).await {
+                Ok(()) => return true,
+                Err(error) if error.is_temporary() => sleep(TRIED_AGAIN_AFTER).await,
+                Err(_) => return false,
+            }
         }
     }
 

@@ -25,17 +25,25 @@ pub enum Kept {
     Outdated,
 }
 
-/// Puts the record into the archive, if that is up.
-pub async fn keep(task: &Task, recording: &Recording, calls: &Calls, records: &Records) -> Result<Kept, CallError> {
-    let Recording { ended, log_of, .. } = recording;
+/// Puts the record into the archive, if that is up. `whole` is the task with the payload that its present spec has, where that
+/// is known already.
+pub async fn keep(
+    task: &Task,
+    whole: Option<Task>,
+    recording: &Recording,
+    calls: &Calls,
+    records: &Records,
+) -> Result<Kept, CallError> {
+    let Recording { ended, log_of, log: handed_in, .. } = recording;
     if !records.is_up() {
         return Ok(Kept::NotNow(records.pause(task)));
     }
     let namespace = task.namespace().unwrap_or_default();
     let log = OptionFuture::from(log_of.as_ref().map(|log_of| log_tail::of(&namespace, log_of, &calls.reads)));
-    let (whole, log) = futures::join!(as_it_ran(task, ended, &calls.reads, records), log);
+    let (whole, log) = futures::join!(as_it_ran(task, whole, ended, &calls.reads, records), log);
     let Some(whole) = whole? else { return Ok(Kept::Outdated) };
-    let record = Record::of(&whole, ended, log.as_ref().and_then(LogTail::text), Timestamp::now());
+    let text = log.as_ref().and_then(LogTail::text).or(handed_in.as_deref());
+    let record = Record::of(&whole, ended, text, Timestamp::now());
     // One who no longer leads may have decided on the past.
     let left = calls.remaining().ok_or(CallError::NotLeader)?;
     let taken = timeout(left, records.put(&record)).await.map_err(|_| CallError::NotLeader)?;
@@ -53,6 +61,7 @@ pub async fn keep(task: &Task, recording: &Recording, calls: &Calls, records: &R
 /// The task as it was in the run that ended, payload included where that is known; `None` when it changed meanwhile.
 async fn as_it_ran(
     task: &Task,
+    whole: Option<Task>,
     ended: &TaskStatus,
     reads: &Reads,
     records: &Records,
@@ -64,6 +73,9 @@ async fn as_it_ran(
     // One that is too large to run is told by its size alone.
     if task.spec.payload.as_ref().is_none_or(|payload| matches!(payload, Payload::Whole(_)) || payload.is_too_large()) {
         return Ok(Some(task.clone()));
+    }
+    if whole.is_some() {
+        return Ok(whole);
     }
     let tasks = reads.namespaced::<Task>(&task.namespace().unwrap_or_default());
     // Not older than this version is enough, and the API server then answers from memory instead of etcd.

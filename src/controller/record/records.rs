@@ -14,7 +14,7 @@ use super::put::put;
 use super::superseded;
 use super::term_memory::{Remembered, Table};
 use crate::api::{Task, TaskSpec, TaskStatus};
-use crate::archive::{Guard, Record};
+use crate::archive::{Error, Guard, Record};
 use crate::controller::cache::Uid;
 use crate::core::attempt::facts::Observed;
 use crate::core::task::{Earlier, attempts_of_deleted, leaves_unrecorded};
@@ -61,6 +61,11 @@ impl Records {
     /// False where the archive does not take it.
     pub async fn put(&self, record: &Record) -> bool {
         put(&self.guard, record, &self.metrics).await.is_ok()
+    }
+
+    /// The record of the last run of this task that is recorded.
+    pub async fn last_of(&self, uid: &str) -> Result<Option<Record>, Error> {
+        self.guard.ask(self.guard.archive().find(uid)).await
     }
 
     /// The archive has taken the record of this task.

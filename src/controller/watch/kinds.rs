@@ -12,7 +12,7 @@ use kube::api::ObjectMeta;
 use kube::runtime::watcher::Event;
 
 use super::{TakeIn, Woken};
-use crate::api::{TaskQueue, TaskType};
+use crate::api::{TaskQueue, TaskType, WorkerPool};
 use crate::cluster::watch::Seen;
 use crate::controller::cache::{Cache, key};
 use crate::core::queue::Key;
@@ -125,6 +125,36 @@ impl Watched for TaskQueue {
 
     fn listed(keys: &HashSet<Key>, cache: &Cache) -> Woken {
         cache.queues_listed(keys)
+    }
+}
+
+/// No task waits for a pool itself: what its workers ask for has tasks looked at.
+impl Watched for WorkerPool {
+    type Id = Key;
+
+    fn id(metadata: &ObjectMeta) -> Key {
+        key(metadata)
+    }
+
+    fn changed(pool: &Arc<Self>, cache: &Cache) -> Woken {
+        cache.pool_changed(key(&pool.metadata), Some(pool));
+        vec![]
+    }
+
+    fn gone(pool: &Self, cache: &Cache) -> Woken {
+        cache.pool_changed(key(&pool.metadata), None);
+        vec![]
+    }
+
+    /// Nothing is made for it, and its workers go on.
+    fn unread(metadata: &ObjectMeta, _: bool, cache: &Cache) -> Woken {
+        cache.pool_changed(key(metadata), None);
+        vec![]
+    }
+
+    fn listed(keys: &HashSet<Key>, cache: &Cache) -> Woken {
+        cache.pools_listed(keys);
+        vec![]
     }
 }
 

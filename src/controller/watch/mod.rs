@@ -6,6 +6,7 @@ pub mod classes;
 mod kinds;
 pub mod namespaces;
 mod tasks;
+mod workers;
 
 use std::sync::Arc;
 
@@ -25,6 +26,7 @@ use crate::cluster::watch::{Scope, Seen, Selected, Shown, Watches};
 use crate::core::launch::names;
 use kinds::ByList;
 use tasks::Tasks;
+use workers::Workers;
 
 pub type Wake = mpsc::Sender<ObjectRef<Task>>;
 
@@ -68,14 +70,19 @@ pub async fn run(sources: Sources, intake: Intake) {
     let tasks = watches.tasks.subscribe(vec![scope.clone()]).map(|(_, shown)| shown);
     let types = watches.types.subscribe(vec![scope.clone()]).map(|(_, shown)| shown);
     let queues = watches.queues.subscribe(vec![scope.clone()]).map(|(_, shown)| shown);
+    let pools = watches.pools.subscribe(vec![scope.clone()]).map(|(_, shown)| shown);
     let jobs = watches.watch::<Job>(&scope, ours.clone());
     let pods = watches.watch::<Pod>(&scope, ours);
+    let of_pools = Selected { labels: Some(names::LABEL_POOL.into()), ..Selected::default() };
+    let workers = watches.watch::<Pod>(&scope, of_pools);
     let kinds = [
         taken_in(tasks, Tasks::new(cache.clone(), records, store)),
         taken_in(types, ByList::new(cache.clone())),
         taken_in(queues, ByList::new(cache.clone())),
         taken_in(jobs, ByList::new(cache.clone())),
         taken_in(pods, ByList::new(cache.clone())),
+        taken_in(pools, ByList::new(cache.clone())),
+        taken_in(workers, Workers::new(cache.clone())),
     ];
     let mut unlisted: Vec<usize> = (0..kinds.len()).collect();
     let numbered = kinds.into_iter().enumerate().map(|(kind, taken)| taken.map(move |taken| (kind, taken)));

@@ -12,7 +12,7 @@ use super::facts::{JobFacts, Observed, PodFacts, Stuck, TOLD_AFTER, Unanswered, 
 use super::id::AttemptId;
 use super::needs::{Answered, Intent, Needs};
 use super::reports::Reports;
-use super::{Child, Deletion, Ending, Live, Ran, Stage, StartLimits, ended, others};
+use super::{Child, Deletion, Ending, Live, Ran, Stage, TimeLimits, ended, others};
 use crate::Reason;
 use crate::launch::names;
 use crate::time::{after, earliest};
@@ -64,7 +64,7 @@ impl<'a> ByJob<'a> {
         Self { task, status, observed, now, kind, name, job, pod }
     }
 
-    pub(super) fn stage(&self, limits: StartLimits) -> Stage {
+    pub(super) fn stage(&self, limits: TimeLimits) -> Stage {
         if let Some(ending) = self.ends_others() {
             return Stage::ToEnd(ending);
         }
@@ -83,7 +83,7 @@ impl<'a> ByJob<'a> {
         is_unknown.then(|| others::ending(self.task, self.observed, self.now)).flatten()
     }
 
-    fn with_pod(&self, pod: &PodFacts, limits: StartLimits) -> Stage {
+    fn with_pod(&self, pod: &PodFacts, limits: TimeLimits) -> Stage {
         let ended = ended::ended(pod, self.job, self.now);
         let is_tried_again = ended.as_ref().is_some_and(|ended| !ended.has_succeeded());
         if let Some(goes) = self.held_job_goes(pod).filter(|_| is_tried_again) {
@@ -105,7 +105,7 @@ impl<'a> ByJob<'a> {
     }
 
     /// The pod is on its way or at work.
-    fn live(&self, pod: &PodFacts, limits: StartLimits) -> Stage {
+    fn live(&self, pod: &PodFacts, limits: TimeLimits) -> Stage {
         if let Some(due) = self.due(pod) {
             return due;
         }
@@ -192,7 +192,7 @@ impl<'a> ByJob<'a> {
         if let Some(pod) = self.pod.filter(|pod| pod.went_unseen() && !answered.pod) {
             return Needs::Pod { name: pod.name.clone(), uid: pod.uid.clone() };
         }
-        if let Some(node) = others::doubtful_node(self.observed, answered, self.now) {
+        if let Some(node) = others::doubtful_node(self.observed, None, answered, self.now) {
             return Needs::Node(node.clone());
         }
         let seen = || self.observed.jobs.iter().filter(|job| (job.kind, &job.name) == (self.kind, &self.name));

@@ -202,7 +202,7 @@ const CLOCKS_DIFFER_BY: SignedDuration = SignedDuration::from_secs(5);
 
 /// Its work ended before anybody evicted the pod or asked for its deletion. Where it is not known when that was, the exit
 /// code of a signal is taken for the deletion's.
-fn ended_by_itself(pod: &PodFacts) -> bool {
+pub(super) fn ended_by_itself(pod: &PodFacts) -> bool {
     let Work::Ended { at, exit_code, .. } = &pod.work else { return false };
     let was_signalled = SIGNALLED.contains(exit_code);
     if pod.without_grace && was_signalled {

@@ -4,12 +4,14 @@
 
 pub mod backoff;
 mod by_job;
+mod by_worker;
 pub mod clocks;
 pub mod ended;
 mod ending;
 pub mod facts;
 mod held_up;
 pub mod id;
+pub mod lease;
 pub mod needs;
 pub mod others;
 mod permanence;
@@ -24,6 +26,7 @@ use jiff::Timestamp;
 
 use crate::Reason;
 use by_job::ByJob;
+use by_worker::ByWorker;
 use ended::Ended;
 use facts::{Observed, Unanswered, Why};
 use needs::{Answered, Intent, Needs};
@@ -32,6 +35,7 @@ use task_manager_api::{Executor, Task, TaskStatus};
 
 pub use by_job::NODE_IS_SILENT;
 pub use by_job::{admitted_at, job_name};
+pub use by_worker::HAND_OUTS;
 pub use held_up::HeldUp;
 pub use starting::A_NODE_COMES;
 
@@ -39,6 +43,8 @@ pub use starting::A_NODE_COMES;
 pub enum Attempt<'a> {
     /// A Job and its pod; or a bare pod, which counts as its own Job.
     Job(ByJob<'a>),
+    /// A warm worker's lease.
+    Worker(ByWorker<'a>),
 }
 
 /// How far an attempt is, and what is to happen to it for that.
@@ -61,13 +67,15 @@ pub enum Stage {
     Ended(Ended),
 }
 
-/// How many seconds an attempt may take to start.
+/// How many seconds parts of an attempt may take.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct StartLimits {
+pub struct TimeLimits {
     /// Until its work runs.
     pub work: i64,
     /// Until its pod has a node, where none is coming.
     pub node: i64,
+    /// Its work itself, where nobody but us ends that.
+    pub timeout: i64,
 }
 
 /// News of an attempt that has not ended.
@@ -85,6 +93,8 @@ pub struct Live {
 pub enum Ending {
     Delete(Deletion),
     EndPod(PodEnd),
+    /// The worker is told to stop.
+    TellWorker(Reason),
     /// All that can be asked for was asked for.
     Wait {
         until: Option<Timestamp>,
@@ -123,7 +133,7 @@ impl Child {
     pub fn of(executor: Executor) -> Self {
         match executor {
             Executor::Job => Self::Job,
-            Executor::Pod => Self::Pod,
+            Executor::Pod | Executor::Pool => Self::Pod,
         }
     }
 
@@ -152,14 +162,24 @@ pub struct Ran {
 impl<'a> Attempt<'a> {
     /// `None` where a later version of this operator admitted the task to an executor that is not known here.
     pub fn of(task: &'a Task, observed: &'a Observed, now: Timestamp) -> Option<Self> {
-        let executor = executor(task.status_or_default())?;
-        Some(Self::Job(ByJob::of(task, executor, observed, now)))
+        let status = task.status_or_default();
+        match (executor(status)?, status.admitted.as_ref().and_then(|admitted| admitted.worker.as_ref())) {
+            (Executor::Pool, Some(lease)) => Some(Self::Worker(ByWorker::of(task, lease, observed, now))),
+            // Nobody knows whose lease it is.
+            (Executor::Pool, None) => None,
+            (executor, _) => Some(Self::Job(ByJob::of(task, executor, observed, now))),
+        }
+    }
+
+    pub fn is_by_worker(&self) -> bool {
+        matches!(self, Self::Worker(_))
     }
 
     /// How far it is, given how long it may take to start.
-    pub fn stage(&self, limits: StartLimits) -> Stage {
+    pub fn stage(&self, limits: TimeLimits) -> Stage {
         match self {
             Self::Job(job) => job.stage(limits),
+            Self::Worker(worker) => worker.stage(limits.timeout),
         }
     }
 
@@ -167,6 +187,7 @@ impl<'a> Attempt<'a> {
     pub fn ended(&self) -> Option<Ended> {
         match self {
             Self::Job(job) => job.ended(),
+            Self::Worker(worker) => worker.ended(),
         }
     }
 
@@ -174,6 +195,7 @@ impl<'a> Attempt<'a> {
     pub fn can_run_no_more(&self) -> bool {
         match self {
             Self::Job(job) => job.can_run_no_more(),
+            Self::Worker(worker) => worker.can_run_no_more(),
         }
     }
 
@@ -181,6 +203,7 @@ impl<'a> Attempt<'a> {
     pub fn stop(&self, why: Reason) -> Ending {
         match self {
             Self::Job(job) => job.stop(why),
+            Self::Worker(worker) => worker.stop(why),
         }
     }
 
@@ -188,12 +211,14 @@ impl<'a> Attempt<'a> {
     pub fn was_launched(&self) -> bool {
         match self {
             Self::Job(job) => job.was_launched(),
+            Self::Worker(worker) => worker.was_launched(),
         }
     }
 
     pub fn ran(&self) -> Option<Ran> {
         match self {
             Self::Job(job) => job.ran(),
+            Self::Worker(worker) => worker.ran(),
         }
     }
 
@@ -201,6 +226,7 @@ impl<'a> Attempt<'a> {
     pub fn at_work_from(&self) -> Option<Timestamp> {
         match self {
             Self::Job(job) => job.at_work_from(),
+            Self::Worker(worker) => worker.at_work_from(),
         }
     }
 
@@ -208,6 +234,7 @@ impl<'a> Attempt<'a> {
     pub fn reports(&self) -> Option<&'a Reports> {
         match self {
             Self::Job(job) => job.reports(),
+            Self::Worker(worker) => worker.reports(),
         }
     }
 
@@ -215,6 +242,7 @@ impl<'a> Attempt<'a> {
     pub fn launch_refused(&self) -> Option<&'a Why> {
         match self {
             Self::Job(job) => job.launch_refused(),
+            Self::Worker(_) => None,
         }
     }
 
@@ -222,6 +250,7 @@ impl<'a> Attempt<'a> {
     pub fn launch_unanswered(&self) -> Option<&'a Unanswered> {
         match self {
             Self::Job(job) => job.launch_unanswered(),
+            Self::Worker(_) => None,
         }
     }
 
@@ -229,6 +258,7 @@ impl<'a> Attempt<'a> {
     pub fn leftover(&self, why: Reason) -> Option<Deletion> {
         match self {
             Self::Job(job) => job.leftover(why),
+            Self::Worker(_) => None,
         }
     }
 
@@ -236,6 +266,7 @@ impl<'a> Attempt<'a> {
     pub fn held_up(&self) -> Option<HeldUp> {
         match self {
             Self::Job(job) => job.held_up(),
+            Self::Worker(worker) => worker.held_up(),
         }
     }
 
@@ -244,6 +275,7 @@ impl<'a> Attempt<'a> {
     pub fn needs(&self, answered: Answered, intent: Intent, gives_slot_back: impl FnOnce() -> bool) -> Needs {
         match self {
             Self::Job(job) => job.needs(answered, intent, gives_slot_back),
+            Self::Worker(worker) => worker.needs(answered),
         }
     }
 }
@@ -256,5 +288,7 @@ pub fn executor(status: &TaskStatus) -> Option<Executor> {
 /// A later version of this operator admitted the task to an executor that is not known here: nothing is known of what
 /// runs for it, so it is left alone, and its slot stays counted.
 pub fn is_left_alone(task: &Task) -> bool {
-    executor(task.status_or_default()).is_none()
+    let status = task.status_or_default();
+    let has_worker = status.admitted.as_ref().is_some_and(|admitted| admitted.worker.is_some());
+    executor(status).is_none_or(|executor| executor == Executor::Pool && !has_worker)
 }

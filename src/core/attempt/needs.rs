@@ -1,6 +1,6 @@
 //! Questions to the API server that must be answered before anything is decided.
 
-use super::{Child, StartLimits};
+use super::{Child, TimeLimits};
 
 /// The next question. It is asked, the answer goes into the input, and the core is asked again.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -15,6 +15,11 @@ pub enum Needs {
     },
     /// The pod of this name and uid. The watch no longer shows it, and nobody was seen to delete it: it may have lost our label.
     Pod {
+        name: String,
+        uid: String,
+    },
+    /// The worker's pod of this name and uid.
+    Worker {
         name: String,
         uid: String,
     },
@@ -54,5 +59,5 @@ pub struct Answered {
 pub struct Intent {
     /// It is to be ended.
     pub ends: bool,
-    pub limits: StartLimits,
+    pub limits: TimeLimits,
 }

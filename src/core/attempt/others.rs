@@ -42,18 +42,23 @@ fn superseded_or_deleted(task: &Task) -> Reason {
     if task.metadata.deletion_timestamp.is_some() { Reason::Deleted } else { Reason::Superseded }
 }
 
-/// The next node to ask for: one of a pod that should long be gone. Whether it answers tells whether the pod may still run.
-pub(super) fn doubtful_node(observed: &Observed, answered: Answered, now: Timestamp) -> Option<&String> {
+/// The next node to ask for: one of a pod that should long be gone, of the task's own or of its worker. Whether it answers tells whether the pod may still run.
+pub(super) fn doubtful_node<'a>(
+    observed: &'a Observed,
+    worker: Option<&'a PodFacts>,
+    answered: Answered,
+    now: Timestamp,
+) -> Option<&'a String> {
     let is_doubtful = |pod: &&PodFacts| {
         !pod.has_ended() && ended::is_long_due(pod, now) && pod.asked.node == NodeState::NotAsked && pod.node.is_some()
     };
-    observed.pods.iter().find(is_doubtful).filter(|_| answered.nodes < NODES)?.node.as_ref()
+    observed.pods.iter().chain(worker).find(is_doubtful).filter(|_| answered.nodes < NODES)?.node.as_ref()
 }
 
 /// The question to ask before anything is decided about a task that holds no slot: nothing may be launched while a pod
 /// of it runs.
 pub fn needs_while_slotless(observed: &Observed, answered: Answered, now: Timestamp) -> Needs {
-    doubtful_node(observed, answered, now).map_or(Needs::Nothing, |node| Needs::Node(node.clone()))
+    doubtful_node(observed, None, answered, now).map_or(Needs::Nothing, |node| Needs::Node(node.clone()))
 }
 
 /// Some Job of a final task that is kept for its logs.

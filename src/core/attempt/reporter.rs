@@ -40,6 +40,8 @@ impl Attempt<'_> {
     fn works_in(&self, pod: &PodFacts) -> Standing {
         match self {
             Self::Job(job) => job.works_in(pod),
+            // A worker reports by its lease.
+            Self::Worker(_) => Standing::Stranger,
         }
     }
 }

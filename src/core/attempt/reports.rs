@@ -28,6 +28,8 @@ pub struct Reports {
 /// One report.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Report {
+    /// It is alive, and no more.
+    Heartbeat,
     Progress(Progress),
     Error(ReportedError),
     /// Its result is in the store.
@@ -42,6 +44,7 @@ impl Reports {
     /// The last report of each kind counts.
     pub fn take(&mut self, report: Report) {
         match report {
+            Report::Heartbeat => {}
             Report::Progress(progress) => self.progress = Some(progress),
             Report::Error(error) => self.error = Some(error),
             Report::Result(result) => self.result = Some(result),

@@ -7,7 +7,7 @@ use super::ended::Ended;
 use super::facts::container::{Awaited, Awaiting};
 use super::facts::{EventsRead, PodFacts, TOLD_AFTER, Why};
 use super::permanence::is_permanent;
-use super::{Live, Stage, StartLimits, clocks, ended};
+use super::{Live, Stage, TimeLimits, clocks, ended};
 use crate::Reason;
 use crate::telling::conditions;
 use crate::time::after;
@@ -22,7 +22,7 @@ pub const A_NODE_COMES: &str = "; a node is coming: ";
 impl ByJob<'_> {
     /// When its work must have started, or its pod have a node: counted from the pod's creation, or from when its
     /// scheduling gates went. Of a pod that is going or gone that may be known no longer; then its admission counts.
-    pub(super) fn start_deadline(&self, limits: StartLimits) -> Option<Timestamp> {
+    pub(super) fn start_deadline(&self, limits: TimeLimits) -> Option<Timestamp> {
         let from = match self.pod {
             Some(pod) if !pod.gates.is_empty() => return None,
             Some(pod) if pod.due_gone_at.is_none() && !pod.is_gone() => pod.starts_from(),
@@ -67,7 +67,7 @@ impl ByJob<'_> {
 
     /// Why the work has not started though its time to start is over: by the pod's own word, else by what was told
     /// before, for a pod that is being deleted may say nothing of it any longer.
-    pub(super) fn late_start(&self, limits: StartLimits) -> Option<Why> {
+    pub(super) fn late_start(&self, limits: TimeLimits) -> Option<Why> {
         if !self.is_past(self.start_deadline(limits)) {
             return None;
         }

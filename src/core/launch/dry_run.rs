@@ -88,7 +88,7 @@ impl<'a> Probe<'a> {
     pub fn pod(&self, with_defaults: bool) -> Value {
         match self.parsed.spec.executor {
             Executor::Job => pod_of(&self.launched(with_defaults, job)),
-            Executor::Pod => self.launched(with_defaults, bare_pod),
+            Executor::Pod | Executor::Pool => self.launched(with_defaults, bare_pod),
         }
     }
 
@@ -124,9 +124,9 @@ impl<'a> Probe<'a> {
         fields.truncate(TOLD);
         let more = if more > 0 { format!(" and {more} more") } else { String::new() };
         let who = match self.parsed.spec.executor {
-            Executor::Job => "this API server",
             // Webhooks change pods, and hardly ever a Job's template.
             Executor::Pod => "this API server, or a webhook,",
+            Executor::Job | Executor::Pool => "this API server",
         };
         (!fields.is_empty()).then(|| {
             format!(

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::pod_resources::{self, PodResources, Requirements};
 use super::{names, resources};
 use crate::{ParsedType, Settings, TemplateError};
-use task_manager_api::{Payload, Quantity, Task, TaskSpec, TaskStatus};
+use task_manager_api::{Executor, Payload, Quantity, Task, TaskSpec, TaskStatus};
 
 /// The slot of an attempt: its queue, type, kbId and resources. It is written on Job and pod, so that the slot is still
 /// counted when the Task is gone and its pod is not.
@@ -24,8 +24,11 @@ pub struct Holds {
 }
 
 /// The resources that an attempt of `task` counts for, as the scheduler counts its pod: the pod of the last dry run, else
-/// the template, with the task's own share in the place of the work's.
+/// the template, with the task's own share in the place of the work's. On a warm worker, what task or type say.
 pub fn counted(task: &Task, task_type: &ParsedType, settings: &Settings) -> Result<resources::Amounts, TemplateError> {
+    if task_type.spec.executor == Executor::Pool {
+        return Ok(to_amounts(&resources::of_pool_task(task, task_type).requests));
+    }
     let template = task_type.template.as_ref().map_err(TemplateError::clone)?;
     let answered = task_type.dry_run.as_ref().and_then(|dry_run| dry_run.pod.as_ref());
     // A pod that was changed beyond recognition says nothing of this work.

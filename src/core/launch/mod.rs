@@ -6,7 +6,7 @@ mod dropped;
 pub mod dry_run;
 pub mod holds;
 pub mod job;
-mod json;
+pub(crate) mod json;
 pub mod names;
 mod notes;
 mod ownership;
@@ -16,7 +16,7 @@ pub mod policy;
 pub mod refusal;
 pub mod resources;
 pub mod task_type;
-mod template;
+pub(crate) mod template;
 pub mod work_inputs;
 
 use std::collections::BTreeSet;

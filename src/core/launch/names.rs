@@ -1,5 +1,6 @@
 //! Names, labels and annotations of Jobs and pods. No other module makes them.
 
+use jiff::Timestamp;
 use kube_core::ResourceExt;
 
 use crate::digest::sha256_hex;
@@ -32,6 +33,10 @@ pub const ANNOTATION_PAYLOAD: &str = "taskmanager.dev/payload";
 /// The annotations that the operator sets on pods alone.
 pub const ANNOTATIONS_OF_PODS: [&str; 4] =
     [ANNOTATION_CONTAINER, ANNOTATION_TIMEOUT, ANNOTATION_DEFAULT_CONTAINER, ANNOTATION_PAYLOAD];
+/// On every worker of a pool: the name of its WorkerPool, cut with a hash where it is longer than a label.
+pub const LABEL_POOL: &str = "taskmanager.dev/pool";
+/// On every worker of a pool: the digest of what it was made from.
+pub const ANNOTATION_TEMPLATE: &str = "taskmanager.dev/template";
 /// Prefix of the labels and annotations that the operator sets.
 pub const PREFIX: &str = "taskmanager.dev/";
 /// Set by the Job controller on its pods.
@@ -69,6 +74,11 @@ pub fn task_label(name: &str) -> String {
     if name.len() <= LONGEST { name.into() } else { with_hash(name, name.to_owned()) }
 }
 
+/// The name of a worker's pod. The number is one that no other worker of this pool has had since the operator leads.
+pub fn worker(pool_name: &str, pool_uid: &str, began: Timestamp, number: u64) -> String {
+    with_hash(&pool_name.replace('.', "-"), format!("{pool_uid}/{began}/{number}"))
+}
+
 /// `text` as a label value: cut to what fits, never ending in a separator.
 pub fn label_value(text: &str) -> String {
     let cut: String = text.chars().take(LONGEST).collect();
@@ -93,6 +103,20 @@ mod tests {
             assert_ne!(first, other);
         }
         assert_eq!(first, job("report", "uid", "1", "7", 1));
+    }
+
+    #[test]
+    fn each_worker_of_a_pool_has_a_name_of_its_own_also_after_a_restart() {
+        let began = Timestamp::UNIX_EPOCH;
+        let one = worker("gpu.large", "uid", began, 1);
+        assert!(one.starts_with("gpu-large-"), "{one}");
+        for other in [
+            worker("gpu.large", "uid", began, 2),
+            worker("gpu.large", "uid", Timestamp::MAX, 1),
+            worker("gpu.large", "x", began, 1),
+        ] {
+            assert_ne!(one, other);
+        }
     }
 
     #[test]

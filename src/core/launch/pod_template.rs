@@ -50,7 +50,7 @@ pub fn pod_template(
         spec.insert("activeDeadlineSeconds".into(), json!(deadline));
         list(spec, "volumes", |volumes| volumes.push(work_inputs::payload_volume()));
         if settings.worker_url.is_some() {
-            add_token(spec);
+            work_inputs::add_token(spec);
         }
         if let Some(node) = avoidance::node_to_avoid(status) {
             avoidance::prefer_others(spec, node);
@@ -76,15 +76,6 @@ fn work_name(template: &Object) -> Option<String> {
 fn name_the_work(annotations: &mut Object, work: &str) {
     annotations.insert(names::ANNOTATION_CONTAINER.into(), json!(work));
     annotations.entry(names::ANNOTATION_DEFAULT_CONTAINER).or_insert_with(|| json!(work));
-}
-
-/// Adds the volume with the pod's own token. A token needs a service account. The API server fills in the same name where
-/// its ServiceAccount admission plugin is on.
-fn add_token(spec: &mut Object) {
-    list(spec, "volumes", |volumes| volumes.push(work_inputs::token_volume()));
-    if !is_set(spec, "serviceAccountName") && !is_set(spec, "serviceAccount") {
-        spec.insert("serviceAccountName".into(), json!("default"));
-    }
 }
 
 /// Gives the work its requests and limits, beside what else its resources name, and its result file.

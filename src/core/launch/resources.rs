@@ -37,6 +37,21 @@ pub fn of_work(task: &Task, task_type: &ParsedType, template: &Template, setting
     work
 }
 
+/// The resources that a task on a warm worker counts for: those that task or type name, and where they name a limit alone,
+/// that.
+pub fn of_pool_task(task: &Task, task_type: &ParsedType) -> Resources {
+    let mut work = Resources::default();
+    for layer in [task_type.spec.defaults.resources.as_ref(), task.spec.resources.as_ref()].into_iter().flatten() {
+        add(&mut work, layer);
+    }
+    keep_within(&mut work, &task_type.spec);
+    lower_requests(&mut work, &Resources::default());
+    for (name, limit) in &work.limits {
+        work.requests.entry(name.clone()).or_insert_with(|| limit.clone());
+    }
+    work
+}
+
 pub fn add(work: &mut Resources, layer: &Resources) {
     work.requests.extend(layer.requests.clone());
     work.limits.extend(layer.limits.clone());

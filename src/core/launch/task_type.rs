@@ -12,7 +12,7 @@ use super::{holds, notes, refusal};
 use crate::Reason;
 use crate::attempt::facts::no_pod;
 use crate::telling::conditions;
-use task_manager_api::{Condition, TaskType, TaskTypeSpec, TaskTypeStatus};
+use task_manager_api::{Condition, Executor, TaskType, TaskTypeSpec, TaskTypeStatus};
 
 #[cfg(test)]
 mod tests;
@@ -43,6 +43,11 @@ impl ParsedType {
             dry_run: None,
             surplus: Amounts::new(),
         }
+    }
+
+    /// Whether its tasks can be run, as far as the type itself tells: by its template, or by whatever its pool has.
+    pub fn runs(&self) -> Result<(), &TemplateError> {
+        if self.spec.executor == Executor::Pool { Ok(()) } else { self.template.as_ref().map(drop) }
     }
 
     /// The same type, whose template the API server has refused in these words.

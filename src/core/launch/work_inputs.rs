@@ -3,7 +3,7 @@
 use kube_core::ResourceExt;
 use serde_json::{Value, json};
 
-use super::json::{Object, list};
+use super::json::{Object, is_set, list};
 use super::names;
 use super::ownership::OUR_MOUNT;
 use crate::Settings;
@@ -33,13 +33,26 @@ pub fn add_to(work: &mut Object, task: &Task, status: &TaskStatus, settings: &Se
     ];
     let mut mounts = vec![mount(FILES, OUR_MOUNT)];
     if let Some(url) = &settings.worker_url {
-        variables.extend([("TASK_API_URL", url.clone()), ("TASK_TOKEN_FILE", TOKEN_FILE.into())]);
-        mounts.push(mount(TOKEN, TOKEN_MOUNT));
+        variables.extend(of_worker_api(url));
+        mounts.push(token_mount());
     }
-    let ours = variables.into_iter().map(|(name, value)| json!({"name": name, "value": literal(&value)}));
-    // These come first, so that the template's own variables may refer to them.
-    list(work, "env", |env| drop(env.splice(0..0, ours)));
-    list(work, "volumeMounts", |theirs| theirs.extend(mounts));
+    add(work, &variables, mounts);
+}
+
+/// The variables of the worker API.
+pub fn of_worker_api(url: &str) -> [(&'static str, String); 2] {
+    [("TASK_API_URL", url.to_owned()), ("TASK_TOKEN_FILE", TOKEN_FILE.into())]
+}
+
+pub fn token_mount() -> Value {
+    mount(TOKEN, TOKEN_MOUNT)
+}
+
+/// Adds variables and mounts to a container. The variables come first, so that the template's own may refer to them.
+pub fn add(container: &mut Object, variables: &[(&str, String)], mounts: Vec<Value>) {
+    let ours = variables.iter().map(|(name, value)| json!({"name": name, "value": literal(value)}));
+    list(container, "env", |env| drop(env.splice(0..0, ours)));
+    list(container, "volumeMounts", |theirs| theirs.extend(mounts));
 }
 
 /// The value with `$` doubled: the kubelet would replace `$(NAME)` by that variable, which may hold a Secret.
@@ -47,7 +60,7 @@ fn literal(value: &str) -> String {
     value.replace('$', "$$")
 }
 
-fn mount(volume: &str, path: &str) -> Value {
+pub fn mount(volume: &str, path: &str) -> Value {
     json!({"name": volume, "mountPath": path, "readOnly": true})
 }
 
@@ -58,8 +71,17 @@ pub fn payload_volume() -> Value {
     json!({"name": FILES, "downwardAPI": files})
 }
 
+/// Adds the volume with the pod's own token. A token needs a service account. The API server fills in the same name where
+/// its ServiceAccount admission plugin is on.
+pub fn add_token(spec: &mut Object) {
+    list(spec, "volumes", |volumes| volumes.push(token_volume()));
+    if !is_set(spec, "serviceAccountName") && !is_set(spec, "serviceAccount") {
+        spec.insert("serviceAccountName".into(), json!("default"));
+    }
+}
+
 /// The pod's own token, which only the worker API accepts.
-pub fn token_volume() -> Value {
+fn token_volume() -> Value {
     let token = json!({"audience": AUDIENCE, "expirationSeconds": TOKEN_SECONDS, "path": "token"});
     json!({"name": TOKEN, "projected": {"sources": [{"serviceAccountToken": token}]}})
 }

@@ -5,13 +5,15 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 
+use super::free_workers::WorkerSlot;
+pub use super::ledger::TypeLimits;
 use super::ledger::{Ledger, Running};
 use super::order::{Key, Order};
 use super::pending::PendingTasks;
 use super::quota::Quota;
 use super::state::{PendingTask, QueueState, Reservation};
 use crate::launch::resources::Amounts;
-use task_manager_api::Priority;
+use task_manager_api::{Admitted, AdmittedWorker, Priority};
 
 /// The most tasks that one pass admits; the next pass goes on.
 const MOST_PER_PASS: usize = 256;
@@ -25,13 +27,41 @@ pub struct AdmissionQueue {
     depth: [usize; Priority::COUNT],
 }
 
+/// A slot that a task has got.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Grant {
+    pub task: PendingTask,
+    /// The worker that is to run it and its pool, where its type has one.
+    pub worker: Option<(Key, WorkerSlot)>,
+}
+
+impl Grant {
+    /// The slot as the task's status will hold it.
+    pub fn admitted(&self) -> Admitted {
+        let worker = self.worker.as_ref().map(|(pool, slot)| AdmittedWorker {
+            pool: pool.1.to_string(),
+            uid: slot.uid.to_string(),
+            slot: slot.slot.into(),
+            beats: slot.beats,
+        });
+        Admitted { worker, ..self.task.admitted() }
+    }
+
+    /// The name of that worker's pod.
+    pub fn worker_pod(&self) -> Option<String> {
+        self.worker.as_ref().map(|(_, slot)| slot.pod.to_string())
+    }
+}
+
 /// The outcome of a pass.
 #[derive(Debug, Default, PartialEq)]
 pub struct Pass {
-    /// In the order in which they got their slots.
-    pub admitted: Vec<PendingTask>,
+    /// In the order in which they were given.
+    pub admitted: Vec<Grant>,
     /// When the next delayed task becomes ready.
     pub wake: Option<Timestamp>,
+    /// The time of some delayed task has come.
+    pub promoted: bool,
     /// The pass reached its bound: there may be room for more.
     pub unfinished: bool,
     /// For how many tasks room was sought: what the pass has cost.
@@ -63,11 +93,34 @@ impl AdmissionQueue {
         self.ledger.quota(queue)
     }
 
-    /// Sets how many tasks of a type, and of a type with one kbId, may run at once.
-    pub fn set_type_limits(&mut self, task_type: Key, most: Option<i32>, most_per_kb_id: Option<i32>) {
-        if self.ledger.set_type_limits(&task_type, most, most_per_kb_id) {
+    /// Sets how many tasks of a type, and of a type with one kbId, may run at once, and by which pool.
+    pub fn set_type_limits(&mut self, task_type: Key, limits: TypeLimits) {
+        if self.ledger.set_type_limits(&task_type, limits) {
             self.pending.limits_changed(&task_type, &self.ledger);
         }
+    }
+
+    /// A worker of this pool has been idle since then, and asks for work.
+    pub fn worker_is_free(&mut self, pool: &Key, slot: WorkerSlot, idle_since: Timestamp) {
+        if self.ledger.worker_is_free(pool, slot, idle_since) {
+            self.workers_changed(pool);
+        }
+    }
+
+    /// It asks no longer.
+    pub fn worker_is_not_free(&mut self, pool: &Key, worker: &Arc<str>, slot: u8) {
+        if self.ledger.worker_is_not_free(pool, worker, slot) {
+            self.workers_changed(pool);
+        }
+    }
+
+    fn workers_changed(&mut self, pool: &Key) {
+        self.pending.workers_changed(&self.ledger.types_of_pool(pool), &self.ledger);
+    }
+
+    /// How many tasks of this pool's types would start now if each had a worker, `most` at most.
+    pub fn would_start(&self, pool: &Key, most: usize) -> usize {
+        self.pending.would_start(&self.ledger.types_of_pool(pool), most, &self.ledger)
     }
 
     /// Sets the state of a task; returns whether it was another.
@@ -119,6 +172,11 @@ impl AdmissionQueue {
         }
     }
 
+    /// The slot that an admitted task holds.
+    pub fn reservation(&self, uid: &str) -> Option<Reservation> {
+        self.admitted.get(uid).cloned()
+    }
+
     pub fn is_admitted(&self, uid: &str) -> bool {
         self.admitted.contains_key(uid)
     }
@@ -157,7 +215,8 @@ impl AdmissionQueue {
     /// says so. Looks only at those that are first in a queue, and once at each for which there is no room: what holds the
     /// others back is known beforehand.
     pub fn admit(&mut self, now: Timestamp) -> Pass {
-        let mut pass = Pass { wake: self.pending.promote(now, &self.ledger), ..Pass::default() };
+        let promoted = self.pending.is_due(now);
+        let mut pass = Pass { wake: self.pending.promote(now, &self.ledger), promoted, ..Pass::default() };
         while let Some(first) = self.pending.first().map(Order::uid).cloned() {
             if self.ledger.all().is_some_and(Running::is_full) {
                 break;
@@ -172,14 +231,18 @@ impl AdmissionQueue {
         pass
     }
 
-    fn admit_if_there_is_room(&mut self, uid: &Arc<str>) -> Option<PendingTask> {
+    fn admit_if_there_is_room(&mut self, uid: &Arc<str>) -> Option<Grant> {
         let first = self.pending.get(uid)?;
         if self.ledger.lack(&first.queue, first.order.priority(), &first.requests).is_some() {
             self.pending.block(&first);
             return None;
         }
         self.dequeue(uid);
+        let worker = self.ledger.take_worker(&first.task_type, first.failed_on.as_deref());
         self.reserve(uid.clone(), first.reservation());
-        Some(first)
+        if let Some((pool, _)) = worker.as_ref().filter(|_| self.ledger.lacks_a_worker(&first.task_type)) {
+            self.workers_changed(pool);
+        }
+        Some(Grant { task: first, worker })
     }
 }

@@ -53,6 +53,10 @@ pub enum Hold {
         /// How many of the kbId go before it.
         before: usize,
     },
+    /// No worker of the pool that runs tasks of its type is free.
+    NoWorker {
+        pool: Arc<str>,
+    },
     QueueFull(Lack),
     CeilingReached(Lack),
     OperatorLimit(Running),
@@ -98,6 +102,11 @@ impl AdmissionQueue {
         let task_type = pending.task_type.1.clone();
         if let Some(limit) = self.ledger.of_type(&pending.task_type).filter(|limit| limit.is_full()) {
             return Some(Hold::TypeLimit { task_type, limit });
+        }
+        if let Some(pool) =
+            self.ledger.pool_of(&pending.task_type).filter(|_| self.ledger.lacks_a_worker(&pending.task_type))
+        {
+            return Some(Hold::NoWorker { pool: pool.1.clone() });
         }
         let kb_id = pending.kb_id.clone()?;
         let limit = self.ledger.of_kb_id(&pending.task_type, &kb_id)?;
@@ -216,6 +225,7 @@ impl Hold {
             Self::QueueNotReady { .. } => Reason::QueueNotReady,
             Self::TooLarge { .. } => Reason::TooLargeForQueue,
             Self::TypeLimit { .. } => Reason::TypeLimit,
+            Self::NoWorker { .. } => Reason::NoWorker,
             Self::KeyLimit { .. } => Reason::KeyLimit,
             Self::QueueFull(_) => Reason::QueueFull,
             Self::CeilingReached(_) => Reason::CeilingReached,
@@ -255,6 +265,7 @@ impl Hold {
             Self::QueueSuspended(queue) => format!("queue {queue} is suspended"),
             Self::QueueNotReady { queue, fault } => format!("queue {queue} cannot be used: {fault}"),
             Self::TooLarge { queue, lack } => format!("queue {queue}: {}", lack.for_ever()),
+            Self::NoWorker { pool } => format!("no worker of pool {pool} is free"),
             Self::TypeLimit { task_type, limit } => format!("type {task_type}: {limit} tasks run"),
             Self::KeyLimit { task_type, kb_id, limit, before } => {
                 let others = if *before == 0 || limit.is_full() { String::new() } else { before_it(*before) };

@@ -1,15 +1,18 @@
-//! Adds up the slots and resources of admitted tasks, beside the bounds on them. Forgets queues and types that have
-//! neither bounds nor admitted tasks. Never decides which task is next.
+//! Adds up the slots and resources of admitted tasks, beside the bounds on them, and knows which workers are free. Forgets
+//! queues and types that have neither bounds nor admitted tasks. Never decides which task is next.
 
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
 
+use jiff::Timestamp;
+
+use super::free_workers::{FreeWorkers, WorkerSlot};
 use super::order::Key;
 use super::quota::{Lack, Quota, UsageByPriority};
-use super::state::Reservation;
+use super::state::{Reservation, key};
 use crate::launch::resources::Amounts;
-use task_manager_api::Priority;
+use task_manager_api::{Executor, Priority, TaskTypeSpec};
 
 /// The queue that need not be created.
 const DEFAULT_QUEUE: &str = "default";
@@ -24,6 +27,31 @@ pub struct Ledger {
     kb_ids: HashMap<(Key, Arc<str>), i64>,
     running: i64,
     most_running: Option<i64>,
+    /// The free workers by pool.
+    pools: HashMap<Key, FreeWorkers>,
+}
+
+/// The bounds that a type sets on its tasks.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct TypeLimits {
+    /// How many may run at once.
+    pub most: Option<i32>,
+    /// How many of one kbId may.
+    pub most_per_kb_id: Option<i32>,
+    /// The pool whose workers run them.
+    pub pool: Option<Key>,
+}
+
+impl TypeLimits {
+    /// Those of a type in this namespace.
+    pub fn of(namespace: &str, spec: &TaskTypeSpec) -> Self {
+        let pool = spec.worker_pool.as_deref().filter(|_| spec.executor == Executor::Pool);
+        Self {
+            most: spec.max_concurrent,
+            most_per_kb_id: spec.max_concurrent_per_kb_id,
+            pool: pool.map(|pool| key(namespace, pool)),
+        }
+    }
 }
 
 #[derive(Debug, Default)]
@@ -35,8 +63,7 @@ struct QueueUsage {
 #[derive(Debug, Default)]
 struct TypeUsage {
     running: i64,
-    most: Option<i64>,
-    most_per_kb_id: Option<i64>,
+    limits: TypeLimits,
 }
 
 /// How many run, and how many may.
@@ -83,11 +110,10 @@ impl Ledger {
     }
 
     /// Returns whether the limits are others than before.
-    pub fn set_type_limits(&mut self, task_type: &Key, most: Option<i32>, most_per_kb_id: Option<i32>) -> bool {
+    pub fn set_type_limits(&mut self, task_type: &Key, limits: TypeLimits) -> bool {
         let usage = self.types.entry(task_type.clone()).or_default();
-        let limits = (most.map(i64::from), most_per_kb_id.map(i64::from));
-        let is_news = limits != (usage.most, usage.most_per_kb_id);
-        (usage.most, usage.most_per_kb_id) = limits;
+        let is_news = usage.limits != limits;
+        usage.limits = limits;
         self.forget_unused_type(task_type);
         is_news
     }
@@ -102,7 +128,7 @@ impl Ledger {
 
     /// Forgets a type that sets no bound and has no admitted task.
     fn forget_unused_type(&mut self, task_type: &Key) {
-        let is_empty = |usage: &TypeUsage| usage.running == 0 && usage.most.is_none() && usage.most_per_kb_id.is_none();
+        let is_empty = |usage: &TypeUsage| usage.running == 0 && usage.limits == TypeLimits::default();
         if self.types.get(task_type).is_some_and(is_empty) {
             self.types.remove(task_type);
         }
@@ -116,7 +142,7 @@ impl Ledger {
     /// How many queues, types and kbIds are remembered.
     #[cfg(test)]
     pub fn remembered(&self) -> usize {
-        self.queues.len() + self.types.len() + self.kb_ids.len()
+        self.queues.len() + self.types.len() + self.kb_ids.len() + self.pools.len()
     }
 
     /// The tasks of all queues together, where they are limited.
@@ -127,12 +153,12 @@ impl Ledger {
     /// The tasks of a type, where they are limited.
     pub fn of_type(&self, task_type: &Key) -> Option<Running> {
         let usage = self.types.get(task_type)?;
-        usage.most.map(|most| Running { running: usage.running, most })
+        usage.limits.most.map(|most| Running { running: usage.running, most: most.into() })
     }
 
     /// The tasks of a type with one kbId, where they are limited.
     pub fn of_kb_id(&self, task_type: &Key, kb_id: &Arc<str>) -> Option<Running> {
-        let most = self.types.get(task_type)?.most_per_kb_id?;
+        let most = self.types.get(task_type)?.limits.most_per_kb_id?.into();
         let running = self.kb_ids.get(&(task_type.clone(), kb_id.clone())).copied().unwrap_or_default();
         Some(Running { running, most })
     }
@@ -142,8 +168,55 @@ impl Ledger {
         self.of_kb_id(task_type, kb_id).map(Running::room)
     }
 
-    pub fn type_is_full(&self, task_type: &Key) -> bool {
-        self.of_type(task_type).is_some_and(Running::is_full)
+    /// Nobody of this type starts now, whatever room there is: as many as may run do, or no worker of its pool is free.
+    pub fn type_is_held(&self, task_type: &Key) -> bool {
+        self.of_type(task_type).is_some_and(Running::is_full) || self.lacks_a_worker(task_type)
+    }
+
+    /// It is run by a pool none of whose workers is free.
+    pub fn lacks_a_worker(&self, task_type: &Key) -> bool {
+        self.pool_of(task_type).is_some_and(|pool| !self.pools.contains_key(pool))
+    }
+
+    /// The pool whose workers run tasks of this type.
+    pub fn pool_of(&self, task_type: &Key) -> Option<&Key> {
+        self.types.get(task_type)?.limits.pool.as_ref()
+    }
+
+    /// A worker of this pool has been idle since then, and asks for work. Returns whether it is the first one free.
+    pub fn worker_is_free(&mut self, pool: &Key, slot: WorkerSlot, idle_since: Timestamp) -> bool {
+        let free = self.pools.entry(pool.clone()).or_default();
+        free.add(slot, idle_since);
+        free.len() == 1
+    }
+
+    /// It asks no longer. Returns whether it was the last one free.
+    pub fn worker_is_not_free(&mut self, pool: &Key, worker: &Arc<str>, slot: u8) -> bool {
+        let was_there = self.pools.get_mut(pool).is_some_and(|free| free.remove(worker, slot));
+        was_there && self.forget_pool_without_free(pool)
+    }
+
+    /// The free worker of this type's pool that has been idle longest, of another pod than `but_not` if there is one. Whether
+    /// others of the pool are still free is for `type_is_held`.
+    pub fn take_worker(&mut self, task_type: &Key, but_not: Option<&str>) -> Option<(Key, WorkerSlot)> {
+        let pool = self.pool_of(task_type)?.clone();
+        let slot = self.pools.get_mut(&pool)?.take(but_not)?;
+        self.forget_pool_without_free(&pool);
+        Some((pool, slot))
+    }
+
+    fn forget_pool_without_free(&mut self, pool: &Key) -> bool {
+        let is_empty = self.pools.get(pool).is_some_and(FreeWorkers::is_empty);
+        if is_empty {
+            self.pools.remove(pool);
+        }
+        is_empty
+    }
+
+    /// The types whose tasks this pool runs.
+    pub fn types_of_pool(&self, pool: &Key) -> Vec<Key> {
+        let of_pool = self.types.iter().filter(|(_, usage)| usage.limits.pool.as_ref() == Some(pool));
+        of_pool.map(|(task_type, _)| task_type.clone()).collect()
     }
 
     /// Whether the queue exists and admits tasks at all.
@@ -161,6 +234,11 @@ impl Ledger {
         let nothing = Default::default();
         let used = self.queues.get(queue).map_or(&nothing, |queue| &queue.used);
         self.quota(queue)?.lack(used, priority, requests)
+    }
+
+    /// What the admitted tasks of a queue use, by priority.
+    pub fn usage(&self, queue: &Key) -> UsageByPriority {
+        self.queues.get(queue).map(|queue| queue.used.clone()).unwrap_or_default()
     }
 
     /// The resources that the admitted tasks of a queue use together.

@@ -7,6 +7,7 @@
 mod admission;
 mod capacity_names;
 mod explain;
+mod free_workers;
 mod ledger;
 mod line;
 mod notices;
@@ -14,14 +15,16 @@ mod order;
 mod pending;
 mod quota;
 mod ranked;
+mod room;
 mod snapshot;
 mod state;
 mod status;
 #[cfg(test)]
 mod tests;
 
-pub use admission::{AdmissionQueue, Pass};
+pub use admission::{AdmissionQueue, Grant, Pass, TypeLimits};
 pub use explain::{Explanation, Hold, missing_queue};
+pub use free_workers::WorkerSlot;
 pub use ledger::Running;
 pub use notices::{Notices, TOLD, Waiting};
 pub use order::{Key, Order, arrival};

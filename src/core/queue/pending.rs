@@ -21,6 +21,8 @@ pub use front::Turn;
 #[derive(Debug, Default)]
 pub struct PendingTasks {
     tasks: HashMap<Arc<str>, Entry>,
+    /// The pods on which tasks failed last, by the uids of the few that did.
+    failed_on: HashMap<Arc<str>, Arc<str>>,
     queues: HashMap<Key, Queue>,
     /// The queues in which tasks of a type are pending.
     queues_of_types: HashMap<Key, HashSet<Key>>,
@@ -65,7 +67,11 @@ struct Queue {
 
 impl PendingTasks {
     pub fn get(&self, uid: &str) -> Option<PendingTask> {
-        self.tasks.get(uid).map(Entry::pending)
+        self.tasks.get(uid).map(|entry| self.pending(entry))
+    }
+
+    fn pending(&self, entry: &Entry) -> PendingTask {
+        PendingTask { failed_on: self.failed_on.get(entry.order.uid()).cloned(), ..entry.pending() }
     }
 
     pub fn place(&self, uid: &str) -> Option<Place> {
@@ -74,7 +80,7 @@ impl PendingTasks {
 
     /// Pending tasks of one line share equal parts, so that one more takes little memory.
     pub fn insert(&mut self, uid: &Arc<str>, pending: PendingTask, ledger: &Ledger) {
-        let PendingTask { queue, task_type, kb_id, order, requests, executor, ready_at } = pending;
+        let PendingTask { queue, task_type, kb_id, order, requests, executor, ready_at, failed_on } = pending;
         let lines = &mut self.queues.entry(queue.clone()).or_default().lines;
         let line = lines.entry(task_type.clone()).or_insert_with(|| {
             self.queues_of_types.entry(task_type.clone()).or_default().insert(queue.clone());
@@ -82,6 +88,9 @@ impl PendingTasks {
         });
         line.members += 1;
         let (line, requests, order) = (line.key.clone(), line.shared(requests), order.with_uid(uid.clone()));
+        if let Some(pod) = failed_on {
+            self.failed_on.insert(uid.clone(), pod);
+        }
         let place = if ready_at.is_some() { Place::Delayed } else { Place::Line };
         self.tasks.insert(uid.clone(), Entry { line, kb_id, order, requests, executor, ready_at, place });
         match ready_at {
@@ -93,6 +102,7 @@ impl PendingTasks {
     pub fn remove(&mut self, uid: &str, ledger: &Ledger) -> Option<PendingTask> {
         self.leave(uid, ledger);
         let entry = self.tasks.remove(uid)?;
+        let failed_on = self.failed_on.remove(uid);
         let (queue, task_type) = &*entry.line;
         let lines = self.queues.get_mut(queue).map(|queue| &mut queue.lines)?;
         let line = lines.get_mut(task_type)?;
@@ -104,7 +114,7 @@ impl PendingTasks {
             }
             self.forget_queue_of_type(queue, task_type);
         }
-        Some(entry.pending())
+        Some(PendingTask { failed_on, ..entry.pending() })
     }
 
     fn forget_queue_of_type(&mut self, queue: &Key, task_type: &Key) {
@@ -113,6 +123,11 @@ impl PendingTasks {
         if queues.is_empty() {
             self.queues_of_types.remove(task_type);
         }
+    }
+
+    /// The time of a delayed task has come.
+    pub fn is_due(&self, now: Timestamp) -> bool {
+        self.delayed.first().is_some_and(|(ready, _)| *ready <= now)
     }
 
     /// Lets those in whose time has come; returns when the next one's comes.
@@ -231,6 +246,13 @@ impl PendingTasks {
         }
     }
 
+    /// Workers of a pool have become free, or none is any longer: of these types the first may be another.
+    pub fn workers_changed(&mut self, types: &[Key], ledger: &Ledger) {
+        let of_types = types.iter().filter_map(|task_type| self.queues_of_types.get(task_type));
+        let queues: HashSet<Key> = of_types.flatten().cloned().collect();
+        queues.iter().for_each(|queue| self.find_head(queue, ledger));
+    }
+
     /// The limits of a type have changed.
     pub fn limits_changed(&mut self, key: &Key, ledger: &Ledger) {
         let queues = self.queues_of_types.get(key).cloned().unwrap_or_default();
@@ -256,11 +278,21 @@ impl PendingTasks {
 }
 
 impl Entry {
+    /// But for the pod on which it failed.
     fn pending(&self) -> PendingTask {
         let (queue, task_type) = (*self.line).clone();
         let Self { kb_id, order, requests, executor, ready_at, .. } = self;
         let (kb_id, order, requests) = (kb_id.clone(), order.clone(), requests.clone());
-        PendingTask { queue, task_type, kb_id, order, requests, executor: *executor, ready_at: *ready_at }
+        PendingTask {
+            queue,
+            task_type,
+            kb_id,
+            order,
+            requests,
+            executor: *executor,
+            ready_at: *ready_at,
+            failed_on: None,
+        }
     }
 }
 
@@ -272,7 +304,7 @@ impl Queue {
 
     /// The lines whose type may have one more running.
     fn waiting_for_turn(&self, ledger: &Ledger) -> impl Iterator<Item = &Line> {
-        self.lines.iter().filter(|(task_type, _)| !ledger.type_is_full(task_type)).map(|(_, line)| line)
+        self.lines.iter().filter(|(task_type, _)| !ledger.type_is_held(task_type)).map(|(_, line)| line)
     }
 }
 

@@ -10,6 +10,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 use super::admission::AdmissionQueue;
 use super::explain::Explanation;
+use super::ledger::TypeLimits;
 use super::order::Key;
 use super::quota::Quota;
 use super::state::{PendingTask, QueueState, queue_state, untyped, waits_its_turn};
@@ -103,13 +104,13 @@ impl Snapshot {
         if self.types.get(key) == read.as_ref() {
             return;
         }
-        let limits = read.as_ref().map(|read| (read.spec.max_concurrent, read.spec.max_concurrent_per_kb_id));
-        let (most, most_per_kb_id) = limits.unwrap_or_default();
+        // Nobody but who leads knows which workers are free.
+        let limits = read.as_ref().map(|read| TypeLimits { pool: None, ..TypeLimits::of(&key.0, &read.spec) });
         match read {
             Some(read) => drop(self.types.insert(key.clone(), read)),
             None => drop(self.types.remove(key)),
         }
-        self.admission.set_type_limits(key.clone(), most, most_per_kb_id);
+        self.admission.set_type_limits(key.clone(), limits.unwrap_or_default());
         let of_type = self.untyped.values().filter(|waiting| waiting.task_type == *key).cloned();
         let waiting: Vec<PendingTask> = of_type.chain(self.admission.pending_of_type(key)).collect();
         for waiting in waiting {

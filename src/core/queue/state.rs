@@ -11,7 +11,7 @@ use crate::launch::policy;
 use crate::launch::resources::Amounts;
 use crate::telling::wait::Wait;
 use crate::{ParsedType, Settings};
-use task_manager_api::{Admitted, Executor, Priority, State, Task, TaskStatus};
+use task_manager_api::{Admitted, AttemptOutcome, Executor, Priority, State, Task, TaskStatus};
 
 /// A task that may be admitted when there is room.
 #[derive(Clone, Debug, PartialEq)]
@@ -24,6 +24,8 @@ pub struct PendingTask {
     pub executor: Executor,
     /// It is not admitted before this time.
     pub ready_at: Option<Timestamp>,
+    /// The pod of its last attempt, if that failed: of several free workers another one is given it.
+    pub failed_on: Option<Arc<str>>,
 }
 
 /// A slot that an admitted task holds in its queue, type and kbId, with its resources.
@@ -93,7 +95,7 @@ pub fn queue_state(task: &Task, task_type: Option<&ParsedType>, first_seen: u64,
     }
 }
 
-fn key(namespace: &str, name: &str) -> Key {
+pub(super) fn key(namespace: &str, name: &str) -> Key {
     (namespace.into(), name.into())
 }
 
@@ -128,7 +130,14 @@ pub(super) fn untyped(task: &Task, first_seen: u64) -> Option<PendingTask> {
         requests: Arc::default(),
         executor: Executor::default(),
         ready_at: ready_at(task),
+        failed_on: failed_on(status),
     })
+}
+
+fn failed_on(status: &TaskStatus) -> Option<Arc<str>> {
+    let last = status.attempts.last()?;
+    let has_failed = matches!(last.outcome, AttemptOutcome::Failed | AttemptOutcome::Disrupted);
+    last.pod.as_deref().filter(|_| has_failed).map(Arc::from)
 }
 
 /// Whether the task itself forbids its start, however much room there is.
@@ -160,12 +169,13 @@ impl PendingTask {
         }
     }
 
-    /// The admission as the task's status will hold it.
+    /// The slot as the task's status will hold it, where no worker runs it.
     pub fn admitted(&self) -> Admitted {
         Admitted {
             queue: self.queue.1.to_string(),
             type_: Some(self.task_type.1.to_string()),
             executor: self.executor.admitted_as().map(str::to_owned),
+            worker: None,
             kb_id: self.kb_id.as_deref().map(str::to_owned),
             resources: holds::to_quantities(&self.requests),
         }

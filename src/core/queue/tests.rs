@@ -6,13 +6,14 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::launch::resources::Amounts;
-use crate::{ParsedType, Settings};
+use crate::{ParsedType, Reason, Settings};
 use task_manager_api::{
     Admitted, Amount, Executor, Priority, Quantity, State, Task, TaskQueueSpec, TaskStatus, TaskTypeSpec,
 };
 
 mod costs;
 mod model;
+mod pools;
 mod state;
 
 pub fn at(second: i64) -> Timestamp {
@@ -43,6 +44,7 @@ pub fn waiting(uid: &str, arrival: u64) -> PendingTask {
         requests: Arc::default(),
         executor: Executor::default(),
         ready_at: None,
+        failed_on: None,
     }
 }
 
@@ -87,12 +89,16 @@ pub fn add(admission: &mut AdmissionQueue, pending_tasks: impl IntoIterator<Item
 }
 
 /// The uids that get a slot at second 0, in order.
+pub fn limits(most: Option<i32>, most_per_kb_id: Option<i32>) -> TypeLimits {
+    TypeLimits { most, most_per_kb_id, pool: None }
+}
+
 fn admitted(admission: &mut AdmissionQueue) -> Vec<String> {
     admitted_at(admission, 0)
 }
 
 fn admitted_at(admission: &mut AdmissionQueue, second: i64) -> Vec<String> {
-    admission.admit(at(second)).admitted.iter().map(|pending| pending.order.uid().to_string()).collect()
+    admission.admit(at(second)).admitted.iter().map(|grant| grant.task.order.uid().to_string()).collect()
 }
 
 fn finish(admission: &mut AdmissionQueue, uid: &str) {
@@ -224,7 +230,7 @@ fn no_book_stays_open_of_what_is_gone_and_holds_nothing() {
         let name = format!("x{number}");
         let pending = waiting(&name, number).in_queue("default").of_type(&name).of_kb("kb").asking(&[("cpu", "1")]);
         let pending = PendingTask { queue: (name.as_str().into(), "default".into()), ..pending };
-        admission.set_type_limits(key(&name), Some(3), Some(2));
+        admission.set_type_limits(key(&name), limits(Some(3), Some(2)));
         admission.set_quota(key(&name), Some(Quota::of_tasks(1)));
         add(&mut admission, [pending]);
     }
@@ -232,7 +238,7 @@ fn no_book_stays_open_of_what_is_gone_and_holds_nothing() {
     assert_eq!(admission.remembered(), 4 * 20, "two queues, a type and a key of each, and nobody waits");
     for number in 0..20 {
         let name = format!("x{number}");
-        admission.set_type_limits(key(&name), None, None);
+        admission.set_type_limits(key(&name), limits(None, None));
         admission.set_quota(key(&name), None);
         finish(&mut admission, &name);
     }
@@ -297,7 +303,7 @@ fn ceilings_hold_for_resources_too() {
 #[test]
 fn a_full_type_holds_back_nobody_of_another() {
     let mut admission = admission_queue(json!({"tasks": 9}));
-    admission.set_type_limits(key("t"), Some(1), None);
+    admission.set_type_limits(key("t"), limits(Some(1), None));
     add(&mut admission, [waiting("a", 1), waiting("b", 2), waiting("other", 3).of_type("u"), waiting("c", 4)]);
     assert_eq!(admitted(&mut admission), ["a", "other"]);
     finish(&mut admission, "a");
@@ -308,7 +314,7 @@ fn a_full_type_holds_back_nobody_of_another() {
 fn a_type_is_bounded_over_all_queues_together() {
     let mut admission = admission_queue(json!({"tasks": 9}));
     admission.set_quota(key("r"), Some(queue(json!({}))));
-    admission.set_type_limits(key("t"), Some(2), None);
+    admission.set_type_limits(key("t"), limits(Some(2), None));
     add(
         &mut admission,
         [waiting("a", 1), waiting("b", 2).in_queue("r"), waiting("c", 3).in_queue("r"), waiting("d", 4)],
@@ -319,7 +325,7 @@ fn a_type_is_bounded_over_all_queues_together() {
 #[test]
 fn tasks_with_one_key_are_bounded_per_type_and_those_without_are_not() {
     let mut admission = admission_queue(json!({"tasks": 99}));
-    admission.set_type_limits(key("t"), None, Some(1));
+    admission.set_type_limits(key("t"), limits(None, Some(1)));
     add(
         &mut admission,
         [
@@ -364,7 +370,7 @@ fn a_task_that_waits_for_its_time_holds_back_nobody_and_names_the_time() {
     let mut admission = admission_queue(json!({"tasks": 1}));
     add(&mut admission, [waiting("later", 1).not_before(60), waiting("latest", 2).not_before(90), waiting("now", 3)]);
     let pass = admission.admit(at(0));
-    assert_eq!((pass.admitted.len(), pass.admitted[0].order.uid().as_ref(), pass.wake), (1, "now", Some(at(60))));
+    assert_eq!((pass.admitted.len(), pass.admitted[0].task.order.uid().as_ref(), pass.wake), (1, "now", Some(at(60))));
     finish(&mut admission, "now");
     assert_eq!(admitted_at(&mut admission, 59), [""; 0]);
     assert_eq!(admitted_at(&mut admission, 60), ["later"]);
@@ -417,7 +423,7 @@ fn a_pass_is_bounded_and_the_next_one_goes_on_in_order() {
     let mut order = Vec::new();
     loop {
         let pass = admission.admit(at(0));
-        order.extend(pass.admitted.iter().map(|pending| pending.order.place()));
+        order.extend(pass.admitted.iter().map(|grant| grant.task.order.place()));
         if !pass.unfinished {
             break;
         }

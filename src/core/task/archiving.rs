@@ -20,6 +20,8 @@ pub struct Recording {
     pub ended: TaskStatus,
     /// The container whose last lines belong into the record.
     pub log_of: Option<LogOf>,
+    /// Those lines themselves, where a worker handed them in.
+    pub log: Option<String>,
     /// Written once the record is there.
     pub then: TaskStatus,
     /// Written where the archive does not take it now. Without this nothing is.
@@ -61,9 +63,9 @@ fn archived(status: &TaskStatus, there: bool) -> TaskStatus {
 }
 
 fn record(look: &Look, ended: TaskStatus, then: TaskStatus, meanwhile: Option<TaskStatus>) -> Action {
-    let log_of = log_of(look, &ended);
+    let (log_of, log) = (log_of(look, &ended), handed_in_log(look, &ended));
     let meanwhile = meanwhile.filter(|status| *status != look.status);
-    Action::Record(Box::new(Recording { ended, log_of, then, meanwhile }))
+    Action::Record(Box::new(Recording { ended, log_of, log, then, meanwhile }))
 }
 
 /// Weeks later people read again why something failed, or how far something was that is gone. A success costs no request,
@@ -77,6 +79,24 @@ fn log_of(look: &Look, ended: &TaskStatus) -> Option<LogOf> {
         State::Queued | State::Processing => false,
     };
     is_kept.then(|| observed.log_of(pod)).flatten()
+}
+
+/// The same of a worker's word.
+fn handed_in_log(look: &Look, ended: &TaskStatus) -> Option<String> {
+    let word = look.input.observed.worker.as_ref()?.word.as_ref()?;
+    let is_kept = ended.state == State::Failed || ended.reason == Reason::Deleted;
+    word.log.clone().filter(|_| is_kept)
+}
+
+/// The log that a worker handed in with the attempt whose end was just written is to be kept beside the records: the attempt
+/// failed, and no record has it.
+pub fn keeps_handed_in_log(before: &Task, written: &TaskStatus) -> bool {
+    let number = before.status_or_default().attempt;
+    let ended = written.attempts.iter().rev().find(|attempt| attempt.number == number);
+    let is_new = before.status_or_default().attempts.iter().all(|attempt| attempt.number != number);
+    let has_failed =
+        ended.is_some_and(|ended| matches!(ended.outcome, AttemptOutcome::Failed | AttemptOutcome::Disrupted));
+    is_new && has_failed && !written.is_archived()
 }
 
 impl Look<'_> {

@@ -3,6 +3,7 @@
 use jiff::Timestamp;
 
 use super::Recording;
+use crate::Reason;
 use crate::attempt::{Deletion, Ending, PodEnd};
 use crate::time::earliest;
 use task_manager_api::TaskStatus;
@@ -31,6 +32,8 @@ pub enum Action {
     MakeRoom(Box<TaskStatus>),
     /// Lower this pod's deadline, and write on it what for.
     EndPod(PodEnd),
+    /// The worker that holds the task is told to stop.
+    TellWorker(Reason),
     /// Delete the task itself: its time to live is over.
     DeleteTask,
 }
@@ -56,6 +59,7 @@ impl Decision {
         match ending {
             Ending::Delete(deletion) => Self::act(Action::Delete(deletion)),
             Ending::EndPod(end) => Self::act(Action::EndPod(end)),
+            Ending::TellWorker(why) => Self::act(Action::TellWorker(why)),
             Ending::Wait { until } => Self::wake_at(until),
         }
     }

@@ -7,6 +7,7 @@ use jiff::Timestamp;
 use super::Earlier;
 use crate::attempt::facts::events::{node_is_coming, work_started};
 use crate::attempt::facts::kills::killed_for;
+use crate::attempt::facts::worker::WorkerFacts;
 use crate::attempt::facts::{EventsRead, JobFacts, NodeState, Observed, PodEvent, PodFacts, Stuck, Why};
 use crate::attempt::needs::{Answered, NODES};
 use crate::attempt::{admitted_at, job_name};
@@ -71,6 +72,12 @@ impl Input {
     /// It was asked for the present attempt's Job.
     pub fn job_is(&mut self, job: Option<JobFacts>) {
         self.observed.found(&self.task, job, vec![]);
+        self.answered.launched = true;
+    }
+
+    /// It was asked for the worker that holds the task.
+    pub fn worker_is(&mut self, worker: Option<WorkerFacts>) {
+        self.observed.worker = worker;
         self.answered.launched = true;
     }
 
@@ -141,7 +148,8 @@ impl Input {
     pub fn node_is(&mut self, name: &str, is: NodeState) {
         self.answered.nodes += 1;
         let is_last = self.answered.nodes >= NODES;
-        for pod in &mut self.observed.pods {
+        let of_worker = self.observed.worker.iter_mut().filter_map(|worker| worker.pod.as_mut());
+        for pod in self.observed.pods.iter_mut().chain(of_worker) {
             match pod.node.as_deref() {
                 Some(node) if node == name => pod.asked.node = is,
                 Some(_) if is_last && pod.asked.node == NodeState::NotAsked => pod.asked.node = NodeState::NotKnown,

@@ -5,7 +5,7 @@ use jiff::{SignedDuration, Timestamp};
 use super::{Decision, Input};
 use crate::Policy;
 use crate::attempt::id::run_began;
-use crate::attempt::{Attempt, StartLimits};
+use crate::attempt::{Attempt, TimeLimits};
 use crate::time::after;
 use task_manager_api::{Task, TaskStatus};
 
@@ -61,9 +61,13 @@ impl<'a> Look<'a> {
         Some(after(self.queued_at(), SignedDuration::from_secs(seconds.into())))
     }
 
-    /// How long the attempt may take to start.
-    pub(super) fn start_limits(&self) -> StartLimits {
-        StartLimits { work: self.policy.start_deadline_seconds, node: self.input.settings.unschedulable_seconds }
+    /// How long parts of the attempt may take.
+    pub(super) fn time_limits(&self) -> TimeLimits {
+        TimeLimits {
+            work: self.policy.start_deadline_seconds,
+            node: self.input.settings.unschedulable_seconds,
+            timeout: self.policy.timeout_seconds,
+        }
     }
 
     pub(super) fn is_past(&self, time: Option<Timestamp>) -> bool {

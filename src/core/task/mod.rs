@@ -31,7 +31,7 @@ use super::time::{after, earliest};
 use crate::attempt::facts::Observed;
 use task_manager_api::{AttemptRecord, Reason, State, Task};
 
-pub use archiving::{Recording, leaves_unrecorded, log_of_attempt};
+pub use archiving::{Recording, keeps_handed_in_log, leaves_unrecorded, log_of_attempt};
 pub use decision::{Action, Decision};
 pub use input::Input;
 use look::Look;
@@ -48,7 +48,7 @@ pub fn needs(input: &Input, now: Timestamp) -> Needs {
         Some(attempt) if holds => {
             let look = Look::new(input, now);
             let ends = stopping::Stop::wanted(&look).is_some();
-            let intent = Intent { ends, limits: look.start_limits() };
+            let intent = Intent { ends, limits: look.time_limits() };
             attempt.needs(input.answered, intent, || {
                 left_to_its_namespace(input).is_none() && running::gives_the_slot_back(&look, &attempt)
             })

@@ -123,7 +123,7 @@ fn reason_to_wait(look: &Look) -> (Why, Option<Timestamp>) {
 fn missing(look: &Look) -> Option<Why> {
     let spec = &look.task.spec;
     let Some(kind) = look.input.task_type.as_deref() else { return Some(no_type(look)) };
-    if let Err(error) = &kind.template {
+    if let Err(error) = kind.runs() {
         return Some(not_ready(look, error));
     }
     look.input.queue.is_none().then(|| Why::new(Reason::QueueMissing, missing_queue(&spec.queue)))

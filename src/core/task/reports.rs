@@ -11,8 +11,9 @@ use crate::attempt::reports::{Reports, same};
 use crate::time::after;
 use task_manager_api::{Progress, TaskStatus};
 
-/// Progress is written so often at most.
+/// Progress is written so often at most; that of warm workers, of which there are many and whose beats come often, more seldom.
 const PROGRESS_EVERY: SignedDuration = SignedDuration::from_secs(10);
+const PROGRESS_OF_WORKERS_EVERY: SignedDuration = SignedDuration::from_secs(30);
 
 impl Look<'_> {
     /// With what the attempt has reported, as far as it is due to be written.
@@ -41,7 +42,8 @@ impl Look<'_> {
     fn progress_due(&self, attempt: &Attempt) -> Option<Timestamp> {
         let told = after(attempt.at_work_from()?, TOLD_AFTER);
         let written = self.status.progress.as_ref().and_then(|progress| progress.updated_at.as_ref());
-        Some(written.map_or(told, |written| after(written.0, PROGRESS_EVERY).max(told)))
+        let every = if attempt.is_by_worker() { PROGRESS_OF_WORKERS_EVERY } else { PROGRESS_EVERY };
+        Some(written.map_or(told, |written| after(written.0, every).max(told)))
     }
 
     fn having(&self, reports: &Reports, progress: Option<&Progress>) -> Self {

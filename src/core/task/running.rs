@@ -18,7 +18,7 @@ pub(super) fn decide(look: &Look, attempt: &Attempt) -> Decision {
     if let Some(stop) = Stop::wanted(look) {
         return stopping(look, attempt, stop);
     }
-    let decision = match attempt.stage(look.start_limits()) {
+    let decision = match attempt.stage(look.time_limits()) {
         Stage::NotLaunched => launch(look, attempt),
         Stage::Live(live) => follow(look, attempt, live),
         Stage::ToEnd(ending) => Decision::end(ending),
@@ -37,7 +37,7 @@ pub(super) fn gives_the_slot_back(look: &Look, attempt: &Attempt) -> bool {
         return false;
     }
     Stop::wanted(look).is_some()
-        || match attempt.stage(look.start_limits()) {
+        || match attempt.stage(look.time_limits()) {
             Stage::NotLaunched => obstacle(look, attempt).is_some(),
             Stage::NeverLaunched(_) | Stage::NotPlaced(_) | Stage::Ended(_) => true,
             Stage::Live(_) | Stage::ToEnd(_) | Stage::Unclear { .. } => false,

@@ -27,6 +27,8 @@ pub struct Admission {
     /// Its arrival where the status names none: such a task has no other place in the order.
     pub arrival: u64,
     pub holds: Admitted,
+    /// The pod of the worker that is to run it, where one is.
+    pub worker: Option<String>,
 }
 
 /// Puts state, reason, message and conditions into `status`: the end of every transition.
@@ -53,7 +55,7 @@ pub fn admitted(task: &Task, kind: &ParsedType, admission: &Admission, now: Time
         admitted_at: Some(MicroTime(now)),
         started_at: None,
         next_attempt_at: None,
-        worker: None,
+        worker: admission.worker.clone(),
         progress: None,
         reported_error: None,
         result_ref: None,

@@ -5,6 +5,7 @@ mod ends;
 mod executors;
 mod giving_back;
 mod held_up;
+mod on_a_worker;
 mod once;
 mod recording;
 mod reports;

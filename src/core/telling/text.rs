@@ -19,6 +19,11 @@ pub fn cut_bytes(text: &str, most: usize) -> String {
     ended_at(text, text.floor_char_boundary(most.saturating_sub(ELLIPSIS.len())))
 }
 
+/// The end of a text, in at most `most` bytes.
+pub fn end(text: &str, most: usize) -> &str {
+    &text[text.ceil_char_boundary(text.len().saturating_sub(most))..]
+}
+
 /// Stands between what a task waits for and what happened before.
 const BEFORE: &str = "before: ";
 const THEN_BEFORE: &str = "; before: ";

@@ -40,9 +40,9 @@ impl Wait {
         use Reason::*;
         match reason {
             Queued => Self::Turn,
-            QueueFull | CeilingReached | TypeLimit | KeyLimit | OperatorLimit => Self::Room,
+            QueueFull | CeilingReached | TypeLimit | KeyLimit | NoWorker | OperatorLimit => Self::Room,
             QueueSuspended => Self::Queue,
-            QueueNotReady => Self::QueueCorrection,
+            QueueNotReady | PoolNotReady => Self::QueueCorrection,
             Suspended | NotYetDue => Self::OwnSpec,
             TypeMissing | TypeNotReady | QueueMissing | TooLargeForQueue => Self::Correction,
             WaitingForArchive => Self::Archive,
@@ -54,7 +54,7 @@ impl Wait {
             | LaunchFailed | PodNotCreated => Self::Start,
             Succeeded | ResultLost | ExitCode | Timeout | OOMKilled | DiskLimit | ReportedError
             | VerificationFailed | Evicted | Preempted | RejectedByNode | NodeLost | PodDeleted | JobDeleted
-            | WorkerLost | SpecChanged | Superseded | RanBefore | KeyReused | Cancelled | Deleted
+            | WorkerLost | WorkerRestarted | SpecChanged | Superseded | RanBefore | KeyReused | Cancelled | Deleted
             | DeadlineExceeded | PayloadTooLarge | InvalidPayload | AboveMaximum | Ready | NotChecked | Unknown => {
                 Self::None
             }

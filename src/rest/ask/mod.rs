@@ -1,7 +1,8 @@
-//! Questions about tasks: a status, the whole, the result, and lists; and which types and queues there are.
+//! Questions about tasks: a status, the whole, the result, and lists; and which types, queues and worker pools there are.
 
 mod counts;
 pub mod list;
+pub mod pools;
 pub mod queues;
 mod readiness;
 pub mod result;

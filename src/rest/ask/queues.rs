@@ -92,7 +92,7 @@ pub struct QueueCeilings {
 /// List queues
 ///
 /// How full each is, from memory. The queue named default is there in each namespace, whether somebody created it or not.
-#[utoipa::path(get, path = "/api/v1/tasks/queues", tag = "types and queues", params(InNamespace),
+#[utoipa::path(get, path = "/api/v1/tasks/queues", tag = "types, queues and pools", params(InNamespace),
     responses((status = 200, description = "By namespace and name.", body = Queues), Problems))]
 pub async fn queues(
     State(catalog): State<Arc<Catalog>>,

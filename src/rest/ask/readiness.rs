@@ -1,4 +1,4 @@
-//! Whether a type or a queue can be used, as its Ready condition has it.
+//! Whether a type, a queue or a pool can be used, as its Ready condition has it.
 
 use serde::Serialize;
 use utoipa::ToSchema;

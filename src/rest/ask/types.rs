@@ -110,7 +110,7 @@ pub struct MaximumInForce {
 /// List task types
 ///
 /// The kinds of work that there are, with what holds for their tasks and how many of them wait and run, from memory.
-#[utoipa::path(get, path = "/api/v1/tasks/types", tag = "types and queues", params(InNamespace),
+#[utoipa::path(get, path = "/api/v1/tasks/types", tag = "types, queues and pools", params(InNamespace),
     responses((status = 200, description = "By namespace and name.", body = Types), Problems))]
 pub async fn types(
     State(catalog): State<Arc<Catalog>>,

@@ -83,7 +83,7 @@ fn statuses<'a>(seen: &'a [Seen<Task>], name: &'a str) -> impl Iterator<Item = T
     seen.iter().filter(move |seen| seen.object.name_any() == name).map(|seen| status(&seen.object))
 }
 
-fn final_is_final(seen: &[Seen<Task>]) {
+pub fn final_is_final(seen: &[Seen<Task>]) {
     for name in ["one", "rival"] {
         let mut ended: Option<TaskStatus> = None;
         for is in statuses(seen, name) {
@@ -111,7 +111,7 @@ fn steps(seen: &[Seen<Task>]) -> Vec<[TaskStatus; 2]> {
 }
 
 /// Counters and the list of attempts only grow, by one at a time, and never beyond the attempts made.
-fn each_end_is_counted_once(seen: &[Seen<Task>]) {
+pub fn each_end_is_counted_once(seen: &[Seen<Task>]) {
     for step in steps(seen) {
         let [before, after] = step
             .each_ref()
@@ -121,7 +121,7 @@ fn each_end_is_counted_once(seen: &[Seen<Task>]) {
     }
 }
 
-fn no_pause_is_cut_short(seen: &[Seen<Task>]) {
+pub fn no_pause_is_cut_short(seen: &[Seen<Task>]) {
     for [before, after] in steps(seen).iter().filter(|[_, after]| after.state == State::Processing) {
         assert!(
             before.next_attempt_at.is_none() || after.admitted_at >= before.next_attempt_at,

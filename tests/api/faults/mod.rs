@@ -7,6 +7,7 @@ mod lagging;
 mod late;
 mod leases;
 mod lives;
+mod pools;
 mod silence;
 mod sweep;
 mod unreadable;

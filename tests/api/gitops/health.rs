@@ -1,4 +1,4 @@
-//! The health of tasks, types and queues, as Argo CD and Flux see it.
+//! The health of tasks, types, queues and worker pools, as Argo CD and Flux see it.
 
 use harness::*;
 use jiff::Timestamp;
@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use task_manager::api::{Reason, State, Task, TaskQueue, TaskStatus, TaskType, crds, reasons_as_markdown};
 use task_manager::core::ParsedType;
 use task_manager::core::launch::task_type::{self, Usable};
+use task_manager::core::pool::{Counts, pool_status};
 use task_manager::core::queue::{QueueCounts, queue_status};
 use task_manager::core::telling::conditions::{self, Explanation};
 
@@ -73,7 +74,7 @@ async fn each_state_with_each_reason_is_judged_rightly_by_argo_cd_and_flux() {
 }
 
 #[tokio::test]
-async fn types_and_queues_are_judged_rightly_by_argo_cd_and_flux() {
+async fn types_queues_and_pools_are_judged_rightly_by_argo_cd_and_flux() {
     let kind = |usable: &Usable| {
         let mut kind: TaskType = task_type("work");
         kind.metadata.generation = Some(1);
@@ -86,6 +87,14 @@ async fn types_and_queues_are_judged_rightly_by_argo_cd_and_flux() {
         queue.status = Some(queue_status(&queue, &QueueCounts::default(), Timestamp::UNIX_EPOCH));
         shown(&queue)
     };
+    let pool = |max: i32, idle: usize| {
+        let mut pool = worker_pool("warm", max.min(1), max);
+        pool.metadata.generation = Some(1);
+        let counts = Counts { idle, ..Counts::default() };
+        pool.status = Some(pool_status(&pool, &counts, 0, None, Timestamp::UNIX_EPOCH));
+        shown(&pool)
+    };
+    let held = ["Suspended", "InProgress", "Current"];
     let unwell = ["Degraded", "InProgress", "Failed"];
     let unknown = ["Healthy", "InProgress", "Current"];
     let cases = [
@@ -94,8 +103,11 @@ async fn types_and_queues_are_judged_rightly_by_argo_cd_and_flux() {
         (kind(&Usable::Hindered("exceeded quota: small".into())), unknown),
         (kind(&Usable::NotKnown("no answer".into())), unknown),
         (queue(json!({"capacity": {"tasks": 1}})), GOOD),
-        (queue(json!({"suspend": true})), ["Suspended", "InProgress", "Current"]),
+        (queue(json!({"suspend": true})), held),
         (queue(json!({"capacity": {"resources": {"requests.cpu": 1}}})), unwell),
+        (pool(2, 1), GOOD),
+        (pool(2, 0), WAITS),
+        (pool(0, 0), held),
     ];
     let objects: Vec<_> = cases.iter().map(|(object, _)| object.clone()).collect();
     for ((object, expected), verdict) in cases.iter().zip(judged(&objects).await) {
@@ -116,7 +128,7 @@ fn argo_cd_has_a_health_check_for_each_of_our_kinds() {
 
 /// All of our objects in the namespace, as kubectl shows them.
 async fn all_objects(ns: &Namespace) -> Vec<Value> {
-    let said = ns.kubectl(&["get", "tasks,tasktypes,taskqueues", "-o", "json"]).await;
+    let said = ns.kubectl(&["get", "tasks,tasktypes,taskqueues,workerpools", "-o", "json"]).await;
     assert!(said.status.success(), "{said:?}");
     let list: Value = serde_json::from_slice(&said.stdout).expect("JSON");
     list["items"].as_array().expect("a list").clone()
@@ -132,8 +144,9 @@ async fn what_no_operator_has_seen_yet_is_healthy_to_nobody() {
         ns.apply(shown(&task("one"))).await.expect("accepted");
         ns.apply(shown(&task_type("work"))).await.expect("accepted");
         ns.apply(shown(&task_queue("default", 1))).await.expect("accepted");
+        ns.apply(shown(&worker_pool("warm", 0, 1))).await.expect("accepted");
         let objects = all_objects(&ns).await;
-        assert_eq!(objects.len(), 3);
+        assert_eq!(objects.len(), 4);
         for (object, verdict) in objects.iter().zip(judged(&objects).await) {
             assert_eq!(verdict.words(), WAITS, "{}", object["kind"]);
         }

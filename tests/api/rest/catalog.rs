@@ -1,8 +1,9 @@
-//! The types and queues that there are.
+//! The types, queues and worker pools that there are.
 
 use harness::*;
 use kube::api::DeleteParams;
 use serde_json::{Value, json};
+use task_manager::api::WorkerPool;
 
 use super::{body_with, served};
 use crate::stage::started;
@@ -11,7 +12,11 @@ use crate::stage::started;
 async fn one(rest: &Rest, list: &str, name: &str) -> Option<Value> {
     let answer = rest.get(&format!("/api/v1/tasks/{list}")).await;
     assert_eq!(answer.status, 200, "{}", answer.text);
-    let field = if list == "types" { "task_type" } else { "queue" };
+    let field = match list {
+        "types" => "task_type",
+        "queues" => "queue",
+        _ => "pool",
+    };
     answer.json()["items"].as_array().expect("items").iter().find(|item| item[field] == name).cloned()
 }
 
@@ -96,6 +101,34 @@ async fn queues_are_told_with_how_full_they_are_also_the_one_that_nobody_created
         assert_eq!(here["items"].as_array().map(Vec::len), Some(2));
         let unknown = rest.get("/api/v1/tasks/types?colour=red").await;
         assert_eq!((unknown.status, unknown.problem().0.as_str()), (400, "query"));
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn pools_are_told_with_their_workers_and_how_many_of_their_tasks_wait_and_run() {
+    in_namespace("rest-pools", async |ns| {
+        ns.account_for_pods().await;
+        ns.create(&worker_pool("warm", 1, 2)).await;
+        ns.create(&pool_type("on-warm", "warm")).await;
+        let operator = Operator::with_worker(&ns, &[]).await;
+        let rest = operator.rest();
+        let asks = WarmWorker::all(&ns, "warm", 1, &operator.worker()).await.remove(0);
+        let body = body_with(json!({"task_type": "on-warm"}));
+        rest.submit(&body).await;
+        let given = asks.task().await;
+        rest.submit(&body).await;
+        let told = eventually("it is told who works and who waits", SOON, async || {
+            one(&rest, "pools", "warm").await.filter(|told| {
+                told["workers"]["busy"] == 1 && (&told["running"], &told["queued"]) == (&json!(1), &json!(1))
+            })
+        })
+        .await;
+        assert_eq!((&told["min"], &told["max"], &told["task_types"]), (&json!(1), &json!(2), &json!(["on-warm"])));
+        assert_eq!(told["workers"], json!({"ready": 1, "busy": 1, "idle": 0, "unhealthy": 0, "restarts": 0}));
+        assert_eq!(asks.done(&given["lease"], json!({})).await["kept"], json!(true));
+        ns.api::<WorkerPool>().delete("warm", &DeleteParams::default()).await.expect("deleted");
+        eventually("it is gone", SOON, async || one(&rest, "pools", "warm").await.is_none().then_some(())).await;
     })
     .await;
 }

@@ -77,6 +77,14 @@ impl WiredOperator {
         (operator, Rest::at(address))
     }
 
+    /// The same, listening to work, and a way to say it something.
+    pub fn with_worker(namespace: &Namespace, wire: &Arc<Wire>, flags: &[&str]) -> (Self, Rest) {
+        let address = free_address();
+        let (at, url) = (address.to_string(), format!("http://{address}"));
+        let operator = Self::start(namespace, wire, &[&["--worker-addr", &at, "--worker-url", &url], flags].concat());
+        (operator, Rest::at(address))
+    }
+
     /// Drops it in the middle of whatever it does; another one begins.
     pub fn crash(&self) {
         self.wire.stop();

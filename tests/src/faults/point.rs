@@ -43,11 +43,14 @@ impl Display for Point {
     }
 }
 
+/// In the query of lists and watches of the pods of worker pools, which are apart from those of tasks.
+const OF_POOLS: &str = "labelSelector=taskmanager.dev%2Fpool";
+
 /// The verb, resource and object of a request.
 pub(super) struct Asked {
     pub kind: Kind,
     pub label: String,
-    /// Such as "tasks".
+    /// Such as "tasks"; "workers" for lists and watches of the pods of worker pools.
     pub resource: String,
     /// Whether the watch also delivers present objects, not only changes.
     pub is_list: bool,
@@ -60,6 +63,7 @@ impl Asked {
         let query = request.uri().query().unwrap_or_default();
         let method = request.method();
         let path = Path::of(request.uri().path());
+        let resource = if query.contains(OF_POOLS) { "workers" } else { path.resource };
         let is_watch = query.contains("watch=true");
         let kind = match (*method == Method::GET, path.resource) {
             (true, _) if is_watch => Kind::Watch,
@@ -75,7 +79,7 @@ impl Asked {
             (false, None) if *method == Method::GET => "LIST",
             _ => method.as_str(),
         };
-        let mut label = format!("{verb} {}", path.resource);
+        let mut label = format!("{verb} {resource}");
         for part in [path.name.map(stem), path.subresource].into_iter().flatten() {
             label.push('/');
             label.push_str(part);
@@ -87,7 +91,7 @@ impl Asked {
             label.push_str(&about);
         }
         let is_list = verb == "LIST";
-        Self { kind, label, resource: path.resource.to_owned(), is_list, allowed: allowed(query) }
+        Self { kind, label, resource: resource.to_owned(), is_list, allowed: allowed(query) }
     }
 }
 

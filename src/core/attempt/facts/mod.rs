@@ -6,12 +6,13 @@ mod containers;
 pub mod events;
 mod events_read;
 #[cfg(test)]
-mod fixtures;
+pub(crate) mod fixtures;
 pub mod job;
 pub mod kills;
 pub mod observed;
 pub mod pod;
 mod pod_ages;
+pub mod worker;
 
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{OwnerReference, Time};

@@ -4,6 +4,7 @@ use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube_core::ResourceExt;
 
+use super::worker::WorkerFacts;
 use super::{GIVEN_BACK_AFTER, JobFacts, Phase, PodFacts, TOLD_AFTER, Why, controller_uid};
 use crate::attempt::Child;
 use crate::attempt::reports::Reports;
@@ -24,6 +25,8 @@ pub struct Observed {
     pub unanswered: Option<Unanswered>,
     /// The meaning of the events of what is stuck, where that was looked into.
     pub explained: Option<Why>,
+    /// The warm worker that runs the present attempt; `None` where none does, or where it was not looked for.
+    pub worker: Option<WorkerFacts>,
     /// The work's reports over HTTP.
     pub reports: Option<Reports>,
     /// Pods that seem to be of another Job than the one of their name. A Job that is found later may own them.
@@ -57,7 +60,7 @@ impl Observed {
 
     /// The API server was asked, and has these. What the watch has shown of one already may be newer.
     pub fn found(&mut self, task: &Task, job: Option<JobFacts>, pods: Vec<PodFacts>) {
-        let Self { mut jobs, pods: mut known, set_aside, refused, mut unanswered, explained, reports } =
+        let Self { mut jobs, pods: mut known, set_aside, refused, mut unanswered, explained, worker, reports } =
             std::mem::take(self);
         if job.is_some() {
             unanswered = None;
@@ -66,7 +69,7 @@ impl Observed {
         known.extend(set_aside);
         let news: Vec<_> = pods.into_iter().filter(|pod| known.iter().all(|seen| seen.uid != pod.uid)).collect();
         known.extend(news);
-        *self = Self { refused, unanswered, explained, reports, ..Self::of(task, jobs, known) };
+        *self = Self { refused, unanswered, explained, worker, reports, ..Self::of(task, jobs, known) };
     }
 
     /// The labels of all Jobs and pods of a task.

@@ -232,7 +232,7 @@ impl PodFacts {
             started_at: status.start_time.as_ref().map(|time| time.0),
             deadline_seconds: spec.and_then(|spec| spec.active_deadline_seconds),
             timeout_seconds: annotation(names::ANNOTATION_TIMEOUT).and_then(|seconds| seconds.parse().ok()),
-            ended_for: annotation(names::ANNOTATION_ENDED_FOR).map(|word| reason(word)),
+            ended_for: annotation(names::ANNOTATION_ENDED_FOR).map(|word| Reason::read(word)),
             grace_seconds: spec.and_then(|spec| spec.termination_grace_period_seconds).unwrap_or(GRACE_SECONDS),
             phase: phase(status.phase.as_deref()),
             reason: status.reason.clone(),
@@ -336,11 +336,6 @@ fn unscheduled(status: &PodStatus) -> Option<Why> {
     let is_gated = seen.reason.as_deref() == Some("SchedulingGated");
     let message = seen.message.clone().unwrap_or_default();
     (!is_gated).then_some(Why { reason: Reason::Unschedulable, message })
-}
-
-/// A word that we wrote down, perhaps as a later version.
-fn reason(word: &str) -> Reason {
-    serde_json::from_value(word.into()).unwrap_or(Reason::Unknown)
 }
 
 fn disruption(status: &PodStatus) -> Option<(String, String)> {

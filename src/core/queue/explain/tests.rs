@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::*;
-use crate::queue::tests::{add, admission_queue, at, key, queue, waiting};
+use crate::queue::tests::{add, admission_queue, at, key, limits, queue, waiting};
 use crate::queue::{AdmissionQueue, QueueState};
 
 fn explained(admission: &mut AdmissionQueue, uid: &str) -> Explanation {
@@ -80,9 +80,9 @@ fn with_quota(spec: Value) -> (Reason, String, bool) {
 
 #[test]
 fn each_reason_has_its_numbers_and_only_whoever_waits_for_a_turn_has_a_place() {
-    let type_limit = with(|admission| admission.set_type_limits(key("t"), Some(1), None));
+    let type_limit = with(|admission| admission.set_type_limits(key("t"), limits(Some(1), None)));
     assert_eq!(type_limit, (Reason::TypeLimit, "type t: 1 of 1 tasks run".into(), false));
-    let key_limit = with(|admission| admission.set_type_limits(key("t"), None, Some(1)));
+    let key_limit = with(|admission| admission.set_type_limits(key("t"), limits(None, Some(1))));
     assert_eq!(key_limit, (Reason::KeyLimit, "type t, kbId kb-1: 1 of 1 tasks run".into(), false));
     let suspended = with_quota(json!({"suspend": true}));
     assert_eq!(suspended, (Reason::QueueSuspended, "queue q is suspended".into(), false));
@@ -105,7 +105,7 @@ fn a_kb_ids_backlog_waits_for_itself_and_leaves_the_places_to_others() {
     let mut admission = admission_queue(json!({"tasks": 0}));
     admission.set_quota(key("q"), Some(queue(json!({"capacity": {"resources": {"cpu": 1}}}))));
     admission.set(&"runs".into(), QueueState::Admitted(waiting("runs", 1).asking(&[("cpu", "1")]).reservation()));
-    admission.set_type_limits(key("t"), None, Some(2));
+    admission.set_type_limits(key("t"), limits(None, Some(2)));
     let of_kb = |number: u64| waiting(&format!("kb-{number}"), number).of_kb("kb").asking(&[("cpu", "1")]);
     add(&mut admission, (2..100).map(of_kb));
     add(&mut admission, [waiting("other", 200).asking(&[("cpu", "1")])]);

@@ -6,6 +6,7 @@ use super::{Entry, PendingTasks, Queue};
 use crate::queue::ledger::Ledger;
 use crate::queue::order::{Key, Order};
 use crate::queue::ranked::Ranked;
+use crate::queue::room::Room;
 use crate::queue::state::PendingTask;
 use task_manager_api::Priority;
 
@@ -24,7 +25,7 @@ impl PendingTasks {
     pub fn turn(&self, uid: &str, ledger: &Ledger) -> Option<Turn> {
         let (entry, queue) = self.find(uid)?;
         let is_in_line = |line: &super::Line| line.turn().contains(&entry.order);
-        if ledger.type_is_full(&entry.line.1) || !queue.lines.get(&entry.line.1).is_some_and(is_in_line) {
+        if ledger.type_is_held(&entry.line.1) || !queue.lines.get(&entry.line.1).is_some_and(is_in_line) {
             return None;
         }
         let lines = || queue.waiting_for_turn(ledger);
@@ -70,9 +71,40 @@ impl PendingTasks {
         first.into_iter().take(most).map(|order| order.uid().clone()).collect()
     }
 
+    /// How many tasks of these types would start now if each had a worker, `most` at most: those in open queues, before whom
+    /// nobody stands for whom there is no room, and for as many as there is room.
+    pub fn would_start(&self, types: &[Key], most: usize, ledger: &Ledger) -> usize {
+        let mut room = Room::of(ledger);
+        let mut count = 0;
+        for (key, queue, task_type) in self.open_queues(types, ledger) {
+            let line = queue.lines.get(task_type).into_iter().flat_map(|line| line.turn().from(0));
+            let may_go_on = |order: &&Order| queue.blocked.as_ref().is_none_or(|blocked| *order <= blocked);
+            for task in line.take_while(may_go_on).filter_map(|order| self.tasks.get(order.uid())) {
+                if count == most || !room.take(key, task_type, task.order.priority(), &task.requests) {
+                    break;
+                }
+                count += 1;
+            }
+        }
+        count
+    }
+
+    /// The open queues in which tasks of these types wait, once for each of the types.
+    fn open_queues<'a>(
+        &'a self,
+        types: &'a [Key],
+        ledger: &'a Ledger,
+    ) -> impl Iterator<Item = (&'a Key, &'a Queue, &'a Key)> {
+        types.iter().flat_map(move |task_type| {
+            let queues = self.queues_of_types.get(task_type).into_iter().flatten();
+            let open = queues.filter(|key| ledger.is_open(key));
+            open.filter_map(move |key| Some((key, self.queues.get(key)?, task_type)))
+        })
+    }
+
     /// The pending tasks of a type.
     pub fn of_type(&self, task_type: &Key) -> Vec<PendingTask> {
-        self.tasks.values().filter(|entry| entry.line.1 == *task_type).map(Entry::pending).collect()
+        self.tasks.values().filter(|entry| entry.line.1 == *task_type).map(|entry| self.pending(entry)).collect()
     }
 }
 

@@ -28,7 +28,7 @@ fn a_full_queue_costs_a_pass_one_look_and_nothing_until_something_ends() {
 #[test]
 fn a_backlog_of_one_kb_id_costs_a_pass_no_look_at_those_that_have_to_wait_for_it() {
     let mut admission = admission_queue(json!({"tasks": 100}));
-    admission.set_type_limits(key("t"), None, Some(1));
+    admission.set_type_limits(key("t"), limits(None, Some(1)));
     add(&mut admission, (0..BACKLOG).map(|at| waiting(&number(at), at).of_kb("kb")));
     add(&mut admission, [waiting("other", BACKLOG).of_kb("another")]);
     let first = admission.admit(at(0));
@@ -40,12 +40,12 @@ fn a_backlog_of_one_kb_id_costs_a_pass_no_look_at_those_that_have_to_wait_for_it
 #[test]
 fn a_backlog_of_as_many_kb_ids_costs_a_pass_what_it_admits() {
     let mut admission = admission_queue(json!({"tasks": 50}));
-    admission.set_type_limits(key("t"), None, Some(1));
+    admission.set_type_limits(key("t"), limits(None, Some(1)));
     add(&mut admission, (0..BACKLOG).map(|at| waiting(&number(at), at).of_kb(&number(at))));
     let first = admission.admit(at(0));
     assert_eq!((first.examined, first.admitted.len()), (51, 50));
     assert_eq!(cost_of_a_pass(&mut admission, &number(3)), (2, 1));
-    admission.set_type_limits(key("t"), Some(10), Some(1));
+    admission.set_type_limits(key("t"), limits(Some(10), Some(1)));
     assert_eq!(cost_of_a_pass(&mut admission, &number(4)), (0, 0), "its type has enough");
 }
 

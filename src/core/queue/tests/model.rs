@@ -198,6 +198,7 @@ fn some_pending_task() -> impl Strategy<Value = PendingTask> {
             ),
             executor: task_manager_api::Executor::Job,
             ready_at: ready.map(at),
+            failed_on: None,
         }
     })
 }
@@ -275,14 +276,15 @@ impl Both {
             }
             Step::Queue(name, bounds) => self.set_quota(name, bounds.queue),
             Step::Type(name, most, per_key) => {
-                self.admission.set_type_limits(key(name), most, per_key);
+                self.admission.set_type_limits(key(name), limits(most, per_key));
                 self.model.types.insert(key(name), (most, per_key));
             }
             Step::Admit(seconds) => {
                 self.second += seconds;
                 let pass = self.admission.admit(at(self.second));
                 let expected = self.model.admit(at(self.second));
-                prop_assert_eq!((pass.admitted, pass.wake), expected);
+                let admitted: Vec<_> = pass.admitted.into_iter().map(|grant| grant.task).collect();
+                prop_assert_eq!((admitted, pass.wake), expected);
             }
         }
         self.agree()
@@ -330,7 +332,8 @@ proptest! {
                 both.model.place(pending.order.uid(), state);
             }
             for admitted in both.admission.admit(at(second as i64)).admitted {
-                both.model.place(admitted.order.uid(), QueueState::Admitted(admitted.reservation()));
+                let task = admitted.task;
+                both.model.place(task.order.uid(), QueueState::Admitted(task.reservation()));
             }
             for (name, bounds) in QUEUES.iter().zip(&queues) {
                 let held = both.model.held_in(&key(name));
@@ -357,10 +360,10 @@ proptest! {
         let mut both = Both::new(None, vec![QueueBounds { tasks: Some(tasks), ..QueueBounds::default() }]);
         add(&mut both.admission, arrivals.clone());
         let pass = both.admission.admit(at(0));
-        prop_assert!(pass.admitted.is_sorted_by(|one, other| one.order < other.order));
+        prop_assert!(pass.admitted.is_sorted_by(|one, other| one.task.order < other.task.order));
         let last: BTreeMap<_, _> = arrivals.into_iter().map(|pending| (pending.order.uid().clone(), pending.order)).collect();
         let passed_over = last.values().filter(|order| !both.admission.is_admitted(order.uid()));
-        prop_assert!(passed_over.clone().all(|order| pass.admitted.iter().all(|admitted| admitted.order < *order)));
+        prop_assert!(passed_over.clone().all(|order| pass.admitted.iter().all(|admitted| admitted.task.order < *order)));
         prop_assert_eq!(pass.admitted.len(), last.len().min(tasks as usize));
     }
 }

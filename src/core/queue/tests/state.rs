@@ -111,6 +111,7 @@ fn a_task_holds_what_was_admitted_until_it_is_final_whatever_its_spec_says_later
             type_: Some("others".into()),
             kb_id: Some("kb-0".into()),
             executor: None,
+            worker: None,
             resources,
         };
         let status =
@@ -160,7 +161,7 @@ fn a_new_run_of_another_type_or_key_keeps_the_old_slot_until_the_old_attempt_end
         ((None, Some(1)), json!({"kbId": "kb-1"}), json!({"kbId": "kb-2", "runId": "2"})),
     ] {
         let mut admission = admission_queue(json!({"tasks": 9}));
-        admission.set_type_limits(key("reports"), bound.0, bound.1);
+        admission.set_type_limits(key("reports"), limits(bound.0, bound.1));
         let runs = pending(&task(before.clone()));
         let written = serde_json::to_value(runs.admitted()).expect("JSON");
         add(&mut admission, [runs]);

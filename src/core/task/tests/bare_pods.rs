@@ -24,7 +24,7 @@ fn admit(mut scene: Scene, second: i64) -> Scene {
     else {
         panic!("it waits for a slot")
     };
-    let admission = Admission { arrival: scene.first_seen, holds: pending.admitted() };
+    let admission = Admission { arrival: scene.first_seen, holds: pending.admitted(), worker: None };
     let status = admitted(&scene.task, scene.kind.as_ref().expect("a type"), &admission, at(second));
     scene.set(status);
     scene

@@ -213,11 +213,12 @@ impl Scene {
         let holds = Admitted {
             queue: spec.queue.clone(),
             executor: None,
+            worker: None,
             type_: Some(spec.type_.clone()),
             kb_id: spec.kb_id.clone(),
             resources: holds::to_quantities(&counted),
         };
-        let admission = Admission { arrival: self.first_seen, holds };
+        let admission = Admission { arrival: self.first_seen, holds, worker: None };
         let status = crate::task::admitted(&self.task, kind, &admission, at(second));
         self.set(status);
         self

@@ -55,14 +55,15 @@ impl Queue {
             let uid: Arc<str> = task.metadata.uid.as_deref().expect("a uid").into();
             self.admission.set(&uid, queue_state(task, kind.as_ref(), *first_seen, settings));
         }
-        for pending in self.admission.admit(at(second)).admitted {
+        for grant in self.admission.admit(at(second)).admitted {
+            let pending = grant.task;
             let is_it =
                 |waiting: &&mut Waiting| waiting.scene.task.metadata.uid.as_deref() == Some(pending.order.uid());
             let waiting = self.tasks.iter_mut().find(is_it).expect("it is there");
             waiting.turns.push(second);
             waiting.look_at = second;
             let kind = waiting.scene.kind.as_ref().expect("a type");
-            let admission = Admission { arrival: pending.order.place(), holds: pending.admitted() };
+            let admission = Admission { arrival: pending.order.place(), holds: pending.admitted(), worker: None };
             let status = crate::task::admitted(&waiting.scene.task, kind, &admission, at(second));
             write(&mut self.version, &mut waiting.scene, status);
         }

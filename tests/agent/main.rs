@@ -1,0 +1,10 @@
+//! Tests of warm workers without a cluster: the agent, and the clients of docs/worker-clients, against an operator that plays
+//! stories.
+
+mod clients;
+mod ends;
+mod life;
+mod losses;
+mod once;
+mod stage;
+mod words;

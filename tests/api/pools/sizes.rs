@@ -1,0 +1,86 @@
+//! How many workers a pool has.
+
+use harness::*;
+use kube::ResourceExt;
+use kube::api::{Patch, PatchParams};
+use serde_json::{Value, json};
+use task_manager::api::{Reason, State, WorkerPool};
+
+async fn change(ns: &Namespace, spec: Value) {
+    let patch = Patch::Merge(json!({"spec": spec}));
+    ns.api::<WorkerPool>().patch("warm", &PatchParams::default(), &patch).await.expect("it is changed");
+}
+
+#[tokio::test]
+async fn a_pool_grows_while_tasks_wait_and_shrinks_when_its_workers_are_idle() {
+    in_namespace("pool-size", async |ns| {
+        ns.account_for_pods().await;
+        ns.create(&worker_pool("warm", 0, 3)).await;
+        change(&ns, json!({"idleSeconds": 1})).await;
+        ns.create(&pool_type("work", "warm")).await;
+        let operator = Operator::with_worker(&ns, &[]).await;
+        stays("nobody is made while nothing waits", A_MOMENT, async || ns.workers_now("warm").await.is_empty()).await;
+        for number in 0..5 {
+            ns.create(&task(&format!("t-{number}"))).await;
+        }
+        let workers = WarmWorker::all(&ns, "warm", 3, &operator.worker()).await;
+        let work = workers.iter().map(async |worker| {
+            let mut body = json!({"wait": 1});
+            loop {
+                let answer = worker.next_once(&body).await;
+                if answer.status != 200 || answer.json()["stop"] == json!(true) {
+                    return;
+                }
+                let given = answer.json()["task"]["lease"].clone();
+                body = if given.is_null() { json!({"wait": 1}) } else { json!({"wait": 1, "done": {"lease": given}}) };
+            }
+        });
+        futures::future::join_all(work).await;
+        assert!(
+            ns.all_final(SOON)
+                .await
+                .iter()
+                .all(|task| task.status.as_ref().is_some_and(|status| status.state == State::Completed))
+        );
+        ns.workers_of("warm", 0).await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_changed_template_replaces_idle_workers() {
+    in_namespace("pool-template", async |ns| {
+        ns.account_for_pods().await;
+        ns.create(&worker_pool("warm", 2, 2)).await;
+        let _operator = Operator::with_worker(&ns, &[]).await;
+        let before: Vec<String> = ns.workers_of("warm", 2).await.iter().map(ResourceExt::name_any).collect();
+        let mut template = worker_pool("warm", 2, 2).spec.template;
+        template["spec"]["containers"][0]["command"] = json!(["sleep", "1800"]);
+        change(&ns, json!({"template": template})).await;
+        eventually("both are others", SOON, async || {
+            let there: Vec<String> = ns.workers_now("warm").await.iter().map(ResourceExt::name_any).collect();
+            (there.len() == 2 && there.iter().all(|name| !before.contains(name))).then_some(())
+        })
+        .await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_pool_whose_template_cannot_be_used_says_why() {
+    in_namespace("pool-refused", async |ns| {
+        ns.account_for_pods().await;
+        let mut pool = worker_pool("warm", 1, 1);
+        pool.spec.template["spec"]["restartPolicy"] = json!("Always");
+        ns.create(&pool).await;
+        let _operator = Operator::with_worker(&ns, &[]).await;
+        let message = eventually("its Ready condition says why", SOON, async || {
+            let status = ns.api::<WorkerPool>().get("warm").await.ok()?.status?;
+            let ready = status.conditions.into_iter().find(|seen| seen.type_ == "Ready")?;
+            (ready.reason == Reason::PoolNotReady.to_string() && ready.status == "False").then_some(ready.message)
+        })
+        .await;
+        assert!(message.contains("spec.restartPolicy"), "{message}");
+    })
+    .await;
+}
