@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use harness::target;
+use harness::{SOON, eventually, target};
 use jiff::Timestamp;
 use kube::ResourceExt;
 use kube::api::ListParams;
@@ -79,8 +79,11 @@ async fn the_sample_of_a_pool_does_what_its_comments_promise() {
             let sum = status.result.as_ref().and_then(|result| result["sha256"].as_str());
             assert_eq!(sum.map(str::len), Some(64), "{:?}", status.result);
         }
-        let pool = world.namespace.api::<WorkerPool>().get("warm-scripts").await.expect("it is there");
-        assert!(pool.status.is_some_and(|status| status.ready >= 1), "its workers ask for work");
+        eventually("the pool tells of its workers", SOON, async || {
+            let pool = world.namespace.api::<WorkerPool>().get("warm-scripts").await.ok()?;
+            pool.status.filter(|status| status.ready >= 2)
+        })
+        .await;
     })
     .await;
 }

@@ -166,7 +166,7 @@ async fn worker(task: &Task, name: &str, uid: &str, context: &Context) -> Result
     let found = context.calls.read(pods.get_opt(name)).await?.filter(|pod| pod.metadata.uid.as_deref() == Some(uid));
     Ok(match found {
         Some(pod) if context.cache.worker_found(&pod) => context.cache.worker_of(task),
-        _ => context.cache.worker_not_there(task),
+        _ => context.cache.worker_without_pod(task),
     }
     .map(Box::new))
 }

@@ -6,7 +6,7 @@ use jiff::{SignedDuration, Timestamp};
 use super::ended::{self, Ended};
 use super::ending::{delete_pod, looked_at_by};
 use super::facts::worker::{HandedOut, Outcome, ToldToStop, WorkerFacts};
-use super::facts::{Observed, Phase, PodFacts, TOLD_AFTER, Why};
+use super::facts::{NodeState, Observed, Phase, PodFacts, TOLD_AFTER, Why};
 use super::id::AttemptId;
 use super::needs::{Answered, Needs};
 use super::reports::Reports;
@@ -187,13 +187,17 @@ impl<'a> ByWorker<'a> {
         (reports.pod == self.lease.uid && reports.attempt == AttemptId::of(self.task)).then_some(reports)
     }
 
-    /// The pool deletes its pods; what keeps one that should be gone is told as of any pod.
+    /// The worker's pod should long be gone, and its node answers.
     pub(super) fn held_up(&self) -> Option<HeldUp> {
-        None
+        let is_slow = |pod: &&PodFacts| pod.asked.node == NodeState::Answers && ended::is_long_due(pod, self.now);
+        let pod = self.pod().filter(|pod| !pod.has_ended()).filter(is_slow)?;
+        let node = pod.node.as_deref().unwrap_or_default();
+        let by = format!("node {node} answers, and has not ended the worker {} yet", pod.name);
+        Some(HeldUp { by, at: self.now, ends_for: Why::new(Reason::Stopping, "its worker is being ended") })
     }
 
     pub(super) fn needs(&self, answered: Answered) -> Needs {
-        if self.worker.is_none() && !answered.launched {
+        if self.worker.is_none() && !answered.worker {
             return Needs::Worker { name: self.name().into(), uid: self.lease.uid.clone() };
         }
         let of_worker = self.pod().filter(|_| self.worker.is_some_and(|worker| worker.word.is_none()));

@@ -1,5 +1,9 @@
 //! The lease of a warm worker on one attempt: its name in the worker protocol, and what became of a word on it.
 
+use jiff::Timestamp;
+
+use super::HAND_OUTS;
+use super::facts::worker::HandedOut;
 use super::id::AttemptId;
 use crate::Reason;
 use crate::digest::sha256_hex;
@@ -84,6 +88,50 @@ pub fn kept_by_name(task: &Task, lease: &str, worker: &str, ended_for: Option<Re
     kept(task, &id, ended_for)
 }
 
+/// A lease whose worker asks for work in the slot that has it.
+#[derive(Clone, Copy, Debug)]
+pub struct Held {
+    /// Its task is gone, or cannot be read.
+    pub without_task: bool,
+    /// The worker is to stop, for this.
+    pub told_to_stop: Option<Reason>,
+    /// The worker has said its last word, which is not written yet.
+    pub has_word: bool,
+    pub handed_out: HandedOut,
+    pub admitted_at: Timestamp,
+}
+
+/// What follows from that.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OnAsk {
+    /// It waits: until it is given the task, until its word is written, or until the task can be read again.
+    Waits,
+    /// The lease is over: nobody wanted the work any longer, and the worker has dropped it.
+    Over,
+    /// The worker was to stop for this, and has dropped the work without a word.
+    Dropped(Reason),
+    /// It is given the task again, whose time counts from when it was first given it.
+    Again { first: Timestamp },
+    /// It has asked too often.
+    TooOften(HandedOut),
+}
+
+pub fn on_ask(held: &Held) -> OnAsk {
+    match (held.without_task, held.told_to_stop) {
+        (true, None) => return OnAsk::Waits,
+        (true, Some(_)) => return OnAsk::Over,
+        (false, _) if held.has_word || held.handed_out == HandedOut::NotYet => return OnAsk::Waits,
+        (false, Some(why)) => return OnAsk::Dropped(why),
+        (false, None) => {}
+    }
+    let (first, times) = match held.handed_out {
+        HandedOut::At { first, times } => (first, times + 1),
+        // The one that led before may have given it out as soon as it had written it.
+        HandedOut::NotKnown | HandedOut::NotYet => (held.admitted_at, 1),
+    };
+    if times > HAND_OUTS { OnAsk::TooOften(HandedOut::At { first, times }) } else { OnAsk::Again { first } }
+}
+
 #[cfg(test)]
 mod tests {
     use jiff::Timestamp;
@@ -106,6 +154,27 @@ mod tests {
         serde_json::from_value(json!({"apiVersion": "taskmanager.dev/v1alpha1", "kind": "Task",
             "metadata": {"name": "t", "uid": "uid-1"}, "spec": {"type": "x"}, "status": status}))
         .expect("a task")
+    }
+
+    #[test]
+    fn who_asks_while_it_holds_a_lease_is_given_the_task_again_unless_it_was_to_stop() {
+        let (admitted_at, first) = (Timestamp::UNIX_EPOCH, Timestamp::from_second(5).expect("a time"));
+        let given = |times| HandedOut::At { first, times };
+        let held =
+            |handed_out| Held { without_task: false, told_to_stop: None, has_word: false, handed_out, admitted_at };
+        assert_eq!(on_ask(&held(given(1))), OnAsk::Again { first });
+        assert_eq!(on_ask(&held(given(4))), OnAsk::Again { first });
+        assert_eq!(on_ask(&held(given(5))), OnAsk::TooOften(given(6)));
+        assert_eq!(on_ask(&held(HandedOut::NotKnown)), OnAsk::Again { first: admitted_at });
+        assert_eq!(on_ask(&held(HandedOut::NotYet)), OnAsk::Waits, "it is being given it for the first time");
+        assert_eq!(on_ask(&Held { has_word: true, ..held(given(1)) }), OnAsk::Waits);
+        let stopped = Held { told_to_stop: Some(Reason::Timeout), ..held(given(5)) };
+        assert_eq!(on_ask(&stopped), OnAsk::Dropped(Reason::Timeout));
+        assert_eq!(on_ask(&Held { has_word: true, ..stopped }), OnAsk::Waits);
+        assert_eq!(on_ask(&Held { handed_out: HandedOut::NotYet, ..stopped }), OnAsk::Waits);
+        let unreadable = Held { without_task: true, ..held(given(1)) };
+        assert_eq!(on_ask(&unreadable), OnAsk::Waits, "nobody told it to drop the work");
+        assert_eq!(on_ask(&Held { told_to_stop: Some(Reason::Deleted), ..unreadable }), OnAsk::Over);
     }
 
     #[test]

@@ -46,6 +46,7 @@ pub const NODES: usize = 16;
 pub struct Answered {
     pub pods: bool,
     pub launched: bool,
+    pub worker: bool,
     pub events: bool,
     pub pod: bool,
     /// That pod is there, and the watch does not show it.

@@ -27,7 +27,7 @@ pub struct PoolInput<'a> {
     pub told_to_drop: &'a [(String, Timestamp)],
     /// Tasks that would start now if each had a worker.
     pub waiting: usize,
-    /// Faults in a row without a worker that asked for work, and when the last one was.
+    /// Faults in a row since a task last succeeded on a worker, and when the last one was.
     pub faults: u32,
     pub last_fault: Option<Timestamp>,
 }
@@ -197,9 +197,8 @@ impl PoolInput<'_> {
     /// How many workers may be made beside those that there are. One that goes counts until it has ended, or is given up with
     /// its node: a pool takes no more than its maximum of the cluster.
     fn room(&self, states: &[(&Worker, WorkerState)], now: Timestamp) -> usize {
-        let is_there = |(worker, state): &&(&Worker, WorkerState)| {
-            *state != WorkerState::Ended && !ended::is_long_due(&worker.pod, now)
-        };
+        let is_there =
+            |(worker, _): &&(&Worker, WorkerState)| !worker.pod.has_ended() && !ended::is_long_due(&worker.pod, now);
         let most = usize::try_from(self.spec.max()).unwrap_or_default();
         most.saturating_sub(states.iter().filter(is_there).count())
     }

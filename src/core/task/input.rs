@@ -78,7 +78,7 @@ impl Input {
     /// It was asked for the worker that holds the task.
     pub fn worker_is(&mut self, worker: Option<WorkerFacts>) {
         self.observed.worker = worker;
-        self.answered.launched = true;
+        self.answered.worker = true;
     }
 
     /// It was asked for the bare pod of the present attempt.

@@ -9,11 +9,10 @@ use tokio::sync::{Notify, oneshot};
 use super::super::{Cache, Inner, Uid, uid_of};
 use super::{HandOut, OpenCall, Slot};
 use crate::api::{Reason, Task};
-use crate::core::attempt::HAND_OUTS;
 use crate::core::attempt::facts::worker::{HandedOut, Outcome, Word};
 use crate::core::attempt::id::AttemptId;
 use crate::core::attempt::lease;
-use crate::core::attempt::lease::{Kept, NotKept};
+use crate::core::attempt::lease::{Kept, NotKept, OnAsk};
 use crate::core::queue::Key;
 use crate::live::{Done, Given, NotTaken, Reporter, ToStop};
 
@@ -199,7 +198,7 @@ impl Cache {
         Some(ToStop { reason: told.why, grace_seconds })
     }
 
-    /// The pool of a worker, and its pool's heartbeat in seconds.
+    /// How often a worker is heard by its pool's heartbeat, in seconds.
     pub fn heartbeat_of(&self, worker: &str) -> i64 {
         let inner = self.lock();
         let pool = inner.workers.workers.get(worker).map(|known| known.pool.clone());
@@ -230,35 +229,23 @@ impl Inner {
     fn ask_again(&mut self, worker: &Uid, slot: u8, task: &Uid) -> Asked {
         let reference = self.known.get(task).map(|known| known.reference.clone());
         let Some(lease) = self.workers.leases.get_mut(task) else { return self.hang(worker, slot, None) };
-        if lease.is_unreadable() {
-            return self.hang(worker, slot, None);
-        }
-        let Some(reference) = reference.filter(|_| lease.orphan.is_none()) else {
-            // It asks for other work, so it has dropped what nobody wants any longer.
-            self.end_lease(task, Kept::No(NotKept::Cancelled));
-            self.place_orphan(task);
-            return self.hang(worker, slot, None);
-        };
-        if let Some(told) = lease.told_to_stop
-            && lease.word.is_none()
-            && lease.handed_out != HandedOut::NotYet
-        {
-            lease.word = Some(Word { at: Timestamp::now(), outcome: Outcome::dropped(told.why), log: None });
-        }
-        if lease.word.is_some() || lease.handed_out == HandedOut::NotYet {
-            return self.hang(worker, slot, Some(reference));
-        }
-        let (first, times) = match lease.handed_out {
-            HandedOut::At { first, times } => (first, times + 1),
-            // The one that led before may have given it out as soon as it had written it.
-            HandedOut::NotKnown | HandedOut::NotYet => (lease.admitted_at, 1),
-        };
-        let name = lease.name.clone();
-        if times > HAND_OUTS {
-            lease.handed_out = HandedOut::At { first, times };
-            Asked::TooOften { task: reference, lease: name, over: lease.over.clone() }
-        } else {
-            Asked::Again { task: reference, lease: name, first }
+        let task_is_there = reference.filter(|_| lease.orphan.is_none());
+        match (lease::on_ask(&lease.held()), task_is_there) {
+            (OnAsk::Again { first }, Some(task)) => Asked::Again { task, lease: lease.name.clone(), first },
+            (OnAsk::TooOften(handed_out), Some(task)) => {
+                lease.handed_out = handed_out;
+                Asked::TooOften { task, lease: lease.name.clone(), over: lease.over.clone() }
+            }
+            (OnAsk::Dropped(why), task) => {
+                lease.word = Some(Word { at: Timestamp::now(), outcome: Outcome::dropped(why), log: None });
+                self.hang(worker, slot, task)
+            }
+            (OnAsk::Over, _) => {
+                self.end_lease(task, Kept::No(NotKept::Cancelled));
+                self.place_orphan(task);
+                self.hang(worker, slot, None)
+            }
+            (OnAsk::Waits | OnAsk::Again { .. } | OnAsk::TooOften(_), task) => self.hang(worker, slot, task),
         }
     }
 

@@ -160,7 +160,7 @@ impl Cache {
     }
 
     /// The API server was asked for the worker of this task, and has no such pod.
-    pub fn worker_not_there(&self, task: &Task) -> Option<WorkerFacts> {
+    pub fn worker_without_pod(&self, task: &Task) -> Option<WorkerFacts> {
         let inner = self.lock();
         inner.workers.leases.get(&uid_of(task)).map(|lease| inner.workers.facts(lease))
     }

@@ -11,6 +11,7 @@
 
 mod calls;
 mod leases;
+mod pods;
 mod pools;
 #[cfg(test)]
 mod tests;
@@ -27,7 +28,7 @@ use crate::bounded::Bounded;
 use crate::core::attempt::facts::worker::{HandedOut, ToldToStop, Word};
 use crate::core::attempt::facts::{PodFacts, Why};
 use crate::core::attempt::id::AttemptId;
-use crate::core::attempt::lease::Kept;
+use crate::core::attempt::lease::{Held, Kept};
 use crate::core::pool::{Calls, Worker};
 use crate::core::queue::{Key, Reservation, WorkerSlot};
 use crate::live::Given;
@@ -66,7 +67,7 @@ struct KnownPool {
     faults: Faults,
 }
 
-/// The faults of a pool's workers, one after another, until one has handed in a task.
+/// The faults of a pool's workers, one after another, until a task has succeeded on one.
 #[derive(Clone, Debug, Default)]
 struct Faults {
     in_a_row: u32,
@@ -171,6 +172,17 @@ impl Lease {
     /// Its task is there and cannot be read: nobody told the worker to drop it.
     fn is_unreadable(&self) -> bool {
         self.orphan.is_some() && self.told_to_stop.is_none()
+    }
+
+    /// As the core judges it when its worker asks for work.
+    fn held(&self) -> Held {
+        Held {
+            without_task: self.orphan.is_some(),
+            told_to_stop: self.told_to_stop.map(|told| told.why),
+            has_word: self.word.is_some(),
+            handed_out: self.handed_out,
+            admitted_at: self.admitted_at,
+        }
     }
 
     /// Its worker may have the task, and has not said what came of it.

@@ -234,6 +234,7 @@ fn a_worker_whose_container_has_ended_beside_another_is_removed_once_its_task_is
     assert_eq!(deleted(&decided(&pool(0, 8), &[beside(busy("a"))], 0, 6)), [""; 0]);
     let decision = decided(&pool(0, 8), &[beside(idle("a", 0))], 0, 6);
     assert_eq!((deleted(&decision), decision.delete[0].why.is_some()), (vec!["a"], true));
+    assert_eq!(decided(&pool(0, 1), &[beside(idle("a", 0))], 1, 6).create, 0, "its pod still takes its place");
 }
 
 #[test]

@@ -191,7 +191,12 @@ fn a_worker_on_a_node_that_does_not_answer_is_given_up_when_its_pod_should_long_
     assert_eq!(needs(&scene.input(), at(96)), Needs::Node("node-3".into()));
     let mut input = scene.input();
     input.node_is("node-3", NodeState::Answers);
-    assert_eq!(decide(&input, at(96)).action, Action::Rest, "its node is only slow");
+    let Action::Write(told) = decide(&input, at(96)).action else { panic!("its node is only slow, and that is told") };
+    let message = told.message.as_deref().unwrap_or_default();
+    assert!(
+        told.attempts.is_empty() && message.contains("node-3 answers, and has not ended the worker warm-1"),
+        "{message}"
+    );
     input.node_is("node-3", NodeState::Silent);
     let Action::Write(status) = decide(&input, at(96)).action else { panic!("it is over") };
     assert_eq!(outcomes(&status), [(1, AttemptOutcome::Disrupted, Reason::WorkerLost)]);
