@@ -30,6 +30,8 @@ use crate::metrics::Metrics;
 const BETWEEN_LOOKS: Duration = Duration::from_millis(100);
 /// So many workers are deleted at once.
 const AT_ONCE: usize = 8;
+/// When to look again where a worker could not be made or deleted.
+const LOOK_AGAIN: Duration = Duration::from_secs(1);
 const LOOKS_TAKE_A_PART: u32 = 20;
 /// A pool's status is written at most so often.
 const BETWEEN_WRITES: Duration = Duration::from_secs(5);
@@ -83,16 +85,22 @@ impl Pools {
             let Some(look) = self.cache.pool(&pool) else { continue };
             memory.reading += began.elapsed();
             let decision = decide(&input(&look), now);
-            self.end(&look, &decision).await;
+            let all_end = self.end(&look, &decision).await;
+            let made = memory.made;
             let refused = self.make(&look, decision.create, memory).await;
+            // Nothing changes by what came to nothing; from the next look on its pause is known.
+            if !all_end || memory.made > made && refused.is_some() {
+                wakes.push(now.checked_add(LOOK_AGAIN).ok());
+            }
             wakes.push(self.tell(&look, &decision, refused, memory, now).await);
             wakes.push(decision.wake);
         }
         earliest(wakes)
     }
 
-    /// Ends those that are to go: their pods are deleted. Those at work are told to end after their task.
-    async fn end(&self, look: &PoolLook, decision: &PoolDecision) {
+    /// Ends those that are to go: their pods are deleted. Those at work are told to end after their task. False where some pod
+    /// could not be deleted.
+    async fn end(&self, look: &PoolLook, decision: &PoolDecision) -> bool {
         for uid in &decision.stop {
             if self.cache.give_up_worker(uid, None) {
                 self.metrics.worker_replaced(&key_of(&look.pool), WORN_OUT);
@@ -105,7 +113,8 @@ impl Pools {
                 deletions.push(self.delete(&look.pool, going.clone()));
             }
         }
-        stream::iter(deletions).buffer_unordered(AT_ONCE).collect::<()>().await;
+        let ended: Vec<bool> = stream::iter(deletions).buffer_unordered(AT_ONCE).collect().await;
+        ended.into_iter().all(|is_ended| is_ended)
     }
 
     /// Nothing is handed to it any longer. False where it is not needed, and was given a task a moment ago.
@@ -120,18 +129,21 @@ impl Pools {
         is_news.is_some()
     }
 
-    async fn delete(&self, pool: &WorkerPool, Going { uid, name, why, .. }: Going) {
+    /// False where that is to be tried again.
+    async fn delete(&self, pool: &WorkerPool, Going { uid, name, why, .. }: Going) -> bool {
         let namespace = pool.namespace().unwrap_or_default();
         let why = why.as_ref().map_or("it is not needed any longer", |why| why.message.as_str());
         tracing::info!(namespace, pool = pool.name_any(), worker = name, why, "end the worker");
         match remove::<Pod>(&namespace, &name, only(&uid), &self.calls).await {
             Ok(Removal::NotThere) => drop(self.cache.worker_is_not_there(&uid)),
             Ok(Removal::Asked) => self.cache.worker_goes(&uid),
-            Ok(Removal::Refused) | Err(CallError::NotLeader) => {}
+            Ok(Removal::Refused) | Err(CallError::NotLeader) => return false,
             Err(error) => {
-                tracing::warn!(namespace, worker = name, %error, "failed to end a worker; will try again")
+                tracing::warn!(namespace, worker = name, %error, "failed to end a worker; will try again");
+                return false;
             }
         }
+        true
     }
 
     /// Makes so many workers. Returns why none can be made.

@@ -1,10 +1,13 @@
 //! How many workers a pool has.
 
 use harness::*;
+use k8s_openapi::api::core::v1::ResourceQuota;
 use kube::ResourceExt;
-use kube::api::{Patch, PatchParams};
+use kube::api::{DeleteParams, Patch, PatchParams};
 use serde_json::{Value, json};
 use task_manager::api::{Reason, State, WorkerPool};
+
+use crate::templates::quota;
 
 async fn change(ns: &Namespace, spec: Value) {
     let patch = Patch::Merge(json!({"spec": spec}));
@@ -81,6 +84,30 @@ async fn a_pool_whose_template_cannot_be_used_says_why() {
         })
         .await;
         assert!(message.contains("spec.restartPolicy"), "{message}");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_pool_whose_pods_a_quota_refuses_tries_again_until_there_is_room() {
+    in_namespace("pool-quota", async |ns| {
+        ns.account_for_pods().await;
+        quota(&ns, json!({"pods": "0"}), json!({"pods": "0"})).await;
+        ns.create(&worker_pool("warm", 1, 1)).await;
+        let operator = Operator::with_worker(&ns, &[]).await;
+        eventually("it has tried a few times", SOON, async || {
+            let metrics = operator.metrics().await;
+            let tries = metrics.count("task_manager_api_writes_total", &[("operation", "create_worker")]);
+            (tries >= 3).then_some(())
+        })
+        .await;
+        let ready = ns.api::<WorkerPool>().get("warm").await.expect("it is there").status.expect("a status").conditions;
+        assert!(
+            ready.iter().any(|seen| seen.status == "False" && seen.message.contains("exceeded quota")),
+            "{ready:?}"
+        );
+        ns.api::<ResourceQuota>().delete("q", &DeleteParams::default()).await.expect("deleted");
+        ns.workers_of("warm", 1).await;
     })
     .await;
 }
