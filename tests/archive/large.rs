@@ -237,11 +237,13 @@ async fn an_archive_of_many_records_of_an_earlier_version_is_brought_up_to_date_
     let began = Instant::now();
     let older_than = second(i64::try_from(many / 20).expect("few"));
     let limits = PruneLimits { older_than, keep_at_most: many * 9 / 10 };
+    // A pooler may have carried out a put whose client had gone a moment after they were counted.
+    let there = archive.searchable().await.expect("counted");
     let forgotten = archive.prune(&limits).await.expect("it is pruned");
     eprintln!("  {forgotten} forgotten in {:?}", began.elapsed());
     // Each batch of them would take as long as the whole table.
     let in_whole_tables = read_in_whole_tables(&store).await - in_whole_tables;
     assert!(in_whole_tables < i64::try_from(many).expect("few"), "{in_whole_tables} records read without an index");
     assert!(forgotten >= many / 10, "{forgotten}");
-    assert_eq!(archive.searchable().await.expect("counted"), many + late - forgotten);
+    assert_eq!(archive.searchable().await.expect("counted"), there - forgotten);
 }
