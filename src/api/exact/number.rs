@@ -47,7 +47,10 @@ pub fn other_than_written(written: &str) -> Option<Option<String>> {
     if double.is_infinite() {
         return Some(None);
     }
-    let is_kept = Decimal::of(&format!("{double:e}")) == decimal;
+    // Of two shortest numbers that are equally near to a double some programs write the one and some the other: both are it.
+    let shortest =
+        [format!("{double:e}"), Number::from_f64(double).map(|number| number.to_string()).unwrap_or_default()];
+    let is_kept = shortest.iter().any(|shortest| Decimal::of(shortest) == decimal);
     (!is_kept).then(|| Some(shown(double)))
 }
 
