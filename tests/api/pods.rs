@@ -68,14 +68,15 @@ async fn work_whose_time_is_over_is_ended_by_its_node_and_its_pod_says_why() {
     in_namespaces("timeout", async |ns| {
         let (node, _operator) = set(&ns, &[]).await;
         node.script("slow", [Outcome::Hold]);
-        ns.create(&task("slow").with(|spec| (spec.retry, spec.timeout_seconds) = (never_again(), Some(6)))).await;
+        ns.create(&task("slow").with(|spec| (spec.retry, spec.timeout_seconds) = (never_again(), Some(12)))).await;
         started(&node, "slow", 1).await;
-        assert_eq!(deadline(&only_pod(&ns).await), Some(606), "bounded by both clocks while nobody looks");
+        // Five seconds before its time is over that is lowered.
+        assert_eq!(deadline(&only_pod(&ns).await), Some(612), "bounded by both clocks while nobody looks");
         let failed = status(&ns.task_in("slow", State::Failed).await);
         assert_eq!((failed.reason, failed.failures), (Reason::Timeout, 1));
-        assert_eq!(failed.attempts[0].message.as_deref(), Some("ran longer than timeoutSeconds, 6 s"));
+        assert_eq!(failed.attempts[0].message.as_deref(), Some("ran longer than timeoutSeconds, 12 s"));
         let pod = only_pod(&ns).await;
-        assert!((7..=8).contains(&deadline(&pod).expect("a deadline")), "{:?}", pod.spec);
+        assert!((13..=14).contains(&deadline(&pod).expect("a deadline")), "{:?}", pod.spec);
         assert_eq!(ended_for(&pod), Some("Timeout"));
     })
     .await;

@@ -3,7 +3,6 @@
 use std::time::{Duration, Instant};
 
 use futures::future::join_all;
-use futures::stream::{self, StreamExt};
 use harness::*;
 use kube::ResourceExt;
 use serde_json::{Value, json};
@@ -14,12 +13,6 @@ const TASKS: u64 = 20;
 const WATCHED_FOR: Duration = Duration::from_secs(65);
 /// Between two writes of a task's progress.
 const BETWEEN_PROGRESS: i64 = 30;
-/// Workers that hang at once; FLOOD_WORKERS says another number.
-const MANY: usize = 1000;
-/// All that they may cost in memory, in KiB.
-const MEMORY: u64 = 64 << 10;
-/// Until so many pods are made, ten in a second, and their tokens.
-const PATIENCE: Duration = Duration::from_secs(600);
 
 /// A pool as `warm` makes it, of an operator whose requests are counted.
 async fn counted(ns: &Namespace, workers: i32) -> (Operator, Account, Vec<WarmWorker>) {
@@ -52,7 +45,7 @@ async fn works(worker: &WarmWorker, wait: u32) {
 }
 
 /// Plays these workers while something is done.
-async fn while_they_work<T>(workers: &[WarmWorker], wait: u32, done: impl Future<Output = T>) -> T {
+pub async fn while_they_work<T>(workers: &[WarmWorker], wait: u32, done: impl Future<Output = T>) -> T {
     tokio::select! {
         _ = join_all(workers.iter().map(|worker| works(worker, wait))) => unreachable!("they work for ever"),
         done = done => done,
@@ -173,65 +166,6 @@ async fn progress_is_written_once_in_half_a_minute_at_most() {
         assert!((2..=3).contains(&written.len()), "{written:?}");
         assert!(costs.statuses <= 4, "that it runs, and its progress: {costs:?}");
         account.remove().await;
-    })
-    .await;
-}
-
-/// Memory that the operator holds, in KiB.
-fn memory(operator: &Operator) -> u64 {
-    let pid = operator.pid().expect("it runs");
-    let told = std::fs::read_to_string(format!("/proc/{pid}/status")).expect("its status");
-    let held = told.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("its memory");
-    held.trim().trim_end_matches("kB").trim().parse().expect("a number")
-}
-
-#[tokio::test]
-async fn a_thousand_workers_that_wait_for_work_cost_less_than_64_mebibytes() {
-    let many = std::env::var("FLOOD_WORKERS").ok().and_then(|many| many.parse().ok()).unwrap_or(MANY);
-    in_namespace("pool-many", async |ns| {
-        ns.account_for_pods().await;
-        ns.create(&pool_type("work", "warm")).await;
-        let operator = Operator::with_worker(&ns, &[]).await;
-        ns.create(&task("warm-up")).await;
-        ns.create(&worker_pool("warm", 1, 1)).await;
-        let first = WarmWorker::all(&ns, "warm", 1, &operator.worker()).await.remove(0);
-        let lease = first.task().await["lease"].clone();
-        assert_eq!(first.done(&lease, json!({})).await["kept"], json!(true));
-        let before = memory(&operator);
-
-        let count = many as i32;
-        let wider = json!({"spec": {"replicas": {"min": count, "max": count}, "heartbeatSeconds": 60}});
-        let pools = ns.api::<WorkerPool>();
-        pools.patch("warm", &Default::default(), &kube::api::Patch::Merge(&wider)).await.expect("it is taken");
-        let pods = eventually("all pods are there", PATIENCE, async || {
-            tokio::time::sleep(Duration::from_secs(1)).await;
-            Some(ns.workers_now("warm").await).filter(|pods| pods.len() == many)
-        })
-        .await;
-        // Their tokens are reviewed a few at once, for all of them come from one address.
-        let workers = stream::iter(pods).map(async |pod| {
-            let worker = WarmWorker::of(&ns, &pod, operator.worker()).await;
-            let known = async || (worker.progress(&json!("none"), &json!({})).await.status == 409).then_some(());
-            eventually("its token is known", SOON, known).await;
-            worker
-        });
-        let workers: Vec<WarmWorker> = workers.buffer_unordered(3).collect().await;
-        while_they_work(&workers, 25, async {
-            eventually("all wait for work", PATIENCE, async || {
-                tokio::time::sleep(Duration::from_secs(1)).await;
-                let idle = operator.metrics().await.count("task_manager_pool_workers", &[("state", "idle")]);
-                (idle == many as u64).then_some(())
-            })
-            .await;
-            // Half of them have asked anew by then.
-            tokio::time::sleep(Duration::from_secs(15)).await;
-            let cost = memory(&operator).saturating_sub(before);
-            println!("{many} workers that wait cost {} MiB, beyond {} MiB", cost >> 10, before >> 10);
-            assert!(cost < MEMORY, "{} MiB", cost >> 10);
-            // Those at work are heard all the same.
-            assert_eq!(first.progress(&json!("none"), &json!({})).await.status, 409);
-        })
-        .await;
     })
     .await;
 }

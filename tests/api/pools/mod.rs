@@ -3,6 +3,7 @@
 mod costs;
 mod dispatch;
 mod faults;
+mod floods;
 mod leases;
 mod protocol;
 mod records;
