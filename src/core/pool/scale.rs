@@ -104,13 +104,16 @@ pub struct Counts {
 
 /// How many workers there are in each state.
 pub fn count(spec: &WorkerPoolSpec, workers: &[Worker], now: Timestamp) -> Counts {
-    let states: Vec<_> = workers.iter().map(|worker| (worker, worker.state(spec, now))).collect();
-    counts(&states)
+    counts(&states(spec, workers, now))
+}
+
+fn states<'w>(spec: &WorkerPoolSpec, workers: &'w [Worker], now: Timestamp) -> Vec<(&'w Worker, WorkerState)> {
+    workers.iter().map(|worker| (worker, worker.state(spec, now))).collect()
 }
 
 pub fn decide(input: &PoolInput, now: Timestamp) -> PoolDecision {
     let PoolInput { spec, workers, .. } = input;
-    let states: Vec<(&Worker, WorkerState)> = workers.iter().map(|worker| (worker, worker.state(spec, now))).collect();
+    let states = states(spec, workers, now);
     let mut decision = PoolDecision { counts: counts(&states), ..PoolDecision::default() };
     for (worker, state) in &states {
         let is_deaf = input.told_to_drop.iter().any(|(uid, until)| *uid == worker.pod.uid && *until <= now);

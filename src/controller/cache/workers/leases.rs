@@ -76,7 +76,8 @@ impl Inner {
         self.workers.changed.notify_one();
     }
 
-    fn offer_slots_of(&mut self, worker: &Uid) {
+    /// Offers each slot of a worker that is free, and withdraws the others.
+    pub(super) fn offer_slots_of(&mut self, worker: &Uid) {
         let Some(known) = self.workers.workers.get(worker) else { return };
         let slots: Vec<u8> = known.slots.keys().copied().collect();
         slots.into_iter().for_each(|slot| self.offer(worker, slot));

@@ -142,13 +142,12 @@ impl Inner {
             self.workers.note_end(uid);
         }
         let Some(known) = self.workers.workers.get_mut(uid) else { return vec![] };
-        let slots: Vec<u8> = known.slots.keys().copied().collect();
         let tasks: Vec<Uid> = known.slots.values().filter_map(|slot| slot.task.clone()).collect();
         let has_ended = known.has_ended();
         if known.is_leaving() {
             self.stop_idle_calls(uid);
         }
-        slots.into_iter().for_each(|slot| self.offer(uid, slot));
+        self.offer_slots_of(uid);
         for task in tasks.iter().filter(|_| has_ended) {
             if self.workers.leases.get(task).is_some_and(|lease| lease.orphan.is_some()) {
                 self.end_lease(task, Kept::No(NotKept::Over));
@@ -165,7 +164,6 @@ impl Inner {
         let idle = known.slots.values_mut().filter(|slot| slot.task.is_none());
         // Fails where its client has gone.
         idle.filter_map(|slot| slot.call.take()).for_each(|call| drop(call.answer.send(Given::Stop)));
-        let slots: Vec<u8> = known.slots.keys().copied().collect();
-        slots.into_iter().for_each(|slot| self.offer(uid, slot));
+        self.offer_slots_of(uid);
     }
 }

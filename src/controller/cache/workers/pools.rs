@@ -153,9 +153,8 @@ impl Faults {
 impl Inner {
     fn offer_all(&mut self, pool: &Key) {
         let of_pool = self.workers.workers.iter().filter(|(_, known)| known.pool == *pool);
-        let slots: Vec<(Uid, u8)> =
-            of_pool.flat_map(|(uid, known)| known.slots.keys().map(|slot| (uid.clone(), *slot))).collect();
-        slots.iter().for_each(|(uid, slot)| self.offer(uid, *slot));
+        let of_pool: Vec<Uid> = of_pool.map(|(uid, _)| uid.clone()).collect();
+        of_pool.iter().for_each(|uid| self.offer_slots_of(uid));
     }
 
     /// Those of this pool whose pods are there.
