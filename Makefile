@@ -46,9 +46,10 @@ fuzz: ## Arbitrary objects and JSON for longer than `make test` does it. FUZZ_OB
 mutants: ## Mutation testing of src/core: at least 90 % of small changes must be noticed by a test. Takes more than an hour; ARGS="--shard 0/8" for a part.
 	@tests/mutants $(ARGS)
 
-bench: ## What it costs: admission, requests, memory, latency, and throughput beside plain Jobs and Kueue (about 25 minutes, the first time 10 more).
+bench: ## What it costs: admission, requests, memory, latency, and throughput beside plain Jobs and Kueue; as root, of warm workers on a real node too (about 30 minutes, the first time 15 more).
 	cargo bench --locked --bench admission
 	@$(CLUSTER) build --control-plane --with kcm,scheduler,kwok,kueue
+	@[ "$$(id -u)" != 0 ] || { $(CLUSTER) packages && $(CLUSTER) build; }
 	cargo build --release --locked -p task-manager -p bench
 	target/release/bench
 

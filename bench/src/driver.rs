@@ -10,7 +10,7 @@ use task_manager::api::Executor;
 use tokio::process::Command;
 
 use crate::measurements::Measurements;
-use crate::{Size, http, paced, pool, queue, queued, report};
+use crate::{Size, http, node, paced, pool, queue, queued, report};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, ValueEnum)]
 pub enum Case {
@@ -21,6 +21,8 @@ pub enum Case {
     Kueue,
     /// Tasks that a pool of warm workers runs.
     Pool,
+    /// Such tasks on a real node.
+    Node,
     Paced,
     Queued,
     Http,
@@ -34,7 +36,7 @@ async fn take_turns(cases: &[Case], count: usize, rounds: usize) -> BTreeMap<Cas
     for round in 1..=rounds {
         for case in cases {
             eprintln!("round {round} of {rounds}: {case:?} …");
-            found.entry(*case).or_default().push(on_a_fresh_control_plane(*case, count).await);
+            found.entry(*case).or_default().push(on_a_fresh_cluster(*case, count).await);
         }
     }
     found
@@ -53,6 +55,15 @@ pub async fn pool(size: Size) {
     report::pool(&found.remove(&Case::Pool).unwrap_or_default(), size.tasks);
 }
 
+pub async fn node(size: Size) {
+    if !rustix::process::geteuid().is_root() {
+        println!("\nA pool on a real node: left out, for the node needs root.");
+        return;
+    }
+    let mut found = take_turns(&[Case::Node], size.paced, size.rounds).await;
+    report::node(&found.remove(&Case::Node).unwrap_or_default(), size.paced);
+}
+
 pub async fn paced(size: Size) {
     let mut found = take_turns(&[Case::Paced], size.paced, size.rounds).await;
     report::paced(&found.remove(&Case::Paced).unwrap_or_default(), size.paced);
@@ -68,20 +79,22 @@ pub async fn http(size: Size) {
     report::http(&found.remove(&Case::Http).unwrap_or_default(), size.queued);
 }
 
-/// Starts a control plane, runs the case in a process of its own, and takes the control plane down.
-async fn on_a_fresh_control_plane(case: Case, count: usize) -> Measurements {
+/// Starts a control plane, or a node, runs the case in a process of its own, and takes it down.
+async fn on_a_fresh_cluster(case: Case, count: usize) -> Measurements {
     cluster(&["down"]).await;
-    let with = match case {
+    let how = match case {
         // No node takes the pods of a pool: its workers are played.
-        Case::Queued | Case::Pool => &[][..],
-        Case::Kueue => &["--with", "kcm,scheduler,kwok,kueue"],
-        _ => &["--with", "kcm,scheduler,kwok"],
+        Case::Queued | Case::Pool => &["--control-plane"][..],
+        Case::Kueue => &["--control-plane", "--with", "kcm,scheduler,kwok,kueue"],
+        Case::Node => &[],
+        _ => &["--control-plane", "--with", "kcm,scheduler,kwok"],
     };
-    cluster(&[&["up", "--control-plane"], with].concat()).await;
+    cluster(&[&["up"], how].concat()).await;
     let case = case.to_possible_value().expect("no case is hidden");
     let run = Command::new(std::env::current_exe().expect("this program"))
         .args(["run", case.get_name(), &count.to_string()])
         .env("TASK_MANAGER_TEST_KUBECONFIG", target().join(NAME).join("kubeconfig"))
+        .env("TASK_MANAGER_E2E_KUBECONFIG", target().join(NAME).join("kubeconfig"))
         .env("TASK_MANAGER_BIN", binary())
         .stdout(Stdio::piped())
         .kill_on_drop(true)
@@ -116,6 +129,7 @@ pub async fn run(case: Case, count: usize) {
         Case::Pods => queue::tasks(count, Executor::Pod).await,
         Case::Kueue => queue::kueue(count).await,
         Case::Pool => pool::run(count).await,
+        Case::Node => node::run(count).await,
         Case::Paced => paced::run(count).await,
         Case::Queued => queued::run(count).await,
         Case::Http => http::run(count).await,

@@ -191,3 +191,9 @@ impl<K: Load> Generator<K> {
         }
     }
 }
+
+/// Of values in ascending order.
+pub fn percentile(sorted: &[f64], percent: usize) -> f64 {
+    let place = (sorted.len() * percent).div_ceil(100).saturating_sub(1);
+    sorted.get(place).copied().unwrap_or_default()
+}

@@ -13,6 +13,8 @@
 //! - `pool`, a part of `queue`: Tasks that come over REST and that eight warm workers run, whose work takes no time, beside a
 //!   writer that creates as many Tasks and writes both statuses of each and does nothing else; how long a task takes on
 //!   an idle pool. There are no nodes: the workers are played in the generator's process.
+//! - `node`: such a pool on a real node (kubelet and containerd), whose agent runs a trivial command for each task; beside
+//!   plain Jobs of that command. Needs root; apart from that it is left out with a word.
 //! - `paced`: five a second, Jobs and Tasks in alternating blocks: how long from create to Complete, and all
 //!   requests that one costs.
 //! - `queued`: 10,000 Tasks with a payload of 1 KiB that wait behind 50 that never end: memory and CPU.
@@ -24,6 +26,7 @@ mod driver;
 mod generator;
 mod http;
 mod measurements;
+mod node;
 mod paced;
 mod plane;
 mod pool;
@@ -47,6 +50,8 @@ enum Command {
     Queue(Size),
     /// A pool of eight warm workers beside a writer that only writes.
     Pool(Size),
+    /// The same on a real node, with the agent, beside plain Jobs (as root).
+    Node(Size),
     /// Latency and requests of a few a second.
     Paced(Size),
     /// Memory and CPU with many queued.
@@ -90,9 +95,11 @@ async fn main() {
             driver::queued(size).await;
             driver::paced(size).await;
             driver::queue(size).await;
+            driver::node(size).await;
         }
         Command::Queue(size) => driver::queue(size).await,
         Command::Pool(size) => driver::pool(size).await,
+        Command::Node(size) => driver::node(size).await,
         Command::Paced(size) => driver::paced(size).await,
         Command::Queued(size) => driver::queued(size).await,
         Command::Http(size) => driver::http(size).await,

@@ -6,7 +6,7 @@ use harness::{Cluster, Namespace};
 use k8s_openapi::api::batch::v1::Job;
 use task_manager::api::Task;
 
-use crate::generator::{Generator, Load};
+use crate::generator::{Generator, Load, percentile};
 use crate::measurements::Measurements;
 use crate::{plane, queue};
 
@@ -62,9 +62,4 @@ fn add(found: &mut Measurements, kind: &str, block: Measurements) {
     for (name, value) in block.requests {
         *found.requests.entry(format!("{kind} {name}")).or_default() += value * share;
     }
-}
-
-fn percentile(sorted: &[f64], percent: usize) -> f64 {
-    let place = (sorted.len() * percent).div_ceil(100).saturating_sub(1);
-    sorted.get(place).copied().unwrap_or_default()
 }

@@ -17,7 +17,7 @@ use serde_json::{Value, json};
 use task_manager::api::{State, Task, TaskStatus};
 use tokio::task::JoinSet;
 
-use crate::generator::Generator;
+use crate::generator::{Generator, percentile};
 use crate::measurements::Measurements;
 use crate::plane;
 
@@ -165,9 +165,4 @@ async fn dispatches(namespace: &Namespace, prefix: &str, given: &Given, name: &s
 /// The CPU milliseconds of one, of API server and etcd.
 fn plane_cpu(found: &Measurements) -> f64 {
     ["kube-apiserver", "etcd"].iter().filter_map(|part| found.cpu.get(*part)).sum()
-}
-
-fn percentile(sorted: &[f64], percent: usize) -> f64 {
-    let place = (sorted.len() * percent).div_ceil(100).saturating_sub(1);
-    sorted.get(place).copied().unwrap_or_default()
 }

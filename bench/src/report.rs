@@ -103,6 +103,22 @@ pub fn pool(runs: &[Measurements], count: usize) {
     table(&format!("A pool of eight workers: {count} tasks over REST in each of {} runs", runs.len()), &rows);
 }
 
+pub fn node(runs: &[Measurements], count: usize) {
+    let figure = |name: &str, digits| spread(runs.iter().map(|run| run.figures[name]), digits);
+    let rows = [
+        row("idle pool: submitted to Complete, p50, ms (target 25)", [figure("p50 ms", 1)]),
+        row("  p99 (target 75)", [figure("p99 ms", 1)]),
+        row("a single plain Job: created to Complete, p50, ms", [figure("Job p50 ms", 0)]),
+        row("Tasks done a second", [figure("rate", 1)]),
+        row("plain Jobs done a second, 50 at once", [figure("Jobs rate", 1)]),
+        row("Tasks to plain Jobs, run by run", [figure("of the Jobs' rate", 1)]),
+    ];
+    table(
+        &format!("A pool of eight workers with the agent on a real node: {count} tasks over REST, {} runs", runs.len()),
+        &rows,
+    );
+}
+
 /// The rate of the ones to that of the others, run by run.
 fn rates(ones: &[Measurements], others: &[Measurements]) -> String {
     spread(ones.iter().zip(others).map(|(one, other)| one.figures["rate"] / other.figures["rate"]), 2)
