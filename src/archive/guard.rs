@@ -9,7 +9,7 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep, timeout};
 
-use super::{Archive, Error, LargeResult, Record};
+use super::{Archive, AttemptKey, Checkpoint, Error, LargeResult, Record};
 use activity::Activity;
 
 /// The interval of probes while the archive takes records.
@@ -67,11 +67,20 @@ impl Guard {
     /// slow needs long for it, so it has a deadline of its own, and records that wait for it meanwhile say nothing of the
     /// archive. Only where nothing at all was taken in that time is it probed.
     pub async fn put_result(&self, uid: &str, run_id: &str, result: &LargeResult) -> Result<(), Error> {
+        self.store(self.archive.put_result(uid, run_id, result)).await
+    }
+
+    /// The same for a checkpoint.
+    pub async fn put_checkpoint(&self, attempt: &AttemptKey<'_>, checkpoint: &Checkpoint) -> Result<(), Error> {
+        self.store(self.archive.put_checkpoint(attempt, checkpoint)).await
+    }
+
+    async fn store(&self, storing: impl Future<Output = Result<(), Error>>) -> Result<(), Error> {
         self.must_be_up()?;
         let began = Instant::now();
-        let storing = self.activity.stores();
-        let put = self.archive.put_result(uid, run_id, result).await;
-        drop(storing);
+        let counted = self.activity.stores();
+        let put = storing.await;
+        drop(counted);
         match &put {
             Ok(()) => self.activity.took(),
             Err(error) if error.is_temporary() && !self.activity.is_busy_since(began) => {

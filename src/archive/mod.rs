@@ -1,5 +1,5 @@
 //! The archive: one record for each run of one task, and results that are too large for a status. It keeps them when
-//! the cluster no longer has the task.
+//! the cluster no longer has the task. Until a run is over, it keeps its last checkpoint.
 //!
 //! An [`Archive`] is a file of SQLite or a database of PostgreSQL; callers see no difference but the URL. Every call
 //! has a deadline, may be repeated safely, and fails with an [`Error`] that says what to do. Nothing here reads a
@@ -22,6 +22,7 @@ use tokio::time::timeout;
 pub use database::error::Error;
 pub use database::location::UrlError;
 pub use guard::Guard;
+pub use records::checkpoints::{Checkpoint, LARGEST_CHECKPOINT};
 pub use records::filter::{Cursor, CursorError, Filter};
 pub use records::logs::AttemptKey;
 pub use records::record::{LOG_BYTES, LOG_LINES, Record, RecordDetails, RecordSummary, tail};
@@ -68,7 +69,7 @@ struct Inner {
     opened: Arc<Mutex<Option<FileIdentity>>>,
     /// Whether an archive has been opened since this program began.
     was_opened: AtomicBool,
-    /// Large results that are stored at once.
+    /// Large results and checkpoints that are stored at once.
     storing: Semaphore,
     /// Every record is in the table of the filters.
     is_searchable: AtomicBool,

@@ -26,6 +26,7 @@ macro_rules! on_all {
 }
 
 mod backups;
+mod checkpoints;
 mod crashes;
 mod deleted_tasks;
 mod frozen_disk;

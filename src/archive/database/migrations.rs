@@ -25,7 +25,7 @@ const fn same(version: i64, sql: &'static str) -> Migration {
 
 /// The migrations in order. A released one never changes. There is no 3 any longer: it added a column to all records, for
 /// which PostgreSQL rewrites the table. Where it was applied nothing uses that column.
-const MIGRATIONS: [Migration; 5] = [
+const MIGRATIONS: [Migration; 6] = [
     same(1, include_str!("migrations/1.sql")),
     same(2, include_str!("migrations/2.sql")),
     same(4, include_str!("migrations/4.sql")),
@@ -34,6 +34,11 @@ const MIGRATIONS: [Migration; 5] = [
         version: 6,
         sqlite: include_str!("migrations/6.sqlite.sql"),
         postgres: include_str!("migrations/6.postgres.sql"),
+    },
+    Migration {
+        version: 7,
+        sqlite: include_str!("migrations/7.sqlite.sql"),
+        postgres: include_str!("migrations/7.postgres.sql"),
     },
 ];
 

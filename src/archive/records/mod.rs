@@ -1,5 +1,6 @@
 //! Stores and finds records. Never decides whether a run is recorded.
 
+pub mod checkpoints;
 pub mod filter;
 pub mod logs;
 pub mod record;

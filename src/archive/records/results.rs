@@ -18,9 +18,9 @@ pub const LARGEST_RESULT: usize = 16 << 20;
 const STORED_WITHIN: Duration = Duration::from_secs(40);
 /// The longest time that one waits for those before it. It waits here and not for a connection, so that the records that
 /// came meanwhile are stored between two of them.
-const TURN_WITHIN: Duration = Duration::from_secs(15);
+pub(super) const TURN_WITHIN: Duration = Duration::from_secs(15);
 /// The longest time that one may take to be read.
-const READ_WITHIN: Duration = Duration::from_secs(20);
+pub(super) const READ_WITHIN: Duration = Duration::from_secs(20);
 /// Larger than one page of either database.
 pub(crate) const BYTES_OF_A_PROBE: usize = 16 << 10;
 pub const LONGEST_TYPE: usize = 255;
@@ -77,9 +77,7 @@ fn upsert(uid: &str, run_id: &str, result: &LargeResult) -> Result<Statement, Er
     if bytes > LARGEST_RESULT {
         return Err(Error::TooLarge { what: "a result", bytes, limit: LARGEST_RESULT });
     }
-    if result.content_type.len() > LONGEST_TYPE || result.content_type.contains(char::is_control) {
-        return Err(Error::Refused(format!("{:?} is no content type", result.content_type)));
-    }
+    must_be_a_content_type(&result.content_type)?;
     let stored = "INSERT INTO archive_results (uid, run_id, attempt, stored, content_type, content, began) \
         VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT (uid, run_id) DO UPDATE SET attempt = excluded.attempt, \
         stored = excluded.stored, content_type = excluded.content_type, content = excluded.content, \
@@ -93,6 +91,13 @@ fn upsert(uid: &str, run_id: &str, result: &LargeResult) -> Result<Statement, Er
         .with(result.content_type.as_str())
         .with(Value::Bytes(result.content.clone()))
         .with(result.began.as_microsecond()))
+}
+
+pub(super) fn must_be_a_content_type(text: &str) -> Result<(), Error> {
+    if text.len() > LONGEST_TYPE || text.contains(char::is_control) {
+        return Err(Error::Refused(format!("{text:?} is no content type")));
+    }
+    Ok(())
 }
 
 fn result(row: &AnyRow) -> Result<LargeResult, Error> {

@@ -14,7 +14,7 @@ use crate::archive::database::statement::{Statement, Value};
 const BATCH: i64 = 500;
 /// The longest time that it may take to count as many records as are kept: nobody waits for that.
 const COUNTED_WITHIN: Duration = Duration::from_secs(60);
-/// The most results that one statement deletes. They may be large; where a batch takes too long, a smaller one is
+/// The most results and checkpoints that one statement deletes. They may be large; where a batch takes too long, a smaller one is
 /// tried.
 const BATCH_OF_RESULTS: i64 = 16;
 
@@ -30,8 +30,14 @@ pub struct PruneLimits {
 /// The oldest records up to a cursor, at most one batch.
 const OLDEST: &str = "(SELECT uid, run_id FROM archive_records WHERE (at, uid, run_id) <= ($1, $2, $3) \
     ORDER BY at, uid, run_id LIMIT $4)";
-/// The tables that have something beside the record of a run: results and logs.
-const BESIDE: [&str; 2] = ["archive_results", "archive_logs"];
+/// The tables that have something beside the record of a run: results, logs and checkpoints.
+const BESIDE: [&str; 3] = ["archive_results", "archive_logs", CHECKPOINTS];
+const CHECKPOINTS: &str = "archive_checkpoints";
+
+/// Checkpoints of runs that are over. The final record deletes them, but for one that is stored in the same moment.
+const OF_ENDED_RUNS: &str = "(SELECT uid, run_id FROM archive_checkpoints WHERE EXISTS (SELECT 1 FROM archive_records \
+    WHERE archive_records.uid = archive_checkpoints.uid AND archive_records.run_id = archive_checkpoints.run_id \
+    AND archive_records.final = 1 AND archive_records.began >= archive_checkpoints.began) LIMIT $1)";
 
 /// Rows that such a table has of the oldest $4 records up to a cursor.
 fn theirs(table: &str) -> String {
@@ -96,6 +102,7 @@ impl Archive {
         for table in BESIDE {
             while self.delete(table, &orphans(table), &[older_than.as_microsecond().into()], &mut batch).await? > 0 {}
         }
+        while self.delete(CHECKPOINTS, OF_ENDED_RUNS, &[], &mut batch).await? > 0 {}
         Ok(())
     }
 

@@ -1,0 +1,28 @@
+-- The last checkpoint of a run, until its final record: that deletes it, in the same statement, whichever version of the
+-- operator writes it.
+CREATE TABLE archive_checkpoints (
+    uid          {text} NOT NULL,
+    run_id       {text} NOT NULL,
+    part         {text} NOT NULL DEFAULT '',
+    began        BIGINT NOT NULL,
+    attempt      BIGINT NOT NULL,
+    stored       BIGINT NOT NULL,
+    content_type {text} NOT NULL,
+    content      {bytes} NOT NULL,
+    PRIMARY KEY (uid, run_id, part)
+);
+
+CREATE INDEX archive_checkpoints_by_time ON archive_checkpoints (stored);
+
+-- Most checkpoints are compressed already, or change before they are read.
+ALTER TABLE archive_checkpoints ALTER COLUMN content SET STORAGE EXTERNAL;
+
+CREATE FUNCTION archive_checkpoints_end() RETURNS trigger AS $$
+BEGIN
+    DELETE FROM archive_checkpoints WHERE uid = new.uid AND run_id = new.run_id AND began <= new.began;
+    RETURN NULL;
+END
+$$ LANGUAGE plpgsql;
+
+CREATE TRIGGER archive_checkpoints_end AFTER INSERT OR UPDATE OF final ON archive_records
+    FOR EACH ROW WHEN (new.final = 1) EXECUTE FUNCTION archive_checkpoints_end();
