@@ -4,6 +4,7 @@
 //! for the node. Run them with several threads (`RUST_TEST_THREADS=8`): two cores do.
 
 mod before_the_work;
+mod checkpoints;
 mod clocks;
 mod disk;
 mod disturbances;

@@ -30,6 +30,11 @@ impl Folders {
         self.root.join("progress")
     }
 
+    /// Its checkpoint.
+    pub fn checkpoint(&self) -> PathBuf {
+        self.root.join("checkpoint")
+    }
+
     /// A fresh folder with the files of this task.
     pub fn of(&self, task: &LeasedTask) -> io::Result<Folder> {
         let number = self.next.fetch_add(1, Ordering::Relaxed);
@@ -66,6 +71,10 @@ impl Folder {
         self.path.join("progress")
     }
 
+    pub fn checkpoint(&self) -> PathBuf {
+        self.path.join("checkpoint")
+    }
+
     fn temporary(&self) -> PathBuf {
         self.path.join("tmp")
     }
@@ -81,6 +90,7 @@ impl Folder {
             ("TASK_PAYLOAD_FILE", self.payload().into()),
             ("TASK_RESULT_FILE", self.result().into()),
             ("TASK_PROGRESS_FILE", self.progress().into()),
+            ("TASK_CHECKPOINT_FILE", self.checkpoint().into()),
             ("TASK_LEASE", task.lease.clone().into()),
             ("TMPDIR", self.temporary().into()),
         ];
@@ -115,6 +125,7 @@ pub(super) mod tests {
             ends_at: Timestamp::MAX,
             heartbeat_seconds: 10,
             memory_bytes: None,
+            checkpoint: false,
             traceparent: None,
         }
     }
@@ -153,6 +164,7 @@ pub(super) mod tests {
             ("TASK_PAYLOAD_FILE", "/nowhere/1/payload.json"),
             ("TASK_RESULT_FILE", "/nowhere/1/result"),
             ("TASK_PROGRESS_FILE", "/nowhere/1/progress"),
+            ("TASK_CHECKPOINT_FILE", "/nowhere/1/checkpoint"),
             ("TASK_LEASE", "lease-1"),
             ("TMPDIR", "/nowhere/1/tmp"),
         ] {

@@ -7,7 +7,7 @@ use super::Agent;
 use super::folder::Folder;
 use super::heartbeat::Told;
 use super::left::{self, Left};
-use super::operator::CallError;
+use super::operator::{About, CallError};
 use super::patience::Patience;
 use super::work::{WORKER, error_of};
 use crate::api::worker_protocol::{Done, LARGEST_RESULT_BYTES, LeasedTask};
@@ -55,11 +55,11 @@ async fn put(
     content: Vec<u8>,
     orders: &mut mpsc::Receiver<Told>,
 ) -> Result<(), CallError> {
-    let content = Bytes::from(content);
+    let (content, about) = (Bytes::from(content), About::lease(&task.lease));
     let mut patience = Patience::default();
     loop {
         let said = tokio::select! {
-            said = agent.operator.put_result(&task.lease, content_type, content.clone()) => said,
+            said = agent.operator.put_result(&about, content_type, content.clone()) => said,
             Some(told) = orders.recv() => match told {
                 Told::Over => return Err(CallError::Over("the lease is over".into())),
                 // It has ended already.

@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep};
 
-use super::operator::{CallError, Operator};
+use super::operator::{About, CallError, Operator};
 use super::progress::ProgressFile;
 use super::tell;
 use crate::api::worker_protocol::{Cancel, LeasedTask};
@@ -30,6 +30,7 @@ pub enum Told {
 /// Beats until the lease is over or nobody listens any longer.
 pub async fn run(operator: Arc<Operator>, task: LeasedTask, progress: PathBuf, told: mpsc::Sender<Told>) {
     let interval = Duration::from_secs(task.heartbeat_seconds.max(1).into());
+    let about = About::lease(&task.lease);
     let mut file = ProgressFile::at(progress);
     let mut due = Instant::now() + interval;
     let mut may_tell = Instant::now() + interval / NEWS_EACH;
@@ -43,7 +44,7 @@ pub async fn run(operator: Arc<Operator>, task: LeasedTask, progress: PathBuf, t
         if now < due && !(is_fresh && now >= may_tell) {
             continue;
         }
-        match operator.progress(&task.lease, &file.told()).await {
+        match operator.progress(&about, &file.told()).await {
             Ok(None) => {}
             // One that is not heard is said again.
             Ok(Some(cancel)) => drop(told.try_send(Told::Cancel(cancel))),

@@ -1,6 +1,8 @@
 //! `task-manager worker`: a client of the worker protocol that runs a command once for each task, with the files and variables
 //! of a Job's container. docs/worker-protocol.md has the protocol; nothing here knows the cluster.
 
+mod checkpoint;
+mod checkpoint_file;
 mod command;
 mod folder;
 mod hand_over;
@@ -8,6 +10,7 @@ mod heartbeat;
 mod install;
 mod left;
 mod memory;
+mod not_begun;
 mod once;
 mod operator;
 mod options;
@@ -75,8 +78,8 @@ struct Agent {
     grace: Duration,
     stdout: Sink<File>,
     stderr: Sink<File>,
-    /// One result is put into the store at a time.
-    uploads: tokio::sync::Mutex<()>,
+    /// One result or checkpoint is put into the store at a time.
+    uploads: Arc<tokio::sync::Mutex<()>>,
     /// The operator has told the worker to end: tasks that run go on.
     stopping: CancellationToken,
     /// The worker is ended from outside: tasks that run end, too.
@@ -155,7 +158,7 @@ fn agent(options: WorkerOptions, command: Vec<OsString>) -> Result<Agent, Error>
         grace: Duration::from_secs(options.grace_seconds),
         stdout: sink(&std::io::stdout())?,
         stderr: sink(&std::io::stderr())?,
-        uploads: tokio::sync::Mutex::default(),
+        uploads: Arc::default(),
         stopping: CancellationToken::new(),
         over: CancellationToken::new(),
         slots: options.slots,

@@ -17,8 +17,8 @@ use serde::Deserialize;
 use tokio::time::timeout;
 
 use crate::api::worker_protocol::{
-    ATTEMPT_HEADER, Cancel, LEASE_HEADER, NEXT, NextAnswer, NextRequest, PROGRESS, ProgressAnswer, ProgressRequest,
-    RESULT,
+    ATTEMPT_HEADER, CHECKPOINT, Cancel, LEASE_HEADER, NEXT, NextAnswer, NextRequest, PROGRESS, ProgressAnswer,
+    ProgressRequest, RESULT,
 };
 use crate::errors::innermost;
 
@@ -31,6 +31,8 @@ const ANSWER: Duration = Duration::from_secs(30);
 const HEARTBEAT: Duration = Duration::from_secs(5);
 /// A large result has a minute to arrive.
 const UPLOAD: Duration = Duration::from_secs(90);
+/// A checkpoint is smaller, and another one follows.
+const OF_CHECKPOINT: Duration = Duration::from_secs(30);
 /// The largest answer: a payload and its escapes.
 const LARGEST_ANSWER: usize = 8 << 20;
 
@@ -84,12 +86,29 @@ pub enum UrlError {
     NoAuthorities(#[source] std::io::Error),
 }
 
+/// The attempt that a call is about, in the header that names it.
+#[derive(Clone, Debug)]
+pub struct About {
+    header: &'static str,
+    value: String,
+}
+
+impl About {
+    pub fn lease(lease: &str) -> Self {
+        Self { header: LEASE_HEADER, value: lease.into() }
+    }
+
+    /// The attempt of a Job's pod, which has no lease.
+    pub fn attempt(number: &str) -> Self {
+        Self { header: ATTEMPT_HEADER, value: number.into() }
+    }
+}
+
 /// The content of one call.
 struct Call<'a> {
     method: Method,
     path: &'a str,
-    /// The header that says what it is about.
-    about: Option<(&'static str, &'a str)>,
+    about: Option<&'a About>,
     content_type: &'a str,
     content: Bytes,
     within: Duration,
@@ -114,29 +133,51 @@ impl Operator {
         Ok(Next { answer, at: date(&headers) })
     }
 
-    /// The heartbeat of a lease. The answer may be to stop.
-    pub async fn progress(&self, lease: &str, progress: &ProgressRequest) -> Result<Option<Cancel>, CallError> {
-        let (_, body) =
-            self.call(Call::json(Method::POST, PROGRESS, Some((LEASE_HEADER, lease)), progress, HEARTBEAT)).await?;
+    /// How far an attempt is, which is the heartbeat of a lease. The answer to that may be to stop.
+    pub async fn progress(&self, about: &About, progress: &ProgressRequest) -> Result<Option<Cancel>, CallError> {
+        let (_, body) = self.call(Call::json(Method::POST, PROGRESS, Some(about), progress, HEARTBEAT)).await?;
         // An empty body says that there is nothing to say.
         Ok(serde_json::from_slice::<ProgressAnswer>(&body).ok().and_then(|answer| answer.cancel))
     }
 
     /// Puts a large result into the store.
-    pub async fn put_result(&self, lease: &str, content_type: &str, content: Bytes) -> Result<(), CallError> {
-        let about = Some((LEASE_HEADER, lease));
-        self.call(Call { method: Method::PUT, path: RESULT, about, content_type, content, within: UPLOAD })
-            .await
-            .map(drop)
+    pub async fn put_result(&self, about: &About, content_type: &str, content: Bytes) -> Result<(), CallError> {
+        self.put(RESULT, about, content_type, content, UPLOAD).await
     }
 
-    /// The progress of a Job's pod, which has one attempt and no lease.
-    pub async fn progress_of_attempt(&self, attempt: &str, progress: &ProgressRequest) -> Result<(), CallError> {
-        let about = Some((ATTEMPT_HEADER, attempt));
-        self.call(Call::json(Method::POST, PROGRESS, about, progress, HEARTBEAT)).await.map(drop)
+    /// Puts a checkpoint into the store, in place of the one before.
+    pub async fn put_checkpoint(&self, about: &About, content: Bytes) -> Result<(), CallError> {
+        self.put(CHECKPOINT, about, "application/octet-stream", content, OF_CHECKPOINT).await
+    }
+
+    /// The last checkpoint of this attempt's run; `None` where there is none.
+    pub async fn checkpoint(&self, about: &About) -> Result<Option<Bytes>, CallError> {
+        let (method, content_type, content, within) = (Method::GET, "application/json", Bytes::new(), OF_CHECKPOINT);
+        let call = Call { method, path: CHECKPOINT, about: Some(about), content_type, content, within };
+        match self.send(call).await? {
+            (StatusCode::NOT_FOUND, ..) => Ok(None),
+            (status, headers, body) => judge(status, &headers, &body).map_or(Ok(Some(body)), Err),
+        }
+    }
+
+    async fn put(
+        &self,
+        path: &str,
+        about: &About,
+        content_type: &str,
+        content: Bytes,
+        within: Duration,
+    ) -> Result<(), CallError> {
+        let call = Call { method: Method::PUT, path, about: Some(about), content_type, content, within };
+        self.call(call).await.map(drop)
     }
 
     async fn call(&self, call: Call<'_>) -> Result<(HeaderMap, Bytes), CallError> {
+        let (status, headers, body) = self.send(call).await?;
+        judge(status, &headers, &body).map_or(Ok((headers, body)), Err)
+    }
+
+    async fn send(&self, call: Call<'_>) -> Result<(StatusCode, HeaderMap, Bytes), CallError> {
         let token = tokio::fs::read_to_string(&self.token_file).await;
         let token = token.map_err(|error| CallError::again(format!("{}: {error}", self.token_file.display())))?;
         let mut request = Request::builder()
@@ -144,8 +185,8 @@ impl Operator {
             .uri(format!("{}{}", self.url, call.path))
             .header(header::AUTHORIZATION, format!("Bearer {}", token.trim()))
             .header(header::CONTENT_TYPE, call.content_type);
-        if let Some((header, about)) = call.about {
-            request = request.header(header, about);
+        if let Some(About { header, value }) = call.about {
+            request = request.header(*header, value);
         }
         let request = request.body(Full::new(call.content)).map_err(|error| CallError::Refused(error.to_string()))?;
         let answered = async {
@@ -156,8 +197,7 @@ impl Operator {
             Ok((head.status, head.headers, body.to_bytes()))
         };
         let late = || CallError::again(format!("no answer within {} s", call.within.as_secs()));
-        let (status, headers, body) = timeout(call.within, answered).await.map_err(|_| late())??;
-        judge(status, &headers, &body).map_or(Ok((headers, body)), Err)
+        timeout(call.within, answered).await.map_err(|_| late())?
     }
 }
 
@@ -165,7 +205,7 @@ impl<'a> Call<'a> {
     fn json(
         method: Method,
         path: &'a str,
-        about: Option<(&'static str, &'a str)>,
+        about: Option<&'a About>,
         said: &impl serde::Serialize,
         within: Duration,
     ) -> Self {
@@ -229,48 +269,4 @@ fn date(headers: &HeaderMap) -> Option<Timestamp> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn judged(status: u16, headers: &[(header::HeaderName, &'static str)], body: &str) -> Option<CallError> {
-        let headers = headers.iter().map(|(name, value)| (name.clone(), value.parse().expect("a value"))).collect();
-        judge(StatusCode::from_u16(status).expect("a status"), &headers, body.as_bytes())
-    }
-
-    #[test]
-    fn each_status_means_one_thing() {
-        assert!(judged(200, &[], "{}").is_none() && judged(204, &[], "").is_none());
-        assert!(matches!(judged(409, &[], ""), Some(CallError::Over(_))));
-        for status in [401, 403, 404, 405] {
-            assert!(matches!(judged(status, &[], ""), Some(CallError::NotOurs(_))), "{status}");
-        }
-        for status in [400, 413, 415, 422] {
-            assert!(matches!(judged(status, &[], ""), Some(CallError::Refused(_))), "{status}");
-        }
-        for status in [301, 408, 425, 429, 500, 502, 503, 504] {
-            assert!(matches!(judged(status, &[], ""), Some(CallError::Again { after: None, .. })), "{status}");
-        }
-    }
-
-    #[test]
-    fn the_operators_sentence_and_pause_are_passed_on() {
-        let busy = judged(503, &[(header::RETRY_AFTER, "2")], r#"{"detail": "nobody leads"}"#).expect("an error");
-        assert_eq!(busy.to_string(), "the operator answered 503: nobody leads");
-        assert!(matches!(busy, CallError::Again { after: Some(after), .. } if after == Duration::from_secs(2)));
-    }
-
-    #[test]
-    fn the_time_of_an_answer_is_read() {
-        let headers = [(header::DATE, "Tue, 15 Nov 1994 08:12:31 GMT".parse().expect("a value"))].into_iter().collect();
-        assert_eq!(date(&headers).map(|date| date.to_string()).as_deref(), Some("1994-11-15T08:12:31Z"));
-        assert_eq!(date(&HeaderMap::new()), None);
-    }
-
-    #[test]
-    fn a_url_that_is_none_is_told() {
-        for wrong in ["", "operator:8082", "ftp://operator", "http://"] {
-            assert!(Operator::at(wrong, PathBuf::new()).is_err(), "{wrong}");
-        }
-        assert!(Operator::at("http://operator:8082/", PathBuf::new()).is_ok());
-    }
-}
+mod tests;

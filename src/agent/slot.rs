@@ -2,6 +2,7 @@
 
 use jiff::Timestamp;
 
+use super::not_begun::not_begun;
 use super::operator::{CallError, Next};
 use super::patience::Patience;
 use super::{Agent, tell, work};
@@ -22,7 +23,7 @@ pub async fn run(agent: &Agent, slot: u32) -> Result<(), GivenUp> {
         if let Some(task) = answer.task {
             let left = work::time_left(&task, at.unwrap_or_else(Timestamp::now));
             let is_too_late = agent.over.is_cancelled();
-            done = if is_too_late { Some(work::not_begun(&task)) } else { work::run(agent, &task, left).await };
+            done = if is_too_late { Some(not_begun(&task)) } else { work::run(agent, &task, left).await };
         }
     }
     Ok(())

@@ -13,10 +13,15 @@ use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until, timeout};
 use tokio_util::task::AbortOnDropHandle;
 
+use super::checkpoint;
+use super::checkpoint::{Sending, Way};
+use super::checkpoint_file::CheckpointFile;
 use super::folder::Folder;
 use super::hand_over::hand_over;
 use super::heartbeat::{self, Told};
 use super::left;
+use super::not_begun::{not_begun_for, not_started, to_be_ended};
+use super::operator::About;
 use super::output::{Tail, pass_on};
 use super::processes::Group;
 use super::{Agent, memory, tell};
@@ -30,11 +35,10 @@ const KILLED: i32 = 137;
 const LONGEST: Duration = Duration::from_secs(30 * 86400);
 
 /// Words of the Reason enum.
-const TIMEOUT: &str = "Timeout";
-const WORKER_LOST: &str = "WorkerLost";
+pub const TIMEOUT: &str = "Timeout";
+pub const WORKER_LOST: &str = "WorkerLost";
 const OOM_KILLED: &str = "OOMKilled";
-/// Types of errors that are the worker's own.
-const STOPPING: &str = "WorkerStopping";
+/// The type of errors that are the worker's own.
 pub const WORKER: &str = "WorkerError";
 
 /// Why the work is ended before it ends by itself.
@@ -52,6 +56,17 @@ struct Ended {
     ended_for: Option<EndedFor>,
 }
 
+impl Ended {
+    /// Another attempt may follow: nobody has cancelled the task.
+    fn is_tried_again(&self) -> bool {
+        match &self.ended_for {
+            None => true,
+            Some(EndedFor::Reason(reason)) => [TIMEOUT, WORKER_LOST, OOM_KILLED].contains(&reason.as_str()),
+            Some(EndedFor::LeaseOver) => false,
+        }
+    }
+}
+
 /// When the task's time is over. `now` is the operator's clock at its answer, where it said so.
 pub fn time_left(task: &LeasedTask, now: Timestamp) -> Duration {
     let whole = Duration::from_secs(task.timeout_seconds.max(0).unsigned_abs());
@@ -67,14 +82,23 @@ pub async fn run(agent: &Agent, task: &LeasedTask, left: Duration) -> Option<Don
         Ok(folder) => folder,
         Err(error) => return Some(not_started(task, &format!("failed to write the task's files: {error}"))),
     };
-    let tail = Tail::default();
     let (told, mut orders) = mpsc::channel(4);
+    let beats = heartbeat::run(agent.operator.clone(), task.clone(), folder.progress(), told);
+    let _beats = AbortOnDropHandle::new(tokio::spawn(beats));
+    let way = Way { operator: agent.operator.clone(), about: About::lease(&task.lease), turn: agent.uploads.clone() };
+    let mut checkpoint = CheckpointFile::at(folder.checkpoint());
+    if task.checkpoint {
+        tokio::select! {
+            fetched = checkpoint::fetch(&way, &mut checkpoint, checkpoint::wait(task)) => if fetched.is_err() { return None },
+            ended_for = to_be_ended(agent, over_at, &mut orders) => return not_begun_for(task, ended_for),
+        }
+    }
+    let tail = Tail::default();
     let (group, output) = match start(agent, task, &folder, &tail) {
         Ok(started) => started,
         Err(error) => return Some(not_started(task, &format!("failed to start the command: {error}"))),
     };
-    let beats = heartbeat::run(agent.operator.clone(), task.clone(), folder.progress(), told);
-    let _beats = AbortOnDropHandle::new(tokio::spawn(beats));
+    let sending = Sending::start(way, checkpoint);
     let ended = supervise(agent, group, over_at, &mut orders, &folder.result()).await;
     for stream in output {
         drop(timeout(OUTPUT, stream).await);
@@ -86,7 +110,13 @@ pub async fn run(agent: &Agent, task: &LeasedTask, left: Duration) -> Option<Don
         return None;
     }
     let done = Done { log, ..done(task, &ended, &folder) };
-    if done.has_failed() { Some(done) } else { hand_over(agent, task, done, &folder, &mut orders).await }
+    if !done.has_failed() {
+        return hand_over(agent, task, done, &folder, &mut orders).await;
+    }
+    if ended.is_tried_again() {
+        sending.finish(ended.status.is_ok_and(has_ended_by_itself)).await;
+    }
+    Some(done)
 }
 
 type Streams = Vec<AbortOnDropHandle<()>>;
@@ -174,6 +204,11 @@ pub fn exit_code(status: ExitStatus) -> i32 {
     status.code().unwrap_or_else(|| 128 + status.signal().unwrap_or_default())
 }
 
+/// No signal ended it, as far as a shell says so of its child.
+pub fn has_ended_by_itself(status: ExitStatus) -> bool {
+    exit_code(status) <= 128
+}
+
 fn word_of(ended: &Ended) -> String {
     let end = match &ended.status {
         Ok(status) => format!("ended with exit code {}", exit_code(*status)),
@@ -201,17 +236,6 @@ fn done(task: &LeasedTask, ended: &Ended, folder: &Folder) -> Done {
         }
         Err(error) => Done { error: Some(error_of(WORKER, &error.to_string(), true)), ..done },
     }
-}
-
-/// The worker was told to end as it was given the task.
-pub fn not_begun(task: &LeasedTask) -> Done {
-    let error = Some(error_of(STOPPING, "the worker was told to end before the task began", true));
-    Done { lease: task.lease.clone(), error, ended_for: Some(WORKER_LOST.into()), ..Done::default() }
-}
-
-fn not_started(task: &LeasedTask, why: &str) -> Done {
-    let error = Some(error_of(WORKER, why, true));
-    Done { lease: task.lease.clone(), error, ..Done::default() }
 }
 
 pub fn error_of(type_: &str, message: &str, retryable: bool) -> WorkError {
@@ -245,5 +269,7 @@ mod tests {
     fn a_signal_reads_as_a_shell_says_it() {
         assert_eq!(exit_code(ExitStatus::from_raw(3 << 8)), 3);
         assert_eq!(exit_code(ExitStatus::from_raw(9)), 137);
+        assert!(has_ended_by_itself(ExitStatus::from_raw(3 << 8)) && !has_ended_by_itself(ExitStatus::from_raw(9)));
+        assert!(!has_ended_by_itself(ExitStatus::from_raw(137 << 8)), "a shell says so of its child");
     }
 }

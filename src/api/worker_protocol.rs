@@ -16,13 +16,16 @@ pub const NEXT: &str = "/worker/v1/next";
 pub const PROGRESS: &str = "/worker/v1/progress";
 /// A result that is too large for `Done`, by PUT.
 pub const RESULT: &str = "/worker/v1/result";
+/// How far the work is, for the next attempt: by PUT, and by GET.
+pub const CHECKPOINT: &str = "/worker/v1/checkpoint";
 /// The error for which the work will fail.
 pub const ERROR: &str = "/worker/v1/error";
 
-/// The header in which `/progress`, `/result` and `/error` name the lease that they are about.
+/// The header in which `/progress`, `/result`, `/checkpoint` and `/error` name the lease that they are about.
 pub const LEASE_HEADER: &str = "task-lease";
 
-/// The header in which the pod of a Job, which has no lease, names the attempt that it reports for.
+/// The header in which the pod of a Job, which has no lease, names the attempt that it reports for. A checkpoint that is read
+/// bears the number of the attempt that left it.
 pub const ATTEMPT_HEADER: &str = "task-attempt";
 
 /// Seconds for which `/next` hangs unless the request says otherwise, and at most.
@@ -38,6 +41,8 @@ pub const LOG_BYTES: usize = 4096;
 pub const NEXT_BYTES: usize = 64 << 10;
 /// The largest result that `/result` takes.
 pub const LARGEST_RESULT_BYTES: usize = 16 << 20;
+/// The largest checkpoint that `/checkpoint` takes.
+pub const LARGEST_CHECKPOINT_BYTES: usize = 1 << 20;
 
 /// POST /worker/v1/next. An empty object is a valid first call.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
@@ -140,9 +145,17 @@ pub struct LeasedTask {
     /// The most memory that the work may take, where task or type say so: for workers that can bound it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub memory_bytes: Option<u64>,
+    /// This run has a checkpoint, which GET /worker/v1/checkpoint hands out, or the store does not say just now.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub checkpoint: bool,
     /// The trace context of who submitted the task (W3C).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub traceparent: Option<String>,
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde hands a reference")]
+fn is_false(flag: &bool) -> bool {
+    !flag
 }
 
 /// POST /worker/v1/progress. For a lease an empty object is a heartbeat and no more.
@@ -257,8 +270,11 @@ mod tests {
             ends_at: Timestamp::UNIX_EPOCH,
             heartbeat_seconds: 10,
             memory_bytes: None,
+            checkpoint: false,
             traceparent: None,
         };
+        let again = LeasedTask { checkpoint: true, ..task.clone() };
+        assert!(serde_json::to_string(&again).is_ok_and(|text| text.contains(r#""checkpoint":true"#)));
         let answer = NextAnswer { kept: Some(true), why: None, task: Some(task), stop: false };
         assert_eq!(
             serde_json::to_string(&answer).ok().as_deref(),

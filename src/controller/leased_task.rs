@@ -22,8 +22,8 @@ pub fn lease_name(task: &Task) -> Option<String> {
     worker_uid(task).map(|worker| lease::name(&AttemptId::of(task), worker))
 }
 
-/// `task` must have its whole payload; it was first handed out at `first`.
-pub fn of(task: &Task, kind: &ParsedType, heartbeat: i64, first: Timestamp) -> Option<LeasedTask> {
+/// `task` must have its whole payload; it was first handed out at `first`. `checkpoint`: there is one, or there may be.
+pub fn of(task: &Task, kind: &ParsedType, heartbeat: i64, first: Timestamp, checkpoint: bool) -> Option<LeasedTask> {
     let policy = Policy::of(&task.spec, Some(&kind.spec));
     let status = task.status.as_ref()?;
     let overdue = after(first, SignedDuration::from_secs(policy.timeout_seconds));
@@ -48,6 +48,7 @@ pub fn of(task: &Task, kind: &ParsedType, heartbeat: i64, first: Timestamp) -> O
         ends_at: deadline.map_or(overdue, |deadline| deadline.min(overdue)),
         heartbeat_seconds: u32::try_from(heartbeat).unwrap_or_default(),
         memory_bytes: memory,
+        checkpoint,
         traceparent: None,
     })
 }

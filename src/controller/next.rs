@@ -125,7 +125,9 @@ impl Taker {
         let Some(whole) = held else { return Ok(Given::Nothing) };
         let heartbeat = self.context.cache.heartbeat_of(&reporter.uid);
         let kind = self.context.cache.type_of(&whole);
-        let leased = kind.and_then(|kind| leased_task::of(&whole, &kind, heartbeat, first));
+        // The worker that lost its memory may have left one in this very attempt.
+        let checkpoint = self.context.records.may_have_checkpoint(&whole).await;
+        let leased = kind.and_then(|kind| leased_task::of(&whole, &kind, heartbeat, first, checkpoint));
         let leased = leased.ok_or(NotTaken::NotNow("its type is missing"))?;
         self.context.cache.handed_out_again(lease, first);
         Ok(Given::Task(Box::new(leased)))

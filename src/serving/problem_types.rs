@@ -19,7 +19,7 @@ impl ProblemType {
 
     /// Whether only the work in pods meets it, at the worker API.
     const fn is_for_work_alone(self) -> bool {
-        matches!(self, Self::NoToken | Self::NotYourTask | Self::AttemptOver | Self::NotTaken)
+        matches!(self, Self::NoToken | Self::NotYourTask | Self::NoCheckpoint | Self::AttemptOver | Self::NotTaken)
     }
 
     /// What it means, and what helps.
@@ -59,6 +59,9 @@ impl ProblemType {
                 "Only the namespaces that --rest-namespaces names are served. Leave it out for the usual one."
             }
             Self::NoSuchPath => "Tasks are under /api/v1/tasks; /docs shows all paths.",
+            Self::NoCheckpoint => {
+                "No attempt of this run has left a checkpoint by PUT /worker/v1/checkpoint. The work begins from the start."
+            }
             Self::Method => "The path is known, and not with this method. The header Allow says which there are.",
             Self::SlowBody => "The body has not arrived within ten seconds. Send it again.",
             Self::NotFinished => {

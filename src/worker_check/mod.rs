@@ -1,6 +1,7 @@
 //! `task-manager worker-check`: tries a client of the worker protocol, in whatever language it is, against an operator that plays
 //! it tricks, and says which promises it keeps. Tests of the agent play stories of their own with the same parts.
 
+mod board;
 mod call;
 mod options;
 mod play;
@@ -14,11 +15,11 @@ use std::time::Duration;
 
 use tokio::process::Command;
 
+pub use board::{Board, Heard, Pulse};
 pub use call::Call;
 pub use options::WorkerCheckOptions;
 pub use play::{Play, Stuck};
 pub use promises::{PROMISES, Promise, Verdict};
-pub use server::{Board, Heard, Pulse};
 
 use report::Report;
 

@@ -13,8 +13,9 @@ use serde_json::value::to_raw_value;
 use tokio::process::{Child, Command};
 use tokio::time::{sleep, timeout};
 
+use super::board::{Board, Heard, Pulse};
 use super::call::Call;
-use super::server::{Board, Heard, Pulse, Server};
+use super::server::Server;
 use crate::api::worker_protocol::{Done, LeasedTask, ProgressRequest};
 
 /// A worker that says nothing for so long is not waited for.
@@ -116,6 +117,7 @@ impl Play {
             ends_at: Timestamp::now() + SignedDuration::from_secs(600),
             heartbeat_seconds: 1,
             memory_bytes: None,
+            checkpoint: false,
             traceparent: None,
         }
     }
@@ -194,6 +196,18 @@ impl Play {
 
     pub fn heard(&self, task: &LeasedTask) -> Heard {
         self.board().heard.lock().get(&task.lease).cloned().unwrap_or_default()
+    }
+
+    /// An earlier attempt of this task has left a checkpoint; `None`: the store does not say just now.
+    pub fn has_left(&self, task: &LeasedTask, content: Option<&str>) {
+        let content = content.map(|content| Bytes::copy_from_slice(content.as_bytes()));
+        self.board().left.lock().insert(task.lease.clone(), content);
+    }
+
+    /// The checkpoints of this task, as texts.
+    pub fn checkpoints(&self, task: &LeasedTask) -> Vec<String> {
+        let heard = self.heard(task).checkpoints;
+        heard.iter().map(|(_, content)| String::from_utf8_lossy(content).into_owned()).collect()
     }
 
     pub fn large_result(&self, task: &LeasedTask) -> Option<(String, Bytes)> {

@@ -6,8 +6,8 @@ use futures::FutureExt;
 use futures::future::BoxFuture;
 use serde_json::{Value, json};
 
+use super::board::Pulse;
 use super::play::{Play, Stuck};
-use super::server::Pulse;
 use crate::api::worker_protocol::{Cancel, Done, RESULT_BYTES};
 
 /// How a promise was kept.

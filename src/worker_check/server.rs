@@ -1,6 +1,5 @@
 //! The worker port of an operator that plays a story: it takes the calls of one worker and answers as it is told to.
 
-use std::collections::{HashMap, HashSet};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -11,7 +10,6 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode, header};
 use hyper_util::rt::{TokioIo, TokioTimer};
-use parking_lot::Mutex;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
@@ -19,51 +17,17 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::{sleep, timeout};
 use tokio_util::task::AbortOnDropHandle;
 
+use super::board::{Board, Pulse};
 use super::call::{Call, Reply, with_later_fields};
 use crate::api::worker_protocol::{
-    ATTEMPT_HEADER, Cancel, ERROR, LARGEST_RESULT_BYTES, LEASE_HEADER, LOG_BYTES, NEXT, NEXT_BYTES, NextRequest,
-    PROGRESS, ProgressRequest, RESULT, RESULT_BYTES, WorkError,
+    ATTEMPT_HEADER, CHECKPOINT, ERROR, LARGEST_CHECKPOINT_BYTES, LARGEST_RESULT_BYTES, LEASE_HEADER, LOG_BYTES, NEXT,
+    NEXT_BYTES, NextRequest, PROGRESS, ProgressRequest, RESULT, RESULT_BYTES,
 };
 
 /// Calls that wait for the story; one worker has far fewer.
 const CALLS: usize = 256;
 /// A call that was ended on the worker's side is noticed by then.
 const NOTICED: Duration = Duration::from_millis(300);
-
-/// What was heard of one lease beside `next`, and what is answered to it.
-#[derive(Clone, Debug, Default)]
-pub struct Heard {
-    pub beats: Vec<(Instant, ProgressRequest)>,
-    /// Content type and content of its large result.
-    pub result: Option<(String, Bytes)>,
-    pub error: Option<WorkError>,
-}
-
-/// The answer to heartbeats of a lease.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub enum Pulse {
-    #[default]
-    GoOn,
-    Cancel(Cancel),
-    /// The lease is over.
-    Over,
-    /// Nobody leads just now.
-    Away,
-}
-
-/// What the story and the connections share.
-#[derive(Default)]
-pub struct Board {
-    /// The tokens that are accepted.
-    pub tokens: Mutex<HashSet<String>>,
-    pub heard: Mutex<HashMap<String, Heard>>,
-    pub pulses: Mutex<HashMap<String, Pulse>>,
-    /// The worker did what the protocol does not know.
-    pub faults: Mutex<Vec<String>>,
-    /// Calls with a token that is not accepted.
-    pub refused: Mutex<u32>,
-    open: Mutex<HashMap<u32, Arc<()>>>,
-}
 
 /// Listens until it is dropped.
 pub struct Server {
@@ -127,7 +91,11 @@ impl Desk {
         let attempt = head.headers.get(ATTEMPT_HEADER).and_then(|attempt| attempt.to_str().ok());
         // The pod of a Job has an attempt instead.
         let lease = lease.or_else(|| attempt.map(|attempt| format!("attempt {attempt}")));
-        let most = if head.uri.path() == RESULT { LARGEST_RESULT_BYTES } else { NEXT_BYTES };
+        let most = match head.uri.path() {
+            RESULT => LARGEST_RESULT_BYTES,
+            CHECKPOINT => LARGEST_CHECKPOINT_BYTES,
+            _ => NEXT_BYTES,
+        };
         let Ok(body) = Limited::new(body, most).collect().await.map(http_body_util::Collected::to_bytes) else {
             return Ok(problem(413, &format!("the body is larger than {most} bytes")));
         };
@@ -142,6 +110,8 @@ impl Desk {
             (Method::POST, PROGRESS) => Ok(self.progress(lease, &body)),
             (Method::POST, ERROR) => Ok(self.error(lease, &body)),
             (Method::PUT, RESULT) => Ok(self.result(lease, content_type, body)),
+            (Method::PUT, CHECKPOINT) => Ok(self.checkpoint(lease, body)),
+            (Method::GET, CHECKPOINT) => Ok(self.left(lease)),
             (method, path) => Ok(self.fault(404, format!("there is no {method} {path}"))),
         }
     }
@@ -240,11 +210,35 @@ impl Desk {
         let Some(lease) = lease else {
             return self.fault(422, "a worker names the lease of its result in the header Task-Lease".into());
         };
-        if self.board.pulses.lock().get(&lease).is_none_or(|pulse| *pulse == Pulse::Over) {
+        if self.is_over(&lease) {
             return problem(409, "the lease is over");
         }
         self.board.heard.lock().entry(lease).or_default().result = Some((content_type, content));
         respond_empty(204)
+    }
+
+    fn checkpoint(&self, lease: Option<String>, content: Bytes) -> Answer {
+        match lease {
+            None => self.fault(422, "a worker names the lease of its checkpoint in the header Task-Lease".into()),
+            Some(lease) if self.is_over(&lease) => problem(409, "the lease is over"),
+            Some(lease) if self.board.pulses.lock().get(&lease) == Some(&Pulse::Away) => unavailable(1),
+            Some(lease) => {
+                self.board.heard.lock().entry(lease).or_default().checkpoints.push((Instant::now(), content));
+                respond_empty(204)
+            }
+        }
+    }
+
+    fn left(&self, lease: Option<String>) -> Answer {
+        match self.board.left.lock().get(&lease.unwrap_or_default()) {
+            None => problem(404, "no attempt of this run has left a checkpoint"),
+            Some(None) => unavailable(1),
+            Some(Some(content)) => Response::new(Full::new(content.clone())),
+        }
+    }
+
+    fn is_over(&self, lease: &str) -> bool {
+        self.board.pulses.lock().get(lease).is_none_or(|pulse| *pulse == Pulse::Over)
     }
 }
 

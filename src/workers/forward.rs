@@ -17,7 +17,7 @@ use tokio::time::timeout;
 
 use super::WorkerApi;
 use super::peer::Peer;
-use super::upload::check_length;
+use super::result::RESULT;
 use crate::serving::problem::{Problem, ProblemType};
 
 /// To reach the one that leads.
@@ -61,7 +61,8 @@ pub async fn or_here(State(api): State<Arc<WorkerApi>>, request: Request, next: 
 
 async fn forward(client: &HttpClient, peer: &Peer, request: Request) -> Result<Response, Problem> {
     let (mut head, body) = request.into_parts();
-    check_length(&head.headers)?;
+    // Nothing is larger.
+    RESULT.check_length(&head.headers)?;
     let path = head.uri.path_and_query().map_or("/", |path| path.as_str());
     head.uri = format!("{}{path}", peer.url).parse::<Uri>().map_err(|_| away())?;
     strip(&mut head.headers);

@@ -3,10 +3,12 @@
 //! Reports are handed to the controller of the replica that leads, which knows which attempt the pod is at work on; nothing
 //! is decided here.
 
+mod checkpoint;
 mod forward;
 mod next;
 mod peer;
 pub mod reports;
+mod result;
 mod stream;
 pub mod token;
 mod upload;
@@ -28,7 +30,7 @@ use parking_lot::Mutex;
 use tokio::sync::{Semaphore, watch};
 use tokio_util::sync::CancellationToken;
 
-use crate::api::worker_protocol::{LEASE_HEADER, NEXT, NEXT_BYTES};
+use crate::api::worker_protocol::{CHECKPOINT, LEASE_HEADER, NEXT, NEXT_BYTES, RESULT};
 use crate::archive::Guard;
 use crate::live::{Live, NotTaken, Reporter};
 use crate::metrics::Metrics;
@@ -53,8 +55,10 @@ const OF_ONE_ADDRESS: usize = 64;
 const CONNECTIONS: usize = 5120;
 /// A call is answered by then: a large result has a minute to arrive, here or at the replica that leads.
 const DEADLINE: Duration = Duration::from_secs(120);
-/// Results at once, each of which is in memory.
-const UPLOADS: usize = 4;
+/// Results at once, each of which is in memory: 16 MiB at most.
+const RESULTS: usize = 4;
+/// Checkpoints at once, those that come and those that are fetched: 1 MiB each at most.
+const CHECKPOINTS: usize = 16;
 /// Replicas that follow at once.
 const FOLLOWERS: usize = 16;
 /// The largest body that is no result, in bytes.
@@ -71,8 +75,9 @@ struct WorkerApi {
     requests: Semaphore,
     hanging: Semaphore,
     peers_at_work: PerPeer,
-    uploads: Semaphore,
-    /// The pods that are handing over a result.
+    results: Semaphore,
+    checkpoints: Arc<Semaphore>,
+    /// The pods that are handing over a result or a checkpoint.
     uploading: Mutex<HashSet<String>>,
     followers: Arc<Semaphore>,
     /// This replica, as the others find it when it leads.
@@ -118,7 +123,8 @@ fn router(sources: Sources, hanging: usize) -> Router {
         requests: Semaphore::new(REQUESTS),
         hanging: Semaphore::new(hanging),
         peers_at_work: PerPeer::new(OF_ONE_ADDRESS),
-        uploads: Semaphore::new(UPLOADS),
+        results: Semaphore::new(RESULTS),
+        checkpoints: Arc::new(Semaphore::new(CHECKPOINTS)),
         uploading: Mutex::default(),
         followers: Arc::new(Semaphore::new(FOLLOWERS)),
         me,
@@ -130,7 +136,8 @@ fn router(sources: Sources, hanging: usize) -> Router {
         .route("/worker/v1/progress", post(reports::progress))
         .route("/worker/v1/error", post(reports::error))
         .route(NEXT, post(next::next).layer(at_most(NEXT_BYTES)))
-        .route("/worker/v1/result", put(upload::result))
+        .route(RESULT, put(result::put))
+        .route(CHECKPOINT, put(checkpoint::put).get(checkpoint::get))
         .layer(middleware::from_fn_with_state(api.clone(), forward::or_here))
         .layer(middleware::from_fn(manners::unencoded))
         .layer(middleware::from_fn(async |request, next| limits::by(DEADLINE, request, next).await))
@@ -138,7 +145,8 @@ fn router(sources: Sources, hanging: usize) -> Router {
         .route(stream::PATH, get(stream::tell))
         .merge(problem_pages::pages())
         .fallback(async || {
-            ProblemType::NoSuchPath.because("POST to /worker/v1/next, /progress or /error, or PUT /worker/v1/result")
+            ProblemType::NoSuchPath
+                .because("POST to /worker/v1/next, /progress or /error, or PUT /worker/v1/result or /checkpoint")
         })
         .method_not_allowed_fallback(not_served)
         .layer(middleware::from_fn_with_state(api.clone(), bounded))

@@ -45,3 +45,21 @@ async fn a_jobs_command_runs_without_a_worker_port() {
     let ended = agent.env_remove("TASK_API_URL").env_remove("TASK_TOKEN_FILE").status().await.expect("it ends");
     assert_eq!(ended.code(), Some(7));
 }
+
+#[tokio::test]
+async fn a_jobs_command_finds_the_checkpoint_of_the_attempt_before_and_leaves_one() {
+    let script = r#"cat "$TASK_CHECKPOINT_FILE" >"$OUT"; echo page 70 >"$TASK_CHECKPOINT_FILE"; exit 1"#;
+    let mut stage = Stage::set("once-checkpoint").await;
+    let attempt = LeasedTask { lease: "attempt 3".into(), ..stage.task() };
+    stage.play.answer_beats(&attempt, Pulse::GoOn);
+    stage.play.has_left(&attempt, Some("page 60"));
+    let mut command = stage.agent(&["--once"], &["sh", "-c", script]);
+    command.env("TASK_ATTEMPT", "3");
+    stage.play.start(command).expect("the agent starts");
+    assert_eq!(stage.play.end(SOON).await.expect("it ends").code(), Some(1));
+    assert_eq!(
+        (stage.written("out").as_str(), stage.play.checkpoints(&attempt)),
+        ("page 60", vec!["page 70\n".into()])
+    );
+    assert_eq!(crate::stage::entries(&stage.tasks()), 0, "files are left");
+}

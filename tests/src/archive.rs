@@ -12,6 +12,13 @@ pub async fn open_archive(url: &str, options: &Options) -> Result<Archive, Error
     Ok(archive)
 }
 
+/// The checkpoints that a namespace's archive holds, whoever may read them.
+pub async fn checkpoints_of(namespace: &Namespace) -> i64 {
+    let mut connection = SqliteConnection::connect(&namespace.archive()).await.expect("a connection");
+    let counted = sqlx::query_scalar("SELECT count(*) FROM archive_checkpoints").fetch_one(&mut connection).await;
+    counted.expect("a count")
+}
+
 /// While this lock is held, every call of the operators fails.
 pub struct Held(SqliteConnection);
 

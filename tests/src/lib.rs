@@ -28,7 +28,7 @@ mod warm;
 mod worker;
 
 pub use account::{Account, Requests};
-pub use archive::{Held, open_archive};
+pub use archive::{Held, checkpoints_of, open_archive};
 pub use audit::Audit;
 pub use cluster::{Cluster, target};
 pub use executors::{executor, in_namespaces, over, over_each, word};

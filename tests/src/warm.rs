@@ -123,6 +123,23 @@ impl WarmWorker {
         self.way.send(Method::PUT, "/worker/v1/result", &headers, Some(content)).await
     }
 
+    /// Leaves a checkpoint.
+    pub async fn leave(&self, lease: &Value, content: &str) -> Answer {
+        self.about(Method::PUT, "checkpoint", lease, content.into()).await
+    }
+
+    /// The last checkpoint of the lease's run.
+    pub async fn left(&self, lease: &Value) -> Answer {
+        self.about(Method::GET, "checkpoint", lease, String::new()).await
+    }
+
+    async fn about(&self, method: Method, path: &str, lease: &Value, content: String) -> Answer {
+        let bearer = format!("Bearer {}", self.token);
+        let lease = lease.as_str().expect("a lease");
+        let headers = [("authorization", bearer.as_str()), ("content-type", "text/plain"), ("task-lease", lease)];
+        self.way.send(method, &format!("/worker/v1/{path}"), &headers, Some(content)).await
+    }
+
     /// What the operator says to this; `None` where nobody answers, or somebody who does not lead.
     pub async fn try_next(&self, body: &Value) -> Option<Value> {
         let next = (Method::POST, "next");

@@ -65,6 +65,16 @@ impl Worker {
         self.say(Method::PUT, "result", content_type, content).await
     }
 
+    /// Leaves a checkpoint.
+    pub async fn leave(&self, content_type: &str, content: String) -> Answer {
+        self.say(Method::PUT, "checkpoint", content_type, content).await
+    }
+
+    /// The last checkpoint of the run.
+    pub async fn left(&self) -> Answer {
+        self.say(Method::GET, "checkpoint", "text/plain", String::new()).await
+    }
+
     async fn say(&self, method: Method, path: &str, content_type: &str, body: String) -> Answer {
         let bearer = format!("Bearer {}", self.token);
         let mut headers = vec![("authorization", bearer.as_str()), ("content-type", content_type)];

@@ -86,7 +86,7 @@ async fn launch_admitted(task: &Task, context: &Context) -> Again {
     match executor(whole.status_or_default()).filter(|admitted| *admitted == kind.spec.executor) {
         Some(Executor::Job) => create_as::<Job>(&whole, &kind, context).await,
         Some(Executor::Pod) => create_as::<Pod>(&whole, &kind, context).await,
-        Some(Executor::Pool) => Ok(hand_out(whole, &kind, context)),
+        Some(Executor::Pool) => Ok(hand_out(whole, &kind, context).await),
         // The type has changed since it was decided.
         None => Ok(Some(Duration::ZERO)),
     }
@@ -115,9 +115,13 @@ fn is_still(decided_on: &Task, whole: &Task) -> bool {
 }
 
 /// Answers the call of the worker that the task was admitted to. Where none hangs, its next one has the task looked at again.
-fn hand_out(whole: Task, kind: &ParsedType, context: &Context) -> Option<Duration> {
+async fn hand_out(whole: Task, kind: &ParsedType, context: &Context) -> Option<Duration> {
     let heartbeat = context.cache.heartbeat_of(worker_uid(&whole).unwrap_or_default());
-    let Some(leased) = leased_task::of(&whole, kind, heartbeat, Timestamp::now()) else { return Some(Duration::ZERO) };
+    // A first attempt finds none, and costs no question.
+    let is_later = whole.status_or_default().attempt > 1;
+    let checkpoint = is_later && context.records.may_have_checkpoint(&whole).await;
+    let leased = leased_task::of(&whole, kind, heartbeat, Timestamp::now(), checkpoint);
+    let Some(leased) = leased else { return Some(Duration::ZERO) };
     let Some(HandOut { pool, took, was_free }) = context.cache.hand_out(&whole, Given::Task(Box::new(leased))) else {
         return Some(TRACE_EXPECTED_WITHIN);
     };

@@ -14,9 +14,10 @@ use super::put::put;
 use super::superseded;
 use super::term_memory::{Remembered, Table};
 use crate::api::{Task, TaskSpec, TaskStatus};
-use crate::archive::{Error, Guard, Record};
+use crate::archive::{AttemptKey, Error, Guard, Record};
 use crate::controller::cache::Uid;
 use crate::core::attempt::facts::Observed;
+use crate::core::attempt::id::AttemptId;
 use crate::core::task::{Earlier, attempts_of_deleted, leaves_unrecorded};
 use crate::metrics::Metrics;
 
@@ -117,6 +118,17 @@ impl Records {
         };
         self.remembered.change(task, |remembered| remembered.asks = answer.is_none());
         answer.map_or(Earlier::NotKnown, |record| Earlier::found(task, record.map(|record| record.task())))
+    }
+
+    /// An attempt of this run has left a checkpoint, as far as the archive says. Where that does not answer there may be one:
+    /// whoever works on the task asks again.
+    pub async fn may_have_checkpoint(&self, task: &Task) -> bool {
+        if !self.guard.is_up() {
+            return true;
+        }
+        let AttemptId { uid, run_id, began, attempt } = AttemptId::of(task);
+        let key = AttemptKey { uid: &uid, run_id: &run_id, began, attempt };
+        self.guard.ask(self.guard.archive().has_checkpoint(&key)).await.unwrap_or(true)
     }
 
     /// The watch shows a task, which it showed as `before`.

@@ -1,5 +1,6 @@
 //! Warm workers: the test asks for work as the program in a worker's pod would.
 
+mod checkpoints;
 mod costs;
 mod dispatch;
 mod faults;

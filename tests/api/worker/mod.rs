@@ -1,5 +1,6 @@
 //! What the work in a pod says over HTTP, with its pod's own token.
 
+mod checkpoints;
 mod errors;
 mod progress;
 mod refusals;
