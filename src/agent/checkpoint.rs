@@ -24,7 +24,7 @@ const REST: u32 = 10;
 const LAST_WITHIN: Duration = Duration::from_secs(10);
 /// So long an earlier one is asked for at least, and at most, where the store does not answer.
 const SHORTEST_WAIT: Duration = Duration::from_secs(5);
-pub const LONGEST_WAIT: Duration = Duration::from_secs(60);
+const LONGEST_WAIT: Duration = Duration::from_secs(60);
 
 /// The way of the checkpoints of one attempt.
 pub struct Way {

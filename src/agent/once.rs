@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
 use super::checkpoint;
-use super::checkpoint::{LONGEST_WAIT, Sending, Way};
+use super::checkpoint::{Sending, Way};
 use super::checkpoint_file::CheckpointFile;
 use super::folder::Folders;
 use super::heartbeat::look;
@@ -28,6 +28,8 @@ use super::work::{exit_code, has_ended_by_itself};
 const LOOK: Duration = Duration::from_secs(2);
 /// After a report that was not taken for another reason than what it says.
 const AGAIN: Duration = Duration::from_secs(10);
+/// So long an earlier checkpoint is asked for where nobody answers.
+const WAIT: Duration = Duration::from_secs(30);
 /// As a shell says that SIGTERM ended a command.
 const TERMINATED: u8 = 143;
 
@@ -48,7 +50,7 @@ pub async fn run(
     if let Some(way) = way.as_ref().filter(|_| attempt.parse().is_ok_and(|number: i32| number > 1)) {
         tokio::select! {
             // The command runs as it would without this, whatever becomes of its attempt.
-            _ = checkpoint::fetch(way, &mut checkpoint, LONGEST_WAIT) => {}
+            _ = checkpoint::fetch(way, &mut checkpoint, WAIT) => {}
             () = over.cancelled() => return Ok(TERMINATED.into()),
         }
     }
