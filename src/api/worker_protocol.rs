@@ -62,7 +62,8 @@ pub struct NextRequest {
     pub beats: bool,
 }
 
-/// The end of one lease. It failed where there is an `error`, or an `exit_code` other than 0; else it is completed.
+/// The end of one lease. It failed where there is an `error`, an `exit_code` other than 0, or `ended_for` without the exit code
+/// 0; else it is completed.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Done {
@@ -200,7 +201,7 @@ impl NextRequest {
 
 impl Done {
     pub fn has_failed(&self) -> bool {
-        self.error.is_some() || self.exit_code.is_some_and(|code| code != 0)
+        self.error.is_some() || self.exit_code.map_or(self.ended_for.is_some(), |code| code != 0)
     }
 }
 
@@ -243,10 +244,12 @@ mod tests {
     }
 
     #[test]
-    fn an_error_or_another_exit_code_than_0_is_a_failure() {
+    fn an_error_another_exit_code_than_0_or_an_end_by_the_worker_is_a_failure() {
         for (done, failed) in [
             (json!({"lease": "a"}), false),
             (json!({"lease": "a", "exit_code": 0, "ended_for": "Timeout"}), false),
+            (json!({"lease": "a", "ended_for": "WorkerLost"}), true),
+            (json!({"lease": "a", "result": {}, "ended_for": "Timeout"}), true),
             (json!({"lease": "a", "exit_code": 137, "ended_for": "Timeout"}), true),
             (json!({"lease": "a", "error": {}}), true),
             (json!({"lease": "a", "error": {"type": "RateLimited"}, "exit_code": 1}), true),

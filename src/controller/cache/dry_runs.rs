@@ -24,6 +24,12 @@ const FIRST_ANSWER_WITHIN: SignedDuration = SignedDuration::from_secs(5);
 /// A creationTimestamp has whole seconds.
 const WITHIN_A_SECOND: SignedDuration = SignedDuration::from_secs(1);
 
+/// The pool that runs the tasks of this type, if one does.
+pub(super) fn pool_of(kind: &TaskType) -> Option<Key> {
+    let pool = kind.spec.worker_pool.as_deref()?;
+    Some((kind.metadata.namespace.as_deref().unwrap_or_default().into(), pool.into()))
+}
+
 #[derive(Default)]
 pub struct DryRuns {
     tried: HashMap<Key, Tried>,
@@ -159,6 +165,14 @@ impl Cache {
     /// The uids of the types whose pods have come out larger than was known, since the last call.
     pub fn types_learned(&self) -> HashSet<String> {
         std::mem::take(&mut self.lock().dry_runs.learned)
+    }
+
+    /// Pools have come or gone: the types whose tasks they run are to be looked at.
+    pub(super) fn look_at_types_of_pools(&self, inner: &mut Inner, is_one: impl Fn(&Key) -> bool) {
+        let Inner { types, dry_runs, .. } = inner;
+        let concerned = types.values().filter(|kind| pool_of(kind).is_some_and(|pool| is_one(&pool)));
+        dry_runs.learned.extend(concerned.filter_map(|kind| kind.metadata.uid.clone()));
+        self.untried.notify_one();
     }
 
     /// Resolves when there is a type that was not tried out, or about which something was learned.

@@ -1,5 +1,5 @@
-//! Keeps the status of the types: whether the API server would take their Jobs and pods, by its own dry runs. The answers
-//! go into the cache, for queues count by them.
+//! Keeps the status of the types: whether the API server would take their Jobs and pods, by its own dry runs, or whether their
+//! pool is there. The answers go into the cache, for queues count by them.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,7 +16,7 @@ use kube::{Resource, ResourceExt};
 use serde_json::Value;
 
 use super::type_schedule::{Outcome, Schedule};
-use crate::api::{Task, TaskType};
+use crate::api::{Executor, Task, TaskType};
 use crate::cluster::calls::{CallError, Calls};
 use crate::cluster::create::{Run, create};
 use crate::cluster::rights::Right;
@@ -65,7 +65,10 @@ pub async fn run(cache: Arc<Cache>, checks: Checks, wake: Wake) {
 
 /// Checks a type and says so in its status.
 async fn check(kind: Arc<TaskType>, cache: &Cache, checks: &Checks, mut wake: Wake) -> (Arc<TaskType>, Outcome) {
-    let (usable, answer) = try_out(&kind, checks).await;
+    let (usable, answer) = match kind.spec.executor {
+        Executor::Pool => (task_type::usable_by_pool(&kind.spec, cache.has_pool_of(&kind)), None),
+        Executor::Job | Executor::Pod => try_out(&kind, checks).await,
+    };
     let refused = match &usable {
         Usable::No(why) => Some(why.clone()),
         _ => None,

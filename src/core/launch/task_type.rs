@@ -35,7 +35,10 @@ impl ParsedType {
     }
 
     pub fn read(spec: &TaskTypeSpec) -> Self {
-        let template = template::read(&spec.template);
+        let template = match spec.executor {
+            Executor::Job | Executor::Pod => template::read(&spec.template),
+            Executor::Pool => Err(TemplateError::OfAPool),
+        };
         // The template holds the JSON, so that memory holds it once.
         Self {
             spec: TaskTypeSpec { template: Value::Null, ..spec.clone() },
@@ -45,15 +48,23 @@ impl ParsedType {
         }
     }
 
-    /// Whether its tasks can be run, as far as the type itself tells: by its template, or by whatever its pool has.
+    /// Whether its tasks can be run, as far as the type itself tells: by its template, or because its pool is there.
     pub fn runs(&self) -> Result<(), &TemplateError> {
-        if self.spec.executor == Executor::Pool { Ok(()) } else { self.template.as_ref().map(drop) }
+        match &self.template {
+            Ok(_) | Err(TemplateError::OfAPool) => Ok(()),
+            Err(error) => Err(error),
+        }
     }
 
-    /// The same type, whose template the API server has refused in these words.
+    /// The same type, whose template the API server has refused in these words; or why its pool cannot run its tasks.
     pub fn refused(self, why: Option<String>) -> Self {
-        match why.filter(|_| self.template.is_ok()) {
-            Some(message) => Self { template: Err(TemplateError::Refused(message)), ..self },
+        let refusal = match self.template {
+            Ok(_) => why.map(TemplateError::Refused),
+            Err(TemplateError::OfAPool) => why.map(TemplateError::NoPool),
+            Err(_) => None,
+        };
+        match refusal {
+            Some(refusal) => Self { template: Err(refusal), ..self },
             None => self,
         }
     }
@@ -90,6 +101,14 @@ pub enum Usable {
     Hindered(String),
     /// Nobody answered.
     NotKnown(String),
+}
+
+/// Whether a type can be used whose tasks a pool runs: it has no pods of its own that could be tried out.
+pub fn usable_by_pool(spec: &TaskTypeSpec, pool_is_there: bool) -> Usable {
+    match spec.worker_pool.as_deref() {
+        Some(pool) if !pool_is_there => Usable::No(format!("there is no WorkerPool {pool} in this namespace")),
+        _ => Usable::Yes,
+    }
 }
 
 /// The status that the type should have. `parsed` is how queues count its pods.

@@ -15,6 +15,10 @@ pub enum TemplateError {
     NoContainer,
     #[error("the API server refuses it: {0}")]
     Refused(String),
+    #[error("a pool runs its tasks: it has no template")]
+    OfAPool,
+    #[error("{0}")]
+    NoPool(String),
     #[error("spec.template sets {0}, which the operator sets itself; remove it")]
     Ours(String),
     #[error(

@@ -156,9 +156,12 @@ fn the_notes_tell_what_an_uninstallation_leaves() {
     let postgres = "archive.postgres.secretName=archive";
     assert_eq!(
         said(&[]),
-        "`helm uninstall` leaves the definitions with all Tasks, the archive's volume and Jobs that run"
+        "`helm uninstall` leaves the definitions with all Tasks, the archive's volume, Jobs that run and the workers of pools"
     );
-    assert_eq!(said(&["--set", postgres]), "`helm uninstall` leaves the definitions with all Tasks and Jobs that run");
+    assert_eq!(
+        said(&["--set", postgres]),
+        "`helm uninstall` leaves the definitions with all Tasks, Jobs that run and the workers of pools"
+    );
     assert_eq!(
         said(&["--set", "crds.keep=false"]),
         "`helm uninstall` takes the definitions away, and with them all Tasks and their Jobs. It leaves the archive's volume."

@@ -4,10 +4,12 @@ use std::collections::HashMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use harness::*;
+use kube::api::DeleteParams;
 use serde_json::{Value, json};
-use task_manager::api::{Reason, State};
+use task_manager::api::{Reason, State, TaskStatus, WorkerPool};
 
 use super::warm;
+use crate::templates::ready;
 
 #[tokio::test]
 async fn a_worker_is_given_the_task_and_its_word_ends_it() {
@@ -42,6 +44,30 @@ async fn a_worker_is_given_the_task_and_its_word_ends_it() {
         // What is handed in again is answered the same again.
         assert_eq!(worker.done(&given["lease"], json!({})).await["kept"], json!(true));
         drop(operator);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_type_without_its_pool_is_not_ready_and_its_tasks_wait_for_the_pool() {
+    in_namespace("pool-missing", async |ns| {
+        ns.account_for_pods().await;
+        ns.create(&pool_type("work", "warm")).await;
+        let operator = Operator::with_worker(&ns, &[]).await;
+        assert!(ready(&ns, "False").await.message.contains("there is no WorkerPool warm"));
+        ns.create(&task("one")).await;
+        let waits = |status: &TaskStatus| {
+            status.reason == Reason::TypeNotReady
+                && status.message.as_ref().is_some_and(|message| message.contains("there is no WorkerPool warm"))
+        };
+        ns.task_when("one", "waits for the pool", |_, status| waits(status)).await;
+
+        ns.create(&worker_pool("warm", 1, 1)).await;
+        ready(&ns, "True").await;
+        let workers = WarmWorker::all(&ns, "warm", 1, &operator.worker()).await;
+        assert_eq!(workers[0].task().await["name"], json!("one"));
+        ns.api::<WorkerPool>().delete("warm", &DeleteParams::default()).await.expect("it is deleted");
+        ready(&ns, "False").await;
     })
     .await;
 }

@@ -44,6 +44,8 @@ const FAILED: usize = 10_000;
 
 pub struct Workers {
     pools: HashMap<Key, KnownPool>,
+    /// A whole list of pools was shown.
+    are_pools_listed: bool,
     /// By the uid of the pod.
     workers: HashMap<Uid, KnownWorker>,
     /// By the uid of the task.
@@ -149,6 +151,7 @@ impl Default for Workers {
     fn default() -> Self {
         Self {
             pools: HashMap::new(),
+            are_pools_listed: false,
             workers: HashMap::new(),
             leases: HashMap::new(),
             granted: HashMap::new(),

@@ -6,9 +6,10 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use tokio::sync::Notify;
 
+use super::super::dry_runs::pool_of;
 use super::super::{Cache, Inner, Uid, key};
 use super::{Faults, KnownPool};
-use crate::api::WorkerPool;
+use crate::api::{TaskType, WorkerPool};
 use crate::core::Settings;
 use crate::core::attempt::facts::Why;
 use crate::core::pool::{Worker, count, template};
@@ -40,6 +41,9 @@ impl Cache {
     /// Takes in a pool as it is now.
     pub fn pool_changed(&self, key: Key, pool: Option<&Arc<WorkerPool>>) {
         let mut inner = self.lock();
+        if inner.workers.pools.contains_key(&key) != pool.is_some() {
+            self.look_at_types_of_pools(&mut inner, |pool| *pool == key);
+        }
         match pool {
             Some(pool) => {
                 let known = inner.workers.pools.remove(&key);
@@ -60,7 +64,12 @@ impl Cache {
 
     /// A whole list of pools was shown: one that is not on it is gone.
     pub fn pools_listed(&self, listed: &HashSet<Key>) {
-        let known: Vec<Key> = self.lock().workers.pools.keys().cloned().collect();
+        let mut inner = self.lock();
+        let known: Vec<Key> = inner.workers.pools.keys().cloned().collect();
+        if !std::mem::replace(&mut inner.workers.are_pools_listed, true) {
+            self.look_at_types_of_pools(&mut inner, |pool| !listed.contains(pool));
+        }
+        drop(inner);
         known.into_iter().filter(|key| !listed.contains(key)).for_each(|key| self.pool_changed(key, None));
     }
 
@@ -72,6 +81,12 @@ impl Cache {
     /// The pools that there are.
     pub fn pools(&self) -> Vec<Key> {
         self.lock().workers.pools.keys().cloned().collect()
+    }
+
+    /// The pool that runs the tasks of this type is there; or no list has told yet which ones are.
+    pub fn has_pool_of(&self, kind: &TaskType) -> bool {
+        let inner = self.lock();
+        !inner.workers.are_pools_listed || pool_of(kind).is_some_and(|pool| inner.workers.pools.contains_key(&pool))
     }
 
     /// A pool as it is now.

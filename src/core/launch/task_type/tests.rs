@@ -26,6 +26,23 @@ fn what_the_dry_run_refused_is_no_template_as_long_as_it_speaks_of_this_generati
 }
 
 #[test]
+fn a_type_whose_tasks_a_pool_runs_is_as_good_as_its_pool() {
+    let by_pool = |ready: &str| {
+        let mut kind = checked(2, ready);
+        kind.spec = TaskTypeSpec { executor: Executor::Pool, worker_pool: Some("warm".into()), ..Default::default() };
+        kind
+    };
+    let kind = by_pool("True");
+    assert_eq!(usable_by_pool(&kind.spec, true), Usable::Yes);
+    assert_eq!(usable_by_pool(&kind.spec, false), Usable::No("there is no WorkerPool warm in this namespace".into()));
+    assert_eq!(ParsedType::of(&kind).runs(), Ok(()), "it needs no template");
+    let missing = TemplateError::NoPool("no such image pull policy".into());
+    assert_eq!(ParsedType::of(&by_pool("False")).runs(), Err(&missing));
+    let ready = status(&by_pool("False"), &Usable::Yes, Timestamp::MAX);
+    assert_eq!(ready.conditions[0].status, "True");
+}
+
+#[test]
 fn a_dry_run_without_an_answer_takes_nothing_back() {
     let status_after = |task_type: &TaskType| status(task_type, &Usable::NotKnown("no answer".into()), Timestamp::MAX);
     let ready = |status: &TaskTypeStatus| status.conditions[0].status.clone();
