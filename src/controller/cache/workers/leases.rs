@@ -219,6 +219,8 @@ impl Workers {
             beats: named.beats,
             was_free: granted.is_some_and(|granted| granted.was_free),
             handed_out: if is_ours { HandedOut::NotYet } else { HandedOut::NotKnown },
+            holder: None,
+            heard_at: None,
             word: None,
             told_to_stop: None,
             is_alone: lease::runs_alone(task.status_or_default()),
