@@ -175,7 +175,7 @@ impl Pools {
                 self.cache.worker_found(&pod);
                 Ok(())
             }
-            Err(CallError::Refused(status)) => Err(status.message),
+            Err(CallError::Refused(status)) => Err(template::refusal(&pool.spec, &status.message)),
             Err(error) => Err(error.to_string()),
         }
     }
@@ -190,7 +190,7 @@ impl Pools {
         now: Timestamp,
     ) -> Option<Timestamp> {
         let pool = &look.pool;
-        let status = pool_status(pool, &decision.counts, look.uncounted, refused.as_deref(), now);
+        let status = pool_status(pool, &decision, look.uncounted, refused.as_deref(), now);
         if pool.status.as_ref() == Some(&status) {
             return None;
         }
@@ -224,5 +224,6 @@ fn input(look: &PoolLook) -> PoolInput<'_> {
         waiting: look.waiting,
         faults: look.faults,
         last_fault: look.last_fault,
+        last_replaced_for: look.last_replaced_for.as_deref(),
     }
 }

@@ -35,6 +35,16 @@ pub fn digest(spec: &WorkerPoolSpec, settings: &Settings) -> String {
     sha256_hex(parts.to_string()).chars().take(16).collect()
 }
 
+/// Why the API server takes no worker of a pool, in its own words, and what to do where those do not say it: one without image
+/// volumes drops the volume's source, and then misses it.
+pub fn refusal(spec: &WorkerPoolSpec, said: &str) -> String {
+    let by_image_volume = spec.agent.as_ref().is_some_and(|agent| agent.as_ == AgentAs::ImageVolume);
+    if by_image_volume && said.contains("must specify a volume type") {
+        return format!("this cluster has no image volumes: write InitContainer in spec.agent.as ({said})");
+    }
+    said.to_owned()
+}
+
 /// The pod of a worker of this name.
 pub fn pod(pool: &WorkerPool, name: &str, settings: &Settings) -> Result<Value, PoolError> {
     let read = template::read(&pool.spec.template)?;
@@ -48,6 +58,7 @@ pub fn pod(pool: &WorkerPool, name: &str, settings: &Settings) -> Result<Value, 
         metadata.insert("ownerReferences".into(), json!([pool.controller_owner_ref(&())]));
     });
     let mut outcome = Ok(());
+    let user = user_of(&read.written);
     object(&mut pod, "spec", |spec| {
         spec.insert("restartPolicy".into(), json!("Never"));
         work_inputs::add_token(spec);
@@ -66,7 +77,7 @@ pub fn pod(pool: &WorkerPool, name: &str, settings: &Settings) -> Result<Value, 
                 .agent_image
                 .as_deref()
                 .ok_or(PoolError::NoAgentImage)
-                .map(|image| bring(spec, agent.as_, image));
+                .map(|image| bring(spec, agent.as_, image, user));
         }
     });
     outcome.map(|()| Value::Object(pod))
@@ -94,21 +105,36 @@ fn wrap(worker: &mut Object) -> Result<(), PoolError> {
     Ok(())
 }
 
+/// The user that the worker's container names for itself, and what a namespace of the level "restricted" asks of each container:
+/// a template may say it there and not for its pod.
+fn user_of(template: &Value) -> Object {
+    const FIELDS: [&str; 4] = ["runAsUser", "runAsGroup", "runAsNonRoot", "seccompProfile"];
+    let context = template.pointer("/spec/containers/0/securityContext").and_then(Value::as_object);
+    let fields = context.into_iter().flatten().filter(|(field, _)| FIELDS.contains(&field.as_str()));
+    fields.map(|(field, value)| (field.clone(), value.clone())).collect()
+}
+
 /// Brings the agent into the pod. An image volume costs no start of a container.
-fn bring(spec: &mut Object, how: AgentAs, image: &str) {
+fn bring(spec: &mut Object, how: AgentAs, image: &str, user: Object) {
     let volume = match how {
         AgentAs::InitContainer => json!({"name": AGENT_VOLUME, "emptyDir": {}}),
         AgentAs::ImageVolume => json!({"name": AGENT_VOLUME, "image": {"reference": image}}),
     };
     list(spec, "volumes", |volumes| volumes.push(volume));
     if how == AgentAs::InitContainer {
+        let mut security = user;
+        security.extend([
+            ("allowPrivilegeEscalation".to_owned(), json!(false)),
+            ("capabilities".to_owned(), json!({"drop": ["ALL"]})),
+            ("readOnlyRootFilesystem".to_owned(), json!(true)),
+        ]);
         let installer = json!({
             "name": AGENT_VOLUME,
             "image": image,
             "command": [PROGRAM, "worker", "--install", AGENT_MOUNT],
             "volumeMounts": [{"name": AGENT_VOLUME, "mountPath": AGENT_MOUNT}],
             "resources": {"requests": {"cpu": "10m", "memory": "16Mi"}, "limits": {"memory": "64Mi"}},
-            "securityContext": {"allowPrivilegeEscalation": false, "capabilities": {"drop": ["ALL"]}, "readOnlyRootFilesystem": true},
+            "securityContext": security,
         });
         list(spec, "initContainers", |containers| containers.insert(0, installer));
     }
@@ -177,6 +203,30 @@ mod tests {
             (command, Value::Null)
         );
         assert!(at(&mounted, "/spec/volumes").to_string().contains(r#""image":{"reference":"op:1"}"#));
+    }
+
+    #[test]
+    fn the_init_container_runs_as_the_user_that_the_workers_container_names() {
+        let mut restricted = pool(json!({"as": "InitContainer"}));
+        let user = json!({"runAsUser": 1000, "runAsNonRoot": true, "seccompProfile": {"type": "RuntimeDefault"}});
+        let mut context = user.clone();
+        context["privileged"] = json!(false);
+        restricted.spec.template["spec"]["containers"][0]["securityContext"] = context;
+        let security =
+            at(&pod(&restricted, "warm-1", &settings()).expect("a pod"), "/spec/initContainers/0/securityContext");
+        for (field, value) in user.as_object().expect("fields") {
+            assert_eq!(security[field], *value, "{field}");
+        }
+        assert_eq!((&security["readOnlyRootFilesystem"], &security["privileged"]), (&json!(true), &Value::Null));
+    }
+
+    #[test]
+    fn a_cluster_without_image_volumes_is_told_from_its_words() {
+        let said = "spec.volumes[1]: Required value: must specify a volume type";
+        let spec = |how: &str| pool(json!({"as": how})).spec;
+        assert!(refusal(&spec("ImageVolume"), said).starts_with("this cluster has no image volumes"));
+        assert_eq!(refusal(&spec("InitContainer"), said), said);
+        assert_eq!(refusal(&spec("ImageVolume"), "exceeded quota"), "exceeded quota");
     }
 
     #[test]

@@ -72,6 +72,8 @@ struct KnownPool {
 struct Faults {
     in_a_row: u32,
     last: Option<Timestamp>,
+    /// The fault of the worker that was replaced last.
+    replaced_for: Option<String>,
     /// How many workers were replaced for a fault since this operator leads, and are not yet counted in the pool's status.
     uncounted: i64,
     /// Why no worker could be made.
