@@ -112,6 +112,10 @@ impl<'a> ByWorker<'a> {
                 Ended { exit_code: ended.exit_code, at: ended.at, ..Ended::unseen(Reason::WorkerLost, message) }
             }
             Reason::Succeeded => Ended { reason: Reason::ExitCode, ..ended },
+            Reason::OOMKilled if worker.outlived_oom => {
+                let message = "whether it was above its memory limit is not known: an earlier task of its worker was";
+                Ended { reason: Reason::ExitCode, message: message.into(), lacks_memory: false, ..ended }
+            }
             _ => ended,
         }
     }

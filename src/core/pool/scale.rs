@@ -92,8 +92,8 @@ fn ended_by_itself(worker: &Worker) -> bool {
     let others_acted = deleted_at.is_some() || due_gone_at.is_some() || disrupted_at.is_some();
     match ended_of(worker).map(|ended| ended.reason) {
         Some(Reason::Evicted | Reason::Preempted | Reason::NodeLost) => false,
-        // A worker that is told to end by SIGTERM ends with 0.
-        Some(Reason::PodDeleted | Reason::Succeeded) => !others_acted,
+        // A worker that is told to end by SIGTERM ends with 0, and the runtime may speak of the memory of a task that it outlived.
+        Some(Reason::PodDeleted | Reason::Succeeded | Reason::OOMKilled) => !others_acted,
         _ => true,
     }
 }

@@ -125,6 +125,7 @@ impl Cache {
         let now = Timestamp::now();
         if let Some(known) = inner.workers.workers.get_mut(&*worker.uid) {
             known.heard(now);
+            known.outlived_oom |= outcome.ended_for() == Some(Reason::OOMKilled);
         }
         if let Some(kept) = inner.workers.past.get(lease) {
             return HandedIn::Told(*kept);

@@ -242,6 +242,7 @@ impl Workers {
             word: lease.word.clone(),
             told_to_stop: lease.told_to_stop,
             replaced_for: known.and_then(|known| known.replaced_for.clone()),
+            outlived_oom: known.is_some_and(|known| known.outlived_oom),
             heartbeat: pool.map_or(0, |pool| pool.pool.spec.heartbeat()),
         }
     }

@@ -89,6 +89,8 @@ struct KnownWorker {
     slots: BTreeMap<u8, Slot>,
     tasks: u64,
     failed_alone: u32,
+    /// The kernel killed some work for its use of memory, and not the worker.
+    outlived_oom: bool,
     stopping: bool,
     replaced_for: Option<Why>,
     /// We had its pod deleted.
