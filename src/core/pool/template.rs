@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use crate::digest::sha256_hex;
 use crate::launch::json::{Object, list, object};
-use crate::launch::{names, template, work_inputs};
+use crate::launch::{dropped, names, template, work_inputs};
 use crate::{Settings, TemplateError};
 use task_manager_api::{AgentAs, WorkerPool, WorkerPoolSpec};
 
@@ -35,14 +35,15 @@ pub fn digest(spec: &WorkerPoolSpec, settings: &Settings) -> String {
     sha256_hex(parts.to_string()).chars().take(16).collect()
 }
 
-/// Why the API server takes no worker of a pool, in its own words, and what to do where those do not say it: one without image
-/// volumes drops the volume's source, and then misses it.
-pub fn refusal(spec: &WorkerPoolSpec, said: &str) -> String {
+/// What the API server drops of a pool's workers without a word, by its answer to a dry run of one.
+pub fn dropped_of(spec: &WorkerPoolSpec, answered: &Value) -> Option<String> {
     let by_image_volume = spec.agent.as_ref().is_some_and(|agent| agent.as_ == AgentAs::ImageVolume);
-    if by_image_volume && said.contains("must specify a volume type") {
-        return format!("this cluster has no image volumes: write InitContainer in spec.agent.as ({said})");
+    let volumes = answered.pointer("/spec/volumes").and_then(Value::as_array);
+    let is_agent = |volume: &Value| volume["name"] == AGENT_VOLUME && volume["image"].is_object();
+    if by_image_volume && !volumes.into_iter().flatten().any(is_agent) {
+        return Some("this cluster has no image volumes: write InitContainer in spec.agent.as".into());
     }
-    said.to_owned()
+    dropped::told(dropped::fields(&spec.template, answered, "spec.template"), "this API server, or a webhook,")
 }
 
 /// The pod of a worker of this name.
@@ -221,12 +222,22 @@ mod tests {
     }
 
     #[test]
-    fn a_cluster_without_image_volumes_is_told_from_its_words() {
-        let said = "spec.volumes[1]: Required value: must specify a volume type";
-        let spec = |how: &str| pool(json!({"as": how})).spec;
-        assert!(refusal(&spec("ImageVolume"), said).starts_with("this cluster has no image volumes"));
-        assert_eq!(refusal(&spec("InitContainer"), said), said);
-        assert_eq!(refusal(&spec("ImageVolume"), "exceeded quota"), "exceeded quota");
+    fn what_the_api_server_drops_of_a_worker_is_named() {
+        let of = |how: &str| {
+            let pool = pool(json!({"as": how}));
+            let answered = pod(&pool, "warm-1", &settings()).expect("a pod");
+            (pool.spec, answered)
+        };
+        for how in ["InitContainer", "ImageVolume"] {
+            let (spec, answered) = of(how);
+            assert_eq!(dropped_of(&spec, &answered), None, "{how}");
+        }
+        let (spec, mut answered) = of("ImageVolume");
+        answered["spec"].as_object_mut().expect("a spec").remove("volumes");
+        assert!(dropped_of(&spec, &answered).is_some_and(|told| told.contains("write InitContainer")));
+        let (spec, mut answered) = of("InitContainer");
+        answered["spec"]["containers"][0].as_object_mut().expect("a container").remove("env");
+        assert!(dropped_of(&spec, &answered).is_some_and(|told| told.contains("spec.template.spec.containers[0].env")));
     }
 
     #[test]
