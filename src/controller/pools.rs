@@ -215,7 +215,7 @@ impl Pools {
         now: Timestamp,
     ) -> Option<Timestamp> {
         let pool = &look.pool;
-        let status = pool_status(pool, &decision, look.uncounted, refused.as_deref(), now);
+        let status = pool_status(pool, decision, look.uncounted, refused.as_deref(), now);
         if pool.status.as_ref() == Some(&status) {
             return None;
         }
