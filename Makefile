@@ -19,7 +19,7 @@ demo-down: ## Uninstall the demo, and take its node down.
 test: ## Everything: format, lints, unit and property tests, tests against a real API server and real databases, on a real node, and on one that breaks.
 	@tests/run all
 
-test-large: ## Property tests, the simulation, arbitrary objects, backlogs, floods and an archive at full size, and test-oldest (more than two hours). PROPTEST_CASES, FUZZ_OBJECTS, WAITING_TASKS, FLOOD_TASKS, FLOOD_WORKERS, POOL_TASKS and ARCHIVE_RECORDS say how many.
+test-large: ## Property tests, the simulation, arbitrary objects, backlogs, floods, warm workers and an archive at full size, and test-oldest (more than two hours). PROPTEST_CASES, FUZZ_OBJECTS, WAITING_TASKS, FLOOD_TASKS, FLOOD_WORKERS, POOL_TASKS, WARM_TASKS and ARCHIVE_RECORDS say how many.
 	@tests/run large
 
 lint: ## Format, lints, and the licences, sources and advisories of all dependencies, alone.

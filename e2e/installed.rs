@@ -3,11 +3,11 @@
 use std::path::{Path, PathBuf};
 use std::process::Output;
 
-use harness::{Namespace, Operator, target};
+use harness::{Metrics, Namespace, Operator, target};
 use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::api::core::v1::{PersistentVolume, Pod, Secret};
-use kube::Api;
 use kube::api::{DeleteParams, ListParams, PostParams};
+use kube::{Api, ResourceExt};
 use serde_json::json;
 use tokio::process::Command;
 
@@ -18,9 +18,11 @@ pub const CHART: &str = "charts/task-manager";
 /// The Secret with the URL of a PostgreSQL.
 const SECRET: &str = "archive";
 
-/// A release of the chart in a namespace, for that namespace alone. Its name is the namespace's.
+/// A release of the chart in a namespace, for that namespace alone, or for another one alone. Its name is the namespace's.
 pub struct Release {
     namespace: Namespace,
+    /// The namespace whose tasks it runs.
+    watched: String,
     /// The chart's values, as `--set` takes them.
     values: Vec<String>,
 }
@@ -43,7 +45,7 @@ impl Release {
         make_image(namespace).await;
         make_volume(namespace).await;
         let values = format!("archive.sqlite.storageClass={},archive.sqlite.size=1Gi", namespace.name);
-        Self { namespace: namespace.clone(), values: vec![values] }
+        Self { namespace: namespace.clone(), watched: namespace.name.clone(), values: vec![values] }
     }
 
     /// The same of two replicas, with their archive in the PostgreSQL at this URL.
@@ -52,7 +54,14 @@ impl Release {
         let secret = json!({"metadata": {"name": SECRET}, "stringData": {"url": url}});
         namespace.create::<Secret>(&serde_json::from_value(secret).expect("a secret")).await;
         let values = format!("replicas=2,archive.postgres.secretName={SECRET}");
-        Self { namespace: namespace.clone(), values: vec![values] }
+        Self { namespace: namespace.clone(), watched: namespace.name.clone(), values: vec![values] }
+    }
+
+    /// The same for the tasks of another namespace, with more values.
+    pub fn watching(mut self, namespace: &Namespace, more: &str) -> Self {
+        self.watched = namespace.name.clone();
+        self.values.push(more.into());
+        self
     }
 
     /// Helm of this name (helm or helm4) with these words, and the namespace.
@@ -76,7 +85,7 @@ impl Release {
         let name = &self.namespace.name;
         let common = [
             format!("image.tag={name},image.pullPolicy=Never,test.image=localhost/busybox:1"),
-            format!("watchNamespace={name},policies.enabled=false,priorityClasses.prefix={name}-"),
+            format!("watchNamespace={},policies.enabled=false,priorityClasses.prefix={name}-", self.watched),
         ];
         let values: Vec<&str> =
             common.iter().chain(&self.values).flat_map(|values| ["--set", values.as_str()]).collect();
@@ -119,6 +128,18 @@ impl Release {
     pub async fn replicas(&self) -> Vec<Pod> {
         let ours = format!("app.kubernetes.io/name=task-manager,app.kubernetes.io/instance={}", self.namespace.name);
         self.namespace.pods().list(&ListParams::default().labels(&ours)).await.expect("pods").items
+    }
+
+    /// The metrics of each replica.
+    pub async fn metrics(&self) -> Vec<Metrics> {
+        let mut all = vec![];
+        for pod in self.replicas().await {
+            let path = format!("/api/v1/namespaces/{}/pods/{}:8081/proxy/metrics", self.namespace.name, pod.name_any());
+            let said = self.namespace.kubectl(&["get", "--raw", &path]).await;
+            assert!(said.status.success(), "{}", String::from_utf8_lossy(&said.stderr));
+            all.push(Metrics { text: String::from_utf8_lossy(&said.stdout).into_owned() });
+        }
+        all
     }
 
     /// Takes away what no release and no namespace takes with it.

@@ -59,14 +59,23 @@ pub async fn with_workers(cluster: Cluster, slug: &str, story: impl AsyncFnOnce(
 
 /// A pool whose agent runs this script for each task; what it does depends on the variable TASK_TYPE.
 pub async fn pool_of_agents(world: &World, min: i32, max: i32, script: &str) -> WorkerPool {
-    let mut pool = pool_of_clients(world, min, max, &["sh", "-c", script]).await;
+    pool_of_agents_in(&world.namespace, min, max, script).await
+}
+
+/// The same where the operator is not one of the test's own.
+pub async fn pool_of_agents_in(namespace: &Namespace, min: i32, max: i32, script: &str) -> WorkerPool {
+    let mut pool = pool_of_clients_in(namespace, min, max, &["sh", "-c", script]).await;
     pool.spec.agent = serde_json::from_value(json!({"as": "InitContainer"})).expect("an agent");
     pool
 }
 
 /// A pool whose containers run this command, which speaks the protocol itself.
 pub async fn pool_of_clients(world: &World, min: i32, max: i32, command: &[&str]) -> WorkerPool {
-    let image = &images(&world.namespace).await.worker;
+    pool_of_clients_in(&world.namespace, min, max, command).await
+}
+
+async fn pool_of_clients_in(namespace: &Namespace, min: i32, max: i32, command: &[&str]) -> WorkerPool {
+    let image = &images(namespace).await.worker;
     serde_json::from_value(json!({
         "apiVersion": "taskmanager.dev/v1alpha1", "kind": "WorkerPool", "metadata": {"name": POOL},
         "spec": {"replicas": {"min": min, "max": max}, "heartbeatSeconds": 5, "template": {"spec": {
@@ -145,6 +154,15 @@ impl Workers {
     /// Waits until the status of the pool is so.
     pub async fn until(&self, what: &str, is_so: impl Fn(&WorkerPoolStatus) -> bool) -> WorkerPoolStatus {
         eventually(&format!("the pool {what}"), A_TASK, async || Some(self.status().await).filter(&is_so)).await
+    }
+
+    /// Waits until the pool's Ready condition has this status, and these words in its message.
+    pub async fn tells(&self, ready: &str, words: &str) {
+        self.until(&format!("is Ready {ready} and says {words}"), |status| {
+            let mut conditions = status.conditions.iter();
+            conditions.any(|seen| seen.type_ == "Ready" && seen.status == ready && seen.message.contains(words))
+        })
+        .await;
     }
 
     pub async fn status(&self) -> WorkerPoolStatus {

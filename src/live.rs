@@ -37,6 +37,8 @@ pub struct Reporter {
     pub attempt: Option<i32>,
     /// The lease that it says it reports for, where it is a warm worker.
     pub lease: Option<String>,
+    /// The process of the pod that speaks, where it names itself.
+    pub process: Option<String>,
 }
 
 /// What a warm worker hands in and asks for.
@@ -258,8 +260,14 @@ mod tests {
 
     #[tokio::test]
     async fn where_nobody_leads_no_report_is_taken() {
-        let reporter =
-            Reporter { namespace: "docs".into(), pod: "p".into(), uid: "u".into(), attempt: None, lease: None };
+        let reporter = Reporter {
+            namespace: "docs".into(),
+            pod: "p".into(),
+            uid: "u".into(),
+            attempt: None,
+            lease: None,
+            process: None,
+        };
         assert_eq!(Live::default().take(&reporter, percent(1)).await, Err(NotTaken::NobodyLeads));
     }
 }

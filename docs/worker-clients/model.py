@@ -31,6 +31,7 @@ def call(verb, message, lease=None):
     """One call: the status and the answer. The token is read anew for each."""
     with open(os.environ["TASK_TOKEN_FILE"]) as file:
         headers = {"Authorization": "Bearer " + file.read().strip(), "Content-Type": "application/json"}
+    headers["Task-Process"] = str(os.getpid())
     if lease:
         headers["Task-Lease"] = lease
     url = os.environ["TASK_API_URL"] + "/worker/v1/" + verb

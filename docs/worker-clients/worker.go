@@ -68,6 +68,7 @@ func say(path, lease string, said, answer any) (status int, pause time.Duration)
 	}
 	request.Header.Set("Authorization", "Bearer "+strings.TrimSpace(string(token)))
 	request.Header.Set("Content-Type", "application/json")
+	request.Header.Set("Task-Process", strconv.Itoa(os.Getpid()))
 	if lease != "" {
 		request.Header.Set("Task-Lease", lease)
 	}

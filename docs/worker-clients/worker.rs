@@ -25,6 +25,7 @@ struct Answer {
 async fn say(client: &Client, path: &str, lease: Option<&str>, said: &Value) -> Result<Answer, Box<dyn Error>> {
     let token = fs::read_to_string(env::var("TASK_TOKEN_FILE")?)?;
     let mut request = client.post(format!("{}/worker/v1/{path}", env::var("TASK_API_URL")?)).json(said);
+    request = request.header("Task-Process", std::process::id().to_string());
     if let Some(lease) = lease {
         request = request.header("Task-Lease", lease);
     }

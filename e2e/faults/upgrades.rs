@@ -7,10 +7,10 @@ use std::time::Duration;
 use e2e::installed::{CHART, Release, root};
 use e2e::pods::Pods;
 use e2e::previous::{PresentDefinitions, apply_a_later_migration, chart, has_status_field, undo_the_newest_migrations};
+use e2e::warm::{Workers, pool_of_agents_in, warm_type};
 use e2e::world::{A_CHANGE, never_again, pods_can_be_made, retry, shell};
 use harness::{
-    Cluster, Database, Metrics, Namespace, Postgres, With, eventually, in_namespace_of, open_archive, records, task,
-    task_queue,
+    Cluster, Database, Namespace, Postgres, With, eventually, in_namespace_of, open_archive, records, task, task_queue,
 };
 use jiff::Timestamp;
 use kube::ResourceExt;
@@ -29,6 +29,9 @@ const ALL_TASKS: Duration = Duration::from_secs(600);
 /// For the operator to show that it writes nothing.
 const QUIET: Duration = Duration::from_secs(5);
 const NOWHERE: &str = "nowhere";
+/// The type whose tasks warm workers run.
+const POOLED: &str = "pooled";
+const WORKERS: i32 = 2;
 /// The annotation of the Lease that names the archive.
 const ARCHIVE: &str = "taskmanager.dev/archive";
 type Annotations = BTreeMap<String, String>;
@@ -37,7 +40,8 @@ type Annotations = BTreeMap<String, String>;
 fn fate(number: usize) -> (&'static str, State, i32) {
     match number % 10 {
         0..=4 => ("succeeds", State::Completed, 1),
-        5 | 6 => ("bare", State::Completed, 1),
+        5 => ("bare", State::Completed, 1),
+        6 => (POOLED, State::Completed, 1),
         7 | 8 => ("recovers", State::Completed, 2),
         _ => ("fails", State::Failed, 1),
     }
@@ -47,6 +51,8 @@ fn fate(number: usize) -> (&'static str, State, i32) {
 async fn make_types(ns: &Namespace) {
     let work = "sleep 1; printf %s \"$TASK_NAME\" > \"$TASK_RESULT_FILE\"";
     let once_more = format!("[ $TASK_ATTEMPT -gt 1 ] || {{ echo not yet; exit 1; }}; {work}");
+    ns.create(&pool_of_agents_in(ns, WORKERS, WORKERS, work).await).await;
+    ns.create(&warm_type(POOLED, 0)).await;
     ns.create(&shell("succeeds", work)).await;
     ns.create(&shell("bare", work).with(|kind| kind.executor = Executor::Pod)).await;
     ns.create(&shell("recovers", &once_more).with(|kind| retry(kind).limit = Some(1))).await;
@@ -124,16 +130,8 @@ async fn all_are_recorded(archive: &Archive, tasks: &[Task]) {
 }
 
 /// Requests of all replicas that changed something.
-async fn writes(ns: &Namespace, release: &Release) -> u64 {
-    let mut all = 0;
-    for pod in release.replicas().await {
-        let metrics = format!("/api/v1/namespaces/{}/pods/{}:8081/proxy/metrics", ns.name, pod.name_any());
-        let said = ns.kubectl(&["get", "--raw", &metrics]).await;
-        assert!(said.status.success(), "{}", String::from_utf8_lossy(&said.stderr));
-        let metrics = Metrics { text: String::from_utf8_lossy(&said.stdout).into_owned() };
-        all += metrics.count("task_manager_api_writes_total", &[]);
-    }
-    all
+async fn writes(release: &Release) -> u64 {
+    release.metrics().await.iter().map(|metrics| metrics.count("task_manager_api_writes_total", &[])).sum()
 }
 
 /// A hundred tasks go through the versions; returns them when all are final and recorded.
@@ -199,7 +197,7 @@ async fn an_upgrade_and_a_rollback_lose_nothing_of_a_hundred_tasks_and_run_none_
         let release = Release::prepare_replicas(&ns, &database.for_pods).await;
         let archive = open_archive(&database.for_pods, &Options::default()).await.expect("the archive opens");
         record_earlier(&archive).await;
-        let pods = Pods::record(&ns).await;
+        let (pods, workers) = (Pods::record(&ns).await, Workers::record(&ns).await);
         let present = PresentDefinitions(ns.cluster);
         let mut done = through_both_versions(&ns, &release, &server, &database).await;
 
@@ -210,13 +208,17 @@ async fn an_upgrade_and_a_rollback_lose_nothing_of_a_hundred_tasks_and_run_none_
         assert!(tries <= 8, "{tries} pods of a task that no node takes: it pauses 30 s after each");
         assert_eq!(done.len(), TASKS);
         done.iter().enumerate().for_each(|(number, task)| ended_right(number, task));
-        pods.assert_one_for_each_attempt(&done);
+        let with_pods: Vec<Task> = done.iter().filter(|task| task.spec.type_ != POOLED).cloned().collect();
+        pods.assert_one_for_each_attempt(&with_pods);
+        let stayed = workers.all().iter().filter(|seen| !seen.deleted).count();
+        assert_eq!((workers.all().len(), stayed), (WORKERS as usize, WORKERS as usize), "no worker was replaced");
+        assert_eq!(workers.status().await.restarts, 0);
         assert!(pods.most_at_once() <= SLOTS as usize + 1, "{} pods at once", pods.most_at_once());
         done.push(nowhere);
         all_are_recorded(&archive, &done).await;
-        let before = writes(&ns, &release).await;
+        let before = writes(&release).await;
         tokio::time::sleep(QUIET).await;
-        assert_eq!(writes(&ns, &release).await, before, "nothing changes, and somebody writes");
+        assert_eq!(writes(&release).await, before, "nothing changes, and somebody writes");
 
         is_taken_over_by_a_release_of_the_same_name(&ns, &release).await;
         drop(present);

@@ -17,8 +17,8 @@ use serde::Deserialize;
 use tokio::time::timeout;
 
 use crate::api::worker_protocol::{
-    ATTEMPT_HEADER, CHECKPOINT, Cancel, LEASE_HEADER, NEXT, NextAnswer, NextRequest, PROGRESS, ProgressAnswer,
-    ProgressRequest, RESULT,
+    ATTEMPT_HEADER, CHECKPOINT, Cancel, LEASE_HEADER, NEXT, NextAnswer, NextRequest, PROCESS_HEADER, PROGRESS,
+    ProgressAnswer, ProgressRequest, RESULT,
 };
 use crate::errors::innermost;
 
@@ -69,6 +69,8 @@ pub struct Next {
 pub struct Operator {
     url: String,
     token_file: PathBuf,
+    /// A word that no other agent of the pod has.
+    process: String,
     client: HttpClient,
 }
 
@@ -121,7 +123,9 @@ impl Operator {
             return Err(UrlError::NoUrl(url.into()));
         }
         let client = if uri.scheme_str() == Some("https") { HttpClient::tls()? } else { HttpClient::plain() };
-        Ok(Self { url: url.trim_end_matches('/').into(), token_file, client })
+        // Without random numbers the process id must do, which is another in each container alone.
+        let process = getrandom::u64().unwrap_or_else(|_| std::process::id().into());
+        Ok(Self { url: url.trim_end_matches('/').into(), token_file, process: format!("{process:x}"), client })
     }
 
     /// Hands in what is done and asks for what is next.
@@ -184,7 +188,8 @@ impl Operator {
             .method(call.method)
             .uri(format!("{}{}", self.url, call.path))
             .header(header::AUTHORIZATION, format!("Bearer {}", token.trim()))
-            .header(header::CONTENT_TYPE, call.content_type);
+            .header(header::CONTENT_TYPE, call.content_type)
+            .header(PROCESS_HEADER, &self.process);
         if let Some(About { header, value }) = call.about {
             request = request.header(*header, value);
         }

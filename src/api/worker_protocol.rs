@@ -24,6 +24,12 @@ pub const ERROR: &str = "/worker/v1/error";
 /// The header in which `/progress`, `/result`, `/checkpoint` and `/error` name the lease that they are about.
 pub const LEASE_HEADER: &str = "task-lease";
 
+/// The header in which a process of a worker names itself, by a word that no other process of its pod has. An operator that does
+/// not know it passes it over.
+pub const PROCESS_HEADER: &str = "task-process";
+/// The most characters of that word.
+pub const PROCESS_CHARACTERS: usize = 64;
+
 /// The header in which the pod of a Job, which has no lease, names the attempt that it reports for. A checkpoint that is read
 /// bears the number of the attempt that left it.
 pub const ATTEMPT_HEADER: &str = "task-attempt";

@@ -4,9 +4,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use jiff::Timestamp;
 use kube::runtime::reflector::ObjectRef;
 use tokio::sync::Notify;
-use tokio::time::timeout;
+use tokio::time::{Instant, sleep, timeout};
 
 use super::cache::Cache;
 use super::cache::workers::{Asked, HandedIn, Hanging};
@@ -19,6 +20,9 @@ use crate::live::{Ask, Done, Given, Next, NotTaken, Reporter, ToStop};
 
 /// How long a worker waits until what it handed in is written.
 const WRITTEN_WITHIN: Duration = Duration::from_secs(10);
+/// A call that another one ended is answered so much later: two processes that share a slot would else end each other's calls as
+/// fast as they can ask.
+const BETWEEN_TWO: Duration = Duration::from_secs(1);
 
 impl Taker {
     pub(super) async fn hand_in_and_ask(&self, reporter: &Reporter, ask: Ask) -> Result<Next, NotTaken> {
@@ -88,24 +92,34 @@ impl Taker {
 
     async fn ask(&self, reporter: &Reporter, slot: u32, wait: Duration, beats: bool) -> Result<Given, NotTaken> {
         let cache = &self.context.cache;
-        match cache.worker_asks(&reporter.uid, slot, beats).ok_or(NotTaken::NoWorker)?? {
-            Asked::Stop => Ok(Given::Stop),
-            Asked::TooOften { task, lease, over } => {
-                self.wake_up(&task).await?;
-                // So that it does not ask again and again meanwhile.
-                let _ = timeout(WRITTEN_WITHIN, self.told(&lease, &over)).await;
-                Ok(Given::Nothing)
-            }
-            Asked::Again { task, lease, first } => self.again(reporter, &task, &lease, first).await,
-            Asked::Hangs { call, wake } => {
-                let Hanging { id, answer } = call;
-                let _open = OpenCall { cache, worker: &reporter.uid, slot, id };
-                if let Some(task) = wake {
+        let until = Instant::now() + wait;
+        loop {
+            let (call, wake, again_at) = match cache.worker_asks(reporter, slot, beats).ok_or(NotTaken::NoWorker)?? {
+                Asked::Stop => return Ok(Given::Stop),
+                Asked::TooOften { task, lease, over } => {
                     self.wake_up(&task).await?;
+                    // So that it does not ask again and again meanwhile.
+                    let _ = timeout(WRITTEN_WITHIN, self.told(&lease, &over)).await;
+                    return Ok(Given::Nothing);
                 }
-                let answered = timeout(wait, answer).await;
-                Ok(answered.ok().and_then(Result::ok).unwrap_or(Given::Nothing))
+                Asked::Again { task, lease, first } => return self.again(reporter, &task, &lease, first).await,
+                Asked::Hangs { call, wake, again_at } => (call, wake, again_at),
+            };
+            let Hanging { id, answer } = call;
+            let _open = OpenCall { cache, worker: &reporter.uid, slot, id };
+            if let Some(task) = wake {
+                self.wake_up(&task).await?;
             }
+            let left = until.saturating_duration_since(Instant::now());
+            let pause = again_at.map_or(left, |at| left.min(time_until(at)));
+            match timeout(pause, answer).await {
+                // Another call for the slot came, of a process that could not know of this one, or does not.
+                Ok(Ok(Given::Nothing)) => sleep(BETWEEN_TWO.min(left)).await,
+                Ok(given) => return Ok(given.unwrap_or(Given::Nothing)),
+                Err(_) if pause < left => continue,
+                Err(_) => {}
+            }
+            return Ok(Given::Nothing);
         }
     }
 
@@ -115,7 +129,7 @@ impl Taker {
         reporter: &Reporter,
         task: &ObjectRef<Task>,
         lease: &str,
-        first: jiff::Timestamp,
+        first: Timestamp,
     ) -> Result<Given, NotTaken> {
         let tasks = self.context.reads.namespaced::<Task>(&reporter.namespace);
         let whole = self.context.reads.read(tasks.get_opt(&task.name)).await;
@@ -147,6 +161,10 @@ impl Taker {
             None => Ok(()),
         }
     }
+}
+
+fn time_until(at: Timestamp) -> Duration {
+    Duration::try_from(at.duration_since(Timestamp::now())).unwrap_or_default()
 }
 
 /// A call of a worker: when it is dropped, nothing is given to it any longer.

@@ -9,6 +9,7 @@ use futures::{StreamExt, stream};
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Pod;
 use kube::ResourceExt;
+use serde_json::Value;
 use tokio::time::Instant;
 
 use super::cache::Cache;
@@ -49,6 +50,8 @@ pub struct Pools {
 struct Memory {
     /// When the status of a pool was last written.
     written: HashMap<Key, Instant>,
+    /// The template of a pool of whose workers the API server drops nothing.
+    tried: HashMap<Key, String>,
     /// Part of the names of the workers that are made.
     began: Timestamp,
     made: u64,
@@ -60,7 +63,7 @@ struct Memory {
 pub async fn run(pools: Pools) {
     let changed = pools.cache.pools_may_change();
     let (began, reading) = (Timestamp::now(), Duration::ZERO);
-    let mut memory = Memory { written: HashMap::new(), began, made: 0, reading };
+    let mut memory = Memory { written: HashMap::new(), tried: HashMap::new(), began, made: 0, reading };
     loop {
         let wake = pools.look(&mut memory).await;
         tokio::time::sleep(BETWEEN_LOOKS.max(LOOKS_TAKE_A_PART * memory.reading)).await;
@@ -77,6 +80,7 @@ impl Pools {
     async fn look(&self, memory: &mut Memory) -> Option<Timestamp> {
         let pools = self.cache.pools();
         memory.written.retain(|key, _| pools.contains(key));
+        memory.tried.retain(|key, _| pools.contains(key));
         memory.reading = Duration::ZERO;
         let mut wakes = vec![];
         for pool in pools {
@@ -153,6 +157,10 @@ impl Pools {
         if let Err(error) = template::pod(pool, &pool.name_any(), &self.settings) {
             return Some(error.to_string());
         }
+        if let Some(why) = self.dropped_of(look, count, memory).await {
+            self.cache.worker_refused(&key_of(pool), Some(why.clone()));
+            return Some(why);
+        }
         for _ in 0..count {
             memory.made += 1;
             let uid = pool.metadata.uid.as_deref().unwrap_or_default();
@@ -164,6 +172,23 @@ impl Pools {
             }
         }
         refused
+    }
+
+    /// What the API server drops of the pool's workers without a word. It is asked before the first worker of a template is made.
+    async fn dropped_of(&self, look: &PoolLook, count: usize, memory: &mut Memory) -> Option<String> {
+        let key = key_of(&look.pool);
+        if count == 0 || memory.tried.get(&key) == Some(&look.template) {
+            return None;
+        }
+        let manifest = template::pod(&look.pool, &look.pool.name_any(), &self.settings).ok()?;
+        let reads = &self.calls.reads;
+        // Whatever else stands in the way is told when a worker is made.
+        let answered = reads.read(create::<Pod, Value>(&reads.client(), &manifest, Run::Dry)).await.ok()?;
+        let dropped = template::dropped_of(&look.pool.spec, &answered);
+        if dropped.is_none() {
+            memory.tried.insert(key, look.template.clone());
+        }
+        dropped
     }
 
     async fn make_one(&self, pool: &WorkerPool, name: &str) -> Result<(), String> {
@@ -190,7 +215,7 @@ impl Pools {
         now: Timestamp,
     ) -> Option<Timestamp> {
         let pool = &look.pool;
-        let status = pool_status(pool, &decision.counts, look.uncounted, refused.as_deref(), now);
+        let status = pool_status(pool, decision, look.uncounted, refused.as_deref(), now);
         if pool.status.as_ref() == Some(&status) {
             return None;
         }
@@ -224,5 +249,6 @@ fn input(look: &PoolLook) -> PoolInput<'_> {
         waiting: look.waiting,
         faults: look.faults,
         last_fault: look.last_fault,
+        last_replaced_for: look.last_replaced_for.as_deref(),
     }
 }

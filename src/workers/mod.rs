@@ -30,7 +30,9 @@ use parking_lot::Mutex;
 use tokio::sync::{Semaphore, watch};
 use tokio_util::sync::CancellationToken;
 
-use crate::api::worker_protocol::{CHECKPOINT, LEASE_HEADER, NEXT, NEXT_BYTES, RESULT};
+use crate::api::worker_protocol::{
+    CHECKPOINT, LEASE_HEADER, NEXT, NEXT_BYTES, PROCESS_CHARACTERS, PROCESS_HEADER, RESULT,
+};
 use crate::archive::Guard;
 use crate::live::{Live, NotTaken, Reporter};
 use crate::metrics::Metrics;
@@ -185,8 +187,9 @@ impl FromRequestParts<Arc<WorkerApi>> for Reporter {
         let token =
             token.ok_or_else(|| ProblemType::NoToken.because("the Authorization header is not a bearer token"))?;
         let (attempt, lease) = (named_attempt(&parts.headers)?, named_lease(&parts.headers)?);
+        let process = named_process(&parts.headers)?;
         let peer = parts.extensions.get::<PeerAddress>().filter(|_| !forward::is_from_a_replica(api, &parts.headers));
-        Ok(Self { attempt, lease, ..api.reviews.reporter(token, peer).await? })
+        Ok(Self { attempt, lease, process, ..api.reviews.reporter(token, peer).await? })
     }
 }
 
@@ -209,6 +212,18 @@ fn named_lease(headers: &HeaderMap) -> Result<Option<String>, Problem> {
     };
     let wrong = || ProblemType::Header.because("the lease as POST /worker/v1/next gave it").at("Task-Lease");
     first.map(|value| value.to_str().map(str::to_owned).map_err(|_| wrong())).transpose()
+}
+
+/// The process of a warm worker, in the header Task-Process.
+fn named_process(headers: &HeaderMap) -> Result<Option<String>, Problem> {
+    let wrong = || {
+        let why = format!("a word of up to {PROCESS_CHARACTERS} visible ASCII characters, sent once or not at all");
+        ProblemType::Header.because(why).at("Task-Process")
+    };
+    let mut given = headers.get_all(PROCESS_HEADER).iter();
+    let (first, None) = (given.next(), given.next()) else { return Err(wrong()) };
+    let is_word = |word: &&str| (1..=PROCESS_CHARACTERS).contains(&word.len());
+    first.map(|value| value.to_str().ok().filter(is_word).map(str::to_owned).ok_or_else(wrong)).transpose()
 }
 
 impl From<NotTaken> for Problem {

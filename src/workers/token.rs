@@ -222,6 +222,7 @@ fn reporter(user: &UserInfo) -> Option<Reporter> {
         uid: extra(POD_UID)?,
         attempt: None,
         lease: None,
+        process: None,
     })
 }
 
@@ -266,7 +267,8 @@ mod tests {
                 pod: "report-x".into(),
                 uid: "u-1".into(),
                 attempt: None,
-                lease: None
+                lease: None,
+                process: None,
             })
         );
     }

@@ -131,7 +131,7 @@ async fn a_type_whose_template_cannot_be_kept_is_not_ready_and_names_the_field()
 }
 
 /// The minor version of the API server's Kubernetes.
-async fn minor_version(ns: &Namespace) -> u32 {
+pub(crate) async fn minor_version(ns: &Namespace) -> u32 {
     let version = ns.client.apiserver_version().await.expect("it has one");
     version.minor.trim_end_matches('+').parse().expect("a number")
 }

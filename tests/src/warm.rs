@@ -41,6 +41,8 @@ pub struct WarmWorker {
     pub uid: String,
     pub token: String,
     way: Rest,
+    /// The process of its pod that speaks, where it names itself.
+    process: Option<String>,
 }
 
 impl WarmWorker {
@@ -56,12 +58,17 @@ impl WarmWorker {
 
     pub async fn of(namespace: &Namespace, pod: &Pod, way: Rest) -> Self {
         let token = namespace.token_of(Some(&pod.name_any()), "task-manager").await;
-        Self { pod: pod.name_any(), uid: pod.uid().expect("a uid"), token, way }
+        Self { pod: pod.name_any(), uid: pod.uid().expect("a uid"), token, way, process: None }
     }
 
     /// The same with another token.
     pub fn with(&self, token: &str) -> Self {
         Self { token: token.into(), ..self.clone() }
+    }
+
+    /// The same as a process that names itself so.
+    pub fn as_process(&self, name: &str) -> Self {
+        Self { process: Some(name.into()), ..self.clone() }
     }
 
     /// The same on its way to another replica.
@@ -167,6 +174,7 @@ impl WarmWorker {
         let bearer = format!("Bearer {}", self.token);
         let mut headers = vec![("authorization", bearer.as_str()), ("content-type", "application/json")];
         headers.extend(lease.map(|lease| ("task-lease", lease)));
+        headers.extend(self.process.as_deref().map(|process| ("task-process", process)));
         self.way.send(Method::POST, &format!("/worker/v1/{path}"), &headers, Some(body.to_string())).await
     }
 }

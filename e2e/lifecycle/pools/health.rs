@@ -81,6 +81,31 @@ async fn a_worker_frozen_at_work_is_replaced_and_its_task_goes_on_uncounted() {
 }
 
 #[tokio::test]
+async fn workers_frozen_while_they_are_idle_are_replaced_and_cost_a_task_no_failure() {
+    on_a_node_with_workers("pool-frozen-idle", async |world| {
+        let gate = Gate::new(&world.namespace);
+        let mut warm = pool_of_agents(world, 2, 2, ONCE_AT_A_TIME).await;
+        gate.on_template(&mut warm.spec.template);
+        let workers = pool(world, &warm, &[("work", 0)]).await;
+        workers.are_ready(2).await;
+        let frozen: Vec<Pod> = workers.all().into_iter().map(|seen| seen.object).collect();
+        for pod in &frozen {
+            assert!(signal(pod, "-STOP", |_| true) > 0, "the agent stands still, and its call is open");
+        }
+        // One of them is given it, and perhaps the other one after that.
+        let status = world.completes(&task(world, "work", "task").await).await;
+        assert!(status.failures == 0 && (1..=2).contains(&status.disruptions), "{:?}", status.attempts);
+        for lost in &status.attempts[..status.attempts.len() - 1] {
+            assert_eq!((lost.outcome, lost.reason), (AttemptOutcome::Disrupted, Reason::WorkerLost));
+            assert!(frozen.iter().any(|pod| lost.pod == Some(pod.name_any())), "{lost:?}");
+        }
+        workers.until("has two others", |status| (status.ready, status.restarts) == (2, 2)).await;
+        assert_eq!(assert_once_at_a_time(&gate).len(), 1, "it ran once");
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn a_worker_that_is_killed_has_failed_its_task() {
     let ends =
         goes_on_elsewhere("pool-killed", 1, held(), async |_, pod| assert_eq!(signal(pod, "-KILL", is_agent), 1));

@@ -3,9 +3,13 @@
 
 mod agent;
 mod health;
+mod installed;
 mod load;
 mod odd_clients;
+mod processes;
 mod takeover;
+mod tokens;
+mod ways_in;
 
 use e2e::warm::{Workers, warm_type};
 use e2e::world::World;

@@ -30,7 +30,7 @@ works() {
 }
 "#;
 
-fn client(script: &str) -> [String; 3] {
+pub(super) fn client(script: &str) -> [String; 3] {
     ["sh".into(), "-c".into(), format!("{CLIENT}{script}")]
 }
 
@@ -45,7 +45,7 @@ async fn all_complete(world: &World, names: impl IntoIterator<Item = String>) ->
     tasks
 }
 
-fn words(client: &[String; 3]) -> [&str; 3] {
+pub(super) fn words(client: &[String; 3]) -> [&str; 3] {
     client.each_ref().map(String::as_str)
 }
 

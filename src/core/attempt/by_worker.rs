@@ -6,7 +6,7 @@ use jiff::{SignedDuration, Timestamp};
 use super::ended::{self, Ended};
 use super::ending::{delete_pod, looked_at_by};
 use super::facts::worker::{HandedOut, Outcome, ToldToStop, WorkerFacts};
-use super::facts::{NodeState, Observed, Phase, PodFacts, TOLD_AFTER, Why};
+use super::facts::{NodeState, Observed, PodFacts, TOLD_AFTER, Why};
 use super::id::AttemptId;
 use super::needs::{Answered, Needs};
 use super::reports::Reports;
@@ -78,9 +78,7 @@ impl<'a> ByWorker<'a> {
 
     /// Whose fault it was that the pod ended while the worker held the lease.
     fn ended_with(&self, pod: &PodFacts, worker: &WorkerFacts) -> Option<Ended> {
-        // Another container of the pod may go on; the worker does not.
-        let without_others = PodFacts { phase: Phase::Failed, ..pod.clone() };
-        let pod = if pod.work_ended() && !pod.has_ended() { &without_others } else { pod };
+        let pod = &*ended::as_worker(pod);
         let ended = ended::ended(pod, None, self.now)?;
         let lost = |message: String| Ended::unseen(Reason::WorkerLost, message);
         let is_overdue = worker.told_to_stop.is_some_and(|told| told.why == Reason::Timeout);
@@ -114,6 +112,10 @@ impl<'a> ByWorker<'a> {
                 Ended { exit_code: ended.exit_code, at: ended.at, ..Ended::unseen(Reason::WorkerLost, message) }
             }
             Reason::Succeeded => Ended { reason: Reason::ExitCode, ..ended },
+            Reason::OOMKilled if worker.outlived_oom => {
+                let message = "whether it was above its memory limit is not known: an earlier task of its worker was";
+                Ended { reason: Reason::ExitCode, message: message.into(), lacks_memory: false, ..ended }
+            }
             _ => ended,
         }
     }

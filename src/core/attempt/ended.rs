@@ -6,6 +6,8 @@ mod helpers;
 mod left;
 mod overdue;
 
+use std::borrow::Cow;
+
 use jiff::{SignedDuration, Timestamp};
 
 use super::Child;
@@ -57,6 +59,15 @@ pub fn ended(pod: &PodFacts, job: Option<&JobFacts>, now: Timestamp) -> Option<E
         return None;
     }
     Some(judged(pod, job))
+}
+
+/// The pod of a warm worker as it is judged: the worker has ended with its container, though the kubelet has not told the pod's end
+/// yet, or another container goes on.
+pub fn as_worker(pod: &PodFacts) -> Cow<'_, PodFacts> {
+    if pod.work_ended() && !pod.has_ended() {
+        return Cow::Owned(PodFacts { phase: Phase::Failed, ..pod.clone() });
+    }
+    Cow::Borrowed(pod)
 }
 
 /// How it ends, should it be over now.

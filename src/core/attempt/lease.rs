@@ -1,12 +1,13 @@
 //! The lease of a warm worker on one attempt: its name in the worker protocol, and what became of a word on it.
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 
 use super::HAND_OUTS;
 use super::facts::worker::HandedOut;
 use super::id::AttemptId;
 use crate::Reason;
 use crate::digest::sha256_hex;
+use crate::time::after;
 use task_manager_api::{AttemptOutcome, AttemptRecord, Task, TaskStatus};
 
 const HASH_DIGITS: usize = 16;
@@ -99,6 +100,12 @@ pub struct Held {
     pub has_word: bool,
     pub handed_out: HandedOut,
     pub admitted_at: Timestamp,
+    /// It is the process that was given the task which asks.
+    pub is_holder: bool,
+    /// When the process that was given the task was last heard: since when it may have been silent.
+    pub heard_at: Option<Timestamp>,
+    /// After so long without a word it is taken for dead.
+    pub silence: SignedDuration,
 }
 
 /// What follows from that.
@@ -110,19 +117,25 @@ pub enum OnAsk {
     Over,
     /// The worker was to stop for this, and has dropped the work without a word.
     Dropped(Reason),
+    /// Another process of its pod is at work on the task, as far as is known until then, and two must not be.
+    IsAtWork { until: Timestamp },
     /// It is given the task again, whose time counts from when it was first given it.
     Again { first: Timestamp },
     /// It has asked too often.
     TooOften(HandedOut),
 }
 
-pub fn on_ask(held: &Held) -> OnAsk {
+pub fn on_ask(held: &Held, now: Timestamp) -> OnAsk {
     match (held.without_task, held.told_to_stop) {
         (true, None) => return OnAsk::Waits,
         (true, Some(_)) => return OnAsk::Over,
         (false, _) if held.has_word || held.handed_out == HandedOut::NotYet => return OnAsk::Waits,
         (false, Some(why)) => return OnAsk::Dropped(why),
         (false, None) => {}
+    }
+    let silent_at = held.heard_at.filter(|_| !held.is_holder).map(|heard| after(heard, held.silence));
+    if let Some(until) = silent_at.filter(|silent_at| *silent_at > now) {
+        return OnAsk::IsAtWork { until };
     }
     let (first, times) = match held.handed_out {
         HandedOut::At { first, times } => (first, times + 1),
@@ -156,12 +169,41 @@ mod tests {
         .expect("a task")
     }
 
+    fn held(handed_out: HandedOut, admitted_at: Timestamp) -> Held {
+        Held {
+            without_task: false,
+            told_to_stop: None,
+            has_word: false,
+            handed_out,
+            admitted_at,
+            is_holder: false,
+            heard_at: None,
+            silence: SignedDuration::from_secs(15),
+        }
+    }
+
+    #[test]
+    fn another_process_is_given_the_task_once_the_first_one_is_silent() {
+        let at = |second| Timestamp::from_second(second).expect("a time");
+        let handed_out = HandedOut::At { first: at(5), times: 1 };
+        let heard = Held { heard_at: Some(at(20)), ..held(handed_out, at(5)) };
+        assert_eq!(on_ask(&heard, at(34)), OnAsk::IsAtWork { until: at(35) });
+        assert_eq!(on_ask(&heard, at(35)), OnAsk::Again { first: at(5) });
+        assert_eq!(
+            on_ask(&Held { is_holder: true, ..heard }, at(21)),
+            OnAsk::Again { first: at(5) },
+            "its answer was lost"
+        );
+        let stopped = Held { told_to_stop: Some(Reason::Timeout), ..heard };
+        assert_eq!(on_ask(&stopped, at(21)), OnAsk::Dropped(Reason::Timeout));
+    }
+
     #[test]
     fn who_asks_while_it_holds_a_lease_is_given_the_task_again_unless_it_was_to_stop() {
         let (admitted_at, first) = (Timestamp::UNIX_EPOCH, Timestamp::from_second(5).expect("a time"));
         let given = |times| HandedOut::At { first, times };
-        let held =
-            |handed_out| Held { without_task: false, told_to_stop: None, has_word: false, handed_out, admitted_at };
+        let held = |handed_out| held(handed_out, admitted_at);
+        let on_ask = |held: &Held| on_ask(held, first);
         assert_eq!(on_ask(&held(given(1))), OnAsk::Again { first });
         assert_eq!(on_ask(&held(given(4))), OnAsk::Again { first });
         assert_eq!(on_ask(&held(given(5))), OnAsk::TooOften(given(6)));

@@ -27,6 +27,22 @@ pub fn fields(sent: &Value, answered: &Value, path: &str) -> Vec<String> {
     }
 }
 
+/// So many fields are named.
+const TOLD: usize = 5;
+
+/// The sentence about fields that somebody drops; `None` where there are none.
+pub fn told(mut fields: Vec<String>, who: &str) -> Option<String> {
+    let more = fields.len().saturating_sub(TOLD);
+    fields.truncate(TOLD);
+    let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+    (!fields.is_empty()).then(|| {
+        format!(
+            "{who} drops {}{more} without a word, usually because a feature gate of it is off; remove it, or have it switched on",
+            fields.join(", ")
+        )
+    })
+}
+
 /// The fields that were dropped of the items of a list. Others may have put items of theirs anywhere among them.
 fn of_list(sent: &[Value], answered: &[Value], path: &str) -> Vec<String> {
     let objects = sent.iter().enumerate().filter(|(_, item)| item.is_object());

@@ -22,8 +22,6 @@ mod tests;
 
 /// The uid of a task and of a Job that do not exist. Nobody looks for the owner of an object that is not made.
 const NOBODY: &str = "00000000-0000-0000-0000-000000000000";
-/// How many dropped fields are told.
-const TOLD: usize = 5;
 
 /// The dry run of a type's pod, as far as decisions read it.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -119,21 +117,12 @@ impl<'a> Probe<'a> {
     }
 
     fn dropped(&self, template: &Value) -> Option<String> {
-        let mut fields = dropped::fields(&self.template.written, template, "spec.template");
-        let more = fields.len().saturating_sub(TOLD);
-        fields.truncate(TOLD);
-        let more = if more > 0 { format!(" and {more} more") } else { String::new() };
         let who = match self.parsed.spec.executor {
             // Webhooks change pods, and hardly ever a Job's template.
             Executor::Pod => "this API server, or a webhook,",
             Executor::Job | Executor::Pool => "this API server",
         };
-        (!fields.is_empty()).then(|| {
-            format!(
-                "{who} drops {}{more} without a word, usually because a feature gate of it is off; remove it, or have it switched on",
-                fields.join(", ")
-            )
-        })
+        dropped::told(dropped::fields(&self.template.written, template, "spec.template"), who)
     }
 
     /// The answered pod's work has memory that we did not ask for.

@@ -2,7 +2,7 @@
 
 mod avoidance;
 pub mod bare_pod;
-mod dropped;
+pub(crate) mod dropped;
 pub mod dry_run;
 pub mod holds;
 pub mod job;

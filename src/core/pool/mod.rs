@@ -7,4 +7,4 @@ mod worker;
 
 pub use scale::{Counts, Going, PoolDecision, PoolInput, WORN_OUT, count, decide};
 pub use status::pool_status;
-pub use worker::{Calls, Fault, Worker, WorkerState};
+pub use worker::{Calls, Fault, Worker, WorkerState, silence};

@@ -5,7 +5,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::worker::{Fault, Worker, WorkerState};
 use crate::Reason;
-use crate::attempt::ended;
+use crate::attempt::ended::{self, Ended};
 use crate::attempt::facts::{PodFacts, Why};
 use crate::time::{after, earliest};
 use task_manager_api::WorkerPoolSpec;
@@ -30,6 +30,8 @@ pub struct PoolInput<'a> {
     /// Faults in a row since a task last succeeded on a worker, and when the last one was.
     pub faults: u32,
     pub last_fault: Option<Timestamp>,
+    /// The fault of the worker that was replaced last.
+    pub last_replaced_for: Option<&'a str>,
 }
 
 /// What is to be done about a pool.
@@ -41,6 +43,8 @@ pub struct PoolDecision {
     /// The uids of those that are told to stop when their task is over.
     pub stop: Vec<String>,
     pub counts: Counts,
+    /// Why fewer workers ask for work than there should be, as far as it is known.
+    pub trouble: Option<String>,
     pub wake: Option<Timestamp>,
 }
 
@@ -70,7 +74,7 @@ impl Going {
 }
 
 fn told(worker: &Worker, fault: Fault) -> String {
-    let ended = ended::ended(&worker.pod, None, Timestamp::UNIX_EPOCH).filter(|_| fault == Fault::EndedByItself);
+    let ended = Some(fault).filter(|fault| *fault == Fault::EndedByItself).and_then(|_| ended_of(worker));
     match ended {
         Some(ended) if !ended.message.is_empty() => format!("{}: {}", fault.told(), ended.message),
         Some(ended) => format!("{}: {}", fault.told(), ended.reason),
@@ -78,15 +82,18 @@ fn told(worker: &Worker, fault: Fault) -> String {
     }
 }
 
+fn ended_of(worker: &Worker) -> Option<Ended> {
+    ended::ended(&ended::as_worker(&worker.pod), None, Timestamp::UNIX_EPOCH)
+}
+
 /// Nobody evicted it or deleted it before, and its node is there.
 fn ended_by_itself(worker: &Worker) -> bool {
     let PodFacts { deleted_at, due_gone_at, disrupted_at, .. } = &worker.pod;
     let others_acted = deleted_at.is_some() || due_gone_at.is_some() || disrupted_at.is_some();
-    let ended = ended::ended(&worker.pod, None, Timestamp::UNIX_EPOCH);
-    match ended.map(|ended| ended.reason) {
+    match ended_of(worker).map(|ended| ended.reason) {
         Some(Reason::Evicted | Reason::Preempted | Reason::NodeLost) => false,
-        // A worker that is told to end by SIGTERM ends with 0.
-        Some(Reason::PodDeleted | Reason::Succeeded) => !others_acted,
+        // A worker that is told to end by SIGTERM ends with 0, and the runtime may speak of the memory of a task that it outlived.
+        Some(Reason::PodDeleted | Reason::Succeeded | Reason::OOMKilled) => !others_acted,
         _ => true,
     }
 }
@@ -100,6 +107,13 @@ pub struct Counts {
     pub unhealthy: usize,
     /// Their pods are being deleted.
     pub stopping: usize,
+}
+
+impl Counts {
+    /// Those that have asked for work, and have no fault.
+    pub fn ready(&self) -> usize {
+        self.busy + self.idle
+    }
 }
 
 /// How many workers there are in each state.
@@ -143,6 +157,7 @@ pub fn decide(input: &PoolInput, now: Timestamp) -> PoolDecision {
         }
     }
     let wanted = input.wanted(&states);
+    decision.trouble = input.trouble(&states).filter(|_| decision.counts.ready() < wanted);
     let leaves = |worker: &Worker| decision.delete.iter().any(|going| going.uid == worker.pod.uid);
     let staying: Vec<_> = states.iter().filter(|(worker, state)| stays(*state) && !leaves(worker)).copied().collect();
     let kept = staying.len();
@@ -187,6 +202,16 @@ fn counts(states: &[(&Worker, WorkerState)]) -> Counts {
 }
 
 impl PoolInput<'_> {
+    /// What a worker that starts waits for, by its pod's own word; else the fault of the last one, while no task has succeeded
+    /// since.
+    fn trouble(&self, states: &[(&Worker, WorkerState)]) -> Option<String> {
+        let start = states.iter().filter(|(_, state)| *state == WorkerState::Starting);
+        let mut waiting = start.filter_map(|(worker, _)| Some((worker, worker.pod.waiting.as_ref()?)));
+        let waits = waiting.next().map(|(worker, why)| format!("{} waits: {}", worker.pod.name, why.message));
+        let replaced = self.last_replaced_for.filter(|_| self.faults > 0);
+        waits.or_else(|| replaced.map(|why| format!("the last one was replaced: {why}")))
+    }
+
     /// How many workers there should be: as many as are at work and as the tasks that wait would need, within its bounds.
     fn wanted(&self, states: &[(&Worker, WorkerState)]) -> usize {
         let bound = |count: i32| usize::try_from(count).unwrap_or_default();

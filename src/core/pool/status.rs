@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 
-use super::Counts;
+use super::PoolDecision;
 use crate::Reason;
 use crate::telling::conditions;
 use task_manager_api::{WorkerPool, WorkerPoolStatus};
@@ -11,16 +11,21 @@ use task_manager_api::{WorkerPool, WorkerPoolStatus};
 /// why no worker can be made.
 pub fn pool_status(
     pool: &WorkerPool,
-    counts: &Counts,
+    decision: &PoolDecision,
     replaced: i64,
     refused: Option<&str>,
     now: Timestamp,
 ) -> WorkerPoolStatus {
     let before = pool.status.clone().unwrap_or_default();
-    let ready = counts.busy + counts.idle;
-    let lacks = ready < usize::try_from(pool.spec.min()).unwrap_or_default();
-    let coming =
+    let PoolDecision { counts, trouble, .. } = decision;
+    let ready = counts.ready();
+    // A pool that may have none is ready without one, unless one that is wanted does not come up.
+    let lacks = ready < usize::try_from(pool.spec.min()).unwrap_or_default() || ready == 0 && trouble.is_some();
+    let mut coming =
         format!("{ready} of at least {} workers have asked for work, {} start", pool.spec.min(), counts.starting);
+    if let Some(trouble) = trouble {
+        coming = conditions::followed(&coming, trouble);
+    }
     let (status, reason, message) = match refused {
         Some(why) => ("False", Reason::PoolNotReady, why),
         None if pool.spec.max() == 0 => ("False", Reason::Suspended, "replicas.max is 0: the pool is paused"),
@@ -44,14 +49,24 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::pool::Counts;
 
     fn status(min: i32, max: i32, counts: Counts, refused: Option<&str>) -> (String, String, WorkerPoolStatus) {
+        decided(min, max, PoolDecision { counts, ..PoolDecision::default() }, refused)
+    }
+
+    fn decided(
+        min: i32,
+        max: i32,
+        decision: PoolDecision,
+        refused: Option<&str>,
+    ) -> (String, String, WorkerPoolStatus) {
         let pool: WorkerPool =
             serde_json::from_value(json!({"apiVersion": "taskmanager.dev/v1alpha1", "kind": "WorkerPool",
             "metadata": {"name": "warm", "generation": 3},
             "spec": {"replicas": {"min": min, "max": max}, "template": {}}, "status": {"restarts": 2}}))
             .expect("a pool");
-        let status = pool_status(&pool, &counts, 1, refused, Timestamp::UNIX_EPOCH);
+        let status = pool_status(&pool, &decision, 1, refused, Timestamp::UNIX_EPOCH);
         let ready = &status.conditions[0];
         (ready.status.clone(), ready.reason.clone(), status)
     }
@@ -67,5 +82,19 @@ mod tests {
         assert_eq!(status(0, 4, Counts::default(), None).0, "True", "it has none while nobody wants one");
         assert_eq!(status(0, 0, counts(1), None).1, "Suspended");
         assert_eq!(status(0, 4, counts(1), Some("no quota")).0, "False");
+    }
+    #[test]
+    fn a_pool_whose_workers_do_not_come_up_says_why() {
+        let told = |min, idle| {
+            let counts = Counts { starting: 1, idle, ..Counts::default() };
+            let trouble = Some("warm-1 waits: no such image".to_owned());
+            let (ready, _, status) = decided(min, 4, PoolDecision { counts, trouble, ..PoolDecision::default() }, None);
+            (ready, status.conditions[0].message.clone())
+        };
+        let (ready, message) = told(2, 1);
+        assert!(ready == "False" && message.contains("warm-1 waits: no such image"), "{message}");
+        let (ready, message) = told(0, 0);
+        assert!(ready == "False" && message.contains("no such image"), "one is wanted, and there is none: {message}");
+        assert_eq!(told(0, 1).0, "True", "those that there are do the work");
     }
 }

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use crate::digest::sha256_hex;
 use crate::launch::json::{Object, list, object};
-use crate::launch::{names, template, work_inputs};
+use crate::launch::{dropped, names, template, work_inputs};
 use crate::{Settings, TemplateError};
 use task_manager_api::{AgentAs, WorkerPool, WorkerPoolSpec};
 
@@ -35,6 +35,17 @@ pub fn digest(spec: &WorkerPoolSpec, settings: &Settings) -> String {
     sha256_hex(parts.to_string()).chars().take(16).collect()
 }
 
+/// What the API server drops of a pool's workers without a word, by its answer to a dry run of one.
+pub fn dropped_of(spec: &WorkerPoolSpec, answered: &Value) -> Option<String> {
+    let by_image_volume = spec.agent.as_ref().is_some_and(|agent| agent.as_ == AgentAs::ImageVolume);
+    let volumes = answered.pointer("/spec/volumes").and_then(Value::as_array);
+    let is_agent = |volume: &Value| volume["name"] == AGENT_VOLUME && volume["image"].is_object();
+    if by_image_volume && !volumes.into_iter().flatten().any(is_agent) {
+        return Some("this cluster has no image volumes: write InitContainer in spec.agent.as".into());
+    }
+    dropped::told(dropped::fields(&spec.template, answered, "spec.template"), "this API server, or a webhook,")
+}
+
 /// The pod of a worker of this name.
 pub fn pod(pool: &WorkerPool, name: &str, settings: &Settings) -> Result<Value, PoolError> {
     let read = template::read(&pool.spec.template)?;
@@ -48,6 +59,7 @@ pub fn pod(pool: &WorkerPool, name: &str, settings: &Settings) -> Result<Value, 
         metadata.insert("ownerReferences".into(), json!([pool.controller_owner_ref(&())]));
     });
     let mut outcome = Ok(());
+    let user = user_of(&read.written);
     object(&mut pod, "spec", |spec| {
         spec.insert("restartPolicy".into(), json!("Never"));
         work_inputs::add_token(spec);
@@ -66,7 +78,7 @@ pub fn pod(pool: &WorkerPool, name: &str, settings: &Settings) -> Result<Value, 
                 .agent_image
                 .as_deref()
                 .ok_or(PoolError::NoAgentImage)
-                .map(|image| bring(spec, agent.as_, image));
+                .map(|image| bring(spec, agent.as_, image, user));
         }
     });
     outcome.map(|()| Value::Object(pod))
@@ -94,21 +106,36 @@ fn wrap(worker: &mut Object) -> Result<(), PoolError> {
     Ok(())
 }
 
+/// The user that the worker's container names for itself, and what a namespace of the level "restricted" asks of each container:
+/// a template may say it there and not for its pod.
+fn user_of(template: &Value) -> Object {
+    const FIELDS: [&str; 4] = ["runAsUser", "runAsGroup", "runAsNonRoot", "seccompProfile"];
+    let context = template.pointer("/spec/containers/0/securityContext").and_then(Value::as_object);
+    let fields = context.into_iter().flatten().filter(|(field, _)| FIELDS.contains(&field.as_str()));
+    fields.map(|(field, value)| (field.clone(), value.clone())).collect()
+}
+
 /// Brings the agent into the pod. An image volume costs no start of a container.
-fn bring(spec: &mut Object, how: AgentAs, image: &str) {
+fn bring(spec: &mut Object, how: AgentAs, image: &str, user: Object) {
     let volume = match how {
         AgentAs::InitContainer => json!({"name": AGENT_VOLUME, "emptyDir": {}}),
         AgentAs::ImageVolume => json!({"name": AGENT_VOLUME, "image": {"reference": image}}),
     };
     list(spec, "volumes", |volumes| volumes.push(volume));
     if how == AgentAs::InitContainer {
+        let mut security = user;
+        security.extend([
+            ("allowPrivilegeEscalation".to_owned(), json!(false)),
+            ("capabilities".to_owned(), json!({"drop": ["ALL"]})),
+            ("readOnlyRootFilesystem".to_owned(), json!(true)),
+        ]);
         let installer = json!({
             "name": AGENT_VOLUME,
             "image": image,
             "command": [PROGRAM, "worker", "--install", AGENT_MOUNT],
             "volumeMounts": [{"name": AGENT_VOLUME, "mountPath": AGENT_MOUNT}],
             "resources": {"requests": {"cpu": "10m", "memory": "16Mi"}, "limits": {"memory": "64Mi"}},
-            "securityContext": {"allowPrivilegeEscalation": false, "capabilities": {"drop": ["ALL"]}, "readOnlyRootFilesystem": true},
+            "securityContext": security,
         });
         list(spec, "initContainers", |containers| containers.insert(0, installer));
     }
@@ -177,6 +204,40 @@ mod tests {
             (command, Value::Null)
         );
         assert!(at(&mounted, "/spec/volumes").to_string().contains(r#""image":{"reference":"op:1"}"#));
+    }
+
+    #[test]
+    fn the_init_container_runs_as_the_user_that_the_workers_container_names() {
+        let mut restricted = pool(json!({"as": "InitContainer"}));
+        let user = json!({"runAsUser": 1000, "runAsNonRoot": true, "seccompProfile": {"type": "RuntimeDefault"}});
+        let mut context = user.clone();
+        context["privileged"] = json!(false);
+        restricted.spec.template["spec"]["containers"][0]["securityContext"] = context;
+        let security =
+            at(&pod(&restricted, "warm-1", &settings()).expect("a pod"), "/spec/initContainers/0/securityContext");
+        for (field, value) in user.as_object().expect("fields") {
+            assert_eq!(security[field], *value, "{field}");
+        }
+        assert_eq!((&security["readOnlyRootFilesystem"], &security["privileged"]), (&json!(true), &Value::Null));
+    }
+
+    #[test]
+    fn what_the_api_server_drops_of_a_worker_is_named() {
+        let of = |how: &str| {
+            let pool = pool(json!({"as": how}));
+            let answered = pod(&pool, "warm-1", &settings()).expect("a pod");
+            (pool.spec, answered)
+        };
+        for how in ["InitContainer", "ImageVolume"] {
+            let (spec, answered) = of(how);
+            assert_eq!(dropped_of(&spec, &answered), None, "{how}");
+        }
+        let (spec, mut answered) = of("ImageVolume");
+        answered["spec"].as_object_mut().expect("a spec").remove("volumes");
+        assert!(dropped_of(&spec, &answered).is_some_and(|told| told.contains("write InitContainer")));
+        let (spec, mut answered) = of("InitContainer");
+        answered["spec"]["containers"][0].as_object_mut().expect("a container").remove("env");
+        assert!(dropped_of(&spec, &answered).is_some_and(|told| told.contains("spec.template.spec.containers[0].env")));
     }
 
     #[test]

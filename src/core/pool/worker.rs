@@ -13,6 +13,11 @@ const SILENT_AFTER: SignedDuration = SignedDuration::from_secs(5);
 /// A worker that fails so many tasks in a row which then succeed elsewhere is replaced.
 pub const FAILS_ALL: u32 = 3;
 
+/// A worker that promised to be heard is taken for dead after so long without a word.
+pub fn silence(spec: &WorkerPoolSpec) -> SignedDuration {
+    SignedDuration::from_secs(2 * spec.heartbeat()) + SILENT_AFTER
+}
+
 /// A worker: one pod of the pool, and one life.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Worker {
@@ -136,7 +141,7 @@ impl Worker {
     /// By when it must be heard; `None` while it need not be: a call of it hangs, or it is at work and made no promise.
     pub fn due_at(&self, spec: &WorkerPoolSpec) -> Option<Timestamp> {
         let Calls { first, last, is_open, beats, listened_from } = self.calls;
-        let silence = SignedDuration::from_secs(2 * spec.heartbeat()) + SILENT_AFTER;
+        let silence = silence(spec);
         match (self.given, first) {
             _ if is_open => None,
             (1.., _) => beats.then(|| after(last.unwrap_or(listened_from).max(listened_from), silence)),

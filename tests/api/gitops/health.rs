@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use task_manager::api::{Reason, State, Task, TaskQueue, TaskStatus, TaskType, crds, reasons_as_markdown};
 use task_manager::core::ParsedType;
 use task_manager::core::launch::task_type::{self, Usable};
-use task_manager::core::pool::{Counts, pool_status};
+use task_manager::core::pool::{Counts, PoolDecision, pool_status};
 use task_manager::core::queue::{QueueCounts, queue_status};
 use task_manager::core::telling::conditions::{self, Explanation};
 
@@ -90,8 +90,8 @@ async fn types_queues_and_pools_are_judged_rightly_by_argo_cd_and_flux() {
     let pool = |max: i32, idle: usize| {
         let mut pool = worker_pool("warm", max.min(1), max);
         pool.metadata.generation = Some(1);
-        let counts = Counts { idle, ..Counts::default() };
-        pool.status = Some(pool_status(&pool, &counts, 0, None, Timestamp::UNIX_EPOCH));
+        let decision = PoolDecision { counts: Counts { idle, ..Counts::default() }, ..PoolDecision::default() };
+        pool.status = Some(pool_status(&pool, &decision, 0, None, Timestamp::UNIX_EPOCH));
         shown(&pool)
     };
     let held = ["Suspended", "InProgress", "Current"];

@@ -38,6 +38,28 @@ async fn a_second_call_for_a_slot_ends_the_first_with_nothing() {
 }
 
 #[tokio::test]
+async fn of_two_processes_in_one_slot_the_second_waits_until_the_first_is_silent() {
+    in_namespace("pool-processes", async |ns| {
+        let (_operator, workers) = warm(&ns, 1).await;
+        let (first, second) = (workers[0].as_process("first"), workers[0].as_process("second"));
+        ns.create(&task("one")).await;
+        let given = first.task().await;
+        let progress = async |worker: &WarmWorker| worker.progress(&given["lease"], &json!({})).await.status;
+        assert_eq!(second.next(json!({"wait": 0})).await["task"], Value::Null);
+        assert_eq!((progress(&first).await, progress(&second).await), (204, 409));
+        let again = first.next(json!({"wait": 0})).await;
+        assert_eq!(again["task"]["lease"], given["lease"], "its answer was lost");
+        let taken_over = second.task_with(json!({"wait": 50, "beats": true})).await;
+        assert_eq!(taken_over["lease"], given["lease"], "the first was silent");
+        assert_eq!((progress(&first).await, progress(&second).await), (409, 204));
+        assert_eq!(told(&second.done(&given["lease"], json!({})).await).0, Some(true));
+        let status = ns.task_in("one", State::Completed).await.status.expect("a status");
+        assert_eq!((status.attempt, status.failures, status.disruptions), (1, 0, 0));
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn a_word_is_answered_the_same_again_while_task_or_record_is_there() {
     in_namespace("pool-same", async |ns| {
         let (mut operator, workers) = warm(&ns, 1).await;

@@ -7,7 +7,7 @@ use kube::api::{DeleteParams, Patch, PatchParams};
 use serde_json::{Value, json};
 use task_manager::api::{Reason, State, WorkerPool};
 
-use crate::templates::quota;
+use crate::templates::{minor_version, quota};
 
 async fn change(ns: &Namespace, spec: Value) {
     let patch = Patch::Merge(json!({"spec": spec}));
@@ -84,6 +84,33 @@ async fn a_pool_whose_template_cannot_be_used_says_why() {
         })
         .await;
         assert!(message.contains("spec.restartPolicy"), "{message}");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn the_agent_comes_by_image_volume_from_1_35_on_and_before_the_pool_says_what_to_do() {
+    in_namespace("pool-volume", async |ns| {
+        ns.account_for_pods().await;
+        let mut pool = worker_pool("warm", 1, 1);
+        pool.spec.agent = serde_json::from_value(json!({"as": "ImageVolume"})).expect("an agent");
+        ns.create(&pool).await;
+        let _operator = Operator::with_worker(&ns, &["--agent-image", "localhost/agent:1"]).await;
+        if minor_version(&ns).await < 35 {
+            eventually("its Ready condition says so", SOON, async || {
+                let status = ns.api::<WorkerPool>().get("warm").await.ok()?.status?;
+                let told = |seen: &task_manager::api::Condition| {
+                    seen.status == "False" && seen.message.contains("write InitContainer")
+                };
+                status.conditions.iter().any(told).then_some(())
+            })
+            .await;
+            return;
+        }
+        let pods = ns.workers_of("warm", 1).await;
+        let volumes = pods[0].spec.as_ref().and_then(|spec| spec.volumes.clone()).unwrap_or_default();
+        let image = volumes.iter().find_map(|volume| volume.image.as_ref()?.reference.clone());
+        assert_eq!(image.as_deref(), Some("localhost/agent:1"));
     })
     .await;
 }

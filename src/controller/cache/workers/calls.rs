@@ -18,8 +18,9 @@ use crate::live::{Done, Given, NotTaken, Reporter, ToStop};
 
 /// What follows from a worker's asking for work.
 pub enum Asked {
-    /// It is answered by `call`; a task that was granted this slot already is looked at.
-    Hangs { call: Hanging, wake: Option<ObjectRef<Task>> },
+    /// It is answered by `call`; a task that was granted this slot already is looked at. It asks again at this time, when a process
+    /// that has the task now may have fallen silent.
+    Hangs { call: Hanging, wake: Option<ObjectRef<Task>>, again_at: Option<Timestamp> },
     /// It holds this lease: it is given the same task again.
     Again { task: ObjectRef<Task>, lease: String, first: Timestamp },
     /// It held a lease and asked for it too often: its task is looked at, and this is rung when the lease is over.
@@ -46,15 +47,18 @@ pub enum HandedIn {
 
 impl Cache {
     /// A worker asks for work in one of its slots; `None` where nobody knows of such a worker.
-    pub fn worker_asks(&self, worker: &str, slot: u32, beats: bool) -> Option<Result<Asked, NotTaken>> {
+    pub fn worker_asks(&self, worker: &Reporter, slot: u32, beats: bool) -> Option<Result<Asked, NotTaken>> {
         let mut inner = self.lock();
-        let (uid, known) = inner.workers.workers.get_key_value(worker)?;
+        let (uid, known) = inner.workers.workers.get_key_value(worker.uid.as_str())?;
         let uid = uid.clone();
         let slots = inner.workers.slots_of(&known.pool);
         // One that it had before the pool's slotsPerWorker was lowered stays its own, and is offered to nobody.
         let is_its_own = |slot: &u8| i32::from(*slot) < slots || known.slots.contains_key(slot);
         match u8::try_from(slot).ok().filter(is_its_own) {
-            Some(slot) => Some(Ok(inner.ask(&uid, slot, beats, Timestamp::now()))),
+            Some(slot) => {
+                let asks = Asks { worker: uid, slot, process: worker.process.clone() };
+                Some(Ok(inner.ask(&asks, beats, Timestamp::now())))
+            }
             None if known.is_leaving() => Some(Ok(Asked::Stop)),
             None => Some(Err(NotTaken::NoSuchSlot(slots))),
         }
@@ -94,6 +98,7 @@ impl Cache {
         workers.changed.notify_one();
         // Its client may have gone a moment ago: then it was not given.
         call.answer.send(given).ok()?;
+        lease.is_given_to(call.process, now);
         lease.handed_out = HandedOut::At { first: now, times: 1 };
         let took = now.duration_since(lease.admitted_at);
         Some(HandOut { pool: known.pool.clone(), took, was_free: lease.was_free })
@@ -120,6 +125,7 @@ impl Cache {
         let now = Timestamp::now();
         if let Some(known) = inner.workers.workers.get_mut(&*worker.uid) {
             known.heard(now);
+            known.outlived_oom |= outcome.ended_for() == Some(Reason::OOMKilled);
         }
         if let Some(kept) = inner.workers.past.get(lease) {
             return HandedIn::Told(*kept);
@@ -157,8 +163,9 @@ impl Cache {
     /// The task on whose lease a worker reports; it counts as heard. `None` where it is no worker.
     pub fn lease_of(&self, reporter: &Reporter) -> Option<Result<Arc<Task>, NotTaken>> {
         let mut inner = self.lock();
+        let now = Timestamp::now();
         let known = inner.workers.workers.get_mut(&*reporter.uid)?;
-        known.heard(Timestamp::now());
+        known.heard(now);
         let mut held = known.slots.values().filter_map(|slot| slot.task.as_ref());
         let uid = match &reporter.lease {
             Some(named) => lease::task_uid(named)
@@ -168,8 +175,10 @@ impl Cache {
         };
         let Some(uid) = uid else { return Some(Err(NotTaken::Over)) };
         let named = |name: &String| reporter.lease.as_ref().is_none_or(|named| named == name);
-        let lease = inner.workers.leases.get(&uid).filter(|lease| named(&lease.name) && lease.word.is_none());
-        let Some(lease) = lease.filter(|lease| lease.orphan.is_none() || lease.told_to_stop.is_some()) else {
+        let lease = inner.workers.leases.get_mut(&uid).filter(|lease| named(&lease.name) && lease.word.is_none());
+        let lease = lease.filter(|lease| lease.orphan.is_none() || lease.told_to_stop.is_some());
+        let process = reporter.process.as_deref();
+        let Some(lease) = lease.and_then(|lease| lease.is_reported_by(process, now).then_some(lease)) else {
             return Some(Err(NotTaken::Over));
         };
         let attempt = lease.attempt.clone();
@@ -206,59 +215,71 @@ impl Cache {
     }
 }
 
+/// A process of a worker that asks for work in a slot.
+struct Asks {
+    worker: Uid,
+    slot: u8,
+    process: Option<String>,
+}
+
 impl Inner {
-    fn ask(&mut self, worker: &Uid, slot: u8, beats: bool, now: Timestamp) -> Asked {
-        let Some(known) = self.workers.workers.get_mut(worker) else { return Asked::Stop };
+    fn ask(&mut self, asks: &Asks, beats: bool, now: Timestamp) -> Asked {
+        let Some(known) = self.workers.workers.get_mut(&asks.worker) else { return Asked::Stop };
         known.calls.first.get_or_insert(now);
         known.heard(now);
-        let state = known.slots.entry(slot).or_insert_with(|| Slot::new(now));
+        let state = known.slots.entry(asks.slot).or_insert_with(|| Slot::new(now));
         state.beats = beats;
         if let Some(before) = state.call.take() {
             // Fails where that call is over too.
             let _ = before.answer.send(Given::Nothing);
         }
         let is_leaving = known.is_leaving();
-        match known.slots.get(&slot).and_then(|state| state.task.clone()) {
-            Some(task) => self.ask_again(worker, slot, &task),
+        match known.slots.get(&asks.slot).and_then(|state| state.task.clone()) {
+            Some(task) => self.ask_again(asks, &task, now),
             None if is_leaving => Asked::Stop,
-            None => self.hang(worker, slot, None),
+            None => self.hang(asks, None, None),
         }
     }
 
     /// It asks though it holds a lease, or a task is just being admitted to it.
-    fn ask_again(&mut self, worker: &Uid, slot: u8, task: &Uid) -> Asked {
+    fn ask_again(&mut self, asks: &Asks, task: &Uid, now: Timestamp) -> Asked {
         let reference = self.known.get(task).map(|known| known.reference.clone());
-        let Some(lease) = self.workers.leases.get_mut(task) else { return self.hang(worker, slot, None) };
+        let silence = self.workers.silence_of(&asks.worker);
+        let Some(lease) = self.workers.leases.get_mut(task) else { return self.hang(asks, None, None) };
         let task_is_there = reference.filter(|_| lease.orphan.is_none());
-        match (lease::on_ask(&lease.held()), task_is_there) {
-            (OnAsk::Again { first }, Some(task)) => Asked::Again { task, lease: lease.name.clone(), first },
+        match (lease::on_ask(&lease.held(asks.process.as_deref(), silence), now), task_is_there) {
+            (OnAsk::Again { first }, Some(task)) => {
+                lease.is_given_to(asks.process.clone(), now);
+                Asked::Again { task, lease: lease.name.clone(), first }
+            }
+            (OnAsk::IsAtWork { until }, _) => self.hang(asks, None, Some(until)),
             (OnAsk::TooOften(handed_out), Some(task)) => {
                 lease.handed_out = handed_out;
                 Asked::TooOften { task, lease: lease.name.clone(), over: lease.over.clone() }
             }
             (OnAsk::Dropped(why), task) => {
-                lease.word = Some(Word { at: Timestamp::now(), outcome: Outcome::dropped(why), log: None });
-                self.hang(worker, slot, task)
+                lease.word = Some(Word { at: now, outcome: Outcome::dropped(why), log: None });
+                self.hang(asks, task, None)
             }
             (OnAsk::Over, _) => {
                 self.end_lease(task, Kept::No(NotKept::Cancelled));
                 self.place_orphan(task);
-                self.hang(worker, slot, None)
+                self.hang(asks, None, None)
             }
-            (OnAsk::Waits | OnAsk::Again { .. } | OnAsk::TooOften(_), task) => self.hang(worker, slot, task),
+            (OnAsk::Waits | OnAsk::Again { .. } | OnAsk::TooOften(_), task) => self.hang(asks, task, None),
         }
     }
 
-    fn hang(&mut self, worker: &Uid, slot: u8, wake: Option<ObjectRef<Task>>) -> Asked {
+    fn hang(&mut self, asks: &Asks, wake: Option<ObjectRef<Task>>, again_at: Option<Timestamp>) -> Asked {
         let (answer, receiver) = oneshot::channel();
         self.workers.calls += 1;
         let id = self.workers.calls;
-        let state = self.workers.workers.get_mut(worker).and_then(|known| known.slots.get_mut(&slot));
+        let state = self.workers.workers.get_mut(&asks.worker).and_then(|known| known.slots.get_mut(&asks.slot));
         if let Some(state) = state {
-            state.call = Some(OpenCall { id, answer });
+            state.call = Some(OpenCall { id, process: asks.process.clone(), answer });
         }
-        self.offer(worker, slot);
+        self.offer(&asks.worker, asks.slot);
         self.workers.changed.notify_one();
-        Asked::Hangs { call: Hanging { id, answer: receiver }, wake }
+        Asked::Hangs { call: Hanging { id, answer: receiver }, wake, again_at }
     }
 }

@@ -219,6 +219,8 @@ impl Workers {
             beats: named.beats,
             was_free: granted.is_some_and(|granted| granted.was_free),
             handed_out: if is_ours { HandedOut::NotYet } else { HandedOut::NotKnown },
+            holder: None,
+            heard_at: None,
             word: None,
             told_to_stop: None,
             is_alone: lease::runs_alone(task.status_or_default()),
@@ -240,6 +242,7 @@ impl Workers {
             word: lease.word.clone(),
             told_to_stop: lease.told_to_stop,
             replaced_for: known.and_then(|known| known.replaced_for.clone()),
+            outlived_oom: known.is_some_and(|known| known.outlived_oom),
             heartbeat: pool.map_or(0, |pool| pool.pool.spec.heartbeat()),
         }
     }

@@ -29,7 +29,7 @@ use crate::core::attempt::facts::worker::{HandedOut, ToldToStop, Word};
 use crate::core::attempt::facts::{PodFacts, Why};
 use crate::core::attempt::id::AttemptId;
 use crate::core::attempt::lease::{Held, Kept};
-use crate::core::pool::{Calls, Worker};
+use crate::core::pool::{Calls, Worker, silence};
 use crate::core::queue::{Key, Reservation, WorkerSlot};
 use crate::live::Given;
 
@@ -74,6 +74,8 @@ struct KnownPool {
 struct Faults {
     in_a_row: u32,
     last: Option<Timestamp>,
+    /// The fault of the worker that was replaced last.
+    replaced_for: Option<String>,
     /// How many workers were replaced for a fault since this operator leads, and are not yet counted in the pool's status.
     uncounted: i64,
     /// Why no worker could be made.
@@ -89,6 +91,8 @@ struct KnownWorker {
     slots: BTreeMap<u8, Slot>,
     tasks: u64,
     failed_alone: u32,
+    /// The kernel killed some work for its use of memory, and not the worker.
+    outlived_oom: bool,
     stopping: bool,
     replaced_for: Option<Why>,
     /// We had its pod deleted.
@@ -108,6 +112,8 @@ struct Slot {
 
 struct OpenCall {
     id: u64,
+    /// The process whose call it is, where it names itself.
+    process: Option<String>,
     answer: oneshot::Sender<Given>,
 }
 
@@ -137,6 +143,10 @@ struct Lease {
     /// The worker was idle already when the task came.
     was_free: bool,
     handed_out: HandedOut,
+    /// The process of the worker that was given the task, where it names itself.
+    holder: Option<String>,
+    /// When that was last heard.
+    heard_at: Option<Timestamp>,
     word: Option<Word>,
     told_to_stop: Option<ToldToStop>,
     /// Nothing else runs on its worker meanwhile.
@@ -177,15 +187,35 @@ impl Lease {
         self.orphan.is_some() && self.told_to_stop.is_none()
     }
 
-    /// As the core judges it when its worker asks for work.
-    fn held(&self) -> Held {
+    /// As the core judges it when this process of its worker asks for work.
+    fn held(&self, process: Option<&str>, silence: SignedDuration) -> Held {
         Held {
+            is_holder: process.is_some() && process == self.holder.as_deref(),
+            heard_at: self.heard_at,
+            silence,
             without_task: self.orphan.is_some(),
             told_to_stop: self.told_to_stop.map(|told| told.why),
             has_word: self.word.is_some(),
             handed_out: self.handed_out,
             admitted_at: self.admitted_at,
         }
+    }
+
+    /// This process of its worker was given the task.
+    fn is_given_to(&mut self, process: Option<String>, now: Timestamp) {
+        self.heard_at = process.as_ref().map(|_| now);
+        self.holder = process;
+    }
+
+    /// A report of this process is one on the lease: another one than was given the task is told that it has none.
+    fn is_reported_by(&mut self, process: Option<&str>, now: Timestamp) -> bool {
+        if self.holder.is_some() && process.is_some() && self.holder.as_deref() != process {
+            return false;
+        }
+        if let Some(process) = process {
+            self.is_given_to(Some(process.to_owned()), now);
+        }
+        true
     }
 
     /// Its worker may have the task, and has not said what came of it.
@@ -264,6 +294,12 @@ impl Workers {
     /// How many tasks a worker of this pool runs at once.
     fn slots_of(&self, pool: &Key) -> i32 {
         self.pools.get(pool).map_or(1, |pool| pool.pool.spec.slots())
+    }
+
+    /// A worker of this pod's pool is taken for dead after so long without a word.
+    fn silence_of(&self, worker: &Uid) -> SignedDuration {
+        let pool = self.workers.get(worker).and_then(|known| self.pools.get(&known.pool));
+        pool.map(|pool| silence(&pool.pool.spec)).unwrap_or_default()
     }
 
     /// The leases on this worker.

@@ -118,6 +118,7 @@ impl Workers {
                     slots: Default::default(),
                     tasks: 0,
                     failed_alone: 0,
+                    outlived_oom: false,
                     stopping: false,
                     replaced_for: None,
                     asked_to_go: false,

@@ -29,6 +29,8 @@ pub struct PoolLook {
     pub waiting: usize,
     pub faults: u32,
     pub last_fault: Option<Timestamp>,
+    /// The fault of the worker that was replaced last.
+    pub last_replaced_for: Option<String>,
     /// Workers that were replaced for a fault, beyond those that the status counts.
     pub uncounted: i64,
     /// Why no worker can be made.
@@ -114,10 +116,11 @@ impl Cache {
         let is_news = !known.stopping;
         known.stopping = true;
         if let (Some(why), None) = (why, &known.replaced_for) {
+            let message = why.message.clone();
             known.replaced_for = Some(why);
             let pool = known.pool.clone();
             if let Some(pool) = inner.workers.pools.get_mut(&pool) {
-                pool.faults.note(Timestamp::now());
+                pool.faults.note(message, Timestamp::now());
             }
         }
         inner.stop_idle_calls(&uid);
@@ -158,9 +161,10 @@ impl Cache {
 }
 
 impl Faults {
-    fn note(&mut self, now: Timestamp) {
+    fn note(&mut self, replaced_for: String, now: Timestamp) {
         self.in_a_row += 1;
         self.last = Some(now);
+        self.replaced_for = Some(replaced_for);
         self.uncounted += 1;
     }
 }
@@ -194,6 +198,7 @@ impl Inner {
             waiting: self.admission.would_start(key, MOST_WAITING),
             faults: known.faults.in_a_row,
             last_fault: known.faults.last,
+            last_replaced_for: known.faults.replaced_for.clone(),
             uncounted: known.faults.uncounted,
             refused: known.faults.refused.clone(),
         }

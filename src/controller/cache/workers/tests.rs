@@ -42,8 +42,14 @@ fn cache() -> (Cache, Asked) {
     cache.type_tried(&kind, None, None);
     cache.pool_changed(key(&pool.metadata), Some(&Arc::new(pool)));
     cache.worker_seen(&pod);
-    let Some(Ok(asked)) = cache.worker_asks("w", 0, true) else { panic!("it is answered") };
+    let Some(Ok(asked)) = cache.worker_asks(&from(None), 0, true) else { panic!("it is answered") };
     (cache, asked)
+}
+
+/// The worker, or a process of it.
+fn from(process: Option<&str>) -> Reporter {
+    let (namespace, pod, uid) = ("docs".into(), "w".into(), "w".into());
+    Reporter { namespace, pod, uid, attempt: None, lease: None, process: process.map(str::to_owned) }
 }
 
 fn admitted(version: &str) -> Task {
@@ -195,7 +201,7 @@ fn asking_again_counts_when_the_task_was_given_again_and_not_before() {
     let (cache, _call) = cache();
     let held = on_worker("one", 0, json!([]));
     cache.task_seen(&held);
-    let asks = || cache.worker_asks("w", 0, true).expect("it is known").map_err(|_| "no such slot");
+    let asks = || cache.worker_asks(&from(None), 0, true).expect("it is known").map_err(|_| "no such slot");
     for _ in 0..10 {
         assert!(matches!(asks(), Ok(Asked::Again { .. })), "the API server does not answer");
     }
@@ -207,10 +213,36 @@ fn asking_again_counts_when_the_task_was_given_again_and_not_before() {
 }
 
 #[test]
+fn of_two_processes_that_share_a_slot_the_second_waits_until_the_first_is_silent() {
+    let (cache, _call) = cache();
+    cache.task_seen(&on_worker("one", 0, json!([])));
+    let asks = |process| cache.worker_asks(&from(process), 0, true).expect("it is known").map_err(|_| "no such slot");
+    let Ok(Asked::Again { lease, first, .. }) = asks(Some("a")) else { panic!("nobody was heard to have it") };
+    cache.handed_out_again(&lease, first);
+    let silent_at = Timestamp::now() + jiff::SignedDuration::from_secs(25);
+    let Ok(Asked::Hangs { again_at: Some(again_at), .. }) = asks(Some("b")) else { panic!("the first has it") };
+    assert!(again_at <= silent_at && again_at > silent_at - jiff::SignedDuration::from_secs(5), "{again_at}");
+    let _ = cache.lease_of(&from(Some("b")));
+    assert!(matches!(asks(Some("a")), Ok(Asked::Again { .. })), "its answer may have been lost");
+    assert!(matches!(asks(Some("b")), Ok(Asked::Hangs { again_at: Some(_), .. })), "its report is none on the lease");
+}
+
+#[test]
+fn who_asks_without_a_name_is_given_the_task_again() {
+    let (cache, _call) = cache();
+    cache.task_seen(&on_worker("one", 0, json!([])));
+    let asks = || cache.worker_asks(&from(None), 0, true).expect("it is known").map_err(|_| "no such slot");
+    let Ok(Asked::Again { lease, first, .. }) = asks() else { panic!("it is given the task again") };
+    cache.handed_out_again(&lease, first);
+    let _ = cache.lease_of(&from(None));
+    assert!(matches!(asks(), Ok(Asked::Again { .. })), "it has lost its memory");
+}
+
+#[test]
 fn a_slot_that_a_worker_has_stays_its_own_when_the_pool_is_to_have_fewer() {
     let (cache, _call) = cache();
     cache.task_seen(&on_worker("two", 3, json!([])));
-    let asks = |slot| cache.worker_asks("w", slot, true).expect("it is known");
+    let asks = |slot| cache.worker_asks(&from(None), slot, true).expect("it is known");
     assert!(matches!(asks(3), Ok(Asked::Again { .. })));
     assert!(matches!(asks(4), Err(NotTaken::NoSuchSlot(1))));
     cache.give_up_worker("w", None);
@@ -222,11 +254,12 @@ fn a_word_on_a_task_that_cannot_be_read_waits_until_it_can() {
     let (cache, _call) = cache();
     let held = on_worker("one", 0, json!([]));
     cache.task_seen(&held);
-    let Some(Ok(Asked::Again { lease, .. })) = cache.worker_asks("w", 0, true) else { panic!("it holds a lease") };
+    let Some(Ok(Asked::Again { lease, .. })) = cache.worker_asks(&from(None), 0, true) else {
+        panic!("it holds a lease")
+    };
     cache.task_passed_over(&held.metadata);
     let done = || Done { lease: lease.clone(), outcome: Outcome::Done(None), log: None };
-    let (namespace, pod, uid) = ("docs".into(), "w".into(), "w".into());
-    let worker = Reporter { namespace, pod, uid, attempt: None, lease: None };
+    let worker = from(None);
     assert!(matches!(cache.hand_in(&worker, done()), HandedIn::NotNow));
     cache.task_seen(&held);
     assert!(matches!(cache.hand_in(&worker, done()), HandedIn::Waits { .. }));

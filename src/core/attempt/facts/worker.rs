@@ -21,6 +21,9 @@ pub struct WorkerFacts {
     pub told_to_stop: Option<ToldToStop>,
     /// Why its pool has its pod ended, where it does.
     pub replaced_for: Option<Why>,
+    /// The kernel killed the work of an earlier lease for its use of memory, and not the worker: from then on the container runtime
+    /// says that of whatever ends its container.
+    pub outlived_oom: bool,
     /// How often it is heard, in seconds.
     pub heartbeat: i64,
 }

@@ -42,8 +42,16 @@ fn pool(min: i32, max: i32) -> WorkerPoolSpec {
 }
 
 fn decided(spec: &WorkerPoolSpec, workers: &[Worker], waiting: usize, second: i64) -> PoolDecision {
-    let input =
-        PoolInput { spec, template: TEMPLATE, workers, waiting, faults: 0, last_fault: None, told_to_drop: &[] };
+    let input = PoolInput {
+        spec,
+        template: TEMPLATE,
+        workers,
+        waiting,
+        faults: 0,
+        last_fault: None,
+        last_replaced_for: None,
+        told_to_drop: &[],
+    };
     decide(&input, at(second))
 }
 
@@ -176,6 +184,7 @@ fn after_faults_workers_are_made_again_only_after_a_pause_that_grows() {
             waiting: 0,
             faults,
             last_fault: Some(at(0)),
+            last_replaced_for: None,
             told_to_drop: &[],
         };
         let decision = decide(&input, at(second));
@@ -186,6 +195,34 @@ fn after_faults_workers_are_made_again_only_after_a_pause_that_grows() {
     assert_eq!(made(3, 19), (0, Some(at(20))));
     assert_eq!(made(40, 299), (0, Some(at(300))));
     assert_eq!(made(0, 0), (1, None));
+}
+
+#[test]
+fn a_pool_with_too_few_workers_says_what_the_next_one_waits_for_or_why_one_went() {
+    let spec = pool(1, 8);
+    let trouble = |workers: &[Worker], waiting, faults| {
+        let last_replaced_for = Some("it ended by itself: exit code 1");
+        let (last_fault, told_to_drop) = (Some(at(0)), &[][..]);
+        let input = PoolInput {
+            spec: &spec,
+            template: TEMPLATE,
+            workers,
+            waiting,
+            faults,
+            last_fault,
+            last_replaced_for,
+            told_to_drop,
+        };
+        decide(&input, at(1)).trouble
+    };
+    let waiting = Some(Why::new(Reason::ImageUnavailable, "no such image"));
+    let stuck = || Worker { pod: PodFacts { waiting: waiting.clone(), ..starting("a").pod }, ..starting("a") };
+    assert_eq!(trouble(&[stuck()], 0, 1).as_deref(), Some("warm-a waits: no such image"));
+    let replaced = Some("the last one was replaced: it ended by itself: exit code 1");
+    assert_eq!(trouble(&[starting("a")], 0, 1).as_deref(), replaced);
+    assert_eq!(trouble(&[starting("a")], 0, 0), None, "a task has succeeded since");
+    assert_eq!(trouble(&[idle("b", 0), stuck()], 0, 1), None, "there are as many as there should be");
+    assert_eq!(trouble(&[busy("b"), stuck()], 1, 1).as_deref(), Some("warm-a waits: no such image"));
 }
 
 #[test]
@@ -208,6 +245,19 @@ fn a_worker_that_ended_is_removed_once_nothing_of_it_is_awaited() {
 }
 
 #[test]
+fn a_worker_is_judged_when_its_container_has_ended_and_the_kubelet_has_not_told_the_pods_end() {
+    let replaced = |exit_code, others: fn(PodFacts) -> PodFacts| {
+        let work = Work::Ended { exit_code, started_at: Some(at(0)), at: Some(at(1)), left: None };
+        let pod = others(PodFacts { phase: Phase::Running, work, ..idle("a", 0).pod });
+        let decision = decided(&pool(0, 8), &[Worker { pod, ..idle("a", 0) }], 0, 1);
+        decision.delete[0].why.as_ref().map(|why| why.message.clone())
+    };
+    assert!(replaced(127, |pod| pod).is_some_and(|why| why.contains("exit code 127")));
+    let deleted = |pod| PodFacts { deleted_at: Some(at(0)), disrupted_at: Some(at(0)), ..pod };
+    assert_eq!(replaced(0, deleted), None, "somebody else ended it");
+}
+
+#[test]
 fn a_worker_that_goes_on_with_what_nobody_wants_is_replaced() {
     let spec = pool(0, 8);
     let told_to_drop = [("a".to_owned(), at(9))];
@@ -219,6 +269,7 @@ fn a_worker_that_goes_on_with_what_nobody_wants_is_replaced() {
         waiting: 0,
         faults: 0,
         last_fault: None,
+        last_replaced_for: None,
         told_to_drop: &told_to_drop,
     };
     let before = decide(&input, at(8));

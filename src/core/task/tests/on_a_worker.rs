@@ -19,6 +19,7 @@ fn worker(scene: &Scene) -> WorkerFacts {
         word: None,
         told_to_stop: None,
         replaced_for: None,
+        outlived_oom: false,
         heartbeat: 10,
     }
 }
@@ -112,6 +113,8 @@ fn whose_fault_the_end_of_a_worker_is_depends_on_who_ended_it_and_what_it_held()
     assert_eq!(ended(|worker| pod_is(exits(1))(worker)), failed(Reason::ExitCode));
     assert_eq!(ended(|worker| pod_is(exits(0))(worker)), failed(Reason::ExitCode), "it never handed the task in");
     assert_eq!(ends(changed(on_a_worker(json!({})), pod_is(killed)), 30), failed(Reason::OOMKilled));
+    let after_another = changed(changed(on_a_worker(json!({})), pod_is(killed)), |worker| worker.outlived_oom = true);
+    assert_eq!(ends(after_another, 30), failed(Reason::ExitCode), "the runtime may speak of another task");
     assert_eq!(ended(|worker| pod_is(evicted)(worker)), lost);
     assert_eq!(ended(|worker| pod_is(|pod| gone(terminating(5)(pod)))(worker)), lost);
     assert_eq!(ended(|worker| worker.pod = None), lost, "the API server has no such pod");

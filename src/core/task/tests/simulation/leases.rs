@@ -203,6 +203,7 @@ impl World {
             word: lease.word.clone(),
             told_to_stop: lease.told_to_stop,
             replaced_for: worker.and_then(|worker| worker.replaced_for.clone()),
+            outlived_oom: false,
             heartbeat: HEARTBEAT,
         }
     }
