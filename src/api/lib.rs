@@ -3,6 +3,7 @@
 //! Doc comments of fields are printed by `kubectl explain`, so they address a user at a terminal: meaning, unit,
 //! default, limits, example. Nothing in this module decides anything.
 
+mod batch;
 mod crds;
 pub mod exact;
 mod payload;
@@ -19,6 +20,7 @@ mod time;
 mod worker_pool;
 pub mod worker_protocol;
 
+pub use batch::{Batch, BatchStatus, Chunk, FailedItemsLimit, ItemList, MOST_ITEMS};
 pub use crds::{crd_files, crds};
 pub use payload::Payload;
 pub use priority::Priority;

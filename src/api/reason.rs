@@ -92,6 +92,9 @@ pub enum Reason {
     /// It begins when the archive answers: it must first be told, or asked, how an earlier run ended.
     #[strum(detailed_message = "See that the archive can be reached and has room; the message says what it lacks.")]
     WaitingForArchive,
+    /// No chunk of the batch starts, and no end of one is taken in, while the archive takes nothing.
+    #[strum(detailed_message = "See that the archive can be reached and has room; the message says what it lacks.")]
+    StoreUnavailable,
     /// Its namespace is being deleted: nothing of it is begun or tried again.
     #[strum(
         detailed_message = "Nothing. Where the namespace does not go, its own conditions say what keeps it (kubectl describe namespace)."
@@ -248,6 +251,17 @@ pub enum Reason {
     /// It asks for more than its type's maximum.
     #[strum(detailed_message = "Ask for less, or have the type's maximum raised.")]
     AboveMaximum,
+
+    /// More items of the batch have failed for good than may. While chunks of it run, a higher maxFailedItems lets it go on.
+    #[strum(
+        detailed_message = "Read the errors of the items in the archive's records of the chunks; raise maxFailedItems, or set a new runId once the cause is put right."
+    )]
+    TooManyFailedItems,
+    /// Ten chunks of the batch in a row ended by themselves, or could not be run, without one item done.
+    #[strum(
+        detailed_message = "Read the records and logs of the chunks: most likely the work fails whatever its items are. Set a new runId once that is put right."
+    )]
+    ChunksFail,
 
     // Types and queues.
     /// It can be used.

@@ -4,9 +4,11 @@
 
 use kube::core::cel::{Message, Rule};
 
-const FIELDS: [&str; 4] = ["type", "queue", "kbId", "payload"];
+const FIELDS: [&str; 5] = ["type", "queue", "kbId", "payload", BATCH];
 /// The fields among them that a task may leave out.
 const OPTIONAL: [&str; 2] = ["kbId", "payload"];
+/// Of it only the number of items stays; a rule does not see a list of any values.
+const BATCH: &str = "batch";
 
 const UN_CANCELLED: &str =
     "a cancelled task cannot be un-cancelled: to run it again, set cancel to false and runId to a new value";
@@ -21,6 +23,9 @@ pub fn rule() -> Rule {
 }
 
 fn is_same(field: &str) -> String {
+    if field == BATCH {
+        return "has(self.batch) == has(oldSelf.batch) && self.?batch.?count == oldSelf.?batch.?count".to_owned();
+    }
     let same = format!("self.{field} == oldSelf.{field}");
     match OPTIONAL.contains(&field) {
         true => format!("has(self.{field}) == has(oldSelf.{field}) && (!has(self.{field}) || {same})"),

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use strum::{Display, IntoStaticStr};
 
-use super::{Payload, Priority, Quantity, schema};
+use super::{Batch, BatchStatus, Chunk, ItemList, Payload, Priority, Quantity, schema};
 
 /// On a task that repeats another: that other's uid.
 pub const ANNOTATION_REPLAY_OF: &str = "taskmanager.dev/replay-of";
@@ -88,6 +88,17 @@ pub struct TaskSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub payload: Option<Payload>,
 
+    /// Many items, each of which is done, retried and counted by itself: the work is run over chunks of them, and a chunk
+    /// that fails costs none of the others. What the work is told and what it answers, docs/large-work.md says. It changes only
+    /// together with runId, but for chunkSize, parallelism and maxFailedItems. Default: none; the task is one piece of
+    /// work. Example: {count: 100000, chunkSize: 500}.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub batch: Option<Batch>,
+
+    /// A chunk of a batch. Only the operator writes it, on tasks that it makes for the batch.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub chunk: Option<Chunk>,
+
     /// Seconds that the work of one attempt may take, from its own start, 1 to 604800; then it is ended. Default: the
     /// type's, else 3600.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -141,6 +152,21 @@ pub struct TaskSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0, max = 31536000))]
     pub ttl_seconds_after_finished: Option<i32>,
+}
+
+impl TaskSpec {
+    /// Nothing of its content was dropped.
+    pub fn is_whole(&self) -> bool {
+        let items = self.batch.as_ref().and_then(|batch| batch.items.as_ref());
+        !matches!(self.payload, Some(Payload::Measured { .. })) && !matches!(items, Some(ItemList::Measured { .. }))
+    }
+
+    /// The same spec without what is only measured of it, which cannot be written.
+    pub fn without_measured(&self) -> Self {
+        let payload = self.payload.clone().filter(|payload| matches!(payload, Payload::Whole(_)));
+        let batch = self.batch.clone().map(Batch::without_measured);
+        Self { payload, batch, ..self.clone() }
+    }
 }
 
 fn default_queue() -> String {
@@ -353,6 +379,10 @@ pub struct TaskStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub progress: Option<Progress>,
 
+    /// The items of a batch and where they are. Written at most every five seconds while it runs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub batch: Option<BatchStatus>,
+
     /// The error that the work of the present attempt reported over HTTP, kept until the attempt has ended and the
     /// failure is decided.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -519,6 +549,9 @@ pub struct AttemptRecord {
     pub message: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub exit_code: Option<i32>,
+    /// True: no other try would have helped.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub permanent: bool,
     /// The pod that ran the attempt.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 253))]

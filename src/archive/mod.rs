@@ -23,6 +23,7 @@ pub use database::error::Error;
 pub use database::location::UrlError;
 pub use guard::Guard;
 pub use records::checkpoints::{Checkpoint, LARGEST_CHECKPOINT};
+pub use records::chunks::{BatchKey, CHUNKS_READ_AT_ONCE, ChunkEnd};
 pub use records::filter::{Cursor, CursorError, Filter};
 pub use records::logs::AttemptKey;
 pub use records::record::{LOG_BYTES, LOG_LINES, Record, RecordDetails, RecordSummary, tail};

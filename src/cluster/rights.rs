@@ -20,6 +20,7 @@ pub enum Right {
     GetNodes,
     CreateJobs,
     CreatePods,
+    CreateTasks,
     GetPodLogs,
     ListPriorityClasses,
     WatchNamespaces,
@@ -35,6 +36,7 @@ impl Right {
             Self::GetNodes => "nodes",
             Self::CreateJobs => "jobs",
             Self::CreatePods => "createPods",
+            Self::CreateTasks => "batches",
             Self::GetPodLogs => "podLogs",
             Self::ListPriorityClasses => "priorityClasses",
             Self::WatchNamespaces => "namespaces",
@@ -49,6 +51,7 @@ impl Right {
             Self::GetNodes => ("get", "nodes"),
             Self::CreateJobs => ("create", "jobs.batch"),
             Self::CreatePods => ("create", "pods"),
+            Self::CreateTasks => ("create", "tasks.taskmanager.dev"),
             Self::GetPodLogs => ("get", "pods/log"),
             Self::ListPriorityClasses => ("list", "priorityclasses.scheduling.k8s.io"),
             Self::WatchNamespaces => ("watch", "namespaces"),
@@ -71,6 +74,7 @@ impl Right {
             Self::CreatePods => {
                 "bare pods cannot be made, and what the namespace and webhooks add to a type's pod is not known: queues count it by its template"
             }
+            Self::CreateTasks => "no chunk of a batch can be made",
             Self::GetPodLogs => "the last lines of what failed are not in the archive",
             Self::ListPriorityClasses => "pods get no PriorityClass of their task's priority",
             Self::WatchNamespaces => "that a namespace is being deleted is known only by what it refuses",
@@ -160,6 +164,7 @@ mod tests {
             Right::ListEvents,
             Right::GetNodes,
             Right::CreatePods,
+            Right::CreateTasks,
             Right::GetPodLogs,
             Right::ListPriorityClasses,
             Right::WatchNamespaces,

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use kube::Client;
 use tokio::sync::{Semaphore, SemaphorePermit, TryAcquireError};
 
+use super::batches::Batches;
 use super::cache::Cache;
 use super::cache::just_admitted::JustAdmitted;
 use super::record::Records;
@@ -27,6 +28,7 @@ pub struct Context {
     pub(super) cache: Arc<Cache>,
     pub(super) just_admitted: Arc<JustAdmitted>,
     pub(super) finished_jobs: Arc<FinishedJobs>,
+    pub(super) batches: Batches,
     pub(super) classes: PriorityClasses,
     pub(super) settings: Settings,
     pub(super) metrics: Arc<Metrics>,

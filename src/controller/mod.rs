@@ -6,6 +6,7 @@
 //! ```
 
 mod admission;
+mod batches;
 mod cache;
 mod context;
 mod events;
@@ -40,6 +41,7 @@ use crate::core::Settings;
 use crate::live::Live;
 use crate::metrics::Metrics;
 use admission::Admitting;
+use batches::Batches;
 use cache::Cache;
 use cache::just_admitted::JustAdmitted;
 use context::{Context, LARGE_AT_ONCE, Ready};
@@ -197,6 +199,7 @@ impl Term {
             cache: self.cache.clone(),
             just_admitted: self.just_admitted.clone(),
             finished_jobs: self.finished_jobs.clone(),
+            batches: Batches::default(),
             classes: self.classes.clone(),
             settings: self.settings.clone(),
             metrics: self.metrics.clone(),

@@ -4,6 +4,7 @@
 //! as an argument and returns the effects that the controller is to carry out.
 
 pub mod attempt;
+pub mod batch;
 pub mod digest;
 pub mod launch;
 pub mod pool;

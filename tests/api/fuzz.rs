@@ -26,10 +26,11 @@ use task_manager::core::attempt::PodEnd;
 use task_manager::core::attempt::facts::{JobFacts, NodeState, Observed, PodAsked, PodFacts};
 use task_manager::core::attempt::needs::Answered;
 use task_manager::core::attempt::result::LeftResult;
+use task_manager::core::batch::Ledger;
 use task_manager::core::launch::resources::amount;
 use task_manager::core::launch::{holds::Holds, job, task_type};
 use task_manager::core::queue::{AdmissionQueue, QueueCounts, QueueState, Quota, queue_state, queue_status};
-use task_manager::core::task::{self as lifecycle, Action, Admission};
+use task_manager::core::task::{self as lifecycle, Action, Admission, BatchFacts, ChunkFacts};
 use task_manager::core::telling::warning as news;
 use task_manager::core::{Input, ParsedType, Settings, decide, needs};
 
@@ -166,7 +167,11 @@ impl Case {
         let task_type: TaskType = read(task_type);
         let queue: TaskQueue = read(queue);
         let now = Timestamp::from_second(second).expect("a time");
-        let task: Task = read(task);
+        let mut task: Task = read(task);
+        // One in four is a batch, as it comes.
+        if second % 4 != 0 {
+            task.spec.batch = None;
+        }
         let mut summary = QueueCounts::default();
         summary.count(&task, task.status.as_ref().and_then(|status| status.priority).unwrap_or_default());
         queue_status(&queue, &summary, now);
@@ -203,7 +208,7 @@ impl Case {
                         self.launch();
                         break;
                     }
-                    Action::Rest | Action::DeleteTask | Action::TellWorker(_) => break,
+                    Action::Rest | Action::DeleteTask | Action::TellWorker(_) | Action::Batch(_) => break,
                 }
                 writes += 1;
                 assert!(writes < DECISIONS, "it does not come to rest: {:?}", self.task.status);
@@ -233,10 +238,19 @@ impl Case {
             namespace_ends: None,
             waits_for: None,
             settings: Arc::new(self.settings.clone()),
+            batch: self.batch(),
             answered: Answered::default(),
         };
         needs(&input, self.now);
         decide(&input, self.now).action
+    }
+
+    /// A batch of which nothing has happened, as the store and the watch tell.
+    fn batch(&self) -> Option<BatchFacts> {
+        let batch = self.task.spec.batch.as_ref()?;
+        let chunk = ChunkFacts { task: Arc::new(self.task.clone()), is_asked: false };
+        let chunks = self.task.spec.chunk.iter().map(|_| chunk.clone()).collect();
+        Some(BatchFacts { ledger: Some(Arc::new(Ledger::new(batch.total()))), chunks, ..BatchFacts::default() })
     }
 
     fn admit(&mut self) {

@@ -4,6 +4,7 @@ mod admission;
 mod archive;
 mod archives;
 mod bad_input;
+mod batches;
 mod cancelling;
 mod chart;
 mod costs;

@@ -127,3 +127,42 @@ async fn only_who_may_write_a_tasks_status_may_change_our_labels_and_annotations
     })
     .await;
 }
+
+#[tokio::test]
+async fn only_who_may_write_a_tasks_status_may_make_chunks_and_items_stay_with_their_run() {
+    in_namespace("chunks-policy", async |ns| {
+        install(&ns, "task-chunks.yaml").await;
+        let user = ns.user("mallory", &["view", "edit"]).await;
+        let task = |name: &str, spec: Value| {
+            json!({"apiVersion": "taskmanager.dev/v1alpha1", "kind": "Task", "metadata": {"name": name}, "spec": spec})
+        };
+        let note = json!({"batch": "one", "uid": "u", "runId": "1", "began": "0", "number": 1, "indexes": "0-4"});
+        let chunk = task("forged", json!({"type": "work", "chunk": note}));
+        eventually("it is refused: the policy is in force", SOON, async || {
+            let tried = user.create(chunk.clone()).await;
+            match tried {
+                Err(kube::Error::Api(said)) => said.message.contains("leave it as it is").then_some(()),
+                Ok(_) => {
+                    let _ = ns.tasks().delete("forged", &kube::api::DeleteParams::default()).await;
+                    None
+                }
+                Err(_) => None,
+            }
+        })
+        .await;
+        let one = task("one", json!({"type": "work", "batch": {"items": [1, {"a": 2}]}}));
+        user.create(one).await.expect("a batch is anybody's");
+        let change = |spec: Value| {
+            let patch = json!({"spec": spec}).to_string();
+            let user = &user;
+            async move { user.refused(&["patch", "task", "one", "--type=merge", "--patch", &patch]).await }
+        };
+        let said = change(json!({"batch": {"items": [1, {"b": 2}]}})).await;
+        assert!(said.is_some_and(|said| said.contains("items can change only together with runId")));
+        assert_eq!(change(json!({"batch": {"parallelism": 3}})).await, None);
+        assert_eq!(change(json!({"runId": "2", "batch": {"items": [3]}})).await, None);
+        let said = change(json!({"chunk": note})).await;
+        assert!(said.is_some_and(|said| said.contains("leave it as it is")));
+    })
+    .await;
+}

@@ -46,7 +46,9 @@ async fn works_without(name: &str) {
         ns.create(&task_type("work")).await;
         let node = ns.fake_node();
         let second = match name {
-            "createPods" | "podLogs" | "writeEvents" | "namespaces" | "priorityClasses" => Outcome::succeed(),
+            "batches" | "createPods" | "podLogs" | "writeEvents" | "namespaces" | "priorityClasses" => {
+                Outcome::succeed()
+            }
             "readEvents" => Outcome::Waiting("ContainerCreating".into()),
             "nodes" | "tokenReviews" => Outcome::Hold,
             new => panic!("rights.yaml says that the operator can do without {new}, and nobody tries it"),
@@ -66,6 +68,11 @@ async fn works_without(name: &str) {
                 node.end("one", Outcome::succeed());
             }
             "nodes" => is_lost(&ns, &node).await,
+            "batches" => {
+                let batch = json!({"type": "work", "batch": {"count": 1}});
+                ns.create_raw(crate::stage::manifest("Task", "many", batch)).await.expect("accepted");
+                ns.task_when("many", "says why", |_, status| status.reason == Reason::LaunchRefused).await;
+            }
             "createPods" => {
                 let said = ready(&ns, "Unknown").await.message;
                 assert!(said.contains("cannot create resource \"pods\""), "{said}");

@@ -25,7 +25,7 @@ fn records(store: &Store) -> u64 {
 
 /// As version 2 left it.
 const OLDER: &str = "DROP TABLE archive_search; DROP TABLE archive_progress; DROP TABLE archive_logs; \
-    DROP TABLE archive_identity; DROP TABLE archive_checkpoints; DELETE FROM archive_migrations WHERE version > 2";
+    DROP TABLE archive_identity; DROP TABLE archive_checkpoints; DROP TABLE archive_chunks; DELETE FROM archive_migrations WHERE version > 2";
 const WITHOUT_TRIGGERS_ON_SQLITE: &str = "DROP TRIGGER archive_search_put; DROP TRIGGER archive_search_change; \
     DROP TRIGGER archive_search_forget; DROP TRIGGER archive_checkpoints_end; DROP TRIGGER archive_checkpoints_end_late";
 const WITHOUT_TRIGGERS_ON_POSTGRES: &str = "DROP TRIGGER archive_search_keep ON archive_records; DROP FUNCTION archive_search_keep; \

@@ -27,6 +27,7 @@ macro_rules! on_all {
 
 mod backups;
 mod checkpoints;
+mod chunks;
 mod crashes;
 mod deleted_tasks;
 mod frozen_disk;

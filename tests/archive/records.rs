@@ -41,6 +41,7 @@ async fn a_record_reads_back_as_it_was(store: Store) {
             reason: Reason::OOMKilled,
             message: Some("killed".into()),
             exit_code: Some(137),
+            permanent: false,
             pod: Some("report-x".into()),
             node: Some("n-1".into()),
         }];

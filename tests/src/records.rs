@@ -35,6 +35,7 @@ pub fn completed(uid: &str, finished: i64) -> Record {
             replay_of: None,
             replayed_by: None,
             archived_at: second(finished),
+            chunk_of: None,
         },
         details: RecordDetails {
             spec: json!({"type": "document-processing", "payload": {"uri": "s3://in/7.pdf"}}),

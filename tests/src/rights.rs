@@ -31,6 +31,8 @@ pub(crate) const ACCOUNT_WITH_TOKEN: &str = "operator";
 pub const FEW_RIGHTS: &str = "few-rights";
 /// All roles and groups of tests begin with this.
 pub(crate) const OURS: &str = "task-manager-tests";
+/// The name of the right that only batches need, and REST.
+const BATCHES: &str = "batches";
 const IN_A_NAMESPACE: &str = "task-manager-tests:namespace";
 const IN_ALL_NAMESPACES: &str = "task-manager-tests:all-namespaces";
 const IN_THE_CLUSTER: &str = "task-manager-tests:cluster";
@@ -76,9 +78,15 @@ impl Rights {
     }
 
     /// Those that an installation for a whole cluster has in every namespace, and those on the Lease, which tests have in a
-    /// namespace that they may delete. What REST writes is not among them.
+    /// namespace that they may delete. What REST writes is not among them, nor what batches need.
     fn in_all_namespaces(&self) -> impl Iterator<Item = &Right> {
-        self.operator.iter().chain(&self.lease)
+        self.operator.iter().chain(&self.lease).filter(|right| right.is_none_of(&[BATCHES]))
+    }
+
+    /// Those of the operator in one namespace without those of these names. REST needs the rights of batches too.
+    fn without(&self, names: &[&str]) -> impl Iterator<Item = &Right> {
+        let rest = if names.contains(&BATCHES) { &[][..] } else { &self.rest };
+        self.operator.iter().chain(rest).chain(&self.lease).filter(|right| right.is_none_of(names))
     }
 
     pub fn of_the_operator(&self) -> impl Iterator<Item = &Right> {
@@ -273,7 +281,7 @@ impl Namespace {
     pub async fn kubeconfig_without(&self, names: &[&str]) -> PathBuf {
         let known = Rights::of_the_chart().optional();
         assert!(names.iter().all(|name| known.contains(name)), "rights.yaml has no such names: {names:?}");
-        let left = rules(Rights::of_the_chart().in_a_namespace().filter(|right| right.is_none_of(names)));
+        let left = rules(Rights::of_the_chart().without(names));
         self.create(&made::<Role>(json!({"metadata": {"name": FEW_RIGHTS}, "rules": left}))).await;
         self.create(&binding(FEW_RIGHTS, "Role", FEW_RIGHTS, service_account(FEW_RIGHTS, &self.name))).await;
         let kubeconfig = kubeconfig(self.cluster, &self.name, FEW_RIGHTS, names);

@@ -25,7 +25,7 @@ const fn same(version: i64, sql: &'static str) -> Migration {
 
 /// The migrations in order. A released one never changes. There is no 3 any longer: it added a column to all records, for
 /// which PostgreSQL rewrites the table. Where it was applied nothing uses that column.
-const MIGRATIONS: [Migration; 6] = [
+const MIGRATIONS: [Migration; 7] = [
     same(1, include_str!("migrations/1.sql")),
     same(2, include_str!("migrations/2.sql")),
     same(4, include_str!("migrations/4.sql")),
@@ -40,6 +40,7 @@ const MIGRATIONS: [Migration; 6] = [
         sqlite: include_str!("migrations/7.sqlite.sql"),
         postgres: include_str!("migrations/7.postgres.sql"),
     },
+    same(8, include_str!("migrations/8.sql")),
 ];
 
 /// Held by the replica that migrates a database of PostgreSQL, until its transaction ends. Waiting for it may take

@@ -1,6 +1,7 @@
 //! Stores and finds records. Never decides whether a run is recorded.
 
 pub mod checkpoints;
+pub mod chunks;
 pub mod filter;
 pub mod logs;
 pub mod record;
@@ -151,7 +152,7 @@ fn upsert(record: &Record) -> Result<Statement, Error> {
         .with(summary.kb_id.as_deref().map(column))
         .with(summary.priority.to_string())
         .with(column(&summary.queue))
-        .with(summary.state.to_string())
+        .with(state_column(summary))
         .with(summary.reason.to_string())
         .with(record.at().as_microsecond())
         .with(i64::from(summary.state.is_final()))
@@ -160,6 +161,15 @@ fn upsert(record: &Record) -> Result<Statement, Error> {
         .with(summary.archived_at.as_microsecond())
         .with(told)
         .with(rest))
+}
+
+/// The state by which records are filtered. A chunk is none of the tasks that people ask for by their state: its batch tells of
+/// its items, and has them done again.
+fn state_column(summary: &RecordSummary) -> String {
+    match summary.chunk_of {
+        Some(_) => format!("Chunk{}", summary.state),
+        None => summary.state.to_string(),
+    }
 }
 
 fn whole(condition: &str) -> Statement {

@@ -6,7 +6,7 @@ use kube::ResourceExt;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::api::{AttemptRecord, Payload, Priority, Progress, Reason, ResultRef, State, Task, TaskSpec, TaskStatus};
+use crate::api::{AttemptRecord, BatchStatus, Priority, Progress, Reason, ResultRef, State, Task, TaskStatus};
 use crate::core::launch::names::{ANNOTATION_BODY_DIGEST, ANNOTATION_REPLAY_OF};
 
 /// The most lines of a log that are kept: its last ones.
@@ -52,6 +52,9 @@ pub struct RecordSummary {
     /// The uid of the task that repeats this one, where the archive has been told of it.
     pub replayed_by: Option<String>,
     pub archived_at: Timestamp,
+    /// The uid of the batch that this task was a chunk of.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub chunk_of: Option<String>,
 }
 
 /// The part of a record that only a request for this record returns.
@@ -81,6 +84,9 @@ pub struct RecordDetails {
     pub node: Option<String>,
     /// The last progress that the work reported.
     pub progress: Option<Progress>,
+    /// Where the items of a batch were in the end.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub batch: Option<BatchStatus>,
     /// The digest of the request that submitted the task with an idempotency key. The key itself is in the task's
     /// name.
     pub body_digest: Option<String>,
@@ -152,6 +158,7 @@ impl Record {
             finished_at: summary.finished_at.map(MicroTime),
             worker: details.worker.clone(),
             progress: details.progress.clone(),
+            batch: details.batch.clone(),
             result: details.result.clone(),
             result_truncated: details.result_truncated,
             result_as_text: details.result_as_text,
@@ -196,6 +203,7 @@ fn summary(task: &Task, status: &TaskStatus, now: Timestamp) -> RecordSummary {
         replay_of: task.annotations().get(ANNOTATION_REPLAY_OF).cloned(),
         replayed_by: None,
         archived_at: now,
+        chunk_of: task.spec.chunk.as_ref().map(|chunk| chunk.uid.clone()),
     }
 }
 
@@ -212,18 +220,17 @@ fn details(task: &Task, status: &TaskStatus, log: Option<&str>) -> RecordDetails
         log: log.map(|log| tail(log).to_owned()),
         worker: status.worker.clone(),
         progress: status.progress.clone(),
+        batch: status.batch.clone(),
         node: status.attempts.last().and_then(|attempt| attempt.node.clone()),
         body_digest: task.annotations().get(ANNOTATION_BODY_DIGEST).cloned(),
     }
 }
 
-/// The spec, and whether its payload is missing.
+/// The spec, and whether its payload is missing, or the items of its batch.
 fn spec(task: &Task) -> (Value, bool) {
-    let written = |spec: &TaskSpec| serde_json::to_value(spec).unwrap_or_default();
-    match task.spec.payload {
-        Some(Payload::Measured { .. }) => (written(&TaskSpec { payload: None, ..task.spec.clone() }), true),
-        Some(Payload::Whole(_)) | None => (written(&task.spec), false),
-    }
+    let is_whole = task.spec.is_whole();
+    let spec = if is_whole { task.spec.clone() } else { task.spec.without_measured() };
+    (serde_json::to_value(spec).unwrap_or_default(), !is_whole)
 }
 
 /// The end of a log that a record keeps.

@@ -30,9 +30,10 @@ pub struct PruneLimits {
 /// The oldest records up to a cursor, at most one batch.
 const OLDEST: &str = "(SELECT uid, run_id FROM archive_records WHERE (at, uid, run_id) <= ($1, $2, $3) \
     ORDER BY at, uid, run_id LIMIT $4)";
-/// The tables that have something beside the record of a run: results, logs and checkpoints.
-const BESIDE: [&str; 3] = ["archive_results", "archive_logs", CHECKPOINTS];
+/// The tables that have something beside the record of a run: results, logs, checkpoints, and ends of chunks.
+const BESIDE: [&str; 4] = ["archive_results", "archive_logs", CHECKPOINTS, CHUNKS];
 const CHECKPOINTS: &str = "archive_checkpoints";
+const CHUNKS: &str = "archive_chunks";
 
 /// Checkpoints of runs that are over. The final record deletes them, but for one that is stored in the same moment.
 const OF_ENDED_RUNS: &str = "(SELECT uid, run_id FROM archive_checkpoints WHERE EXISTS (SELECT 1 FROM archive_records \
@@ -47,11 +48,19 @@ fn theirs(table: &str) -> String {
     )
 }
 
-/// Rows of such a table whose record is gone or was never stored.
+/// Rows of such a table whose record is gone or was never stored. A batch that runs has no record yet: its chunks' ends stay
+/// while new ones come.
 fn orphans(table: &str) -> String {
+    let and_goes_on = match table {
+        CHUNKS => format!(
+            " AND NOT EXISTS (SELECT 1 FROM {table} AS later WHERE later.uid = {table}.uid \
+             AND later.run_id = {table}.run_id AND later.stored >= $1)"
+        ),
+        _ => String::new(),
+    };
     format!(
         "(SELECT uid, run_id FROM {table} WHERE stored < $1 AND NOT EXISTS (SELECT 1 FROM archive_records \
-         WHERE archive_records.uid = {table}.uid AND archive_records.run_id = {table}.run_id) LIMIT $2)"
+         WHERE archive_records.uid = {table}.uid AND archive_records.run_id = {table}.run_id){and_goes_on} LIMIT $2)"
     )
 }
 

@@ -93,6 +93,9 @@ fn slim(task: &mut Task) {
         status.attempts.shrink_to_fit();
     }
     task.spec.payload = task.spec.payload.take().map(|payload| payload.measured());
+    if let Some(batch) = &mut task.spec.batch {
+        batch.items = batch.items.take().map(|items| items.measured());
+    }
     let mut annotations = task.metadata.annotations.take().unwrap_or_default();
     annotations.retain(|key, value| ANNOTATIONS.contains(&key.as_str()) && value.len() <= LONGEST);
     task.metadata = ObjectMeta {

@@ -58,7 +58,9 @@ impl Cache {
 
     /// Nothing is known of this task but what its children say.
     pub(super) fn forget_task(&self, inner: &mut Inner, uid: &Uid) {
-        inner.known.remove(uid);
+        if let Some(KnownTask { reference, chunk_of: Some(batch), .. }) = inner.known.remove(uid) {
+            inner.chunk_gone(&batch, &reference);
+        }
         inner.assumed.remove(uid);
         inner.told.remove(uid);
         inner.forget_gone_children(uid);

@@ -16,6 +16,8 @@ pub fn version(task: &Task) -> u64 {
 
 pub struct KnownTask {
     pub reference: ObjectRef<Task>,
+    /// The uid of the batch that it is a chunk of.
+    pub chunk_of: Option<Box<str>>,
     /// The run that it asks for.
     run_id: String,
     /// With which it was first seen in this run: its arrival, while nobody wrote one down.
@@ -48,6 +50,7 @@ impl KnownTask {
         Self {
             // Without uid and resourceVersion, which nobody asks it for and every task would keep twice.
             reference: ObjectRef::new(&task.name_any()).within(&task.namespace().unwrap_or_default()),
+            chunk_of: task.spec.chunk.as_ref().map(|chunk| chunk.uid.as_str().into()),
             run_id: task.spec.run_id.clone(),
             first_seen: version(task),
             seen_at: Timestamp::now(),

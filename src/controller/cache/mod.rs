@@ -5,6 +5,7 @@
 //! | --- | --- | --- |
 //! | tasks, without payload | the watch shows them | they are gone, or can no longer be read |
 //! | `known`: in which versions a task was seen, written and placed | it is seen | the same; or the cluster was restored |
+//! | `chunks`: which tasks are chunks of which batch | a chunk is seen | it is gone |
 //! | `highest_seen`: the end of every line | a task is seen or written | the cluster was restored |
 //! | `passed_over`: tasks that cannot be read | the watch shows one | it can be read, or is gone |
 //! | `assumed`: admissions that are being written | a pass gives a slot | what became of the write is known |
@@ -24,6 +25,7 @@
 
 mod admission;
 pub mod children;
+pub mod chunks;
 mod dry_runs;
 pub mod jobs_and_pods;
 pub mod just_admitted;
@@ -79,6 +81,8 @@ struct Inner {
     dry_runs: DryRuns,
     queues: HashMap<Key, Arc<TaskQueue>>,
     known: HashMap<Uid, KnownTask>,
+    /// The tasks that are chunks, by the uid of their batch.
+    chunks: HashMap<Uid, HashSet<ObjectRef<Task>>>,
     /// The highest resourceVersion of a task that was seen.
     highest_seen: u64,
     children: HashMap<Uid, Children>,
@@ -139,6 +143,7 @@ impl Cache {
             dry_runs: DryRuns::default(),
             queues: HashMap::new(),
             known: HashMap::new(),
+            chunks: HashMap::new(),
             highest_seen: 0,
             children: HashMap::new(),
             passed_over: HashMap::new(),
@@ -192,6 +197,7 @@ impl Cache {
             namespace_ends: inner.ending.get(&*namespace_of(task)).copied(),
             waits_for: inner.notices.of(&uid).cloned(),
             settings: self.settings.clone(),
+            batch: None,
             answered: Answered::default(),
         })
     }

@@ -36,6 +36,7 @@ impl Cache {
         let uid = uid_of(task);
         inner.passed_over.remove(&uid);
         inner.highest_seen = inner.highest_seen.max(version(task));
+        inner.chunk_seen(task);
         let known = inner.known.entry(uid).or_insert_with(|| KnownTask::of(task));
         known.seen(task);
         if known.is_current(task) {
@@ -166,6 +167,7 @@ impl Cache {
         if listed.iter().any(|task| went_back(task)) {
             tracing::warn!("resource versions went backwards: the cluster was restored; forgets what it remembered");
             inner.known.clear();
+            inner.chunks.clear();
             inner.highest_seen = 0;
             inner.assumed.clear();
             inner.told.clear();

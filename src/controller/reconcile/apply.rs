@@ -17,6 +17,7 @@ use super::launch;
 use crate::api::{Task, TaskStatus};
 use crate::cluster::calls::CallError;
 use crate::controller::Context;
+use crate::controller::batches::steps;
 use crate::controller::record;
 use crate::controller::record::Kept;
 use crate::core::Reason;
@@ -58,6 +59,7 @@ pub async fn carry_out(task: &Task, action: Action, context: &Context) -> Again 
         Action::Delete(deletion) => delete_child(task, deletion, context).await,
         Action::MakeRoom(otherwise) => make_room(task, *otherwise, context).await,
         Action::EndPod(end) => end_pod(task, end, context).await,
+        Action::Batch(step) => steps::carry_out(task, step, context).await,
         Action::TellWorker(why) => {
             context.cache.tell_worker(task, why);
             Ok(Some(Duration::ZERO))

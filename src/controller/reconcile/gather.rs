@@ -25,6 +25,7 @@ use crate::core::attempt::facts::worker::WorkerFacts;
 use crate::core::attempt::facts::{JobFacts, NodeState, PodEvent, PodFacts};
 use crate::core::attempt::needs::Needs;
 use crate::core::launch::names;
+use crate::core::task::is_batch;
 use crate::core::{Input, needs};
 
 /// `None` while the watch still shows the task as it was before our own last write.
@@ -34,6 +35,10 @@ pub async fn gather(task: &Arc<Task>, context: &Context, now: Timestamp) -> Resu
     let mut input = Input { earlier, record_in_doubt: context.records.is_in_doubt(task), ..known };
     input.recall_events(now);
     input.observed.reports = context.live.reports(task.metadata.uid.as_deref().unwrap_or_default());
+    if is_batch(task) {
+        let (chunks, away) = (context.cache.chunks_of(task), context.records.is_away());
+        input.batch = Some(context.batches.facts(task, chunks, away, now));
+    }
     for _ in 0..Needs::MOST {
         match ask(&needs(&input, now), task, context).await? {
             Answer::Nothing => break,

@@ -45,6 +45,8 @@ async fn look(task: &Arc<Task>, context: &Context) -> Result<Requeue, Error> {
         return Ok(Requeue::await_change());
     };
     let decision = decide(&input, now);
+    // What is kept of a batch is changed in place where nobody else reads it.
+    drop(input);
     let again = apply::carry_out(task, decision.action, context).await.map_err(Error)?;
     let wake = [again, decision.wake.map(until)].into_iter().flatten().min();
     Ok(wake.map_or_else(Requeue::await_change, Requeue::requeue))

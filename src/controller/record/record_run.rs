@@ -71,7 +71,7 @@ async fn as_it_ran(
         return Ok(Some(Task { spec, ..task.clone() }));
     }
     // One that is too large to run is told by its size alone.
-    if task.spec.payload.as_ref().is_none_or(|payload| matches!(payload, Payload::Whole(_)) || payload.is_too_large()) {
+    if task.spec.is_whole() || task.spec.payload.as_ref().is_some_and(Payload::is_too_large) {
         return Ok(Some(task.clone()));
     }
     if whole.is_some() {

@@ -14,7 +14,7 @@ use super::put::put;
 use super::superseded;
 use super::term_memory::{Remembered, Table};
 use crate::api::{Task, TaskSpec, TaskStatus};
-use crate::archive::{AttemptKey, Error, Guard, Record};
+use crate::archive::{AttemptKey, BatchKey, ChunkEnd, Error, Guard, LargeResult, Record};
 use crate::controller::cache::Uid;
 use crate::core::attempt::facts::Observed;
 use crate::core::attempt::id::AttemptId;
@@ -54,6 +54,13 @@ impl Records {
         self.guard.trouble()
     }
 
+    /// Why it can neither be told nor asked what became of items: it takes nothing, or is another one than the agreed one.
+    pub fn is_away(&self) -> Option<String> {
+        let is_another = self.guard.archive().identity().differs();
+        let another = || is_another.then(|| "it is another one than the replicas have agreed on".to_owned());
+        self.guard.trouble().borrow().clone().or_else(another)
+    }
+
     /// Tasks that wait for the archive.
     pub fn waiting(&self) -> Vec<Uid> {
         self.remembered.waiting()
@@ -67,6 +74,21 @@ impl Records {
     /// The record of the last run of this task that is recorded.
     pub async fn last_of(&self, uid: &str) -> Result<Option<Record>, Error> {
         self.guard.ask(self.guard.archive().find(uid)).await
+    }
+
+    /// The ends of chunks of this batch before a place, the last one first.
+    pub async fn chunks(&self, batch: &BatchKey, before: i64) -> Result<Vec<ChunkEnd>, Error> {
+        self.guard.ask(self.guard.archive().chunks(batch, before)).await
+    }
+
+    /// Stores the end of a chunk. False where the store has other ends than were known, or has this one.
+    pub async fn put_chunk(&self, batch: &BatchKey, end: &ChunkEnd) -> Result<bool, Error> {
+        self.guard.ask(self.guard.archive().put_chunk(batch, end, Timestamp::now())).await
+    }
+
+    /// A result that is kept beside its record.
+    pub async fn result(&self, uid: &str, run_id: &str) -> Result<Option<LargeResult>, Error> {
+        self.guard.ask(self.guard.archive().result(uid, run_id)).await
     }
 
     /// The archive has taken the record of this task.
@@ -154,6 +176,10 @@ impl Records {
     /// A task is gone: `task` is how it was last seen, whole if possible, and `observed` what was seen of its children.
     pub fn gone(&self, task: &Task, observed: &Observed) {
         let Remembered { in_doubt, superseded, .. } = self.forget(task);
+        // Its batch has it done by another one.
+        if task.spec.chunk.is_some() && task.status_or_default().attempt == 0 {
+            return;
+        }
         // The record of a deletion was put, and somebody's finalizer went before the status was written.
         let is_put = in_doubt && task.metadata.deletion_timestamp.is_some();
         if is_put || !leaves_unrecorded(task) && !in_doubt {

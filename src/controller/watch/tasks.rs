@@ -14,6 +14,7 @@ use super::{TakeIn, Woken};
 use crate::api::{Task, TaskSpec};
 use crate::cluster::watch::Seen;
 use crate::controller::cache::Cache;
+use crate::controller::cache::chunks::batch_of;
 use crate::controller::record::Records;
 
 pub struct Tasks {
@@ -29,7 +30,10 @@ impl TakeIn<Task> for Tasks {
         match event {
             Event::Apply(Seen::Whole(task)) => return self.changed(task),
             Event::Apply(Seen::InPart(metadata)) => self.unreadable(&metadata),
-            Event::Delete(Seen::Whole(task)) => self.gone(&task),
+            Event::Delete(Seen::Whole(task)) => {
+                self.gone(&task);
+                return batch_of(&task).into_iter().collect();
+            }
             Event::Delete(Seen::InPart(metadata)) => self.gone_unread(&metadata),
             Event::Init => {
                 self.unread.clear();
@@ -56,10 +60,9 @@ impl Tasks {
         self.records.seen(self.cache.task(&reference).as_deref(), &task);
         let event = Event::Apply(Arc::unwrap_or_clone(task));
         self.store.apply_watcher_event(&event);
-        if let Event::Apply(task) = &event {
-            self.cache.task_seen(task);
-        }
-        vec![reference]
+        let Event::Apply(task) = &event else { return vec![reference] };
+        self.cache.task_seen(task);
+        [Some(reference), batch_of(task)].into_iter().flatten().collect()
     }
 
     /// The store does not have it: it is not looked at until it can be read.

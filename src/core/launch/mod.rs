@@ -2,6 +2,7 @@
 
 mod avoidance;
 pub mod bare_pod;
+pub mod chunk;
 pub(crate) mod dropped;
 pub mod dry_run;
 pub mod holds;

@@ -30,9 +30,13 @@ pub const ANNOTATION_ENDED_FOR: &str = "taskmanager.dev/ended-for";
 pub const ANNOTATION_DEFAULT_CONTAINER: &str = "kubectl.kubernetes.io/default-container";
 /// The payload, which the downward API turns into a file.
 pub const ANNOTATION_PAYLOAD: &str = "taskmanager.dev/payload";
+/// The items of a chunk, which the downward API turns into a file.
+pub const ANNOTATION_ITEMS: &str = "taskmanager.dev/items";
 /// The annotations that the operator sets on pods alone.
-pub const ANNOTATIONS_OF_PODS: [&str; 4] =
-    [ANNOTATION_CONTAINER, ANNOTATION_TIMEOUT, ANNOTATION_DEFAULT_CONTAINER, ANNOTATION_PAYLOAD];
+pub const ANNOTATIONS_OF_PODS: [&str; 5] =
+    [ANNOTATION_CONTAINER, ANNOTATION_TIMEOUT, ANNOTATION_DEFAULT_CONTAINER, ANNOTATION_PAYLOAD, ANNOTATION_ITEMS];
+/// On every task that is a chunk of a batch: the name of the batch's task, cut with a hash where it is longer than a label.
+pub const LABEL_BATCH: &str = "taskmanager.dev/batch";
 /// On every worker of a pool: the name of its WorkerPool, cut with a hash where it is longer than a label.
 pub const LABEL_POOL: &str = "taskmanager.dev/pool";
 /// On every worker of a pool: the digest of what it was made from.
@@ -67,6 +71,15 @@ pub fn job_of(task: &Task, status: &TaskStatus) -> String {
     let uid = task.metadata.uid.as_deref().unwrap_or_default();
     let run_id = status.run_id.as_deref().unwrap_or(&task.spec.run_id);
     job(&task.name_any(), uid, run_id, status.arrival.as_deref().unwrap_or_default(), status.attempt)
+}
+
+/// The name of the task that is this chunk of a batch. As with Jobs, a second creation conflicts instead of making a second
+/// chunk.
+pub fn chunk(batch: &Task, number: u32) -> String {
+    let (uid, status) = (batch.metadata.uid.as_deref().unwrap_or_default(), batch.status_or_default());
+    let run_id = status.run_id.as_deref().unwrap_or(&batch.spec.run_id);
+    let arrival = status.arrival.as_deref().unwrap_or_default();
+    with_hash(&batch.name_any().replace('.', "-"), format!("{uid}/{run_id}/{arrival}/chunk/{number}"))
 }
 
 /// The name of a task as a label value: itself, or where it is too long its first 46 characters and a hash.

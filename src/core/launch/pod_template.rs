@@ -8,7 +8,7 @@ use kube_core::ResourceExt;
 use serde_json::{Value, json};
 
 use super::json::{Object, is_set, list, object};
-use super::{avoidance, holds, names, resources, work_inputs};
+use super::{avoidance, chunk, holds, names, resources, work_inputs};
 use crate::{ParsedType, Policy, Settings, TemplateError};
 use task_manager_api::{Payload, Resources, Task, TaskStatus};
 
@@ -36,6 +36,9 @@ pub fn pod_template(
             }
             annotations.insert(names::ANNOTATION_HOLDS.into(), json!(holds::annotation(task, status)));
             annotations.insert(names::ANNOTATION_PAYLOAD.into(), json!(payload(task.spec.payload.as_ref())));
+            if let Some(chunk) = &task.spec.chunk {
+                annotations.insert(names::ANNOTATION_ITEMS.into(), json!(chunk::items_file(chunk)));
+            }
             annotations.insert(names::ANNOTATION_TIMEOUT.into(), json!(policy.timeout_seconds.to_string()));
             if let Some(work) = work {
                 name_the_work(annotations, &work);
@@ -48,7 +51,7 @@ pub fn pod_template(
         // Both clocks together, so that it is bounded while the operator is away.
         let deadline = policy.start_deadline_seconds.saturating_add(policy.timeout_seconds);
         spec.insert("activeDeadlineSeconds".into(), json!(deadline));
-        list(spec, "volumes", |volumes| volumes.push(work_inputs::payload_volume()));
+        list(spec, "volumes", |volumes| volumes.push(work_inputs::files_volume(task)));
         if settings.worker_url.is_some() {
             work_inputs::add_token(spec);
         }

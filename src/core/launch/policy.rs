@@ -3,7 +3,7 @@
 use super::resources;
 use crate::Reason;
 use task_manager_api::exact::Fault;
-use task_manager_api::{Payload, Priority, Retry, Task, TaskSpec, TaskTypeSpec};
+use task_manager_api::{ItemList, Payload, Priority, Retry, Task, TaskSpec, TaskTypeSpec};
 
 const TIMEOUT_SECONDS: i32 = 3600;
 const START_DEADLINE_SECONDS: i32 = 600;
@@ -87,21 +87,25 @@ fn timeout(task: &TaskSpec, task_type: Option<&TaskTypeSpec>) -> i32 {
 
 /// Why the task exceeds the limits of its type, which the schema cannot check; `None` where it does not.
 pub fn refusal(task: &Task, task_type: &TaskTypeSpec) -> Option<Refusal> {
-    payload_refusal(task.spec.payload.as_ref(), &task.spec.type_, task_type).or_else(|| {
+    payload_refusal(&task.spec, task_type).or_else(|| {
         above_maximum(&task.spec, task_type).map(|message| Refusal { reason: Reason::AboveMaximum, message })
     })
 }
 
-fn payload_refusal(payload: Option<&Payload>, type_: &str, task_type: &TaskTypeSpec) -> Option<Refusal> {
+/// The items of a batch that are written down count as its payload.
+fn payload_refusal(task: &TaskSpec, task_type: &TaskTypeSpec) -> Option<Refusal> {
+    let TaskSpec { payload, type_, .. } = task;
     let most = task_type.maximum.payload_bytes.unwrap_or(PAYLOAD_BYTES).max(0) as usize;
-    let bytes = payload.map_or(2, Payload::bytes);
+    let items = task.batch.as_ref().and_then(|batch| batch.items.as_ref());
+    let bytes = payload.as_ref().map_or(2, Payload::bytes) + items.map_or(0, ItemList::bytes);
     if bytes > most.max(2) {
+        let with_items = if items.is_some() { " with the items of the batch" } else { "" };
         let message = format!(
-            "the payload has {bytes} bytes as compact JSON; type {type_} allows {most}: put the content into a store of yours and hand over a reference"
+            "the payload{with_items} has {bytes} bytes as compact JSON; type {type_} allows {most}: put the content into a store of yours and hand over a reference"
         );
         return Some(Refusal { reason: Reason::PayloadTooLarge, message });
     }
-    let fault = payload?.fault().filter(|fault| !matches!(fault, Fault::MayBeRounded { .. }))?;
+    let fault = payload.as_ref()?.fault().filter(|fault| !matches!(fault, Fault::MayBeRounded { .. }))?;
     Some(Refusal { reason: Reason::InvalidPayload, message: fault.to_string() })
 }
 

@@ -9,6 +9,7 @@ use super::order::{Key, Order};
 use crate::launch::holds::{self, Holds};
 use crate::launch::policy;
 use crate::launch::resources::Amounts;
+use crate::task::is_batch;
 use crate::telling::wait::Wait;
 use crate::{ParsedType, Settings};
 use task_manager_api::{Admitted, AttemptOutcome, Executor, Priority, State, Task, TaskStatus};
@@ -83,8 +84,12 @@ impl QueueState {
     }
 }
 
-/// The state of `task`. `first_seen` is its arrival where the status names none.
+/// The state of `task`. `first_seen` is its arrival where the status names none. A batch holds no slot and waits for none: its
+/// chunks do.
 pub fn queue_state(task: &Task, task_type: Option<&ParsedType>, first_seen: u64, settings: &Settings) -> QueueState {
+    if is_batch(task) {
+        return QueueState::Inactive;
+    }
     let status = task.status.as_ref();
     match status.map(|status| status.state).unwrap_or_default() {
         State::Processing => QueueState::Admitted(reservation(task, &status.cloned().unwrap_or_default())),
@@ -143,7 +148,7 @@ fn failed_on(status: &TaskStatus) -> Option<Arc<str>> {
 /// Whether the task itself forbids its start, however much room there is.
 fn is_withheld(task: &Task) -> bool {
     let superseded = task.status.as_ref().is_some_and(|status| status.superseded_run(&task.spec).is_some());
-    task.spec.suspend || task.spec.cancel || superseded || task.metadata.deletion_timestamp.is_some()
+    is_batch(task) || task.spec.suspend || task.spec.cancel || superseded || task.metadata.deletion_timestamp.is_some()
 }
 
 /// The later of `startAfter` and the time of the next attempt; the task is not admitted before it.

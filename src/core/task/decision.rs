@@ -3,6 +3,7 @@
 use jiff::Timestamp;
 
 use super::Recording;
+use super::batch::BatchStep;
 use crate::Reason;
 use crate::attempt::{Deletion, Ending, PodEnd};
 use crate::time::earliest;
@@ -36,6 +37,8 @@ pub enum Action {
     TellWorker(Reason),
     /// Delete the task itself: its time to live is over.
     DeleteTask,
+    /// The next step of a batch.
+    Batch(BatchStep),
 }
 
 impl Decision {

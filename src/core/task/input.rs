@@ -5,6 +5,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 
 use super::Earlier;
+use super::batch::BatchFacts;
 use crate::attempt::facts::events::{node_is_coming, work_started};
 use crate::attempt::facts::kills::killed_for;
 use crate::attempt::facts::worker::WorkerFacts;
@@ -39,6 +40,8 @@ pub struct Input {
     /// been told since this operator leads.
     pub waits_for: Option<Why>,
     pub settings: Arc<Settings>,
+    /// What is known of its chunks, where it is a batch.
+    pub batch: Option<BatchFacts>,
     /// Questions that the API server has answered beside the watches.
     pub answered: Answered,
 }
@@ -59,6 +62,7 @@ impl Input {
             namespace_ends: None,
             waits_for: None,
             settings: Arc::default(),
+            batch: None,
             answered: Answered::default(),
         }
     }

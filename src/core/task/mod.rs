@@ -4,6 +4,7 @@
 //! next decision follows; so a stop between any two lines loses nothing, and deciding twice is harmless.
 
 pub mod archiving;
+pub mod batch;
 mod decision;
 mod finished;
 mod giving_back;
@@ -32,6 +33,7 @@ use crate::attempt::facts::Observed;
 use task_manager_api::{AttemptRecord, Reason, State, Task};
 
 pub use archiving::{Recording, keeps_handed_in_log, leaves_unrecorded, log_of_attempt};
+pub use batch::{BatchFacts, BatchStep, ChunkFacts, MissingChunk, is_batch};
 pub use decision::{Action, Decision};
 pub use input::Input;
 use look::Look;
@@ -43,6 +45,9 @@ const UNWATCHED_LOOKED_AT: SignedDuration = SignedDuration::from_secs(5);
 
 /// The next question to the API server that must be answered before `decide`.
 pub fn needs(input: &Input, now: Timestamp) -> Needs {
+    if batch::is_batch(&input.task) {
+        return Needs::Nothing;
+    }
     let holds = input.task.status_or_default().state == State::Processing;
     match Look::attempt(input, now) {
         Some(attempt) if holds => {
@@ -60,6 +65,9 @@ pub fn needs(input: &Input, now: Timestamp) -> Needs {
 
 /// Decides what is to be done about the task.
 pub fn decide(input: &Input, now: Timestamp) -> Decision {
+    if batch::is_batch(&input.task) {
+        return batch::decide(input, now);
+    }
     let Some(attempt) = Look::attempt(input, now) else {
         // A later version of this operator runs it in a way that is not known here: nothing of it is touched, whatever
         // is asked for, until that version is back.

@@ -28,28 +28,31 @@ const MAY_COME_WITHIN: SignedDuration = SignedDuration::from_secs(5);
 const ARCHIVE_ASKED_AGAIN: SignedDuration = SignedDuration::from_secs(10);
 
 pub(super) fn decide(look: &Look) -> Decision {
+    end(look).unwrap_or_else(|| write_why_it_waits(look).no_later_than(look.ahead(look.deadline())))
+}
+
+/// What it ends with, or begins anew with, while it is queued.
+pub(super) fn end(look: &Look) -> Option<Decision> {
     if look.is_being_deleted() {
-        return Decision::write(look.cancelled(&Why::new(Reason::Deleted, "deleted while it was queued")));
+        return Some(Decision::write(look.cancelled(&Why::new(Reason::Deleted, "deleted while it was queued"))));
     }
     if look.wants_new_run() {
-        return look.begins_anew(&look.cancelled(&superseded(look)));
+        return Some(look.begins_anew(&look.cancelled(&superseded(look))));
     }
     if look.task.spec.cancel {
-        return Decision::write(look.cancelled(&Why::new(Reason::Cancelled, "cancelled while it was queued")));
+        let why = Why::new(Reason::Cancelled, "cancelled while it was queued");
+        return Some(Decision::write(look.cancelled(&why)));
     }
     if look.is_past(look.deadline()) {
-        return Decision::write(look.failed(&overdue(look)));
+        return Some(Decision::write(look.failed(&overdue(look))));
     }
     match &look.input.earlier {
-        Earlier::Ended(ended) => return Decision::write(look.ran_before(ended)),
-        Earlier::OfAnotherRequest => return Decision::write(look.key_was_used()),
+        Earlier::Ended(ended) => return Some(Decision::write(look.ran_before(ended))),
+        Earlier::OfAnotherRequest => return Some(Decision::write(look.key_was_used())),
         Earlier::NotAsked | Earlier::NotKnown | Earlier::Never => {}
     }
-    match refused(look) {
-        Some(refusal) => Decision::write(look.failed(&Why::new(refusal.reason, refusal.message))),
-        None => write_why_it_waits(look),
-    }
-    .no_later_than(look.ahead(look.deadline()))
+    let Refusal { reason, message } = refused(look)?;
+    Some(Decision::write(look.failed(&Why::new(reason, message))).no_later_than(look.ahead(look.deadline())))
 }
 
 /// Another run is asked for than the one that the status speaks of.
@@ -68,7 +71,7 @@ fn refused(look: &Look) -> Option<Refusal> {
 
 /// Writes what the task waits for. A task that simply waits its turn, and that nobody has touched, needs no write: its
 /// first status says Queued already.
-fn write_why_it_waits(look: &Look) -> Decision {
+pub(super) fn write_why_it_waits(look: &Look) -> Decision {
     let (why, wake) = reason_to_wait(look);
     let why = with_what_happened(look, why);
     let arrival_is_safe = look
@@ -95,7 +98,7 @@ fn may_come_until(look: &Look, reason: Reason) -> Option<Timestamp> {
 }
 
 /// Why the task is not even a candidate, and until when; `Queued` where it is one.
-fn reason_to_wait(look: &Look) -> (Why, Option<Timestamp>) {
+pub(super) fn reason_to_wait(look: &Look) -> (Why, Option<Timestamp>) {
     let spec = &look.task.spec;
     let start_after = spec.start_after.as_ref().map(|time| time.0);
     if spec.suspend {
@@ -120,7 +123,7 @@ fn reason_to_wait(look: &Look) -> (Why, Option<Timestamp>) {
     waiting_for_next_attempt(look).unwrap_or_else(|| (too_large(look).unwrap_or_else(|| in_its_queue(look)), None))
 }
 
-fn missing(look: &Look) -> Option<Why> {
+pub(super) fn missing(look: &Look) -> Option<Why> {
     let spec = &look.task.spec;
     let Some(kind) = look.input.task_type.as_deref() else { return Some(no_type(look)) };
     if let Err(error) = kind.runs() {

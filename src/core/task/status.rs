@@ -183,7 +183,7 @@ impl Look<'_> {
             oom_kills: self.status.oom_kills.saturating_add(i32::from(ended.lacks_memory)),
             given_back: 0,
             last_given_back: None,
-            attempts: self.attempts_with(ended, outcome, ran),
+            attempts: self.attempts_with(ended, outcome, verdict == Verdict::FailedForGood, ran),
             worker: self.worker(ran),
             started_at: self.started_at(ran),
             ..self.status.clone()
@@ -197,10 +197,16 @@ impl Look<'_> {
             at: ended.and_then(|ended| ended.at),
             ..Ended::unseen(why.reason, why.message.clone())
         };
-        self.attempts_with(&ended, AttemptOutcome::Cancelled, ran)
+        self.attempts_with(&ended, AttemptOutcome::Cancelled, false, ran)
     }
 
-    fn attempts_with(&self, ended: &Ended, outcome: AttemptOutcome, ran: Option<&Ran>) -> Vec<AttemptRecord> {
+    fn attempts_with(
+        &self,
+        ended: &Ended,
+        outcome: AttemptOutcome,
+        permanent: bool,
+        ran: Option<&Ran>,
+    ) -> Vec<AttemptRecord> {
         let record = AttemptRecord {
             number: self.status.attempt,
             started_at: self.started_at(ran),
@@ -209,6 +215,7 @@ impl Look<'_> {
             reason: ended.reason,
             message: (outcome != AttemptOutcome::Succeeded).then(|| conditions::shortened(&ended.told())),
             exit_code: ended.exit_code,
+            permanent,
             pod: self.worker(ran),
             node: ran.and_then(|ran| ran.node.clone()),
         };

@@ -34,7 +34,7 @@ impl Stop {
         }
     }
 
-    fn why(self, look: &Look) -> Why {
+    pub(super) fn why(self, look: &Look) -> Why {
         match self {
             Self::Deletion => Why::new(Reason::Deleted, "deleted while it was processing"),
             Self::NewRun => queued::superseded(look),

@@ -1,5 +1,6 @@
 mod asking;
 mod bare_pods;
+mod batches;
 mod deleted;
 mod ends;
 mod executors;

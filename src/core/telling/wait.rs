@@ -45,7 +45,7 @@ impl Wait {
             QueueNotReady | PoolNotReady => Self::QueueCorrection,
             Suspended | NotYetDue => Self::OwnSpec,
             TypeMissing | TypeNotReady | QueueMissing | TooLargeForQueue => Self::Correction,
-            WaitingForArchive => Self::Archive,
+            WaitingForArchive | StoreUnavailable => Self::Archive,
             NamespaceTerminating => Self::Namespace,
             WaitingForRetry => Self::Retry,
             Admitted | Starting | Running | Stopping => Self::Nothing,
@@ -55,9 +55,8 @@ impl Wait {
             Succeeded | ResultLost | ExitCode | Timeout | OOMKilled | DiskLimit | ReportedError
             | VerificationFailed | Evicted | Preempted | RejectedByNode | NodeLost | PodDeleted | JobDeleted
             | WorkerLost | WorkerRestarted | SpecChanged | Superseded | RanBefore | KeyReused | Cancelled | Deleted
-            | DeadlineExceeded | PayloadTooLarge | InvalidPayload | AboveMaximum | Ready | NotChecked | Unknown => {
-                Self::None
-            }
+            | DeadlineExceeded | PayloadTooLarge | InvalidPayload | AboveMaximum | TooManyFailedItems | ChunksFail
+            | Ready | NotChecked | Unknown => Self::None,
         }
     }
 

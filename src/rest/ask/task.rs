@@ -13,7 +13,7 @@ use utoipa::ToSchema;
 
 use super::status::Status;
 use super::stored_result::LargeResultRef;
-use crate::api::{AttemptRecord, Payload, Task};
+use crate::api::{AttemptRecord, BatchStatus, Payload, Task};
 use crate::archive::Record;
 use crate::rest::find::Finder;
 use crate::rest::index::{Index, IndexedTask};
@@ -47,6 +47,9 @@ pub struct Whole {
     ttl_seconds: Option<i32>,
     #[serde(skip_serializing_if = "Option::is_none")]
     start_after: Option<Timestamp>,
+    /// Where the items of a batch are.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    batch: Option<BatchCounts>,
     /// The attempts that have ended, newest last, at most 10.
     attempts: Vec<Attempt>,
     /// The last lines that the last attempt wrote, up to 200 lines or 64 KiB; of a task that failed, where
@@ -59,6 +62,33 @@ pub struct Whole {
     /// The task_id of the task that repeats this one.
     #[serde(skip_serializing_if = "Option::is_none")]
     replayed_by: Option<String>,
+}
+
+/// Where the items of a batch are. Each is counted once.
+#[derive(Serialize, ToSchema)]
+pub struct BatchCounts {
+    total: i64,
+    done: i64,
+    /// For good.
+    failed: i64,
+    /// Of chunks that are at work.
+    running: i64,
+    /// They have failed, and are tried again.
+    waiting_for_retry: i64,
+    not_started: i64,
+    /// Their chunk was stopped with the batch.
+    cancelled: i64,
+    /// The indexes of those that failed for good, as 17,300-305; cut at 2048 bytes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    failed_items: Option<String>,
+}
+
+impl From<BatchStatus> for BatchCounts {
+    fn from(status: BatchStatus) -> Self {
+        let BatchStatus { total, done, failed, running, waiting_for_retry, not_started, cancelled, failed_items } =
+            status;
+        Self { total, done, failed, running, waiting_for_retry, not_started, cancelled, failed_items }
+    }
 }
 
 /// One attempt that has ended.
@@ -145,6 +175,7 @@ fn whole(index: &Index, task: Task, known: &IndexedTask, record: Option<Record>)
         deadline_seconds: task.spec.deadline_seconds,
         ttl_seconds: task.spec.ttl_seconds_after_finished,
         start_after: task.spec.start_after.map(|time| time.0),
+        batch: told.batch.map(BatchCounts::from),
         attempts: told.attempts.into_iter().map(Attempt::from).collect(),
         log,
         replay_of,

@@ -26,7 +26,7 @@ pub fn field(path: &str) -> String {
 pub fn body(spec: Map<String, Value>) -> Map<String, Value> {
     let nested = |name: &str, value: Value| match value {
         // Names within the other objects are the client's own, or the same.
-        Value::Object(fields) if name == "retry" => body(fields).into(),
+        Value::Object(fields) if name == "retry" || name == "batch" => body(fields).into(),
         value => value,
     };
     spec.into_iter().map(|(name, value)| (field(&name), nested(&name, value))).collect()

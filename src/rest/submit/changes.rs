@@ -48,6 +48,37 @@ pub struct TaskChanges {
     #[serde(default, deserialize_with = "json::given")]
     #[schema(value_type = Option<i32>, minimum = 0, maximum = 31536000)]
     ttl_seconds: Option<Value>,
+    /// Of a batch, at once.
+    #[serde(default, deserialize_with = "json::object")]
+    batch: Option<BatchChanges>,
+}
+
+/// The fields of a batch that may change while it runs. Null takes one back.
+#[derive(Clone, Debug, Default, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct BatchChanges {
+    /// From the next chunk on.
+    #[serde(default, deserialize_with = "json::given")]
+    #[schema(value_type = Option<i32>, minimum = 1, maximum = 10000)]
+    chunk_size: Option<Value>,
+    /// The number of chunks at once.
+    #[serde(default, deserialize_with = "json::given")]
+    #[schema(value_type = Option<i32>, minimum = 1, maximum = 1000)]
+    parallelism: Option<Value>,
+    /// The number of items that may fail for good, or a percentage of all: 10 or "1%".
+    #[serde(default, deserialize_with = "json::given")]
+    #[schema(value_type = Option<Value>, example = "1%")]
+    max_failed_items: Option<Value>,
+}
+
+impl BatchChanges {
+    fn patch(&self) -> Value {
+        Value::Object(written([
+            ("chunkSize", self.chunk_size.clone()),
+            ("parallelism", self.parallelism.clone()),
+            ("maxFailedItems", self.max_failed_items.clone()),
+        ]))
+    }
 }
 
 /// A type that has the changes of a replay and the fields that a request has beside them: they stand here once, for
@@ -157,6 +188,7 @@ impl TaskChanges {
             ("retry", part(self.retry.as_ref(), Retry::patch)),
             ("resources", part(self.resources.as_ref(), Resources::patch)),
             ("ttlSecondsAfterFinished", self.ttl_seconds.clone()),
+            ("batch", self.batch.as_ref().map(BatchChanges::patch)),
         ])
     }
 }

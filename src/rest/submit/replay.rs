@@ -204,6 +204,10 @@ impl Submitter {
     }
 
     async fn spec_of(&self, record: &Record, changes: &ReplayChanges) -> Result<Value, Problem> {
+        if record.summary.chunk_of.is_some() {
+            let why = "it was a chunk of a batch, which has its items done again: replay the batch";
+            return Err(ProblemType::Invalid.because(why));
+        }
         if record.details.payload_lost && changes.payload.is_none() {
             let why = "its payload was not known any more when it was recorded; replay it with a payload";
             return Err(ProblemType::PayloadGone.because(why));

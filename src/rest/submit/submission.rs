@@ -29,6 +29,9 @@ pub struct Submission {
     /// those of a double) is refused: write it as a string. So is a key that comes twice.
     #[schema(value_type = Option<Object>, example = json!({"uri": "s3://in/7.pdf"}))]
     pub payload: Option<Value>,
+    /// Many items, each of which is done, retried and counted by itself.
+    #[serde(default, deserialize_with = "json::object")]
+    pub batch: Option<Batch>,
     /// Default: the type's, else normal.
     #[schema(value_type = Option<Priority>)]
     pub priority: Option<Value>,
@@ -96,6 +99,46 @@ pub struct Retry {
     oom_memory_factor: Option<Value>,
 }
 
+/// The items of a task that is done in chunks: either `count` or `items`.
+#[derive(Clone, Debug, Default, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Batch {
+    /// The number of items, which are numbered from 0.
+    #[serde(default, deserialize_with = "json::given")]
+    #[schema(value_type = Option<i64>, minimum = 0, maximum = 10000000)]
+    count: Option<Value>,
+    /// The items themselves, any JSON values; their size counts as that of the payload.
+    #[serde(default, deserialize_with = "json::given")]
+    #[schema(value_type = Option<Vec<Value>>, max_items = 10000)]
+    items: Option<Value>,
+    /// The number of items that one attempt is given. Default: 100.
+    #[serde(default, deserialize_with = "json::given")]
+    #[schema(value_type = Option<i32>, minimum = 1, maximum = 10000)]
+    chunk_size: Option<Value>,
+    /// The number of chunks that are at work or wait for a slot at once. Default: 8.
+    #[serde(default, deserialize_with = "json::given")]
+    #[schema(value_type = Option<i32>, minimum = 1, maximum = 1000)]
+    parallelism: Option<Value>,
+    /// The number of items that may fail for good, or a percentage of all: 10 or "1%". Default: every item is tried, and any
+    /// that failed makes the task failed.
+    #[serde(default, deserialize_with = "json::given")]
+    #[schema(value_type = Option<Value>, example = "1%")]
+    max_failed_items: Option<Value>,
+}
+
+impl Batch {
+    /// With nulls, of which the API server says what it says to those of a manifest.
+    fn spec(&self) -> Value {
+        Value::Object(written([
+            ("count", self.count.clone()),
+            ("items", self.items.clone()),
+            ("chunkSize", self.chunk_size.clone()),
+            ("parallelism", self.parallelism.clone()),
+            ("maxFailedItems", self.max_failed_items.clone()),
+        ]))
+    }
+}
+
 /// Requests and limits of the work's container, as in a pod.
 #[derive(Clone, Debug, Default, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
@@ -161,6 +204,7 @@ impl Submission {
         put("type", Some(&self.kind().map_or_else(|| self.task_type.clone(), Value::from)));
         put("kbId", self.kb_id.as_ref());
         put("payload", self.payload.as_ref());
+        put("batch", self.batch.as_ref().map(Batch::spec).as_ref());
         put("priority", self.priority.as_ref());
         put("queue", self.queue.as_ref());
         put("timeoutSeconds", self.timeout_seconds.as_ref());

@@ -29,7 +29,7 @@ fn a_wrong_value_is_refused_with_its_name_and_what_is_wanted() {
         ("pods.defaultMemoryLimit=lots", "/pods/defaultMemoryLimit", "a quantity as Kubernetes has them"),
         ("resources.limits.memory=lots", "/resources/limits/memory", "a quantity as Kubernetes has them"),
         ("log.format=xml", "/log/format", "one of 'json', 'text'"),
-        ("rights.without={secrets}", "/rights/without/0", "one of 'createPods', 'podLogs'"),
+        ("rights.without={secrets}", "/rights/without/0", "one of 'batches', 'createPods'"),
         ("policies.jobController={it's}", "/policies/jobController/0", "a user name without quotes and backslashes"),
         ("priorityClasses.prefix=Ours-", "/priorityClasses/prefix", "the beginning of a name"),
         ("flowControl.shares=many", "/flowControl/shares", "got string, want integer"),

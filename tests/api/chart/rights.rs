@@ -90,16 +90,18 @@ fn where_it_creates_tasks(objects: &[Value]) -> Vec<String> {
 }
 
 #[test]
-fn tasks_are_created_only_in_the_namespaces_that_rest_serves() {
+fn without_batches_tasks_are_created_only_in_the_namespaces_that_rest_serves() {
     for (file, namespaces) in [
         ("default.yaml", vec!["task-manager"]),
         ("everything.yaml", vec!["team-a", "team-b"]),
         ("namespaced.yaml", vec!["team-a"]),
         ("nothing.yaml", vec![]),
     ] {
-        assert_eq!(where_it_creates_tasks(&rendered(file)), namespaces, "{file}");
+        let without_batches = rendered_with(file, &["--set", "rights.without={batches}"]);
+        assert_eq!(where_it_creates_tasks(&without_batches), namespaces, "{file}");
     }
-    let without_rest = rendered_with("default.yaml", &["--set", "rest.enabled=false"]);
+    let without = ["--set", "rest.enabled=false", "--set", "rights.without={batches}"];
+    let without_rest = rendered_with("default.yaml", &without);
     assert!(where_it_creates_tasks(&without_rest).is_empty());
 }
 

@@ -2,6 +2,7 @@
 //! requests and each fault that can strike there.
 
 mod archive;
+mod batches;
 mod checks;
 mod lagging;
 mod late;

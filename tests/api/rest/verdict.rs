@@ -21,7 +21,7 @@ const OF_EACH: usize = 40;
 const OWN_REFUSALS: [&str; 6] =
     ["unknown-type", "unknown-queue", "above-maximum", "larger-than-queue", "payload-too-large", "number-too-long"];
 /// What only a manifest can say.
-const NOT_OVER_REST: [&str; 4] = ["suspend", "cancel", "runId", "once"];
+const NOT_OVER_REST: [&str; 5] = ["suspend", "cancel", "runId", "once", "chunk"];
 
 /// Specs of all kinds, many of them wrong somewhere.
 fn specs() -> impl Strategy<Value = Value> {
@@ -41,7 +41,7 @@ fn specs() -> impl Strategy<Value = Value> {
 fn body(spec: &Value) -> Value {
     let Some(fields) = spec.as_object() else { return spec.clone() };
     let renamed = fields.iter().map(|(name, value)| {
-        let value = if name == "retry" { snake_fields(value) } else { value.clone() };
+        let value = if name == "retry" || name == "batch" { snake_fields(value) } else { value.clone() };
         (snake(name), value)
     });
     Value::Object(renamed.collect())
@@ -111,7 +111,7 @@ async fn rest_takes_every_field_of_a_spec_that_is_not_for_manifests_alone() {
         let (_operator, rest) = served_and_held(&ns).await;
         let schema = schema_of("Task");
         let fields = schema["spec"]["properties"].as_object().expect("fields");
-        let retry = fields["retry"]["properties"].as_object().expect("fields");
+        let [retry, batch] = ["retry", "batch"].map(|name| fields[name]["properties"].as_object().expect("fields"));
         // Null is as good as absent, for each that is known.
         let of = |fields: &serde_json::Map<String, Value>| -> Value {
             let known = fields.keys().filter(|name| !NOT_OVER_REST.contains(&name.as_str()));
@@ -120,6 +120,8 @@ async fn rest_takes_every_field_of_a_spec_that_is_not_for_manifests_alone() {
         let mut whole = of(fields);
         whole["task_type"] = json!("work");
         whole["retry"] = of(retry);
+        whole["batch"] = of(batch);
+        whole["batch"]["count"] = json!(1);
         rest.submit(&whole).await;
     })
     .await;

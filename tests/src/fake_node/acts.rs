@@ -19,6 +19,8 @@ use tokio::task::JoinSet;
 use super::{Outcome, Stage, Start, pods};
 
 const TASK_UID: &str = "taskmanager.dev/task-uid";
+const ITEMS: &str = "taskmanager.dev/items";
+const BATCH: &str = "taskmanager.dev/batch";
 const JOB_NAME: &str = "batch.kubernetes.io/job-name";
 
 enum Seen {
@@ -119,7 +121,8 @@ fn told<K: Send + 'static>(
 /// The Job controller makes the pod, the kubelet runs it, and the Job controller sees its end.
 async fn run(stage: Arc<Stage>, job: Job) {
     let task = job.owner_references().first().map(|owner| owner.name.clone()).unwrap_or_default();
-    let outcome = stage.next_outcome(&task);
+    let of_pod = job.spec.as_ref().and_then(|spec| spec.template.metadata.as_ref()?.annotations.as_ref());
+    let outcome = stage.next_outcome(&task, of_pod.and_then(|annotations| annotations.get(ITEMS)));
     if let Outcome::NoPod(why) = &outcome {
         return cannot_make_pod(&stage, &job, why).await;
     }
@@ -135,7 +138,7 @@ async fn run(stage: Arc<Stage>, job: Job) {
 /// The scheduler binds a bare pod, and the kubelet runs it.
 async fn run_bare(stage: Arc<Stage>, pod: Pod) {
     let (task, name) = (pods::task_of(&pod), pod.name_any());
-    let outcome = stage.next_outcome(&task);
+    let outcome = stage.next_outcome(&task, pod.annotations().get(ITEMS));
     if outcome != Outcome::Unschedulable {
         let (all, how) = (stage.namespace.pods(), PostParams::default());
         if all.create_subresource::<_, Value>("binding", &name, &how, &pods::binding(&pod)).await.is_err() {
@@ -266,6 +269,10 @@ async fn take_pods_along(stage: Arc<Stage>, job: Job) {
 
 async fn take_children_along(stage: Arc<Stage>, task: Task) {
     let of_task = ListParams::default().labels(&format!("{TASK_UID}={}", task.uid().unwrap_or_default()));
+    let chunks = stage.namespace.tasks().list(&ListParams::default().labels(BATCH)).await;
+    for chunk in chunks.iter().flatten().filter(|chunk| is_owned_by(*chunk, &task)) {
+        let _ = stage.namespace.tasks().delete(&chunk.name_any(), &DeleteParams::background()).await;
+    }
     let (jobs, pods) = (stage.namespace.jobs(), stage.namespace.pods());
     let (Ok(of_jobs), Ok(of_pods)) = (jobs.list(&of_task).await, pods.list(&of_task).await) else { return };
     for job in of_jobs.items.iter().filter(|job| is_owned_by(*job, &task)) {

@@ -3,7 +3,7 @@
 //! For each Job it makes the pod. That, or the bare pod of a task, ends as the script says for that task's next attempt; what
 //! no script speaks of succeeds at once. A pod that is deleted ends by SIGTERM and goes, and one whose deadline is over ends
 //! and stays; a Job that is deleted takes its pods along, and a Task its Jobs and bare pods. A Job that is suspended gets no pod, and
-//! loses the one that it has.
+//! loses the one that it has. A Task that is deleted takes its chunks along.
 
 mod acts;
 mod pods;
@@ -91,8 +91,12 @@ struct Stage {
     told: Notify,
 }
 
+/// The fate of a chunk, by the content of its items file.
+type ByItems = Arc<dyn Fn(&str) -> Outcome + Send + Sync>;
+
 #[derive(Default)]
 struct Script {
+    by_items: Option<ByItems>,
     outcomes: HashMap<String, VecDeque<Outcome>>,
     otherwise: Option<Outcome>,
     told: HashMap<String, Outcome>,
@@ -116,6 +120,11 @@ impl FakeNode {
     /// Sets the fate of every attempt without a script. Default: it succeeds at once.
     pub fn otherwise(&self, outcome: Outcome) {
         self.stage.script().otherwise = Some(outcome);
+    }
+
+    /// Sets the fate of every chunk of a batch, by the content of its items file.
+    pub fn chunks(&self, fate: impl Fn(&str) -> Outcome + Send + Sync + 'static) {
+        self.stage.script().by_items = Some(Arc::new(fate));
     }
 
     /// From here on the pods of Jobs are made with one more container, as by a webhook that skips dry runs.
@@ -160,7 +169,12 @@ impl Stage {
         self.script.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn next_outcome(&self, task: &str) -> Outcome {
+    /// `items` is the content of the items file that its pod is given.
+    fn next_outcome(&self, task: &str, items: Option<&String>) -> Outcome {
+        let by_items = self.script().by_items.clone();
+        if let Some((fate, items)) = by_items.zip(items) {
+            return fate(items);
+        }
         let mut script = self.script();
         let scripted = script.outcomes.get_mut(task).and_then(VecDeque::pop_front);
         scripted.or_else(|| script.otherwise.clone()).unwrap_or_else(Outcome::succeed)

@@ -114,6 +114,7 @@ impl Scene {
             namespace_ends: self.namespace_ends,
             waits_for: self.waits_for.clone(),
             settings: Arc::new(self.settings.clone()),
+            batch: None,
             answered: Answered::default(),
         }
     }

@@ -36,6 +36,7 @@ impl World {
             }
             Action::TellWorker(why) => self.tell_worker(why)?,
             Action::DeleteTask => prop_assert!(false, "nobody gave it a time to live"),
+            Action::Batch(_) => prop_assert!(false, "it is no batch"),
         }
         Ok(decision)
     }
