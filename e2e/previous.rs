@@ -21,17 +21,17 @@ const NEWEST_FIELDS: [(&str, &str, &str); 6] = [
     ("TaskQueue", "/properties/status", "default"),
 ];
 
-/// The newest migrations undone, 5 and 6, which came together: what is to be changed here when another one comes. Until they
+/// The newest migrations undone, 7 and 8, which came together: what is to be changed here when another one comes. Until they
 /// are applied again, a program that has opened the archive writes its records as the version before did.
 const WITHOUT_THE_NEWEST_MIGRATIONS: &str = "
     DO $$ BEGIN
-        ASSERT (SELECT max(version) FROM archive_migrations) = 6, 'undo the newest migration here, not 5 and 6';
+        ASSERT (SELECT max(version) FROM archive_migrations) = 8, 'undo the newest migration here, not 7 and 8';
     END $$;
-    DROP TRIGGER archive_search_keep ON archive_records;
-    DROP FUNCTION archive_search_keep();
-    DROP TABLE archive_search;
-    DROP TABLE archive_progress;
-    DELETE FROM archive_migrations WHERE version > 4";
+    DROP TRIGGER archive_checkpoints_end ON archive_records;
+    DROP FUNCTION archive_checkpoints_end();
+    DROP TABLE archive_checkpoints;
+    DROP TABLE archive_chunks;
+    DELETE FROM archive_migrations WHERE version > 6";
 
 /// A migration of a later version, which as each one only adds.
 const WITH_A_LATER_MIGRATION: &str = "
