@@ -84,8 +84,8 @@ const ANNOTATIONS: [&str; 2] = [ANNOTATION_REPLAY_OF, ANNOTATION_BODY_DIGEST];
 /// Ours are shorter; somebody else may write what they like.
 const LONGEST: usize = 256;
 
-/// Drops what no decision needs, which may be large: the payload's content (its size stays), and of the metadata what others
-/// put there.
+/// Drops what no decision needs, which may be large: the content of payload and items (their size stays), the items of a chunk, and
+/// of the metadata what others put there.
 fn slim(task: &mut Task) {
     if let Some(status) = &mut task.status {
         // Room for four was made when the first one was read.
@@ -96,6 +96,10 @@ fn slim(task: &mut Task) {
     if let Some(batch) = &mut task.spec.batch {
         batch.items = batch.items.take().map(|items| items.measured());
     }
+    // Whoever launches a chunk reads it whole.
+    if let Some(chunk) = &mut task.spec.chunk {
+        chunk.items = None;
+    }
     let mut annotations = task.metadata.annotations.take().unwrap_or_default();
     annotations.retain(|key, value| ANNOTATIONS.contains(&key.as_str()) && value.len() <= LONGEST);
     task.metadata = ObjectMeta {
@@ -105,4 +109,23 @@ fn slim(task: &mut Task) {
         generation: task.metadata.generation,
         ..identity(&task.metadata)
     };
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn of_the_items_of_batches_and_chunks_none_stay_in_memory() {
+        let chunk = json!({"batch": "b", "uid": "u", "runId": "1", "began": "0", "number": 1, "indexes": "0-2", "items": [1, 2, 3]});
+        let mut task: Task = serde_json::from_value(json!({"apiVersion": "taskmanager.dev/v1alpha1", "kind": "Task",
+            "metadata": {"name": "t"}, "spec": {"type": "work", "batch": {"items": [1, 2, 3]}, "chunk": chunk}}))
+        .expect("a task");
+        slim(&mut task);
+        assert_eq!(task.spec.batch.as_ref().map(|batch| (batch.total(), batch.items.is_some())), Some((3, true)));
+        assert!(!task.spec.is_whole());
+        assert_eq!(task.spec.chunk.map(|chunk| (chunk.indexes, chunk.items)), Some(("0-2".into(), None)));
+    }
 }

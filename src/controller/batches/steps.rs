@@ -82,7 +82,7 @@ async fn ends_of(batch: &Task, context: &Context) -> Result<Ledger, Error> {
         for end in &ends {
             let outcome: Outcome = serde_json::from_str(&end.outcome)
                 .map_err(|error| Error::Corrupt(format!("the end of a chunk: {error}")))?;
-            read.read(u32::try_from(end.number).unwrap_or_default(), &outcome);
+            read.read(end.place, u32::try_from(end.number).unwrap_or_default(), &outcome);
             before = end.place;
         }
         if ends.len() < CHUNKS_READ_AT_ONCE {
@@ -194,7 +194,7 @@ async fn fold(batch: &Task, number: u32, chunk: &Task, with_its_batch: bool, con
         // Somebody else has written, or this is a repetition: the store has the word.
         Ok(false) => {
             context.batches.set_ledger(batch, None);
-            AT_ONCE
+            SOON
         }
         Err(error) => {
             // It may be stored all the same.

@@ -26,8 +26,8 @@ pub struct Ledger {
     cancelled: Items,
     /// The numbers of the chunks whose end is in here.
     folded: Items,
-    /// How many ends of chunks are in here.
-    ends: i64,
+    /// The place of the last end of a chunk that is in here. Where the store was set back, there are fewer ends than that.
+    last_end: i64,
     /// Ends in a row of chunks that ended by themselves without one item done.
     in_a_row: u32,
     /// The highest number that a chunk had.
@@ -90,7 +90,7 @@ impl Ledger {
 
     /// The place of the next end among all ends.
     pub fn next_end(&self) -> i64 {
-        self.ends + 1
+        self.last_end + 1
     }
 
     /// A number that no chunk has had.
@@ -154,7 +154,7 @@ impl Ledger {
         }
         outcome.again.iter().for_each(|part| self.wait(part.clone()));
         self.settle(number, outcome);
-        self.ends += 1;
+        self.last_end += 1;
         self.in_a_row = outcome.in_a_row;
         true
     }
@@ -218,12 +218,12 @@ impl ReadBack {
         Self { ledger: Ledger::new(total), seen: Items::default(), again: vec![] }
     }
 
-    /// The end before those that were read. An item that the batch has not is passed over.
-    pub fn read(&mut self, number: u32, outcome: &Outcome) {
-        if self.ledger.ends == 0 {
+    /// The end before those that were read, and its place. An item that the batch has not is passed over.
+    pub fn read(&mut self, place: i64, number: u32, outcome: &Outcome) {
+        if self.ledger.last_end == 0 {
             self.ledger.in_a_row = outcome.in_a_row;
         }
-        self.ledger.ends += 1;
+        self.ledger.last_end = self.ledger.last_end.max(place);
         let all = Items::up_to(self.ledger.total);
         let unseen = |items: &Items| {
             let mut unseen = items.common(&all);

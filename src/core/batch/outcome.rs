@@ -1,7 +1,10 @@
 //! What a chunk's end makes of its items: done, failed for good, or tried again; as they were, or as two halves.
 
+use std::fmt;
+
 use jiff::Timestamp;
-use serde::{Deserialize, Serialize};
+use serde::de::{Error as _, SeqAccess, Visitor};
+use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::Value;
 
 use super::items::Items;
@@ -18,8 +21,11 @@ pub type ItemError = ReportedError;
 
 /// The field of a chunk's result that names the items which failed.
 const FAILED_ITEMS: &str = "failedItems";
-/// The longest message of an item's error that is stored.
-const LONGEST_MESSAGE: usize = 2048;
+/// The longest type and message of an item's error that are stored, in characters.
+const LONGEST_TYPE: usize = 128;
+const LONGEST_MESSAGE: usize = 1024;
+/// As many items as chunkSize may be.
+const MOST_IN_A_CHUNK: usize = 10_000;
 
 /// How a chunk ended.
 #[derive(Clone, Debug, PartialEq)]
@@ -127,31 +133,96 @@ fn told(status: &TaskStatus, stored: Option<&[u8]>) -> Result<Vec<(u32, ItemErro
             /worker/v1/result"
             .into());
     }
-    let read = |text: &[u8]| serde_json::from_slice::<Value>(text).ok();
-    let result = match (stored, left) {
-        (Some(stored), _) => read(stored),
-        (None, Some(Value::String(text))) => read(text.as_bytes()),
-        (None, left) => left.cloned(),
-    };
-    let Some(failed) = result.as_ref().and_then(|result| result.get(FAILED_ITEMS)) else { return Ok(vec![]) };
-    let list = failed.as_array().ok_or("failedItems of its result is no list")?;
-    list.iter().map(|item| failed_item(item).ok_or_else(|| unreadable(item))).collect()
+    match (stored, left) {
+        (Some(stored), _) => named(stored),
+        (None, Some(Value::String(text))) => named(text.as_bytes()),
+        (None, Some(left)) => named(left.to_string().as_bytes()),
+        (None, None) => Ok(vec![]),
+    }
 }
 
-fn unreadable(item: &Value) -> String {
-    let item = text::cut(&item.to_string(), 100);
-    format!(
-        "failedItems of its result holds {item}: write {{\"index\": 17, \"error\": {{\"type\": …, \"message\": …}}}}"
-    )
+/// A result that says nothing of items says that all are done, whatever else it is. One that speaks of failed items and cannot be
+/// read makes none of them done.
+fn named(result: &[u8]) -> Result<Vec<(u32, ItemError)>, String> {
+    let speaks_of_items = result.windows(FAILED_ITEMS.len()).any(|part| part == FAILED_ITEMS.as_bytes());
+    if !speaks_of_items {
+        return Ok(vec![]);
+    }
+    let read: Told = serde_json::from_slice(result).map_err(|error| {
+        let error = text::cut(&error.to_string(), 200);
+        format!(
+            "failedItems of its result cannot be read ({error}): write one JSON object, {{\"failedItems\": [{{\"index\": 17, \
+             \"error\": {{\"type\": …, \"message\": …}}}}]}}"
+        )
+    })?;
+    Ok(read.failed_items.0.into_iter().map(|item| (item.index, item.error.unwrap_or_default().cut())).collect())
 }
 
-fn failed_item(item: &Value) -> Option<(u32, ItemError)> {
-    let index = u32::try_from(item.get("index")?.as_u64()?).ok()?;
-    let error = item.get("error").filter(|error| !error.is_null());
-    let mut error: ItemError =
-        error.map_or(Some(ItemError::default()), |error| serde_json::from_value(error.clone()).ok())?;
-    error.message = error.message.map(|message| text::cut(&message, LONGEST_MESSAGE));
-    Some((index, error))
+/// The part of a result that a batch reads.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Told {
+    #[serde(default)]
+    failed_items: Named,
+}
+
+#[derive(Deserialize)]
+struct NamedItem {
+    index: u32,
+    #[serde(default)]
+    error: Option<ItemErrorTold>,
+}
+
+#[derive(Default, Deserialize)]
+struct ItemErrorTold {
+    #[serde(default, rename = "type")]
+    type_: Option<String>,
+    #[serde(default)]
+    message: Option<String>,
+    #[serde(default)]
+    retryable: Option<bool>,
+}
+
+impl ItemErrorTold {
+    fn cut(self) -> ItemError {
+        let cut = |text: Option<String>, most| text.map(|text| text::cut(&text, most));
+        ItemError {
+            type_: cut(self.type_, LONGEST_TYPE),
+            message: cut(self.message, LONGEST_MESSAGE),
+            retryable: self.retryable,
+        }
+    }
+}
+
+/// As many items as a chunk may have: a longer list is refused before it fills the memory.
+#[derive(Default)]
+struct Named(Vec<NamedItem>);
+
+impl<'de> Deserialize<'de> for Named {
+    fn deserialize<D: Deserializer<'de>>(list: D) -> Result<Self, D::Error> {
+        list.deserialize_seq(NamedItems)
+    }
+}
+
+struct NamedItems;
+
+impl<'de> Visitor<'de> for NamedItems {
+    type Value = Named;
+
+    fn expecting(&self, text: &mut fmt::Formatter) -> fmt::Result {
+        write!(text, "a list of at most {MOST_IN_A_CHUNK} items")
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Named, A::Error> {
+        let mut items = vec![];
+        while let Some(item) = list.next_element()? {
+            if items.len() == MOST_IN_A_CHUNK {
+                return Err(A::Error::invalid_length(MOST_IN_A_CHUNK + 1, &self));
+            }
+            items.push(item);
+        }
+        Ok(Named(items))
+    }
 }
 
 /// The time, and what the pauses of one batch follow from.

@@ -193,7 +193,12 @@ impl World {
 
     fn restart(&mut self) {
         let mut read = ReadBack::new(self.ledger.total());
-        self.rows.iter().rev().for_each(|(number, outcome)| read.read(*number, outcome));
+        (1..)
+            .zip(&self.rows)
+            .collect::<Vec<_>>()
+            .iter()
+            .rev()
+            .for_each(|(place, (number, outcome))| read.read(*place, *number, outcome));
         let mut ledger = read.ledger();
         for (number, Running { items, failures, apart }) in self.ledger.running().clone() {
             assert!(ledger.begin(number, &Cut { items, failures, apart }), "chunk {number} is taken over");
@@ -377,6 +382,16 @@ mod ends {
         for odd in [json!({"failedItems": 3}), json!({"failedItems": [17]}), json!({"failedItems": [{"index": -1}]})] {
             assert!(matches!(of(&completed(odd.clone())), End::ByItself { .. }), "{odd}");
         }
+        for odd in [
+            r#"{"failedItems": [{"index": 17}], "loss": NaN}"#,
+            r#"warming up\n{"failedItems": [{"index": 17}]}"#,
+            r#"[{"failedItems": [{"index": 17}]}]"#,
+            r#"{"failedItems": [{"index": 17, "error": "page 17"}]}"#,
+        ] {
+            assert!(matches!(of(&completed(json!(odd))), End::ByItself { .. }), "{odd}");
+        }
+        let many = json!({"failedItems": vec![json!({"index": 1}); 10_001]});
+        assert!(matches!(of(&completed(many)), End::ByItself { .. }));
         let cut = |text: &str| TaskStatus { result_truncated: true, ..completed(json!(text)) };
         assert!(matches!(of(&cut("…{\"failedItems\": [{\"ind")), End::ByItself { .. }));
         assert_eq!(of(&cut("a long text")), End::Told(vec![]));

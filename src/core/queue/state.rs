@@ -110,7 +110,9 @@ fn reservation(task: &Task, status: &TaskStatus) -> Reservation {
 
 fn pending(task: &Task, task_type: Option<&ParsedType>, first_seen: u64, settings: &Settings) -> Option<PendingTask> {
     let task_type = task_type?;
-    if policy::refusal(task, &task_type.spec).is_some() {
+    // A lease says nothing of the items of a chunk.
+    let is_chunk_for_a_worker = task.spec.chunk.is_some() && task_type.spec.executor == Executor::Pool;
+    if policy::refusal(task, &task_type.spec).is_some() || is_chunk_for_a_worker {
         return None;
     }
     let pending = untyped(task, first_seen)?;

@@ -17,6 +17,7 @@ use crate::Reason;
 use crate::attempt::facts::Why;
 use crate::batch::{Cut, Ledger, MOST_ENDS_IN_A_ROW, counts, most_failed};
 use crate::launch::chunk;
+use crate::telling::conditions;
 use crate::time::{after, earliest};
 use task_manager_api::{Admitted, Executor, Progress, State, Task, TaskStatus};
 
@@ -296,7 +297,8 @@ impl<'a> Run<'a> {
         }
         let refused =
             || self.facts.refused.as_ref().filter(|(_, until)| *until > self.look.now).map(|(why, _)| why.clone());
-        queued::missing(self.look).or_else(|| store_is_away(self.look)).or_else(refused)
+        let hindered = queued::missing(self.look).or_else(|| not_on_workers(self.look));
+        hindered.or_else(|| store_is_away(self.look)).or_else(refused)
     }
 
     /// More items have failed for good than may; where nothing is said of that, every item is tried.
@@ -365,8 +367,8 @@ impl<'a> Run<'a> {
         let look = self.look;
         let written = look.status.progress.as_ref().and_then(|progress| progress.updated_at.as_ref());
         let due = written.map(|written| after(written.0, COUNTS_EVERY));
-        let is_told =
-            look.status.reason == why.reason && look.status.message.as_deref().unwrap_or_default() == why.message;
+        let message = conditions::shortened(&why.message);
+        let is_told = look.status.reason == why.reason && look.status.message.as_deref().unwrap_or_default() == message;
         let counted = ledger.map(|ledger| self.with_counts(ledger).status);
         let is_news = counted.as_ref().is_some_and(|counted| counted.batch != look.status.batch);
         if is_told && (!is_news || look.ahead(due).is_some()) && self.is_of_present_generation() {

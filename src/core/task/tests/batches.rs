@@ -198,6 +198,23 @@ fn a_batch_waits_in_words_until_its_type_and_the_store_are_there() {
 }
 
 #[test]
+fn a_long_reason_is_written_once() {
+    let mut batch = Batch::begun(json!({"count": 4, "chunkSize": 2}), json!({}));
+    batch.facts.refused = Some((Why::new(Reason::LaunchRefused, "no ".repeat(2000)), at(60)));
+    let told = batch.written(2);
+    assert_eq!(told.reason, Reason::LaunchRefused);
+    batch.scene.task.status = Some(told);
+    assert_eq!(batch.decide(3).action, Action::Rest);
+}
+
+#[test]
+fn a_batch_whose_type_moves_to_a_pool_makes_no_more_chunks() {
+    let mut batch = Batch::begun(json!({"count": 4, "chunkSize": 2}), json!({}));
+    batch.scene.kind = Some(kind(json!({"executor": "Pool", "workerPool": "warm"})));
+    assert_eq!(batch.written(2).reason, Reason::TypeNotReady);
+}
+
+#[test]
 fn counts_are_written_now_and_then_and_the_end_at_once() {
     let mut batch = Batch::begun(json!({"count": 4, "chunkSize": 2, "parallelism": 1}), json!({}));
     batch.make(1, State::Processing);
