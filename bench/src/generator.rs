@@ -14,7 +14,7 @@ use kube::{Api, Resource, ResourceExt};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::json;
-use task_manager::api::Task;
+use task_manager::api::{Task, TaskType};
 use tokio::sync::{Semaphore, mpsc};
 use tokio::time::{timeout, timeout_at};
 
@@ -42,13 +42,17 @@ pub trait Load:
 impl Load for Job {
     const DONE: &'static str = "status.successful=1";
 
-    /// A Job with the pod template of the Tasks' type.
     fn named(name: &str) -> Self {
-        let mut template = task_type("work").spec.template;
-        template["spec"]["restartPolicy"] = "Never".into();
-        serde_json::from_value(json!({"metadata": {"name": name}, "spec": {"backoffLimit": 0, "template": template}}))
-            .expect("a Job")
+        job_of(&task_type("work"), name)
     }
+}
+
+/// A Job with the pod template of this type.
+pub fn job_of(kind: &TaskType, name: &str) -> Job {
+    let mut template = kind.spec.template.clone();
+    template["spec"]["restartPolicy"] = "Never".into();
+    serde_json::from_value(json!({"metadata": {"name": name}, "spec": {"backoffLimit": 0, "template": template}}))
+        .expect("a Job")
 }
 
 impl Load for Task {

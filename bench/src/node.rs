@@ -7,10 +7,9 @@ use e2e::warm::{POOL, Workers, images, pool_of_agents, warm_type};
 use e2e::world::{World, on_with, shell};
 use harness::{Cluster, Namespace, Operator, task_queue};
 use k8s_openapi::api::batch::v1::Job;
-use serde_json::json;
 use task_manager::api::Task;
 
-use crate::generator::{Generator, percentile};
+use crate::generator::{Generator, job_of, percentile};
 use crate::measurements::Measurements;
 use crate::plane;
 
@@ -72,8 +71,5 @@ async fn plain_jobs(namespace: &Namespace, count: usize, found: &mut Measurement
 }
 
 fn job(name: &str) -> Job {
-    let mut template = shell("work", COMMAND).spec.template;
-    template["spec"]["restartPolicy"] = "Never".into();
-    serde_json::from_value(json!({"metadata": {"name": name}, "spec": {"backoffLimit": 0, "template": template}}))
-        .expect("a Job")
+    job_of(&shell("work", COMMAND), name)
 }

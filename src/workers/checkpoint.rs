@@ -15,11 +15,11 @@ use jiff::Timestamp;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::timeout;
 
-use super::upload::{Turn, Upload, content_type};
+use super::upload::Upload;
 use super::{ATTEMPT, WorkerApi};
 use crate::archive::{AttemptKey, Checkpoint, Error, LARGEST_CHECKPOINT};
 use crate::core::attempt::id::AttemptId;
-use crate::live::{NotTaken, Reporter};
+use crate::live::Reporter;
 use crate::serving::problem::{Problem, ProblemType};
 
 const CHECKPOINT: Upload = Upload {
@@ -39,21 +39,14 @@ pub(super) async fn put(
     headers: HeaderMap,
     body: Body,
 ) -> Result<StatusCode, Problem> {
-    let attempt = api.live.attempt_of(&reporter).await?;
-    let content_type = content_type(&headers)?;
-    CHECKPOINT.check_length(&headers)?;
-    let (Some(_turn), Ok(_permit)) = (Turn::of(&api, &reporter), api.checkpoints.try_acquire()) else {
-        return Err(CHECKPOINT.busy());
-    };
+    let begun = CHECKPOINT.begin(&api, &api.checkpoints, &reporter, &headers).await?;
     // Nobody sends a body for nothing while the archive is away.
     must_be_up(&api)?;
     let content = Arc::new(CHECKPOINT.read(body).await?);
-    // A late one does not overwrite what came in the meantime.
-    if api.live.attempt_of(&reporter).await? != attempt {
-        return Err(NotTaken::Over.into());
-    }
-    let checkpoint = Checkpoint { attempt: attempt.attempt, content_type, content, stored_at: Timestamp::now() };
-    let put = api.archive.put_checkpoint(&key(&attempt), &checkpoint).await;
+    begun.is_not_late(&reporter).await?;
+    let (key, attempt, content_type) = (key(&begun.attempt), begun.attempt.attempt, begun.content_type.clone());
+    let checkpoint = Checkpoint { attempt, content_type, content, stored_at: Timestamp::now() };
+    let put = api.archive.put_checkpoint(&key, &checkpoint).await;
     put.map_err(|error| CHECKPOINT.not_stored(error))?;
     Ok(StatusCode::NO_CONTENT)
 }

@@ -10,11 +10,11 @@ use jiff::Timestamp;
 use serde::de::IgnoredAny;
 
 use super::WorkerApi;
-use super::upload::{Turn, Upload, content_type};
+use super::upload::Upload;
 use crate::api::ResultRef;
 use crate::archive::{LARGEST_RESULT, LargeResult};
 use crate::core::attempt::reports::Report;
-use crate::live::{NotTaken, Reporter};
+use crate::live::Reporter;
 use crate::serving::body::is_json;
 use crate::serving::problem::{Problem, ProblemType};
 
@@ -31,21 +31,14 @@ pub(super) async fn put(
     headers: HeaderMap,
     body: Body,
 ) -> Result<StatusCode, Problem> {
-    let attempt = api.live.attempt_of(&reporter).await?;
-    let content_type = content_type(&headers)?;
-    RESULT.check_length(&headers)?;
-    let (Some(_turn), Ok(_permit)) = (Turn::of(&api, &reporter), api.results.try_acquire()) else {
-        return Err(RESULT.busy());
-    };
+    let begun = RESULT.begin(&api, &api.results, &reporter, &headers).await?;
     let content = RESULT.read(body).await?;
-    if is_json(&content_type) {
+    if is_json(&begun.content_type) {
         check_json(&content)?;
     }
+    let (attempt, content_type) = (&begun.attempt, begun.content_type.clone());
     let stored = ResultRef { content_type: content_type.clone(), bytes: content.len() as i64, uid: None };
-    // A late report does not overwrite what came in the meantime.
-    if api.live.attempt_of(&reporter).await? != attempt {
-        return Err(NotTaken::Over.into());
-    }
+    begun.is_not_late(&reporter).await?;
     let content = Arc::new(content);
     let (began, number) = (attempt.began, attempt.attempt);
     let result = LargeResult { began, attempt: number, content_type, content, stored_at: Timestamp::now() };

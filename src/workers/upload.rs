@@ -5,10 +5,12 @@ use std::time::Duration;
 use axum::body::{Body, BodyDataStream};
 use axum::http::{HeaderMap, header};
 use futures::StreamExt;
+use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::timeout;
 
 use super::WorkerApi;
 use crate::archive::{Error, LONGEST_TYPE};
+use crate::core::attempt::id::AttemptId;
 use crate::live::{NotTaken, Reporter};
 use crate::serving::problem::{Problem, ProblemType};
 
@@ -33,6 +35,23 @@ impl Upload {
         if length.is_some_and(|bytes| bytes > self.largest as u64) { Err(self.too_large()) } else { Ok(()) }
     }
 
+    /// Lets an upload begin: whose it is, what it says of itself, and its turn.
+    pub async fn begin<'a>(
+        &self,
+        api: &'a WorkerApi,
+        permits: &'a Semaphore,
+        reporter: &Reporter,
+        headers: &HeaderMap,
+    ) -> Result<Begun<'a>, Problem> {
+        let attempt = api.live.attempt_of(reporter).await?;
+        let content_type = content_type(headers)?;
+        self.check_length(headers)?;
+        let (Some(turn), Ok(permit)) = (Turn::of(api, reporter), permits.try_acquire()) else {
+            return Err(self.busy());
+        };
+        Ok(Begun { attempt, content_type, turn, _permit: permit })
+    }
+
     pub async fn read(&self, body: Body) -> Result<Vec<u8>, Problem> {
         let whole = timeout(self.within, self.read_pieces(body.into_data_stream())).await;
         whole.unwrap_or_else(|_| Err(too_slow(self.within)))
@@ -55,7 +74,7 @@ impl Upload {
         ProblemType::BodyTooLarge.because(format!("{what} has up to {largest} bytes: {instead}"))
     }
 
-    pub fn busy(&self) -> Problem {
+    fn busy(&self) -> Problem {
         let why =
             format!("{} is on its way from too many, or another of this pod; send it again in a moment", self.what);
         ProblemType::Busy.because(why)
@@ -79,14 +98,29 @@ impl Upload {
     }
 }
 
+/// An upload on its way.
+pub(super) struct Begun<'a> {
+    pub attempt: AttemptId,
+    pub content_type: String,
+    turn: Turn<'a>,
+    _permit: SemaphorePermit<'a>,
+}
+
+impl Begun<'_> {
+    /// Fails where its attempt is over by now: a late upload does not overwrite what came in the meantime.
+    pub async fn is_not_late(&self, reporter: &Reporter) -> Result<(), Problem> {
+        if self.turn.api.live.attempt_of(reporter).await? == self.attempt { Ok(()) } else { Err(NotTaken::Over.into()) }
+    }
+}
+
 /// One of each pod at a time, so that none keeps the others from handing over theirs.
-pub(super) struct Turn<'a> {
+struct Turn<'a> {
     api: &'a WorkerApi,
     pod: String,
 }
 
 impl<'a> Turn<'a> {
-    pub fn of(api: &'a WorkerApi, reporter: &Reporter) -> Option<Self> {
+    fn of(api: &'a WorkerApi, reporter: &Reporter) -> Option<Self> {
         let pod = reporter.uid.clone();
         api.uploading.lock().insert(pod.clone()).then(|| Self { api, pod })
     }
@@ -98,7 +132,7 @@ impl Drop for Turn<'_> {
     }
 }
 
-pub(super) fn content_type(headers: &HeaderMap) -> Result<String, Problem> {
+fn content_type(headers: &HeaderMap) -> Result<String, Problem> {
     let Some(value) = headers.get(header::CONTENT_TYPE) else { return Ok("application/octet-stream".into()) };
     let value = value.to_str().ok().filter(|value| (1..=LONGEST_TYPE).contains(&value.len()));
     value.map(str::to_owned).ok_or_else(|| {

@@ -137,25 +137,17 @@ fn begun(batch: &Task, number: u32, cut: &Cut, made: &Task, context: &Context) {
 /// The batch as it was decided on, with all that it has.
 async fn whole(batch: &Task, context: &Context) -> Result<Option<Task>, CallError> {
     let tasks = context.calls.namespaced::<Task>(&batch.namespace().unwrap_or_default());
-    match context.calls.read(tasks.get(&batch.name_any())).await {
-        Ok(whole) => Ok(Some(whole).filter(|whole| {
-            let same =
-                (&whole.metadata.uid, whole.metadata.generation) == (&batch.metadata.uid, batch.metadata.generation);
-            same && whole.metadata.deletion_timestamp.is_none()
-        })),
-        Err(CallError::NotFound) => Ok(None),
-        Err(error) => Err(error),
-    }
+    let found = context.calls.read(tasks.get_opt(&batch.name_any())).await?;
+    Ok(found.filter(|whole| {
+        let same = (&whole.metadata.uid, whole.metadata.generation) == (&batch.metadata.uid, batch.metadata.generation);
+        same && whole.metadata.deletion_timestamp.is_none()
+    }))
 }
 
 /// A chunk of this number is there: from a try that was not answered. A stranger's task of that name is left alone.
 async fn already_there(batch: &Task, number: u32, context: &Context) -> Again {
     let tasks = context.calls.namespaced::<Task>(&batch.namespace().unwrap_or_default());
-    let found = match context.calls.read(tasks.get(&names::chunk(batch, number))).await {
-        Ok(found) => found,
-        Err(CallError::NotFound) => return Ok(SOON),
-        Err(error) => return Err(error),
-    };
+    let Some(found) = context.calls.read(tasks.get_opt(&names::chunk(batch, number))).await? else { return Ok(SOON) };
     match chunk::read(&found, batch).filter(|(its, _)| *its == number && found.metadata.deletion_timestamp.is_none()) {
         Some((_, cut)) => begun(batch, number, &cut, &found, context),
         None => drop(context.batches.change_ledger(batch, |ledger| ledger.pass_over(number))),

@@ -9,8 +9,8 @@ use task_manager_api::{Progress, ReportedError, ResultRef};
 /// Characters of a progress' message.
 const PROGRESS_MESSAGE: usize = 256;
 /// Characters of an error's message, and of its type.
-const ERROR_MESSAGE: usize = 1024;
-const ERROR_TYPE: usize = 128;
+pub(crate) const ERROR_MESSAGE: usize = 1024;
+pub(crate) const ERROR_TYPE: usize = 128;
 /// Floats above this are not known to the last digit.
 const EXACT: f64 = 9_007_199_254_740_992.0;
 

@@ -11,6 +11,7 @@ use super::items::Items;
 use super::ledger::Running;
 use crate::Reason;
 use crate::attempt::backoff;
+use crate::attempt::reports::{ERROR_MESSAGE, ERROR_TYPE};
 use crate::launch::policy::RetryPolicy;
 use crate::telling::text;
 use crate::time::after;
@@ -21,9 +22,6 @@ pub type ItemError = ReportedError;
 
 /// The field of a chunk's result that names the items which failed.
 const FAILED_ITEMS: &str = "failedItems";
-/// The longest type and message of an item's error that are stored, in characters.
-const LONGEST_TYPE: usize = 128;
-const LONGEST_MESSAGE: usize = 1024;
 /// As many items as chunkSize may be.
 const MOST_IN_A_CHUNK: usize = 10_000;
 
@@ -155,7 +153,7 @@ fn named(result: &[u8]) -> Result<Vec<(u32, ItemError)>, String> {
              \"error\": {{\"type\": …, \"message\": …}}}}]}}"
         )
     })?;
-    Ok(read.failed_items.0.into_iter().map(|item| (item.index, item.error.unwrap_or_default().cut())).collect())
+    Ok(read.failed_items.0.into_iter().map(|item| (item.index, shortened(item.error.unwrap_or_default()))).collect())
 }
 
 /// The part of a result that a batch reads.
@@ -170,28 +168,12 @@ struct Told {
 struct NamedItem {
     index: u32,
     #[serde(default)]
-    error: Option<ItemErrorTold>,
+    error: Option<ItemError>,
 }
 
-#[derive(Default, Deserialize)]
-struct ItemErrorTold {
-    #[serde(default, rename = "type")]
-    type_: Option<String>,
-    #[serde(default)]
-    message: Option<String>,
-    #[serde(default)]
-    retryable: Option<bool>,
-}
-
-impl ItemErrorTold {
-    fn cut(self) -> ItemError {
-        let cut = |text: Option<String>, most| text.map(|text| text::cut(&text, most));
-        ItemError {
-            type_: cut(self.type_, LONGEST_TYPE),
-            message: cut(self.message, LONGEST_MESSAGE),
-            retryable: self.retryable,
-        }
-    }
+fn shortened(error: ItemError) -> ItemError {
+    let cut = |text: Option<String>, most| text.map(|text| text::cut(&text, most));
+    ItemError { type_: cut(error.type_, ERROR_TYPE), message: cut(error.message, ERROR_MESSAGE), ..error }
 }
 
 /// As many items as a chunk may have: a longer list is refused before it fills the memory.
